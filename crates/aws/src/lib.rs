@@ -1,0 +1,1 @@
+//! aws crate root.

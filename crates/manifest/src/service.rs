@@ -1,0 +1,45 @@
+//! One valid `kind: Service` manifest; never holds anything that validation has not seen.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::{Digest, Document, Rollout, ServiceKey};
+
+/// A valid manifest, ready to be planned from. AWS shapes are kept whole in canonical form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    pub key: ServiceKey,
+    pub source: Source,
+    pub metadata: Metadata,
+    /// The input of RegisterTaskDefinition, canonical.
+    pub task_definition: Document,
+    /// The family of the task definition.
+    pub family: String,
+    /// The input of CreateService, canonical, without `cluster`, `serviceName`, `taskDefinition`.
+    /// `desiredCount` is absent when the manifest leaves it to somebody else.
+    pub service: Document,
+    pub rollout: Rollout,
+    pub paused: bool,
+    pub adopt: bool,
+    /// Of the task definition alone: the tag on its revisions.
+    pub task_definition_digest: Digest,
+    /// Of all that makes a service revision (task definition, network, load balancers, registries,
+    /// Service Connect, volumes, platform version): what a verdict is about.
+    pub revision_digest: Digest,
+}
+
+/// Where a manifest came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// As given by the user or found under the directory, shared by the manifests of one file.
+    pub file: Arc<str>,
+    /// 1-based line on which the document begins.
+    pub line: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+}

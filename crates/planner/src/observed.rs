@@ -1,0 +1,305 @@
+//! What AWS reported about one service, in ECS's own words; never holds a conclusion.
+
+use std::collections::BTreeMap;
+
+use evenkeel_manifest::{Digest, Document};
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+use crate::{Depth, Fact};
+
+/// One look at one service. Facts that were not asked for are `Unknown(NotAsked)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// When the look began, by AWS's clock.
+    pub at: Timestamp,
+    pub depth: Depth,
+    /// `Absent` when DescribeServices says MISSING; an INACTIVE service is `Known`.
+    pub service: Fact<ObservedService>,
+    /// The revision in use, and any revision found to carry the digest that was asked for.
+    pub task_definitions: Fact<Vec<TaskDefinition>>,
+    /// Newest first; deep only.
+    pub service_deployments: Fact<Vec<ServiceDeployment>>,
+    /// The source and target revisions of those deployments and of those asked for; deep only.
+    pub service_revisions: Fact<Vec<ServiceRevision>>,
+    /// Running, and stopped within the last hour; deep only.
+    pub tasks: Fact<Vec<Task>>,
+    /// Deep only.
+    pub target_groups: Fact<Vec<TargetGroupHealth>>,
+    /// Deep only; a name that was asked for and is not listed does not exist.
+    pub alarms: Fact<Vec<Alarm>>,
+}
+
+/// A member of an AWS reply that does not have the expected shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadError(pub String);
+
+impl std::fmt::Display for ReadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+/// `DescribeServices.services[]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObservedService {
+    pub service_arn: String,
+    #[serde(default)]
+    pub cluster_arn: String,
+    /// `ACTIVE`, `DRAINING`, `INACTIVE`.
+    pub status: String,
+    #[serde(default)]
+    pub desired_count: u32,
+    #[serde(default)]
+    pub running_count: u32,
+    #[serde(default)]
+    pub pending_count: u32,
+    #[serde(default)]
+    pub task_definition: Option<String>,
+    #[serde(default)]
+    pub deployments: Vec<Deployment>,
+    #[serde(default, deserialize_with = "tag_list")]
+    pub tags: BTreeMap<String, String>,
+    /// The whole reply in AWS's camelCase, for comparing fields; timestamps are epoch seconds.
+    #[serde(skip)]
+    pub document: Value,
+}
+
+impl ObservedService {
+    /// Reads one element of `DescribeServices.services` (JSON, AWS's camelCase).
+    pub fn read(value: &Value) -> Result<Self, ReadError> {
+        let mut service: Self = read(value)?;
+        service.document = value.clone();
+        Ok(service)
+    }
+}
+
+/// `services[].deployments[]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deployment {
+    /// `ecs-svc/` and 19 or 20 digits.
+    pub id: String,
+    /// `PRIMARY`, `ACTIVE`, `INACTIVE`, or a newer word.
+    pub status: String,
+    #[serde(default)]
+    pub task_definition: String,
+    #[serde(default)]
+    pub desired_count: u32,
+    #[serde(default)]
+    pub pending_count: u32,
+    #[serde(default)]
+    pub running_count: u32,
+    #[serde(default)]
+    pub failed_tasks: u32,
+    #[serde(default, deserialize_with = "epoch")]
+    pub created_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "epoch")]
+    pub updated_at: Option<Timestamp>,
+    /// `IN_PROGRESS`, `COMPLETED`, `FAILED`, or absent.
+    #[serde(default)]
+    pub rollout_state: Option<String>,
+    #[serde(default)]
+    pub rollout_state_reason: Option<String>,
+    /// All other members.
+    #[serde(flatten)]
+    pub rest: BTreeMap<String, Value>,
+}
+
+/// A revision of a task definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskDefinition {
+    pub arn: String,
+    /// `ACTIVE`, `INACTIVE`, `DELETE_IN_PROGRESS`.
+    pub status: String,
+    /// The digest of its canonical content, computed from the content and not read from the tag.
+    pub digest: Digest,
+    /// The digest tag it carries, if any.
+    pub digest_tag: Option<Digest>,
+    /// Its content, on a deep look.
+    pub document: Option<Document>,
+}
+
+/// `DescribeServiceDeployments.serviceDeployments[]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceDeployment {
+    pub service_deployment_arn: String,
+    /// `PENDING`, `IN_PROGRESS`, `SUCCESSFUL`, `STOPPED`, `STOP_REQUESTED`, `ROLLBACK_REQUESTED`,
+    /// `ROLLBACK_IN_PROGRESS`, `ROLLBACK_SUCCESSFUL`, `ROLLBACK_FAILED`, or a newer word.
+    pub status: String,
+    #[serde(default)]
+    pub status_reason: Option<String>,
+    #[serde(default, deserialize_with = "epoch")]
+    pub created_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "epoch")]
+    pub finished_at: Option<Timestamp>,
+    #[serde(default)]
+    pub target_service_revision: Option<RevisionCounts>,
+    #[serde(default)]
+    pub source_service_revisions: Vec<RevisionCounts>,
+    /// `{reason, startedAt, serviceRevisionArn}` once a rollback began.
+    #[serde(default)]
+    pub rollback: Option<Value>,
+    /// `{status, failureCount, threshold}`.
+    #[serde(default)]
+    pub deployment_circuit_breaker: Option<Value>,
+    /// `{status, alarmNames, triggeredAlarmNames}`.
+    #[serde(default)]
+    pub alarms: Option<Value>,
+}
+
+impl ServiceDeployment {
+    pub fn read(value: &Value) -> Result<Self, ReadError> {
+        read(value)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RevisionCounts {
+    pub arn: String,
+    #[serde(default)]
+    pub requested_task_count: u32,
+    #[serde(default)]
+    pub running_task_count: u32,
+    #[serde(default)]
+    pub pending_task_count: u32,
+}
+
+/// `DescribeServiceRevisions.serviceRevisions[]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceRevision {
+    pub service_revision_arn: String,
+    #[serde(default)]
+    pub task_definition: String,
+    /// All other members, in AWS's camelCase.
+    #[serde(flatten)]
+    pub rest: BTreeMap<String, Value>,
+}
+
+impl ServiceRevision {
+    pub fn read(value: &Value) -> Result<Self, ReadError> {
+        read(value)
+    }
+}
+
+/// `DescribeTasks.tasks[]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Task {
+    pub task_arn: String,
+    #[serde(default)]
+    pub task_definition_arn: String,
+    /// The id of the deployment that started it.
+    #[serde(default)]
+    pub started_by: Option<String>,
+    #[serde(default)]
+    pub last_status: String,
+    #[serde(default)]
+    pub desired_status: String,
+    #[serde(default)]
+    pub health_status: Option<String>,
+    #[serde(default)]
+    pub stop_code: Option<String>,
+    #[serde(default)]
+    pub stopped_reason: Option<String>,
+    #[serde(default)]
+    pub availability_zone: Option<String>,
+    #[serde(default, deserialize_with = "epoch")]
+    pub created_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "epoch")]
+    pub started_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "epoch")]
+    pub stopping_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "epoch")]
+    pub stopped_at: Option<Timestamp>,
+    #[serde(default)]
+    pub containers: Vec<Container>,
+    /// The elastic network interface, among others: `[{type, details: [{name, value}]}]`.
+    #[serde(default)]
+    pub attachments: Vec<Value>,
+}
+
+impl Task {
+    pub fn read(value: &Value) -> Result<Self, ReadError> {
+        read(value)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Container {
+    #[serde(default)]
+    pub name: String,
+    #[serde(default)]
+    pub last_status: Option<String>,
+    #[serde(default)]
+    pub health_status: Option<String>,
+    #[serde(default)]
+    pub exit_code: Option<i64>,
+    #[serde(default)]
+    pub reason: Option<String>,
+    #[serde(default)]
+    pub image: Option<String>,
+}
+
+/// The health of one target group's targets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TargetGroupHealth {
+    pub arn: String,
+    pub targets: Vec<TargetHealth>,
+}
+
+/// One element of `DescribeTargetHealth.TargetHealthDescriptions`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TargetHealth {
+    /// An IP address or an instance id.
+    pub id: String,
+    pub port: Option<u16>,
+    /// `initial`, `healthy`, `unhealthy`, `unused`, `draining`, `unavailable`, or a newer word.
+    pub state: String,
+    pub reason: Option<String>,
+    pub description: Option<String>,
+}
+
+/// A `CloudWatch` alarm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Alarm {
+    pub name: String,
+    /// `OK`, `ALARM`, `INSUFFICIENT_DATA`, or a newer word.
+    pub state: String,
+    pub reason: Option<String>,
+    /// When it came into this state.
+    pub since: Option<Timestamp>,
+}
+
+fn read<T: for<'de> Deserialize<'de>>(value: &Value) -> Result<T, ReadError> {
+    T::deserialize(value).map_err(|error| ReadError(error.to_string()))
+}
+
+/// AWS's JSON protocols send times as seconds since the epoch, with a fraction.
+fn epoch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let seconds = Option::<f64>::deserialize(deserializer)?;
+    Ok(seconds.and_then(|seconds| {
+        let duration = jiff::SignedDuration::try_from_secs_f64(seconds).ok()?;
+        Timestamp::from_duration(duration).ok()
+    }))
+}
+
+/// `[{key, value}]`, as ECS lists tags.
+fn tag_list<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Tag {
+        key: String,
+        #[serde(default)]
+        value: String,
+    }
+    let tags = Option::<Vec<Tag>>::deserialize(d)?.unwrap_or_default();
+    Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
+}

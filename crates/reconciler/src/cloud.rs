@@ -1,0 +1,76 @@
+//! The one seam to AWS; never decides what to ask or what to do.
+
+use std::future::Future;
+use std::time::Duration;
+
+use evenkeel_manifest::ServiceKey;
+use evenkeel_planner::{Action, Applied, Observed, Questions};
+
+/// Implemented by the AWS edge and by the simulator.
+pub trait Cloud: Send + Sync + 'static {
+    /// Services in the clusters given that carry our owner tag. An error is never an empty list.
+    fn owned(
+        &self,
+        clusters: &[String],
+    ) -> impl Future<Output = Result<Vec<ServiceKey>, CloudError>> + Send;
+
+    /// Looks at one service. An error means that not even the service itself could be read; a part
+    /// that could not be read is `Unknown` in the answer.
+    fn observe(
+        &self,
+        key: &ServiceKey,
+        questions: &Questions,
+    ) -> impl Future<Output = Result<Observed, CloudError>> + Send;
+
+    /// Makes exactly one call.
+    fn apply(
+        &self,
+        key: &ServiceKey,
+        action: &Action,
+    ) -> impl Future<Output = Result<Applied, CloudError>> + Send;
+}
+
+/// Why a call did not do what it should, classified by what to do next.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CloudError {
+    /// Slow down; nothing was done.
+    #[error("{operation} was throttled: {message}")]
+    Throttled { operation: String, message: String, retry_after: Option<Duration> },
+    /// Try again; nothing was done.
+    #[error("{operation} failed for now: {message}")]
+    Transient { operation: String, message: String },
+    /// The call may or may not have been carried out: read before anything else.
+    #[error("the outcome of {operation} is unknown: {message}")]
+    UnknownOutcome { operation: String, message: String },
+    /// AWS will not do it as asked; the same call will fail again.
+    #[error("{operation} was rejected ({code}): {message}")]
+    Rejected { operation: String, code: String, message: String },
+    /// Credentials or permissions: a person must act.
+    #[error("{operation} was denied ({code}): {message}")]
+    Denied { operation: String, code: String, message: String },
+    /// A limit of the account: a person must act, or capacity must come free.
+    #[error("{operation} hit a quota ({code}): {message}")]
+    Quota { operation: String, code: String, message: String },
+    /// What the call is about has changed meanwhile: look again, plan again.
+    #[error("{operation} met another state ({code}): {message}")]
+    Conflict { operation: String, code: String, message: String },
+    /// The server does not implement the call.
+    #[error("capability missing: the server does not know {operation}")]
+    CapabilityMissing { operation: String },
+}
+
+impl CloudError {
+    /// One word for metrics and back-off.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Throttled { .. } => "throttled",
+            Self::Transient { .. } => "transient",
+            Self::UnknownOutcome { .. } => "unknown_outcome",
+            Self::Rejected { .. } => "rejected",
+            Self::Denied { .. } => "denied",
+            Self::Quota { .. } => "quota",
+            Self::Conflict { .. } => "conflict",
+            Self::CapabilityMissing { .. } => "capability_missing",
+        }
+    }
+}

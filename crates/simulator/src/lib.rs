@@ -1,0 +1,11 @@
+//! One model of an ECS region as a state machine; never opens a socket, starts a process or reads a
+//! clock.
+//!
+//! Inputs are API calls, time and what happens to tasks; outputs are replies and effects. In
+//! simulation a seed decides what happens to tasks, in `evenkeel-local` real processes do.
+
+mod effect;
+mod region;
+
+pub use effect::{ContainerLaunch, Effect, Happening, HealthCheck, TargetGroupView, TaskLaunch};
+pub use region::{Api, ApiError, Region, Settings};
