@@ -1,0 +1,48 @@
+# Habits of this project. `just` lists them; `just check` is what CI runs.
+
+# List the recipes.
+default:
+    @just --list --unsorted
+
+# Everything that CI checks, in its order.
+check: fmt-check lint deny test
+
+# Format the code.
+fmt:
+    cargo fmt --all
+
+# Fail if anything is not formatted.
+fmt-check:
+    cargo fmt --all --check
+
+# Clippy with warnings as errors.
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Licences, sources and banned crates of all dependencies.
+deny:
+    .ci/tools cargo-deny check --hide-inclusion-graph bans licenses sources
+
+# All tests; those that need the AWS CLI, boto3, moto or promtool install them into .tools/.
+test:
+    cargo test --workspace
+
+# Watch a good release, three bad ones and a good one on the local region.
+demo *ARGS:
+    cargo run --release -p evenkeel-local -- demo {{ARGS}}
+
+# Run the local region alone, for the AWS CLI, boto3 or your own tools.
+serve *ARGS:
+    cargo run --release -p evenkeel-local -- serve {{ARGS}}
+
+# Print the figures of docs/testing.md on this machine.
+bench:
+    cargo run --release -p evenkeel-local --bin evenkeel-bench
+
+# Accept changed snapshots after having read them.
+snapshots:
+    INSTA_UPDATE=always cargo test --workspace
+
+# Regenerate the tree of AWS fields from the SDK.
+shapes:
+    cargo run -p evenkeel-aws --example shapes > crates/manifest/src/shapes.json
