@@ -3,6 +3,10 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::canonical;
 
 /// `v1:` and 32 hexadecimal digits. The version is part of the value, so that a later version of
 /// Evenkeel that hashes differently is seen as such and never taken for a change of content.
@@ -11,6 +15,22 @@ use serde::{Deserialize, Serialize};
 pub struct Digest(String);
 
 impl Digest {
+    /// The digest of canonical content: SHA-256 of its compact JSON with sorted members, cut to 128
+    /// bits. Whatever changes the canonical form of existing content must change the version.
+    pub fn of(canonical: &Value) -> Self {
+        let mut sorted = canonical.clone();
+        sorted.sort_all_objects();
+        let hash = Sha256::digest(sorted.to_string());
+        let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        Self(format!("v1:{hex}"))
+    }
+
+    /// The digest of all that makes a service revision: the task definition, by its own digest, and
+    /// the members of a service in canonical form that start a deployment when they change.
+    pub fn of_revision(task_definition: &Self, service: &Value) -> Self {
+        Self::of(&canonical::revision(task_definition, service))
+    }
+
     /// Takes a digest as it was read back from a tag.
     pub fn from_tag(text: impl Into<String>) -> Self {
         Self(text.into())

@@ -1,10 +1,13 @@
 //! What is wanted: manifest kinds, parsing, validation and digests; never talks to AWS and never reads a clock.
 
+pub mod canonical;
 mod digest;
 mod document;
 mod key;
 mod rollout;
 mod service;
+mod shapes;
+mod task_size;
 
 pub use digest::Digest;
 pub use document::Document;
