@@ -73,4 +73,18 @@ impl CloudError {
             Self::CapabilityMissing { .. } => "capability_missing",
         }
     }
+
+    /// AWS's name of the operation that failed.
+    pub fn operation(&self) -> &str {
+        match self {
+            Self::Throttled { operation, .. }
+            | Self::Transient { operation, .. }
+            | Self::UnknownOutcome { operation, .. }
+            | Self::Rejected { operation, .. }
+            | Self::Denied { operation, .. }
+            | Self::Quota { operation, .. }
+            | Self::Conflict { operation, .. }
+            | Self::CapabilityMissing { operation } => operation,
+        }
+    }
 }

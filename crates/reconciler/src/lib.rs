@@ -1,5 +1,35 @@
 //! When: the work queue, the control loop and one pass; never names AWS's SDK, git or a file.
+//!
+//! Where to begin: [`reconcile`] is one pass over one service, and the only function that knows all
+//! its beats. [`ControlLoop`] decides when passes run; [`WorkQueue`] is its memory of what is due.
+//! [`Cloud`] is the seam to AWS, [`DesiredState`] comes in over a `watch` channel, and statuses go
+//! out on the [`StatusBoard`].
 
+mod board;
 mod cloud;
+mod control_loop;
+mod delay;
+mod desired;
+mod metrics;
+mod queue;
+mod reconcile;
+mod resync;
+mod roster;
+mod settings;
+mod shutdown;
+mod status_metrics;
+#[cfg(test)]
+mod testing;
+mod trigger;
+mod unplanned;
 
+pub use board::StatusBoard;
 pub use cloud::{Cloud, CloudError};
+pub use control_loop::{ControlLoop, LoopError};
+pub use desired::DesiredState;
+pub use metrics::LoopMetrics;
+pub use queue::WorkQueue;
+pub use reconcile::{Mode, PassReport, reconcile};
+pub use settings::LoopSettings;
+pub use shutdown::Shutdown;
+pub use trigger::LoopHandle;

@@ -1,0 +1,241 @@
+//! The loop that decides when passes run; never looks at AWS itself and never decides what to do.
+
+mod ended;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_manifest::ServiceKey;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::task::JoinError;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio_util::task::JoinMap;
+
+use crate::roster::Roster;
+use crate::trigger::Triggers;
+use crate::{
+    Cloud, DesiredState, LoopHandle, LoopMetrics, LoopSettings, Mode, PassReport, Shutdown,
+    StatusBoard, WorkQueue, reconcile, resync, unplanned,
+};
+
+/// How often the metrics that move with time alone are brought up to date. Scrapes are rarer.
+const GAUGES_EVERY: Duration = Duration::from_secs(5);
+
+/// Runs passes: at once for services whose manifest changed or that a person asked for, again when
+/// the last pass said so, and in any case once in every resync period.
+///
+/// # Guarantees
+///
+/// - Never two passes over one service at a time, never more than
+///   [`LoopSettings::passes_max`] in all.
+/// - A service that is triggered while a pass runs over it gets another pass.
+/// - A pass that fails, hangs or panics delays the next pass over its own service and nothing else.
+/// - Every pass over a service that a manifest names ends with a status on the board.
+#[derive(Debug)]
+pub struct ControlLoop<C> {
+    cloud: Arc<C>,
+    settings: LoopSettings,
+    metrics: LoopMetrics,
+    desired: watch::Receiver<Arc<DesiredState>>,
+    board: Arc<StatusBoard>,
+    triggers: Arc<Triggers>,
+    /// The desired state that the queue knows of.
+    current: Arc<DesiredState>,
+    queue: WorkQueue<Arc<ServiceKey>>,
+    passes: JoinMap<Arc<ServiceKey>, Pass>,
+    roster: Roster,
+    rng: fastrand::Rng,
+}
+
+/// Why the loop ended although nobody asked it to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoopError {
+    #[error("the source of the manifests ended")]
+    ManifestsEnded,
+}
+
+/// Everything that can wake the loop.
+#[derive(Debug)]
+enum Event {
+    ShutdownRequested,
+    PassEnded(Arc<ServiceKey>, Result<Pass, JoinError>),
+    Triggered(BTreeSet<ServiceKey>),
+    ManifestsChanged,
+    ManifestsEnded,
+    Due(Arc<ServiceKey>),
+    GaugesDue,
+}
+
+/// A pass that was not cut off by a panic.
+#[derive(Debug)]
+struct Pass {
+    took: Duration,
+    /// `None` when it took too long.
+    report: Option<Box<PassReport>>,
+}
+
+impl<C: Cloud> ControlLoop<C> {
+    pub fn new(
+        cloud: Arc<C>,
+        settings: LoopSettings,
+        metrics: LoopMetrics,
+        desired: watch::Receiver<Arc<DesiredState>>,
+        board: Arc<StatusBoard>,
+    ) -> Self {
+        metrics.show(board.clone());
+        Self {
+            cloud,
+            metrics,
+            desired,
+            board,
+            triggers: Arc::default(),
+            current: Arc::default(),
+            queue: WorkQueue::new(),
+            passes: JoinMap::new(),
+            roster: Roster::new(settings.resync_every),
+            rng: settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
+            settings,
+        }
+    }
+
+    /// A way to ask for passes from outside; works for as long as the loop runs.
+    pub fn handle(&self) -> LoopHandle {
+        LoopHandle::new(self.triggers.clone())
+    }
+
+    /// Runs until `shutdown` is requested and the passes have ended.
+    ///
+    /// # Errors
+    ///
+    /// [`LoopError::ManifestsEnded`] when the sender of the desired state is gone. Running passes
+    /// are finished before.
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), LoopError> {
+        let mut gauges = tokio::time::interval(GAUGES_EVERY);
+        gauges.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.manifests_changed();
+        let result = loop {
+            match self.next_event(&shutdown, &mut gauges).await {
+                Event::ShutdownRequested => break Ok(()),
+                Event::ManifestsEnded => break Err(LoopError::ManifestsEnded),
+                Event::PassEnded(key, pass) => self.pass_ended(&key, pass),
+                Event::Triggered(keys) => self.triggered(&keys),
+                Event::ManifestsChanged => self.manifests_changed(),
+                Event::Due(key) => self.start(key),
+                Event::GaugesDue => self.sweep_nothing(),
+            }
+            let (depth, age) = (self.queue.depth(), self.queue.oldest_age());
+            self.metrics.queue(depth, age, self.passes.len());
+        };
+        self.drain(&shutdown).await;
+        result
+    }
+
+    /// In the order of urgency: ending before working, making room before filling it, people
+    /// before manifests before the sweep. Nothing starves: the earlier sources are finite, passes
+    /// by their cap and the others because each is taken whole.
+    async fn next_event(&mut self, shutdown: &Shutdown, gauges: &mut Interval) -> Event {
+        let is_free = self.passes.len() < self.settings.passes_max.max(1);
+        tokio::select! {
+            biased;
+            // Cancel-safe: a cancelled token stays cancelled.
+            () = shutdown.requested() => Event::ShutdownRequested,
+            // Cancel-safe: a result leaves the map only together with being returned.
+            Some((key, pass)) = self.passes.join_next() => Event::PassEnded(key, pass),
+            // Cancel-safe: the keys are taken in the poll that returns them.
+            keys = self.triggers.next() => Event::Triggered(keys),
+            // Cancel-safe: a version counts as seen only when this returns.
+            changed = self.desired.changed() => match changed {
+                Ok(()) => Event::ManifestsChanged,
+                Err(_) => Event::ManifestsEnded,
+            },
+            // Cancel-safe: an interval keeps the time of its next tick.
+            _ = gauges.tick() => Event::GaugesDue,
+            // Cancel-safe: a key leaves the queue only together with being returned.
+            key = self.queue.next_if(is_free) => Event::Due(key),
+        }
+    }
+
+    fn manifests_changed(&mut self) {
+        let now = self.desired.borrow_and_update().clone();
+        let before = std::mem::replace(&mut self.current, now.clone());
+        let changed = now.changed_since(&before).into_iter();
+        let changed: Vec<_> = changed.map(|key| self.roster.welcome(key)).collect();
+        let removed = now.removed_since(&before);
+        let leaving: Vec<_> = removed.iter().filter_map(|key| self.roster.dismiss(key)).collect();
+        for key in &removed {
+            // A service that was never valid has had no pass, and needs no last one.
+            if self.roster.note(key).is_none() {
+                self.board.remove(key);
+            }
+        }
+        self.roster.assign_turns();
+        self.show_invalid(&before);
+        self.schedule(&changed);
+        self.schedule(&leaving);
+    }
+
+    /// Services that one call can describe come due together, so that their reads can be shared.
+    fn schedule(&mut self, sorted: &[Arc<ServiceKey>]) {
+        for group in resync::groups(sorted) {
+            let delay = self.settings.change_spread.mul_f64(self.rng.f64());
+            for key in group {
+                self.queue.add(key.clone(), delay);
+            }
+        }
+    }
+
+    /// Brings the board up to date with what is wrong in manifests; asks AWS nothing.
+    fn show_invalid(&self, before: &DesiredState) {
+        let keys: BTreeSet<_> = self.current.invalid.keys().chain(before.invalid.keys()).collect();
+        for key in keys {
+            if self.current.invalid.get(key) == before.invalid.get(key) {
+                continue;
+            }
+            let shown = self.board.get(key);
+            let is_named = self.current.invalid.contains_key(key);
+            let has_pass = self.current.services.contains_key(key);
+            match shown {
+                Some(status) => self.publish((*status).clone()),
+                None if is_named && !has_pass => self.publish(unplanned::never_valid(key)),
+                None => {}
+            }
+        }
+    }
+
+    fn publish(&self, mut status: evenkeel_planner::Status) {
+        let problems = self.current.invalid.get(&status.key);
+        unplanned::mark_invalid(&mut status, problems);
+        self.board.publish(status);
+    }
+
+    fn triggered(&mut self, keys: &BTreeSet<ServiceKey>) {
+        for key in keys {
+            match self.roster.key(key) {
+                Some(key) => self.queue.add(key, Duration::ZERO),
+                None => tracing::debug!(service = %key, "not triggered: no manifest names it"),
+            }
+        }
+    }
+
+    /// With no service at all, every service has been seen at any time.
+    fn sweep_nothing(&self) {
+        if self.roster.is_empty() {
+            self.metrics.resync_completed(Timestamp::now());
+        }
+    }
+
+    fn start(&mut self, key: Arc<ServiceKey>) {
+        let cloud = self.cloud.clone();
+        let desired = self.current.services.get(&*key).cloned();
+        let instance = self.settings.instance.clone();
+        let timeout = self.settings.pass_timeout;
+        self.passes.spawn(key.clone(), async move {
+            let began = Instant::now();
+            let pass = reconcile(&*cloud, &key, desired.as_deref(), &instance, Mode::Apply);
+            let report = tokio::time::timeout(timeout, pass).await.ok().map(Box::new);
+            Pass { took: began.elapsed(), report }
+        });
+    }
+}

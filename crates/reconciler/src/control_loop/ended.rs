@@ -1,0 +1,183 @@
+//! What follows from a pass that ended: status, log, metrics and the next pass; never starts one.
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use evenkeel_manifest::{OnFailure, ServiceKey};
+use evenkeel_planner::{ConditionKind, ConditionStatus, Status, VerdictKind, WaitReason};
+use jiff::Timestamp;
+use tokio::task::JoinError;
+
+use super::{ControlLoop, Pass};
+use crate::delay::{Circumstances, PassEnd, next_delay};
+use crate::{Cloud, PassReport, Shutdown, unplanned};
+
+impl<C: Cloud> ControlLoop<C> {
+    pub(super) fn pass_ended(&mut self, key: &Arc<ServiceKey>, pass: Result<Pass, JoinError>) {
+        self.queue.done(key);
+        let took = pass.as_ref().ok().map(|pass| pass.took);
+        let end = match pass {
+            Ok(Pass { report: Some(report), .. }) => self.reported(key, *report),
+            Ok(Pass { report: None, .. }) => self.timed_out(key),
+            Err(error) => self.panicked(key, error),
+        };
+        self.metrics.pass_ended(&end, took);
+        self.plan_next(key, &end);
+    }
+
+    fn reported(&mut self, key: &ServiceKey, report: PassReport) -> PassEnd {
+        let end = PassEnd::of(&report);
+        self.log_waiting(key, &report);
+        self.log_unreadable(key, &report);
+        if report.saw_the_service() {
+            self.note_verdict(key, &report);
+            self.note_rollout(key, &report.status);
+            if self.roster.saw(key) {
+                self.metrics.resync_completed(Timestamp::now());
+            }
+        }
+        self.publish(report.status);
+        end
+    }
+
+    fn timed_out(&mut self, key: &ServiceKey) -> PassEnd {
+        let limit = self.settings.pass_timeout;
+        let why = format!("a pass did not end within {} s and was cancelled", limit.as_secs());
+        tracing::warn!(service = %key, why, "pass cancelled; what it wrote last is read next");
+        self.publish_interrupted(key, "PassTimedOut", &why);
+        PassEnd::TimedOut
+    }
+
+    fn panicked(&mut self, key: &ServiceKey, error: JoinError) -> PassEnd {
+        let why = match error.try_into_panic() {
+            Ok(payload) => format!("a pass panicked: {}", panic_message(&*payload)),
+            Err(error) => format!("a pass was cancelled: {error}"),
+        };
+        tracing::error!(service = %key, why, "pass panicked; this is a defect of Evenkeel");
+        self.publish_interrupted(key, "PassPanicked", &why);
+        PassEnd::Panicked
+    }
+
+    fn publish_interrupted(&self, key: &ServiceKey, reason: &'static str, why: &str) {
+        let before = self.board.get(key);
+        self.publish(unplanned::interrupted(key, before.as_deref(), reason, why));
+    }
+
+    /// One line when what a service waits for changes, not one for every look.
+    fn log_waiting(&self, key: &ServiceKey, report: &PassReport) {
+        let before = self.board.get(key);
+        let before: BTreeSet<WaitReason> =
+            before.iter().flat_map(|status| &status.waiting).map(|wait| wait.reason).collect();
+        for wait in &report.plan.waiting {
+            let until = wait.until.map(tracing::field::display);
+            let digest = report.status.wanted.as_ref().map(tracing::field::display);
+            if before.contains(&wait.reason) {
+                tracing::debug!(service = %key, digest, until, why = wait.sentence, "still waiting");
+            } else {
+                tracing::info!(service = %key, digest, until, why = wait.sentence, "waiting");
+            }
+        }
+        if report.plan.waiting.is_empty() && report.applied.is_empty() && report.error.is_none() {
+            tracing::debug!(service = %key, "settled");
+        }
+    }
+
+    fn log_unreadable(&self, key: &ServiceKey, report: &PassReport) {
+        if let (Some(error), false) = (&report.error, report.saw_the_service()) {
+            let class = error.class();
+            tracing::warn!(service = %key, error = %error, class, "could not look; nothing was done");
+        }
+    }
+
+    /// A verdict stands in every plan until the rollback is over; it is said and counted once.
+    fn note_verdict(&mut self, key: &ServiceKey, report: &PassReport) {
+        let (Some(verdict), Some(note)) = (&report.plan.verdict, self.roster.note_mut(key)) else {
+            return;
+        };
+        if note.judged.as_ref() == Some(&verdict.digest) {
+            return;
+        }
+        note.judged = Some(verdict.digest.clone());
+        let deployment = report.status.rollout.as_ref().and_then(|r| r.deployment.as_deref());
+        tracing::warn!(
+            service = %key,
+            digest = %verdict.digest,
+            deployment,
+            verdict = ?verdict.kind,
+            why = verdict.sentence,
+            "revision rejected"
+        );
+        let desired = self.current.services.get(key);
+        let holds = desired.is_some_and(|s| s.rollout.breaker.on_failure == OnFailure::Hold);
+        if !holds || verdict.kind == VerdictKind::RolledBackByEcs {
+            self.metrics.rolled_back(verdict.kind);
+        }
+    }
+
+    fn note_rollout(&mut self, key: &ServiceKey, status: &Status) {
+        let Some(note) = self.roster.note_mut(key) else { return };
+        if let Some(rollout) = &status.rollout {
+            note.rollout_since = rollout.since.or(note.rollout_since);
+        } else if let Some(since) = note.rollout_since.take() {
+            let took = status.observed_at.duration_since(since).unsigned_abs();
+            self.metrics.rollout_ended(rollout_result(status), took);
+        }
+    }
+
+    fn plan_next(&mut self, key: &Arc<ServiceKey>, end: &PassEnd) {
+        let Some(note) = self.roster.note_mut(key) else { return };
+        note.failures = if end.is_failure() { note.failures.saturating_add(1) } else { 0 };
+        let failures = note.failures;
+        if note.leaving && matches!(end, PassEnd::Settled | PassEnd::Waiting(_)) {
+            return self.leave(key);
+        }
+        let circumstances = Circumstances {
+            failures,
+            resync_in: self.roster.resync_in(key),
+            dice: self.rng.f64(),
+            settings: &self.settings,
+        };
+        let delay = next_delay(end, circumstances);
+        self.queue.add(key.clone(), delay);
+    }
+
+    fn leave(&mut self, key: &ServiceKey) {
+        tracing::info!(service = %key, "no manifest names it any more; it is left as it is");
+        self.roster.forget(key);
+        self.board.remove(key);
+    }
+
+    /// Lets running passes finish, or cancels them when that is asked for.
+    pub(super) async fn drain(&mut self, shutdown: &Shutdown) {
+        loop {
+            tokio::select! {
+                biased;
+                // Cancel-safe: a cancelled token stays cancelled.
+                () = shutdown.abort.cancelled() => break,
+                // Cancel-safe: a result leaves the map only together with being returned.
+                ended = self.passes.join_next() => match ended {
+                    Some((key, pass)) => self.pass_ended(&key, pass),
+                    None => return,
+                },
+            }
+        }
+        for key in self.passes.keys() {
+            tracing::warn!(service = %key, "pass cancelled by shutdown; the next start reads first");
+        }
+        self.passes.shutdown().await;
+    }
+}
+
+fn rollout_result(status: &Status) -> &'static str {
+    let judged_bad = |condition: &evenkeel_planner::Condition| {
+        matches!(condition.kind, ConditionKind::Rejected | ConditionKind::RolledBack)
+            && condition.status == ConditionStatus::True
+    };
+    if status.conditions.iter().any(judged_bad) { "rejected" } else { "completed" }
+}
+
+fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

@@ -1,0 +1,235 @@
+//! One pass over one service: observe, plan, check, act, status; never decides when.
+
+use std::collections::BTreeSet;
+
+use evenkeel_manifest::{Service, ServiceKey};
+use evenkeel_planner::{
+    Action, Applied, Change, Depth, Fact, Input, Observed, Outcome, Plan, Questions, Status,
+    Unknown,
+};
+use jiff::Timestamp;
+
+use crate::{Cloud, CloudError};
+
+/// How often one pass asks at most: shallow, deep, and once more for what the deep look named.
+const ROUNDS_MAX: usize = 3;
+
+/// Whether a pass may change anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Apply,
+    /// Looks, plans and checks, and calls nothing that changes anything.
+    DryRun,
+}
+
+/// What one pass saw, decided and did.
+#[derive(Clone, Debug)]
+pub struct PassReport {
+    /// The decision, also when it was refused or not carried out to its end.
+    pub plan: Plan,
+    pub status: Status,
+    /// Every field that differs between the manifest and AWS, as seen before acting. Empty when an
+    /// applying pass had nothing to do.
+    pub changes: Vec<Change>,
+    /// The results of the actions that succeeded: a prefix of `plan.actions`.
+    pub applied: Vec<Applied>,
+    pub outcome: Outcome,
+    /// What ended the pass before its end.
+    pub error: Option<CloudError>,
+}
+
+impl PassReport {
+    /// Whether the service itself could be read.
+    pub(crate) fn saw_the_service(&self) -> bool {
+        self.error.is_none() || !self.plan.actions.is_empty()
+    }
+}
+
+/// Brings one service one safe step nearer to what is wanted.
+///
+/// # Expected flow
+///
+/// 1. Observe, as often as [`evenkeel_planner::questions`] has more to ask, three times at most.
+/// 2. Plan; `now` is the time of the observation, by AWS's clock.
+/// 3. Check the plan; one that breaks a safety property is refused whole.
+/// 4. Act: the plan's calls in their order, ending with the first that fails.
+/// 5. Report the status, on every path.
+///
+/// # Guarantees
+///
+/// - Nothing is written before the service was read in the same pass. So a call whose outcome is
+///   unknown is followed by a read of what it was about, whatever happens in between.
+/// - If the service cannot be read, nothing is written.
+/// - Nothing is retried; when to try again is the caller's decision.
+///
+/// # Cancellation
+///
+/// A pass that is dropped while it acts leaves a call of unknown outcome; the next pass reads.
+///
+/// `desired` is `None` when no manifest names the service (any more); `instance` is the name of
+/// this daemon as written into the owner tag.
+pub async fn reconcile<C: Cloud>(
+    cloud: &C,
+    key: &ServiceKey,
+    desired: Option<&Service>,
+    instance: &str,
+    mode: Mode,
+) -> PassReport {
+    let (observed, unseen) = match observe(cloud, key, desired).await {
+        Ok(observed) => (observed, None),
+        Err(error) => (unreadable(&error), Some(error)),
+    };
+    let input = Input { key, desired, observed: &observed, now: observed.at, instance };
+    let mut plan = evenkeel_planner::plan(&input);
+    if unseen.is_some() {
+        plan.actions.clear();
+    }
+    let done = match (unseen, evenkeel_planner::check(&plan, &input)) {
+        (Some(error), _) => Done::failed(Vec::new(), error),
+        (None, Err(broken)) => Done::refused(&input, broken),
+        (None, Ok(())) if mode == Mode::DryRun => Done::without_calls(Outcome::DryRun),
+        (None, Ok(())) => act(cloud, &input, &plan).await,
+    };
+    let changes = match mode {
+        Mode::Apply if plan.actions.is_empty() => Vec::new(),
+        Mode::Apply | Mode::DryRun => evenkeel_planner::changes(&input),
+    };
+    let status = evenkeel_planner::status(&input, &plan, &done.outcome);
+    let Done { applied, outcome, error } = done;
+    PassReport { plan, status, changes, applied, outcome, error }
+}
+
+async fn observe<C: Cloud>(
+    cloud: &C,
+    key: &ServiceKey,
+    desired: Option<&Service>,
+) -> Result<Observed, CloudError> {
+    let first = evenkeel_planner::questions(desired, None).unwrap_or_else(shallow);
+    let mut seen = cloud.observe(key, &first).await?;
+    for _ in 1..ROUNDS_MAX {
+        let Some(questions) = evenkeel_planner::questions(desired, Some(&seen)) else { break };
+        seen = cloud.observe(key, &questions).await?;
+    }
+    Ok(seen)
+}
+
+/// The least that can be asked.
+fn shallow() -> Questions {
+    Questions {
+        depth: Depth::Shallow,
+        family: None,
+        alarms: BTreeSet::new(),
+        target_groups: BTreeSet::new(),
+        revisions: BTreeSet::new(),
+    }
+}
+
+/// What is known when the service could not be read: nothing, and why. The planner then says in
+/// its own words what it waits for.
+fn unreadable(error: &CloudError) -> Observed {
+    let why = match error {
+        CloudError::CapabilityMissing { operation } => {
+            Unknown::CapabilityMissing { operation: operation.clone() }
+        }
+        other => {
+            Unknown::Failed { operation: other.operation().to_owned(), message: other.to_string() }
+        }
+    };
+    Observed {
+        // AWS's clock was not heard; the time is only shown.
+        at: Timestamp::now(),
+        depth: Depth::Shallow,
+        service: Fact::Unknown(why),
+        task_definitions: Fact::Unknown(Unknown::NotAsked),
+        service_deployments: Fact::Unknown(Unknown::NotAsked),
+        service_revisions: Fact::Unknown(Unknown::NotAsked),
+        tasks: Fact::Unknown(Unknown::NotAsked),
+        target_groups: Fact::Unknown(Unknown::NotAsked),
+        alarms: Fact::Unknown(Unknown::NotAsked),
+    }
+}
+
+/// How the last beat ended.
+struct Done {
+    applied: Vec<Applied>,
+    outcome: Outcome,
+    error: Option<CloudError>,
+}
+
+impl Done {
+    fn without_calls(outcome: Outcome) -> Self {
+        Self { applied: Vec::new(), outcome, error: None }
+    }
+
+    fn failed(applied: Vec<Applied>, error: CloudError) -> Self {
+        let outcome = Outcome::Failed { class: error.class(), message: error.to_string() };
+        Self { applied, outcome, error: Some(error) }
+    }
+
+    /// A refused plan is a defect of the planner: it is said as loudly as can be.
+    fn refused(input: &Input<'_>, broken: Vec<String>) -> Self {
+        tracing::error!(
+            service = %input.key,
+            digest = digest(input),
+            deployment = deployment(input),
+            why = broken.join("; "),
+            "plan refused: it breaks a safety property, nothing was done"
+        );
+        Self::without_calls(Outcome::Refused(broken))
+    }
+}
+
+async fn act<C: Cloud>(cloud: &C, input: &Input<'_>, plan: &Plan) -> Done {
+    let mut applied = Vec::with_capacity(plan.actions.len());
+    for action in &plan.actions {
+        match cloud.apply(input.key, action).await {
+            Ok(result) => {
+                log_applied(input, action, &result);
+                applied.push(result);
+            }
+            Err(error) => {
+                log_failed(input, action, &error);
+                return Done::failed(applied, error);
+            }
+        }
+    }
+    Done { applied, outcome: Outcome::Done, error: None }
+}
+
+fn log_applied(input: &Input<'_>, action: &Action, result: &Applied) {
+    let started = match result {
+        Applied::Service { deployment } => deployment.as_deref(),
+        Applied::TaskDefinition { .. } | Applied::Done => None,
+    };
+    tracing::info!(
+        service = %input.key,
+        digest = digest(input),
+        deployment = started.or(deployment(input)),
+        action = action.call.operation(),
+        why = action.why,
+        "applied"
+    );
+}
+
+fn log_failed(input: &Input<'_>, action: &Action, error: &CloudError) {
+    tracing::warn!(
+        service = %input.key,
+        digest = digest(input),
+        deployment = deployment(input),
+        action = action.call.operation(),
+        why = action.why,
+        error = %error,
+        class = error.class(),
+        "action failed"
+    );
+}
+
+fn digest<'a>(input: &Input<'a>) -> Option<&'a str> {
+    input.desired.map(|desired| desired.revision_digest.as_str())
+}
+
+/// The id of the PRIMARY deployment.
+fn deployment<'a>(input: &Input<'a>) -> Option<&'a str> {
+    let service = input.observed.service.known()?;
+    service.deployments.iter().find(|d| d.status == "PRIMARY").map(|d| d.id.as_str())
+}

@@ -1,0 +1,110 @@
+//! The services that the loop looks after and what it remembers of each; never what AWS said.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_manifest::{Digest, ServiceKey};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::resync;
+
+/// Bounded by the number of services.
+#[derive(Debug)]
+pub(crate) struct Roster {
+    notes: BTreeMap<Arc<ServiceKey>, Note>,
+    /// Services not yet seen in the sweep under way.
+    unseen: BTreeSet<Arc<ServiceKey>>,
+    began: Instant,
+    resync_every: Duration,
+}
+
+/// What is remembered of one service between passes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Note {
+    /// Failed passes in a row.
+    pub(crate) failures: u32,
+    /// No manifest names it any more; one more pass and it is forgotten.
+    pub(crate) leaving: bool,
+    /// The digest of the last verdict that was logged and counted.
+    pub(crate) judged: Option<Digest>,
+    /// Since when the rollout seen last is in flight.
+    pub(crate) rollout_since: Option<Timestamp>,
+    /// Within the sweep.
+    turn: Duration,
+}
+
+impl Roster {
+    pub(crate) fn new(resync_every: Duration) -> Self {
+        let began = Instant::now();
+        Self { notes: BTreeMap::new(), unseen: BTreeSet::new(), began, resync_every }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.notes.is_empty()
+    }
+
+    pub(crate) fn key(&self, key: &ServiceKey) -> Option<Arc<ServiceKey>> {
+        self.notes.get_key_value(key).map(|(key, _)| key.clone())
+    }
+
+    pub(crate) fn note(&self, key: &ServiceKey) -> Option<&Note> {
+        self.notes.get(key)
+    }
+
+    pub(crate) fn note_mut(&mut self, key: &ServiceKey) -> Option<&mut Note> {
+        self.notes.get_mut(key)
+    }
+
+    /// Takes a service in, or back; what it failed at before was about other content.
+    pub(crate) fn welcome(&mut self, key: ServiceKey) -> Arc<ServiceKey> {
+        let key = self.key(&key).unwrap_or_else(|| Arc::new(key));
+        let note = self.notes.entry(key.clone()).or_default();
+        note.leaving = false;
+        note.failures = 0;
+        key
+    }
+
+    /// Marks a service for its last pass.
+    pub(crate) fn dismiss(&mut self, key: &ServiceKey) -> Option<Arc<ServiceKey>> {
+        self.notes.get_mut(key)?.leaving = true;
+        self.unseen.remove(key);
+        self.key(key)
+    }
+
+    pub(crate) fn forget(&mut self, key: &ServiceKey) {
+        self.notes.remove(key);
+        self.unseen.remove(key);
+    }
+
+    /// Gives every service its turn in the sweep; to be called when services came or went.
+    pub(crate) fn assign_turns(&mut self) {
+        let keys: Vec<Arc<ServiceKey>> = self.notes.keys().cloned().collect();
+        let count = resync::groups(&keys).count();
+        for (index, group) in resync::groups(&keys).enumerate() {
+            let turn = resync::turn(index, count, self.resync_every);
+            for key in group {
+                self.notes.entry(key.clone()).or_default().turn = turn;
+            }
+        }
+    }
+
+    /// Until the service's next turn in the sweep.
+    pub(crate) fn resync_in(&self, key: &ServiceKey) -> Duration {
+        let turn = self.notes.get(key).map_or(Duration::ZERO, |note| note.turn);
+        resync::until_turn(turn, self.began.elapsed(), self.resync_every)
+    }
+
+    /// Notes that AWS showed the service. Says whether that completes a sweep: every service was
+    /// seen since the last sweep was complete.
+    pub(crate) fn saw(&mut self, key: &ServiceKey) -> bool {
+        self.unseen.remove(key);
+        let complete = self.unseen.is_empty();
+        if complete {
+            self.unseen =
+                self.notes.iter().filter(|(_, n)| !n.leaving).map(|(k, _)| k.clone()).collect();
+        }
+        complete
+    }
+}

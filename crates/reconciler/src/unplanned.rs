@@ -1,0 +1,75 @@
+//! Statuses that no plan stands behind: bad manifests and passes that did not end; never overrides
+//! what a pass saw.
+
+use evenkeel_manifest::ServiceKey;
+use evenkeel_planner::{Condition, ConditionKind, ConditionStatus, Status};
+use jiff::Timestamp;
+
+/// The status of a service whose pass panicked or was cancelled: what was known before, and that
+/// it is not known any more.
+pub(crate) fn interrupted(
+    key: &ServiceKey,
+    before: Option<&Status>,
+    reason: &'static str,
+    message: &str,
+) -> Status {
+    let mut status = before.cloned().unwrap_or_else(|| never_seen(key));
+    set(&mut status, ConditionKind::Ready, ConditionStatus::Unknown, reason, message);
+    set(&mut status, ConditionKind::Unknown, ConditionStatus::True, reason, message);
+    status.did = Vec::new();
+    status
+}
+
+/// The status of a service that was never valid since the daemon started.
+pub(crate) fn never_valid(key: &ServiceKey) -> Status {
+    let mut status = never_seen(key);
+    let message = "not looked at, because no valid manifest is known";
+    set(&mut status, ConditionKind::Ready, ConditionStatus::Unknown, "Invalid", message);
+    status
+}
+
+/// Says, in an otherwise unchanged status, whether the newest manifest is bad.
+pub(crate) fn mark_invalid(status: &mut Status, problems: Option<&Vec<String>>) {
+    match problems {
+        Some(problems) => {
+            let message = problems.join("\n");
+            let (kind, is) = (ConditionKind::Invalid, ConditionStatus::True);
+            set(status, kind, is, "ManifestInvalid", &message);
+        }
+        None => status.conditions.retain(|condition| {
+            condition.kind != ConditionKind::Invalid || condition.reason != "ManifestInvalid"
+        }),
+    }
+}
+
+fn set(
+    status: &mut Status,
+    kind: ConditionKind,
+    is: ConditionStatus,
+    reason: &'static str,
+    message: &str,
+) {
+    let condition = Condition { kind, status: is, reason, message: message.to_owned() };
+    match status.conditions.iter_mut().find(|condition| condition.kind == kind) {
+        Some(before) => *before = condition,
+        None => status.conditions.push(condition),
+    }
+}
+
+fn never_seen(key: &ServiceKey) -> Status {
+    Status {
+        key: key.clone(),
+        observed_at: Timestamp::now(),
+        wanted: None,
+        conditions: Vec::new(),
+        rollout: None,
+        breaker: Vec::new(),
+        evidence: Vec::new(),
+        waiting: Vec::new(),
+        did: Vec::new(),
+        events: Vec::new(),
+        desired_count: 0,
+        running_count: 0,
+        look_again: std::time::Duration::ZERO,
+    }
+}
