@@ -85,6 +85,7 @@ impl<C: Cloud> ControlLoop<C> {
         board: Arc<StatusBoard>,
     ) -> Self {
         metrics.show(board.clone());
+        let mut rng = settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         Self {
             cloud,
             metrics,
@@ -94,8 +95,8 @@ impl<C: Cloud> ControlLoop<C> {
             current: Arc::default(),
             queue: WorkQueue::new(),
             passes: JoinMap::new(),
-            roster: Roster::new(settings.resync_every),
-            rng: settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
+            roster: Roster::new(settings.resync_every, rng.u64(..)),
+            rng,
             settings,
         }
     }
@@ -239,3 +240,6 @@ impl<C: Cloud> ControlLoop<C> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,14 +128,14 @@ impl<C: Cloud> ControlLoop<C> {
     fn plan_next(&mut self, key: &Arc<ServiceKey>, end: &PassEnd) {
         let Some(note) = self.roster.note_mut(key) else { return };
         note.failures = if end.is_failure() { note.failures.saturating_add(1) } else { 0 };
-        let failures = note.failures;
+        let (failures, dice) = (note.failures, note.rng.f64());
         if note.leaving && matches!(end, PassEnd::Settled | PassEnd::Waiting(_)) {
             return self.leave(key);
         }
         let circumstances = Circumstances {
             failures,
             resync_in: self.roster.resync_in(key),
-            dice: self.rng.f64(),
+            dice,
             settings: &self.settings,
         };
         let delay = next_delay(end, circumstances);
