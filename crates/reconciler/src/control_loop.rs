@@ -213,9 +213,10 @@ impl<C: Cloud> ControlLoop<C> {
 
     fn triggered(&mut self, keys: &BTreeSet<ServiceKey>) {
         for key in keys {
-            match self.roster.key(key) {
-                Some(key) => self.queue.add(key, Duration::ZERO),
-                None => tracing::debug!(service = %key, "not triggered: no manifest names it"),
+            if let Some(key) = self.roster.key(key) {
+                self.queue.add(key, Duration::ZERO);
+            } else {
+                tracing::debug!(service = %key, "not triggered: no manifest names it");
             }
         }
     }

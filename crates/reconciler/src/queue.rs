@@ -298,7 +298,9 @@ mod tests {
                     }
                 }
             }
-            out.iter().for_each(|key| queue.done(key));
+            for key in &out {
+                queue.done(key);
+            }
             while let Ok(key) = timeout(10 * SECOND, queue.next()).await {
                 wishes[key] = None;
                 queue.done(&key);

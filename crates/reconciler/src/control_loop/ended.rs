@@ -29,7 +29,7 @@ impl<C: Cloud> ControlLoop<C> {
     fn reported(&mut self, key: &ServiceKey, report: PassReport) -> PassEnd {
         let end = PassEnd::of(&report);
         self.log_waiting(key, &report);
-        self.log_unreadable(key, &report);
+        log_unreadable(key, &report);
         if report.saw_the_service() {
             self.note_verdict(key, &report);
             self.note_rollout(key, &report.status);
@@ -80,13 +80,6 @@ impl<C: Cloud> ControlLoop<C> {
         }
         if report.plan.waiting.is_empty() && report.applied.is_empty() && report.error.is_none() {
             tracing::debug!(service = %key, "settled");
-        }
-    }
-
-    fn log_unreadable(&self, key: &ServiceKey, report: &PassReport) {
-        if let (Some(error), false) = (&report.error, report.saw_the_service()) {
-            let class = error.class();
-            tracing::warn!(service = %key, error = %error, class, "could not look; nothing was done");
         }
     }
 
@@ -166,6 +159,13 @@ impl<C: Cloud> ControlLoop<C> {
             tracing::warn!(service = %key, "pass cancelled by shutdown; the next start reads first");
         }
         self.passes.shutdown().await;
+    }
+}
+
+fn log_unreadable(key: &ServiceKey, report: &PassReport) {
+    if let (Some(error), false) = (&report.error, report.saw_the_service()) {
+        let class = error.class();
+        tracing::warn!(service = %key, error = %error, class, "could not look; nothing was done");
     }
 }
 
