@@ -1,0 +1,256 @@
+//! The configuration as it is written down; never checked for meaning beyond the type of each value.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::fmt::serde::unsigned_duration::friendly::compact::required as friendly;
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+
+use super::ConfigProblem;
+
+/// Every key there is, with its default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RawConfig {
+    #[serde(deserialize_with = "text")]
+    pub instance: String,
+    #[serde(deserialize_with = "text")]
+    pub target: String,
+    pub manifests: RawManifests,
+    pub aws: RawAws,
+    #[serde(rename = "loop")]
+    pub control_loop: RawLoop,
+    pub http: RawHttp,
+    pub log: RawLog,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RawManifests {
+    pub path: PathBuf,
+    #[serde(with = "friendly")]
+    pub debounce: Duration,
+    #[serde(with = "friendly")]
+    pub reread: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RawAws {
+    pub region: Option<String>,
+    pub endpoint_url: Option<String>,
+    #[serde(deserialize_with = "optional_text")]
+    pub profile: Option<String>,
+    pub share: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RawLoop {
+    #[serde(with = "friendly")]
+    pub resync: Duration,
+    pub passes: usize,
+    #[serde(with = "friendly")]
+    pub rollout_poll: Duration,
+    #[serde(with = "friendly")]
+    pub pass_timeout: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RawHttp {
+    pub listen: SocketAddr,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RawLog {
+    pub format: LogFormat,
+    #[serde(deserialize_with = "text")]
+    pub level: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    Text,
+    Json,
+}
+
+impl Default for RawConfig {
+    fn default() -> Self {
+        Self {
+            instance: "evenkeel".to_owned(),
+            target: evenkeel_manifest::ServiceKey::DEFAULT_TARGET.to_owned(),
+            manifests: RawManifests::default(),
+            aws: RawAws::default(),
+            control_loop: RawLoop::default(),
+            http: RawHttp::default(),
+            log: RawLog::default(),
+        }
+    }
+}
+
+impl Default for RawManifests {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("manifests"),
+            debounce: Duration::from_millis(200),
+            reread: Duration::from_mins(1),
+        }
+    }
+}
+
+impl Default for RawAws {
+    /// Half of each bucket: the other half is left to people, pipelines and autoscalers.
+    fn default() -> Self {
+        Self { region: None, endpoint_url: None, profile: None, share: 0.5 }
+    }
+}
+
+impl Default for RawLoop {
+    fn default() -> Self {
+        Self {
+            resync: Duration::from_mins(5),
+            passes: 32,
+            rollout_poll: Duration::from_secs(5),
+            pass_timeout: Duration::from_mins(2),
+        }
+    }
+}
+
+impl Default for RawHttp {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+    }
+}
+
+impl Default for RawLog {
+    fn default() -> Self {
+        Self { format: LogFormat::Auto, level: "info".to_owned() }
+    }
+}
+
+impl RawConfig {
+    /// Everything that is wrong with the meaning of the values.
+    pub(super) fn problems(&self) -> Vec<ConfigProblem> {
+        let mut problems = Vec::new();
+        let mut need = |holds: bool, key: &str, expected: &str| {
+            if !holds {
+                problems.push(ConfigProblem::new(key, format!("expected {expected}")));
+            }
+        };
+        need(is_name(&self.instance), "instance", NAME);
+        need(is_name(&self.target), "target", NAME);
+        need(!self.manifests.path.as_os_str().is_empty(), "manifests.path", "a directory");
+        need(self.manifests.debounce <= MINUTE, "manifests.debounce", "at most 1m");
+        need(within(self.manifests.reread, SECOND, DAY), "manifests.reread", "between 1s and 1d");
+        need(self.aws.endpoint_url.as_deref().is_none_or(is_url), "aws.endpointUrl", URL);
+        need(self.aws.share > 0.0 && self.aws.share <= 1.0, "aws.share", "above 0 and at most 1");
+        let control_loop = &self.control_loop;
+        need(within(control_loop.resync, SECOND, DAY), "loop.resync", "between 1s and 1d");
+        need((1..=256).contains(&control_loop.passes), "loop.passes", "between 1 and 256");
+        need(
+            within(control_loop.rollout_poll, Duration::from_millis(10), 10 * MINUTE),
+            "loop.rolloutPoll",
+            "between 10ms and 10m",
+        );
+        need(
+            within(control_loop.pass_timeout, SECOND, 60 * MINUTE),
+            "loop.passTimeout",
+            "between 1s and 1h",
+        );
+        need(is_level(&self.log.level), "log.level", LEVEL);
+        problems
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_hours(24);
+const NAME: &str = "1 to 63 letters, digits, `.`, `_` or `-`";
+const URL: &str = "a URL that begins with http:// or https://";
+const LEVEL: &str =
+    "off, error, warn, info, debug or trace, or directives such as `info,evenkeel_aws=debug`";
+
+/// A name goes into a tag of at most 256 characters, together with a path.
+fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=63).contains(&name.len()) && name.chars().all(allowed)
+}
+
+fn is_url(url: &str) -> bool {
+    url.trim().is_empty() || url.starts_with("http://") || url.starts_with("https://")
+}
+
+/// `EnvFilter` takes any other word for the name of a module, and so a misspelt level for silence.
+fn is_level(directives: &str) -> bool {
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    let level = |part: &str| {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
+        levels.contains(&level.trim().to_ascii_lowercase().as_str())
+    };
+    directives.split(',').all(level) && EnvFilter::try_new(directives).is_ok()
+}
+
+fn within(duration: Duration, min: Duration, max: Duration) -> bool {
+    (min..=max).contains(&duration)
+}
+
+/// An instance may be called `123456789012`, which the environment layer reads as a number.
+struct Text;
+
+impl Visitor<'_> for Text {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text")
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<String, E> {
+        Ok(value.to_owned())
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_u128<E: de::Error>(self, value: u128) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+}
+
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    deserializer.deserialize_any(Text)
+}
+
+fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    struct Optional;
+    impl<'de> Visitor<'de> for Optional {
+        type Value = Option<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("text")
+        }
+
+        fn visit_none<E: de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<Self::Value, D::Error> {
+            text(inner).map(Some)
+        }
+    }
+    deserializer.deserialize_option(Optional)
+}

@@ -1,0 +1,160 @@
+//! The configuration for people and machines, with the origin of every value; secrets are redacted.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::layers::{Layers, known_keys, origin};
+use super::{Config, ConfigError};
+
+/// One key with its value and where that came from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Setting {
+    pub key: String,
+    pub value: Value,
+    pub origin: String,
+}
+
+/// How `evenkeel config` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    Toml,
+    Json,
+    Yaml,
+}
+
+/// Every setting in force, checked.
+pub fn settings(layers: &Layers) -> Result<Vec<Setting>, ConfigError> {
+    let figment = layers.figment()?;
+    let raw = layers.merge()?;
+    let values = serde_json::to_value(&raw).expect("a configuration holds nothing JSON cannot");
+    drop(Config::check(raw)?);
+    let setting = |key: String| {
+        let pointer = format!("/{}", key.replace('.', "/"));
+        let value = values.pointer(&pointer).cloned().unwrap_or(Value::Null);
+        Setting { value: redacted(value), origin: origin(&figment, &key), key }
+    };
+    Ok(known_keys().into_iter().map(setting).collect())
+}
+
+/// A URL may carry a user and a password.
+fn redacted(value: Value) -> Value {
+    let Value::String(text) = &value else { return value };
+    let Some((scheme, rest)) = text.split_once("://") else { return value };
+    let authority_ends = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest.get(..authority_ends).and_then(|authority| authority.rfind('@')) {
+        Some(at) => {
+            let host = rest.get(at..).unwrap_or_default();
+            Value::String(format!("{scheme}://(redacted){host}"))
+        }
+        None => value,
+    }
+}
+
+/// TOML is a configuration file with the origins as comments; JSON and YAML have them beside the
+/// values.
+pub fn render(settings: &[Setting], format: Format) -> String {
+    match format {
+        Format::Toml => toml(settings),
+        Format::Json => {
+            serde_json::to_string_pretty(&document(settings)).expect("text keys only") + "\n"
+        }
+        Format::Yaml => serde_saphyr::to_string(&document(settings)).expect("text keys only"),
+    }
+}
+
+fn document(settings: &[Setting]) -> Value {
+    let mut config = Value::Object(Map::new());
+    for setting in settings {
+        place(&mut config, &setting.key, setting.value.clone());
+    }
+    let origins = settings.iter().map(|s| (s.key.clone(), Value::from(s.origin.clone()))).collect();
+    serde_json::json!({ "config": config, "origins": Value::Object(origins) })
+}
+
+fn place(parent: &mut Value, key: &str, value: Value) {
+    let Value::Object(members) = parent else { return };
+    match key.split_once('.') {
+        None => drop(members.insert(key.to_owned(), value)),
+        Some((name, rest)) => {
+            let member = members.entry(name).or_insert_with(|| Value::Object(Map::new()));
+            place(member, rest, value);
+        }
+    }
+}
+
+fn toml(settings: &[Setting]) -> String {
+    let mut text = String::new();
+    let mut section = "";
+    for setting in settings {
+        let (table, name) = setting.key.rsplit_once('.').unwrap_or(("", &setting.key));
+        if table != section {
+            let _infallible = writeln!(text, "\n[{table}]");
+            section = table;
+        }
+        let line = match &setting.value {
+            Value::Null => format!("# {name} is not set"),
+            // A JSON string with its escapes is a TOML basic string.
+            value => format!("{name} = {value}"),
+        };
+        let _infallible = writeln!(text, "{line:<44} # {}", setting.origin);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_a_url_is_not_shown() {
+        let shown = redacted("https://me:secret@host:1/path".into());
+        assert_eq!(shown, "https://(redacted)@host:1/path");
+        assert_eq!(redacted("http://host/a@b".into()), "http://host/a@b");
+    }
+
+    #[test]
+    fn what_is_printed_as_toml_can_be_read_back() {
+        let settings = settings(&Layers::default()).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, render(&settings, Format::Toml)).unwrap();
+        let layers = Layers { file: Some(file.path().to_owned()), ..Layers::default() };
+        assert_eq!(layers.merge().unwrap(), super::super::RawConfig::default());
+    }
+
+    #[test]
+    fn every_value_says_where_it_came_from() {
+        let mut layers = Layers::default();
+        layers.environment = vec![("EVENKEEL_LOOP__ROLLOUT_POLL".into(), "2s".into())];
+        layers.flags.aws.region = Some("eu-central-1".to_owned());
+        insta::assert_snapshot!(render(&settings(&layers).unwrap(), Format::Toml), @r#"
+        instance = "evenkeel"                        # default
+        target = "default"                           # default
+
+        [aws]
+        # endpointUrl is not set                     # default
+        # profile is not set                         # default
+        region = "eu-central-1"                      # --region
+        share = 0.5                                  # default
+
+        [http]
+        listen = "127.0.0.1:9464"                    # default
+
+        [log]
+        format = "auto"                              # default
+        level = "info"                               # default
+
+        [loop]
+        passTimeout = "2m"                           # default
+        passes = 32                                  # default
+        resync = "5m"                                # default
+        rolloutPoll = "2s"                           # EVENKEEL_LOOP__ROLLOUT_POLL
+
+        [manifests]
+        debounce = "200ms"                           # default
+        path = "manifests"                           # default
+        reread = "1m"                                # default
+        "#);
+    }
+}

@@ -1,0 +1,189 @@
+//! The long-running process: it wires manifests, loop, AWS and HTTP together and supervises them;
+//! never decides anything about a service.
+
+mod first_read;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use evenkeel_reconciler::{
+    Cloud, ControlLoop, DesiredState, LoopHandle, LoopMetrics, LoopSettings, Shutdown, StatusBoard,
+};
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::JoinMap;
+use tracing_appender::non_blocking::ErrorCounter;
+
+use crate::config::Config;
+use crate::http;
+use first_read::FirstRead;
+
+const LOOP: &str = "control loop";
+const HTTP: &str = "http";
+
+/// A running daemon. Dropping it stops everything where it is; [`Daemon::wait`] ends it well.
+#[derive(Debug)]
+pub struct Daemon {
+    board: Arc<StatusBoard>,
+    handle: LoopHandle,
+    address: SocketAddr,
+    registry: Registry,
+    tasks: JoinMap<&'static str, Result<(), String>>,
+    shutdown: Shutdown,
+    http_stop: CancellationToken,
+    /// The loop takes the end of this channel for a fault, and during a shutdown it is none.
+    _desired: watch::Sender<Arc<DesiredState>>,
+}
+
+/// Why the daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("AWS cannot be reached as configured: {0}")]
+    Aws(String),
+    #[error(
+        "cannot listen on {address}: {source}; name another address with --listen or http.listen"
+    )]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("a metric cannot be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Why the daemon ended other than as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("the task `{task}` ended unexpectedly: {why}")]
+    TaskEnded { task: &'static str, why: String },
+    #[error("aborted before running passes had ended; the next start reads what became of them")]
+    Aborted,
+}
+
+impl Daemon {
+    /// Starts with any cloud, whose metrics are registered in `registry` already.
+    pub async fn start_with<C: Cloud>(
+        config: Config,
+        cloud: Arc<C>,
+        registry: Registry,
+        shutdown: Shutdown,
+        dropped_lines: Option<ErrorCounter>,
+    ) -> Result<Self, StartError> {
+        let listen = config.http.listen;
+        let failed = |source| StartError::Listen { address: listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+
+        let (desired, wanted) = watch::channel(Arc::new(DesiredState::default()));
+        drop(dropped_lines);
+        let board = Arc::new(StatusBoard::new());
+        let (cloud, read) = FirstRead::watching(cloud);
+        let control_loop = ControlLoop::new(
+            Arc::new(cloud),
+            loop_settings(&config),
+            LoopMetrics::register(&registry)?,
+            wanted,
+            board.clone(),
+        );
+        let state = http::State {
+            target: config.target.clone(),
+            board: board.clone(),
+            registry: registry.clone(),
+            first_read: read,
+            draining: shutdown.drain.clone(),
+        };
+
+        let handle = control_loop.handle();
+        let http_stop = CancellationToken::new();
+        let mut tasks = JoinMap::new();
+        let (of_loop, of_http) = (shutdown.clone(), http_stop.clone());
+        tasks.spawn(LOOP, async move {
+            control_loop.run(of_loop).await.map_err(|error| error.to_string())
+        });
+        tasks.spawn(HTTP, async move {
+            http::serve(listener, http::router(state), of_http).await;
+            Ok(())
+        });
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            instance = config.instance,
+            target_name = config.target,
+            manifests = %config.manifests.path.display(),
+            http = %address,
+            "evenkeel started"
+        );
+        let _desired = desired;
+        Ok(Self { board, handle, address, registry, tasks, shutdown, http_stop, _desired })
+    }
+
+    /// The newest status of every service.
+    pub fn board(&self) -> &Arc<StatusBoard> {
+        &self.board
+    }
+
+    /// Asks for passes.
+    pub fn handle(&self) -> LoopHandle {
+        self.handle.clone()
+    }
+
+    /// Where HTTP answers; the port is the real one when 0 was configured.
+    pub fn http_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Waits for the end. HTTP answers until the last pass has ended, so that an end that takes
+    /// long can be watched.
+    pub async fn wait(mut self) -> Result<(), DaemonError> {
+        let mut fault = None;
+        while let Some((task, ended)) = self.tasks.join_next().await {
+            if !self.was_asked_to_end(task) && fault.is_none() {
+                let why = why_ended(ended);
+                tracing::error!(task, why, "a task ended unexpectedly, so everything ends");
+                fault = Some(DaemonError::TaskEnded { task, why });
+                self.shutdown.drain.cancel();
+            }
+            if task == LOOP || fault.is_some() {
+                self.http_stop.cancel();
+            }
+        }
+        match fault {
+            Some(fault) => Err(fault),
+            None if self.shutdown.abort.is_cancelled() => Err(DaemonError::Aborted),
+            None => Ok(()),
+        }
+    }
+
+    fn was_asked_to_end(&self, task: &'static str) -> bool {
+        match task {
+            HTTP => self.http_stop.is_cancelled(),
+            _ => self.shutdown.drain.is_cancelled() || self.shutdown.abort.is_cancelled(),
+        }
+    }
+}
+
+fn why_ended(ended: Result<Result<(), String>, JoinError>) -> String {
+    match ended {
+        Ok(Ok(())) => "it returned".to_owned(),
+        Ok(Err(why)) => why,
+        Err(error) => error.to_string(),
+    }
+}
+
+/// What the configuration says about the loop; the rest is the loop's own choice.
+pub fn loop_settings(config: &Config) -> LoopSettings {
+    LoopSettings {
+        instance: config.instance.clone(),
+        passes_max: config.control_loop.passes,
+        resync_every: config.control_loop.resync,
+        look_again_max_in_rollout: config.control_loop.rollout_poll,
+        pass_timeout: config.control_loop.pass_timeout,
+        ..LoopSettings::default()
+    }
+}

@@ -1,0 +1,144 @@
+//! What the daemon tells over HTTP: metrics, health and statuses; nothing can be changed this way.
+
+mod server;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::extract::{Path, Query, State as Shared};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use evenkeel_manifest::ServiceKey;
+use evenkeel_planner::Status;
+use evenkeel_reconciler::StatusBoard;
+use prometheus::{Registry, TextEncoder};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+pub use server::serve;
+
+/// Services in one answer, unless fewer are asked for: about 2 MiB at most.
+const PAGE_MAX: usize = 500;
+
+/// Everything that answers are made of.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The target of all services of this daemon.
+    pub target: String,
+    pub board: Arc<StatusBoard>,
+    pub registry: Registry,
+    /// True after the first successful look at AWS.
+    pub first_read: Arc<AtomicBool>,
+    pub draining: CancellationToken,
+}
+
+/// All routes.
+pub fn router(state: State) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/v1/services", get(services))
+        .route("/v1/services/{cluster}/{name}", get(service))
+        .fallback(no_such_page)
+        .with_state(state)
+}
+
+async fn metrics(Shared(state): Shared<State>) -> Response {
+    match TextEncoder::new().encode_to_string(&state.registry.gather()) {
+        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+/// The process lives, and so do its tasks: when one ends, the process ends.
+async fn healthz() -> Response {
+    Json(json!({ "status": "ok" })).into_response()
+}
+
+async fn readyz(Shared(state): Shared<State>) -> Response {
+    let waits_for = state.waits_for();
+    let status =
+        if waits_for.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "ready": waits_for.is_empty(), "waitsFor": waits_for }))).into_response()
+}
+
+impl State {
+    /// What is still missing before the daemon does its work.
+    fn waits_for(&self) -> Vec<String> {
+        let mut waits_for = Vec::new();
+        if self.draining.is_cancelled() {
+            waits_for.push("nothing: it is shutting down".to_owned());
+        }
+        if !self.first_read.load(Ordering::Relaxed) {
+            waits_for.push("a first successful look at AWS".to_owned());
+        }
+        waits_for
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    limit: Option<usize>,
+    /// The `next` of the page before.
+    after: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Services {
+    services: Vec<Arc<Status>>,
+    /// What to ask for with `after`; `null` on the last page.
+    next: Option<String>,
+}
+
+async fn services(Shared(state): Shared<State>, Query(page): Query<Page>) -> Response {
+    let limit = page.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
+    let all = state.board.all();
+    let from = match &page.after {
+        None => 0,
+        Some(after) => match page_start(&all, after) {
+            Some(from) => from,
+            None => return problem(StatusCode::BAD_REQUEST, "`after` is not the `next` of a page"),
+        },
+    };
+    let services: Vec<_> = all.iter().skip(from).take(limit).cloned().collect();
+    let more = from + services.len() < all.len();
+    let last = services.last().filter(|_| more);
+    let next = last.map(|status| format!("{}/{}", status.key.cluster, status.key.name));
+    Json(Services { services, next }).into_response()
+}
+
+/// Statuses are ordered by key, and services may come and go between two pages.
+fn page_start(all: &[Arc<Status>], after: &str) -> Option<usize> {
+    let (cluster, name) = after.split_once('/')?;
+    Some(all.partition_point(|status| {
+        (status.key.cluster.as_str(), status.key.name.as_str()) <= (cluster, name)
+    }))
+}
+
+async fn service(
+    Shared(state): Shared<State>,
+    Path((cluster, name)): Path<(String, String)>,
+) -> Response {
+    let key = ServiceKey { target: state.target.clone(), cluster, name };
+    match state.board.get(&key) {
+        Some(status) => Json(status).into_response(),
+        None => problem(StatusCode::NOT_FOUND, &format!("no manifest names the service {key}")),
+    }
+}
+
+async fn no_such_page() -> Response {
+    problem(
+        StatusCode::NOT_FOUND,
+        "there are /metrics, /healthz, /readyz, /v1/services, /v1/services/{cluster}/{name} and \
+         /v1/manifests",
+    )
+}
+
+fn problem(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({ "error": message }))).into_response()
+}
