@@ -85,6 +85,7 @@ impl<C: Cloud> ControlLoop<C> {
         board: Arc<StatusBoard>,
     ) -> Self {
         metrics.show(board.clone());
+        let mut rng = settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         Self {
             cloud,
             metrics,
@@ -94,8 +95,8 @@ impl<C: Cloud> ControlLoop<C> {
             current: Arc::default(),
             queue: WorkQueue::new(),
             passes: JoinMap::new(),
-            roster: Roster::new(settings.resync_every),
-            rng: settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
+            roster: Roster::new(settings.resync_every, rng.u64(..)),
+            rng,
             settings,
         }
     }
@@ -212,9 +213,10 @@ impl<C: Cloud> ControlLoop<C> {
 
     fn triggered(&mut self, keys: &BTreeSet<ServiceKey>) {
         for key in keys {
-            match self.roster.key(key) {
-                Some(key) => self.queue.add(key, Duration::ZERO),
-                None => tracing::debug!(service = %key, "not triggered: no manifest names it"),
+            if let Some(key) = self.roster.key(key) {
+                self.queue.add(key, Duration::ZERO);
+            } else {
+                tracing::debug!(service = %key, "not triggered: no manifest names it");
             }
         }
     }
@@ -239,3 +241,6 @@ impl<C: Cloud> ControlLoop<C> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -165,3 +165,107 @@ fn shortened(delay: Duration, circumstances: Circumstances<'_>) -> Duration {
         circumstances.settings.jitter.clamp(0.0, 1.0) * circumstances.dice.clamp(0.0, 1.0);
     delay.mul_f64(1.0 - fraction)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESYNC_IN: Duration = Duration::from_secs(123);
+
+    /// The delay in milliseconds after `failures` such ends in a row.
+    fn delay(end: &PassEnd, failures: u32, dice: f64) -> u128 {
+        let settings = LoopSettings::default();
+        let circumstances =
+            Circumstances { failures, resync_in: RESYNC_IN, dice, settings: &settings };
+        next_delay(end, circumstances).as_millis()
+    }
+
+    fn look_again(seconds: u64, in_rollout: bool) -> LookAgain {
+        LookAgain { after: Duration::from_secs(seconds), in_rollout }
+    }
+
+    fn throttled(retry_after: Option<Duration>) -> PassEnd {
+        let (operation, message) = ("UpdateService".to_owned(), "slow down".to_owned());
+        PassEnd::Failed(CloudError::Throttled { operation, message, retry_after })
+    }
+
+    fn failed(make: impl FnOnce(String, String, String) -> CloudError) -> PassEnd {
+        PassEnd::Failed(make("UpdateService".to_owned(), "Code".to_owned(), "no".to_owned()))
+    }
+
+    #[test]
+    fn a_settled_service_waits_for_its_turn_in_the_sweep() {
+        assert_eq!(delay(&PassEnd::Settled, 0, 0.5), RESYNC_IN.as_millis());
+    }
+
+    #[test]
+    fn a_waiting_service_is_looked_at_when_its_plan_says_so() {
+        assert_eq!(delay(&PassEnd::Waiting(look_again(60, false)), 0, 0.0), 60_000);
+        assert_eq!(delay(&PassEnd::Acted(look_again(60, false)), 0, 1.0), 54_000);
+    }
+
+    #[test]
+    fn a_look_that_can_wait_for_the_sweep_is_left_to_it() {
+        let end = PassEnd::Waiting(look_again(300, false));
+        assert_eq!(delay(&end, 0, 0.5), RESYNC_IN.as_millis());
+    }
+
+    #[test]
+    fn in_a_rollout_the_settings_bound_how_long_a_plan_may_look_away() {
+        assert_eq!(delay(&PassEnd::Waiting(look_again(300, true)), 0, 0.0), 10_000);
+        assert_eq!(delay(&PassEnd::Waiting(look_again(3, true)), 0, 0.0), 3_000);
+    }
+
+    #[test]
+    fn a_plan_that_wants_to_look_at_once_cannot_make_the_loop_spin() {
+        assert_eq!(delay(&PassEnd::Waiting(look_again(0, true)), 0, 0.0), 50);
+    }
+
+    #[test]
+    fn what_another_try_may_cure_backs_off_with_full_jitter_up_to_two_minutes() {
+        let end = failed(|operation, _, message| CloudError::Transient { operation, message });
+        let ceilings: Vec<u128> = (1..=9).map(|failures| delay(&end, failures, 1.0)).collect();
+        let seconds = [1, 2, 4, 8, 16, 32, 64, 120, 120];
+        assert_eq!(ceilings, seconds.map(|seconds| seconds * 1000));
+        assert_eq!(delay(&end, 7, 0.25), 16_000);
+        assert_eq!(delay(&end, u32::MAX, 1.0), 120_000);
+    }
+
+    #[test]
+    fn throttling_waits_at_least_as_long_as_it_was_told_to() {
+        assert_eq!(delay(&throttled(Some(Duration::from_secs(30))), 1, 0.5), 30_000);
+        assert_eq!(delay(&throttled(Some(Duration::from_secs(30))), 8, 1.0), 120_000);
+        assert_eq!(delay(&throttled(None), 1, 0.5), 500);
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_read_soon_and_then_backs_off() {
+        let unknown =
+            failed(|operation, _, message| CloudError::UnknownOutcome { operation, message });
+        let conflict =
+            failed(|operation, code, message| CloudError::Conflict { operation, code, message });
+        for end in [unknown, conflict, PassEnd::TimedOut] {
+            assert_eq!(delay(&end, 1, 1.0), 500, "{end:?}");
+            assert_eq!(delay(&end, 4, 1.0), 8_000, "{end:?}");
+            assert_eq!(delay(&end, 4, 0.0), 500, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn what_needs_a_person_waits_long_and_a_denial_gets_one_early_chance() {
+        let rejected =
+            failed(|operation, code, message| CloudError::Rejected { operation, code, message });
+        let missing = failed(|operation, _, _| CloudError::CapabilityMissing { operation });
+        for end in [rejected, missing, PassEnd::Refused, PassEnd::Panicked] {
+            assert_eq!(delay(&end, 1, 0.0), 300_000, "{end:?}");
+        }
+        let denied =
+            failed(|operation, code, message| CloudError::Denied { operation, code, message });
+        let quota =
+            failed(|operation, code, message| CloudError::Quota { operation, code, message });
+        for end in [denied, quota] {
+            assert_eq!(delay(&end, 1, 0.0), 60_000, "{end:?}");
+            assert_eq!(delay(&end, 2, 0.0), 300_000, "{end:?}");
+        }
+    }
+}

@@ -233,3 +233,89 @@ fn deployment<'a>(input: &Input<'a>) -> Option<&'a str> {
     let service = input.observed.service.known()?;
     service.deployments.iter().find(|d| d.status == "PRIMARY").map(|d| d.id.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use evenkeel_planner::{Call, Lane, Wait, WaitReason};
+
+    use super::*;
+    use crate::testing::{Look, ScriptedCloud, foreign, key, service, transient};
+
+    fn action(call: Call) -> Action {
+        Action { call, lane: Lane::NewChange, why: "because".to_owned() }
+    }
+
+    fn three_actions() -> Plan {
+        let arn = || "arn:aws:ecs:eu-west-1:123456789012:service/main/web".to_owned();
+        Plan {
+            actions: vec![
+                action(Call::RegisterTaskDefinition { input: serde_json::json!({}) }),
+                action(Call::UpdateService { input: serde_json::json!({}) }),
+                action(Call::UntagResource { arn: arn(), keys: Vec::new() }),
+            ],
+            waiting: vec![Wait {
+                reason: WaitReason::Deployment,
+                sentence: "ECS moves tasks".to_owned(),
+                until: None,
+            }],
+            verdict: None,
+            look_again: Duration::from_secs(5),
+        }
+    }
+
+    async fn acted(cloud: &ScriptedCloud) -> Done {
+        let (key, desired) = (key("web"), service("web", "1"));
+        let observed = foreign(&key);
+        let (now, desired) = (observed.at, Some(&desired));
+        let input = Input { key: &key, desired, observed: &observed, now, instance: "test" };
+        act(cloud, &input, &three_actions()).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn actions_are_carried_out_in_their_order() {
+        let cloud = ScriptedCloud::new(Duration::ZERO);
+        let done = acted(&cloud).await;
+        let calls = ["RegisterTaskDefinition web", "UpdateService web", "UntagResource web"];
+        assert_eq!(cloud.calls(), calls);
+        assert_eq!((done.applied.len(), done.outcome, done.error), (3, Outcome::Done, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_action_that_fails_ends_the_pass() {
+        let unknown = CloudError::UnknownOutcome {
+            operation: "UpdateService".to_owned(),
+            message: "timed out".to_owned(),
+        };
+        let cloud = ScriptedCloud::new(Duration::ZERO);
+        cloud.results("web", [Ok(Applied::Done), Err(unknown.clone())]);
+        let done = acted(&cloud).await;
+        assert_eq!(cloud.calls(), ["RegisterTaskDefinition web", "UpdateService web"]);
+        assert_eq!(done.applied, [Applied::Done]);
+        let message = unknown.to_string();
+        assert_eq!(done.outcome, Outcome::Failed { class: "unknown_outcome", message });
+        assert_eq!(done.error, Some(unknown));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_cannot_be_read_is_not_written_to_and_has_a_status() {
+        let error = transient("DescribeServices");
+        let cloud = ScriptedCloud::new(Duration::ZERO);
+        cloud.script("web", [Look::Fails(error.clone())]);
+        let wanted = service("web", "1");
+        let report = reconcile(&cloud, &key("web"), Some(&wanted), "test", Mode::Apply).await;
+        assert_eq!(cloud.calls(), Vec::<String>::new());
+        assert_eq!((report.status.key, report.error), (key("web"), Some(error)));
+        assert_eq!(report.plan.actions, []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dry_run_changes_nothing() {
+        let cloud = ScriptedCloud::new(Duration::ZERO);
+        let wanted = service("web", "1");
+        let report = reconcile(&cloud, &key("web"), Some(&wanted), "test", Mode::DryRun).await;
+        assert_eq!(cloud.calls(), Vec::<String>::new());
+        assert_eq!(report.outcome, Outcome::DryRun);
+    }
+}

@@ -1,5 +1,6 @@
 //! Each settled service's turn in the sweep; never looks at a service.
 
+use std::borrow::Borrow;
 use std::time::Duration;
 
 use evenkeel_manifest::ServiceKey;
@@ -9,9 +10,9 @@ use evenkeel_manifest::ServiceKey;
 pub(crate) const SERVICES_PER_CALL: usize = 10;
 
 /// Cuts sorted keys into groups that one DescribeServices call can hold: ten of one cluster.
-pub(crate) fn groups<K: AsRef<ServiceKey>>(sorted: &[K]) -> impl Iterator<Item = &[K]> {
+pub(crate) fn groups<K: Borrow<ServiceKey>>(sorted: &[K]) -> impl Iterator<Item = &[K]> {
     let same_cluster = |one: &K, other: &K| {
-        let (one, other) = (one.as_ref(), other.as_ref());
+        let (one, other): (&ServiceKey, &ServiceKey) = (one.borrow(), other.borrow());
         one.target == other.target && one.cluster == other.cluster
     };
     sorted.chunk_by(same_cluster).flat_map(|cluster| cluster.chunks(SERVICES_PER_CALL))
@@ -29,7 +30,8 @@ pub(crate) fn turn(index: usize, count: usize, period: Duration) -> Duration {
 /// pass that ends within its own turn waits for the next.
 pub(crate) fn until_turn(turn: Duration, elapsed: Duration, period: Duration) -> Duration {
     let position = remainder(elapsed, period);
-    if turn > position { turn - position } else { period.saturating_sub(position - turn) }
+    let turn = if turn > position { turn } else { turn.saturating_add(period) };
+    turn.saturating_sub(position)
 }
 
 fn remainder(elapsed: Duration, period: Duration) -> Duration {
@@ -41,8 +43,8 @@ fn remainder(elapsed: Duration, period: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    fn keys(cluster: &str, count: usize) -> Vec<Box<ServiceKey>> {
-        (0..count).map(|n| Box::new(ServiceKey::new(cluster, format!("s{n:03}")))).collect()
+    fn keys(cluster: &str, count: usize) -> Vec<ServiceKey> {
+        (0..count).map(|n| ServiceKey::new(cluster, format!("s{n:03}"))).collect()
     }
 
     #[test]
@@ -63,7 +65,7 @@ mod tests {
 
     #[test]
     fn the_next_turn_is_ahead_and_at_most_a_period_away() {
-        let period = Duration::from_secs(300);
+        let period = Duration::from_mins(5);
         let seconds = |turn, elapsed| {
             until_turn(Duration::from_secs(turn), Duration::from_secs(elapsed), period).as_secs()
         };

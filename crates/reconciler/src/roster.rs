@@ -1,6 +1,7 @@
 //! The services that the loop looks after and what it remembers of each; never what AWS said.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +19,11 @@ pub(crate) struct Roster {
     unseen: BTreeSet<Arc<ServiceKey>>,
     began: Instant,
     resync_every: Duration,
+    seed: u64,
 }
 
 /// What is remembered of one service between passes.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Note {
     /// Failed passes in a row.
     pub(crate) failures: u32,
@@ -31,14 +33,31 @@ pub(crate) struct Note {
     pub(crate) judged: Option<Digest>,
     /// Since when the rollout seen last is in flight.
     pub(crate) rollout_since: Option<Timestamp>,
+    /// Its own, so that what befalls one service does not change the jitter of another.
+    pub(crate) rng: fastrand::Rng,
     /// Within the sweep.
     turn: Duration,
 }
 
+impl Note {
+    fn new(key: &ServiceKey, seed: u64) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (seed, key).hash(&mut hasher);
+        Self {
+            failures: 0,
+            leaving: false,
+            judged: None,
+            rollout_since: None,
+            rng: fastrand::Rng::with_seed(hasher.finish()),
+            turn: Duration::ZERO,
+        }
+    }
+}
+
 impl Roster {
-    pub(crate) fn new(resync_every: Duration) -> Self {
+    pub(crate) fn new(resync_every: Duration, seed: u64) -> Self {
         let began = Instant::now();
-        Self { notes: BTreeMap::new(), unseen: BTreeSet::new(), began, resync_every }
+        Self { notes: BTreeMap::new(), unseen: BTreeSet::new(), began, resync_every, seed }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -60,9 +79,11 @@ impl Roster {
     /// Takes a service in, or back; what it failed at before was about other content.
     pub(crate) fn welcome(&mut self, key: ServiceKey) -> Arc<ServiceKey> {
         let key = self.key(&key).unwrap_or_else(|| Arc::new(key));
-        let note = self.notes.entry(key.clone()).or_default();
+        let seed = self.seed;
+        let note = self.notes.entry(key.clone()).or_insert_with_key(|key| Note::new(key, seed));
         note.leaving = false;
         note.failures = 0;
+        self.unseen.insert(key.clone());
         key
     }
 
@@ -85,7 +106,9 @@ impl Roster {
         for (index, group) in resync::groups(&keys).enumerate() {
             let turn = resync::turn(index, count, self.resync_every);
             for key in group {
-                self.notes.entry(key.clone()).or_default().turn = turn;
+                if let Some(note) = self.notes.get_mut(key) {
+                    note.turn = turn;
+                }
             }
         }
     }

@@ -1,9 +1,18 @@
 //! What the tests of this crate share: manifests and a scripted cloud; never used outside of tests.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use evenkeel_manifest::{Digest, Document, Metadata, Rollout, Service, ServiceKey, Source};
+use evenkeel_planner::{
+    Action, Applied, Depth, Fact, Observed, ObservedService, Questions, Unknown, tag,
+};
+use jiff::Timestamp;
 use serde_json::json;
+use tokio::time::Instant;
+
+use crate::{Cloud, CloudError};
 
 pub(crate) fn key(name: &str) -> ServiceKey {
     ServiceKey::new("main", name)
@@ -24,5 +33,172 @@ pub(crate) fn service(name: &str, version: &str) -> Service {
         adopt: false,
         task_definition_digest: digest.clone(),
         revision_digest: digest,
+    }
+}
+
+pub(crate) fn transient(operation: &str) -> CloudError {
+    CloudError::Transient { operation: operation.to_owned(), message: "try again".to_owned() }
+}
+
+/// A service that belongs to somebody else: whatever is wanted of it, nothing is written.
+pub(crate) fn foreign(key: &ServiceKey) -> Observed {
+    let service = ObservedService::read(&json!({
+        "serviceArn": format!("arn:aws:ecs:eu-west-1:123456789012:service/{}/{}", key.cluster, key.name),
+        "clusterArn": format!("arn:aws:ecs:eu-west-1:123456789012:cluster/{}", key.cluster),
+        "serviceName": key.name,
+        "status": "ACTIVE",
+        "desiredCount": 1,
+        "runningCount": 1,
+        "tags": [{"key": tag::OWNER, "value": "somebody-else elsewhere.yaml"}],
+    }));
+    seen(Fact::Known(service.expect("has all required members")))
+}
+
+/// A shallow look that shows `service` and nothing else.
+pub(crate) fn seen(service: Fact<ObservedService>) -> Observed {
+    Observed {
+        at: Timestamp::UNIX_EPOCH,
+        depth: Depth::Shallow,
+        service,
+        task_definitions: Fact::Unknown(Unknown::NotAsked),
+        service_deployments: Fact::Unknown(Unknown::NotAsked),
+        service_revisions: Fact::Unknown(Unknown::NotAsked),
+        tasks: Fact::Unknown(Unknown::NotAsked),
+        target_groups: Fact::Unknown(Unknown::NotAsked),
+        alarms: Fact::Unknown(Unknown::NotAsked),
+    }
+}
+
+/// What one look at a service does.
+#[derive(Clone, Debug)]
+pub(crate) enum Look {
+    /// Shows a foreign service after a time.
+    Takes(Duration),
+    Fails(CloudError),
+    Panics,
+    Hangs,
+}
+
+/// A cloud in which every look follows a script, and takes `usual` once the script has ended.
+/// Looks of one pass after the first go unrecorded and always succeed.
+#[derive(Debug)]
+pub(crate) struct ScriptedCloud {
+    pub(crate) usual: Duration,
+    pub(crate) began: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    scripts: BTreeMap<String, VecDeque<Look>>,
+    looks: Vec<(String, Duration)>,
+    running: Vec<String>,
+    running_most: usize,
+    overlaps: Vec<String>,
+    results: BTreeMap<String, VecDeque<Result<Applied, CloudError>>>,
+    calls: Vec<String>,
+}
+
+impl ScriptedCloud {
+    pub(crate) fn new(usual: Duration) -> Self {
+        Self { usual, began: Instant::now(), state: Mutex::default() }
+    }
+
+    pub(crate) fn script(&self, name: &str, looks: impl IntoIterator<Item = Look>) {
+        self.state().scripts.entry(name.to_owned()).or_default().extend(looks);
+    }
+
+    /// What the next calls for a service will return; they succeed once these are used up.
+    pub(crate) fn results(
+        &self,
+        name: &str,
+        results: impl IntoIterator<Item = Result<Applied, CloudError>>,
+    ) {
+        self.state().results.entry(name.to_owned()).or_default().extend(results);
+    }
+
+    /// Name and time of all looks, in the order in which they began.
+    pub(crate) fn looks(&self) -> Vec<(String, Duration)> {
+        self.state().looks.clone()
+    }
+
+    pub(crate) fn looks_at(&self, name: &str) -> Vec<Duration> {
+        self.looks().into_iter().filter(|(n, _)| n == name).map(|(_, at)| at).collect()
+    }
+
+    /// Services that were looked at by two passes at once.
+    pub(crate) fn overlaps(&self) -> Vec<String> {
+        self.state().overlaps.clone()
+    }
+
+    pub(crate) fn running_most(&self) -> usize {
+        self.state().running_most
+    }
+
+    /// `operation name` of all mutating calls, in order.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.state().calls.clone()
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn begin(&self, name: &str) -> (Look, Running<'_>) {
+        let mut state = self.state();
+        if state.running.iter().any(|running| running == name) {
+            state.overlaps.push(name.to_owned());
+        }
+        state.running.push(name.to_owned());
+        state.running_most = state.running_most.max(state.running.len());
+        state.looks.push((name.to_owned(), self.began.elapsed()));
+        let look = state.scripts.get_mut(name).and_then(VecDeque::pop_front);
+        let look = look.unwrap_or(Look::Takes(self.usual));
+        (look, Running { cloud: self, name: name.to_owned() })
+    }
+}
+
+/// Marks a look as over also when it panics or is cancelled.
+struct Running<'a> {
+    cloud: &'a ScriptedCloud,
+    name: String,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut state = self.cloud.state();
+        let position = state.running.iter().position(|running| *running == self.name);
+        position.map(|position| state.running.swap_remove(position));
+    }
+}
+
+impl Cloud for ScriptedCloud {
+    async fn owned(&self, _clusters: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
+        Ok(Vec::new())
+    }
+
+    async fn observe(
+        &self,
+        key: &ServiceKey,
+        questions: &Questions,
+    ) -> Result<Observed, CloudError> {
+        if questions.depth == Depth::Deep {
+            return Ok(Observed { depth: Depth::Deep, ..foreign(key) });
+        }
+        let (look, _running) = self.begin(&key.name);
+        match look {
+            Look::Takes(time) => tokio::time::sleep(time).await,
+            Look::Fails(error) => return Err(error),
+            Look::Panics => panic!("the script says so"),
+            Look::Hangs => std::future::pending().await,
+        }
+        Ok(foreign(key))
+    }
+
+    async fn apply(&self, key: &ServiceKey, action: &Action) -> Result<Applied, CloudError> {
+        let mut state = self.state();
+        state.calls.push(format!("{} {}", action.call.operation(), key.name));
+        let result = state.results.get_mut(&key.name).and_then(VecDeque::pop_front);
+        result.unwrap_or(Ok(Applied::Done))
     }
 }

@@ -29,7 +29,7 @@ impl<C: Cloud> ControlLoop<C> {
     fn reported(&mut self, key: &ServiceKey, report: PassReport) -> PassEnd {
         let end = PassEnd::of(&report);
         self.log_waiting(key, &report);
-        self.log_unreadable(key, &report);
+        log_unreadable(key, &report);
         if report.saw_the_service() {
             self.note_verdict(key, &report);
             self.note_rollout(key, &report.status);
@@ -83,13 +83,6 @@ impl<C: Cloud> ControlLoop<C> {
         }
     }
 
-    fn log_unreadable(&self, key: &ServiceKey, report: &PassReport) {
-        if let (Some(error), false) = (&report.error, report.saw_the_service()) {
-            let class = error.class();
-            tracing::warn!(service = %key, error = %error, class, "could not look; nothing was done");
-        }
-    }
-
     /// A verdict stands in every plan until the rollback is over; it is said and counted once.
     fn note_verdict(&mut self, key: &ServiceKey, report: &PassReport) {
         let (Some(verdict), Some(note)) = (&report.plan.verdict, self.roster.note_mut(key)) else {
@@ -128,14 +121,14 @@ impl<C: Cloud> ControlLoop<C> {
     fn plan_next(&mut self, key: &Arc<ServiceKey>, end: &PassEnd) {
         let Some(note) = self.roster.note_mut(key) else { return };
         note.failures = if end.is_failure() { note.failures.saturating_add(1) } else { 0 };
-        let failures = note.failures;
+        let (failures, dice) = (note.failures, note.rng.f64());
         if note.leaving && matches!(end, PassEnd::Settled | PassEnd::Waiting(_)) {
             return self.leave(key);
         }
         let circumstances = Circumstances {
             failures,
             resync_in: self.roster.resync_in(key),
-            dice: self.rng.f64(),
+            dice,
             settings: &self.settings,
         };
         let delay = next_delay(end, circumstances);
@@ -166,6 +159,13 @@ impl<C: Cloud> ControlLoop<C> {
             tracing::warn!(service = %key, "pass cancelled by shutdown; the next start reads first");
         }
         self.passes.shutdown().await;
+    }
+}
+
+fn log_unreadable(key: &ServiceKey, report: &PassReport) {
+    if let (Some(error), false) = (&report.error, report.saw_the_service()) {
+        let class = error.class();
+        tracing::warn!(service = %key, error = %error, class, "could not look; nothing was done");
     }
 }
 

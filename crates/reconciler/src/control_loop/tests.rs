@@ -1,0 +1,517 @@
+//! The loop's guarantees, under paused time and against a scripted cloud.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_manifest::{Digest, Service};
+use evenkeel_planner::{
+    BreakerCount, ConditionKind, ConditionStatus, EvidenceKind, Outcome, RolloutPhase,
+    RolloutStatus, Verdict, VerdictKind,
+};
+use prometheus::{Registry, TextEncoder};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::*;
+use crate::CloudError;
+use crate::testing::{Look, ScriptedCloud, key, service, transient};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Without jitter, so that times can be told to the millisecond.
+fn exact() -> LoopSettings {
+    LoopSettings {
+        jitter: 0.0,
+        change_spread: Duration::ZERO,
+        seed: Some(7),
+        ..LoopSettings::default()
+    }
+}
+
+fn state(services: impl IntoIterator<Item = Service>) -> DesiredState {
+    let services = services.into_iter().map(|s| (s.key.clone(), Arc::new(s))).collect();
+    DesiredState { services, invalid: BTreeMap::new() }
+}
+
+fn many(count: usize) -> DesiredState {
+    state((0..count).map(|n| service(&format!("s{n:03}"), "1")))
+}
+
+/// A loop that runs, and everything that it is connected to.
+struct Running {
+    cloud: Arc<ScriptedCloud>,
+    desired: watch::Sender<Arc<DesiredState>>,
+    board: Arc<StatusBoard>,
+    handle: LoopHandle,
+    shutdown: Shutdown,
+    registry: Registry,
+    tasks: JoinSet<Result<(), LoopError>>,
+}
+
+fn not_running(
+    settings: LoopSettings,
+    cloud: &Arc<ScriptedCloud>,
+    first: DesiredState,
+) -> (ControlLoop<ScriptedCloud>, watch::Sender<Arc<DesiredState>>, Registry) {
+    let (sender, receiver) = watch::channel(Arc::new(first));
+    let registry = Registry::new();
+    let metrics = LoopMetrics::register(&registry).expect("nothing is registered yet");
+    let board = Arc::new(StatusBoard::new());
+    let control_loop = ControlLoop::new(cloud.clone(), settings, metrics, receiver, board);
+    (control_loop, sender, registry)
+}
+
+impl Running {
+    fn start(settings: LoopSettings, cloud: ScriptedCloud, first: DesiredState) -> Self {
+        let cloud = Arc::new(cloud);
+        let (control_loop, desired, registry) = not_running(settings, &cloud, first);
+        let (board, handle) = (control_loop.board.clone(), control_loop.handle());
+        let shutdown = Shutdown::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(control_loop.run(shutdown.clone()));
+        Self { cloud, desired, board, handle, shutdown, registry, tasks }
+    }
+
+    fn send(&self, state: DesiredState) {
+        self.desired.send_replace(Arc::new(state));
+    }
+
+    async fn ends_within(&mut self, limit: Duration) -> Option<Result<(), LoopError>> {
+        let ended = timeout(limit, self.tasks.join_next()).await.ok()??;
+        Some(ended.expect("the loop itself does not panic"))
+    }
+
+    fn condition(&self, name: &str, kind: ConditionKind) -> Option<(ConditionStatus, String)> {
+        let status = self.board.get(&key(name))?;
+        let condition = status.conditions.iter().find(|c| c.kind == kind)?;
+        Some((condition.status, condition.message.clone()))
+    }
+
+    fn metrics(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).expect("is valid text")
+    }
+
+    #[track_caller]
+    fn assert_metric(&self, line: &str) {
+        let text = self.metrics();
+        assert!(text.lines().any(|l| l == line), "no line {line:?} in:\n{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_never_has_two_passes_at_once_and_no_trigger_is_lost() {
+    let cloud = ScriptedCloud::new(10 * SECOND);
+    let running = Running::start(exact(), cloud, state([service("web", "1")]));
+    sleep(SECOND).await;
+    for _ in 0..5 {
+        running.handle.trigger(key("web"));
+        sleep(SECOND).await;
+    }
+    sleep(MINUTE).await;
+    assert_eq!(running.cloud.overlaps(), Vec::<String>::new());
+    assert_eq!(running.cloud.looks_at("web"), [Duration::ZERO, 10 * SECOND]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trigger_before_a_pass_begins_is_one_pass() {
+    let running = Running::start(exact(), ScriptedCloud::new(SECOND), state([service("web", "1")]));
+    sleep(MINUTE).await;
+    for _ in 0..100 {
+        running.handle.trigger(key("web"));
+    }
+    sleep(MINUTE).await;
+    assert_eq!(running.cloud.looks_at("web"), [Duration::ZERO, MINUTE]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trigger_for_a_service_that_no_manifest_names_looks_at_nothing() {
+    let running = Running::start(exact(), ScriptedCloud::new(SECOND), DesiredState::default());
+    running.handle.trigger(key("stranger"));
+    sleep(MINUTE).await;
+    assert_eq!(running.cloud.looks(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn passes_use_all_places_and_never_more() {
+    let settings = LoopSettings { passes_max: 7, ..exact() };
+    let running = Running::start(settings, ScriptedCloud::new(SECOND), many(70));
+    sleep(11 * SECOND).await;
+    assert_eq!(running.cloud.running_most(), 7);
+    assert_eq!(running.cloud.looks().len(), 70, "seven at a time take ten seconds for seventy");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_in_constant_demand_does_not_starve_another() {
+    let settings = LoopSettings { passes_max: 1, ..exact() };
+    let first = state([service("busy", "1")]);
+    let running = Running::start(settings, ScriptedCloud::new(SECOND), first);
+    sleep(SECOND / 2).await;
+    running.send(state([service("busy", "1"), service("quiet", "1")]));
+    for _ in 0..50 {
+        running.handle.trigger(key("busy"));
+        sleep(SECOND / 10).await;
+    }
+    assert_eq!(running.cloud.looks_at("quiet"), [SECOND]);
+}
+
+/// Times and order of all looks but those at `bad`.
+async fn looks_of_neighbours(bad: Vec<Look>) -> Vec<(String, Duration)> {
+    let cloud = ScriptedCloud::new(SECOND);
+    cloud.script("s005", bad);
+    let settings = LoopSettings { change_spread: SECOND, jitter: 0.1, ..exact() };
+    let running = Running::start(settings, cloud, many(12));
+    sleep(30 * MINUTE).await;
+    let mut looks = running.cloud.looks();
+    looks.retain(|(name, _)| name != "s005");
+    looks
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_panics_fails_or_hangs_changes_nothing_for_its_neighbours() {
+    let undisturbed = looks_of_neighbours(Vec::new()).await;
+    assert!(undisturbed.len() > 60, "eleven neighbours were swept six times");
+    assert_eq!(looks_of_neighbours(vec![Look::Panics; 100]).await, undisturbed);
+    assert_eq!(looks_of_neighbours(vec![Look::Hangs; 100]).await, undisturbed);
+    let failing = Look::Fails(transient("DescribeServices"));
+    assert_eq!(looks_of_neighbours(vec![failing; 100]).await, undisturbed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_that_panics_backs_off_long_is_counted_and_shown() {
+    let cloud = ScriptedCloud::new(SECOND);
+    cloud.script("web", [Look::Panics]);
+    let running = Running::start(exact(), cloud, state([service("web", "1")]));
+    sleep(MINUTE).await;
+    let (status, message) = running.condition("web", ConditionKind::Unknown).expect("is shown");
+    assert_eq!((status, &*message), (ConditionStatus::True, "a pass panicked: the script says so"));
+    running.assert_metric("evenkeel_pass_panics_total 1");
+    sleep(5 * MINUTE).await;
+    assert_eq!(running.cloud.looks_at("web"), [Duration::ZERO, 5 * MINUTE]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_that_hangs_is_cancelled_shown_and_followed_by_a_look() {
+    let cloud = ScriptedCloud::new(SECOND);
+    cloud.script("web", [Look::Hangs]);
+    let running = Running::start(exact(), cloud, state([service("web", "1")]));
+    sleep(2 * MINUTE + SECOND / 4).await;
+    assert_eq!(
+        running.condition("web", ConditionKind::Unknown).map(|(status, _)| status),
+        Some(ConditionStatus::True)
+    );
+    sleep(MINUTE).await;
+    assert_eq!(running.cloud.looks_at("web"), [Duration::ZERO, 2 * MINUTE + SECOND / 2]);
+    running.assert_metric(r#"evenkeel_passes_total{outcome="timed_out"} 1"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_back_off_and_one_success_forgets_them() {
+    let fails = || Look::Fails(transient("DescribeServices"));
+    let cloud = ScriptedCloud::new(Duration::ZERO);
+    cloud.script("web", [fails(), fails(), fails(), Look::Takes(Duration::ZERO), fails(), fails()]);
+    let running = Running::start(exact(), cloud, state([service("web", "1")]));
+    sleep(MINUTE).await;
+    running.handle.trigger(key("web"));
+    sleep(MINUTE).await;
+    let looks = running.cloud.looks_at("web");
+    let gaps: Vec<Duration> = looks.windows(2).map(|pair| pair[1].abs_diff(pair[0])).collect();
+    let ceilings = [SECOND, 2 * SECOND, 4 * SECOND, MINUTE, SECOND, 2 * SECOND];
+    assert_eq!(gaps.len(), ceilings.len(), "{gaps:?}");
+    for (gap, ceiling) in gaps.iter().zip(ceilings) {
+        assert!(*gap <= ceiling, "{gaps:?}");
+    }
+    assert!(running.board.get(&key("web")).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_failed_look_leaves_a_status_and_a_count() {
+    let operation = || "DescribeServices".to_owned();
+    let (code, message) = (String::new, || "no".to_owned());
+    let errors = [
+        CloudError::Throttled { operation: operation(), message: message(), retry_after: None },
+        transient("DescribeServices"),
+        CloudError::UnknownOutcome { operation: operation(), message: message() },
+        CloudError::Rejected { operation: operation(), code: code(), message: message() },
+        CloudError::Denied { operation: operation(), code: code(), message: message() },
+        CloudError::Quota { operation: operation(), code: code(), message: message() },
+        CloudError::Conflict { operation: operation(), code: code(), message: message() },
+        CloudError::CapabilityMissing { operation: operation() },
+    ];
+    for error in errors {
+        let cloud = ScriptedCloud::new(SECOND);
+        cloud.script("web", [Look::Fails(error.clone())]);
+        let running = Running::start(exact(), cloud, state([service("web", "1")]));
+        sleep(Duration::from_millis(1)).await;
+        assert!(running.board.get(&key("web")).is_some(), "no status after {error}");
+        let class = error.class();
+        running.assert_metric(&format!(r#"evenkeel_passes_total{{outcome="{class}"}} 1"#));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sweep_looks_at_each_service_once_a_period_ten_at_a_time_and_evenly_spread() {
+    let running = Running::start(exact(), ScriptedCloud::new(Duration::ZERO), many(30));
+    sleep(20 * MINUTE + SECOND).await;
+    let looks = running.cloud.looks().into_iter();
+    let one_period = (15 * MINUTE + SECOND)..(20 * MINUTE + SECOND);
+    let mut turns: BTreeMap<u128, BTreeSet<String>> = BTreeMap::new();
+    for (name, at) in looks.filter(|(_, at)| one_period.contains(at)) {
+        assert!(turns.entry(at.as_millis()).or_default().insert(name), "looked twice");
+    }
+    let sizes: Vec<(u128, usize)> = turns.iter().map(|(at, names)| (*at, names.len())).collect();
+    let [first, second, third] = sizes[..] else { panic!("not three turns: {sizes:?}") };
+    assert_eq!((first.1, second.1, third.1), (10, 10, 10));
+    assert!(second.0 - first.0 >= 99_990 && second.0 - first.0 <= 100_010, "{sizes:?}");
+    assert!(third.0 - second.0 >= 99_990 && third.0 - second.0 <= 100_010, "{sizes:?}");
+    let names = turns.into_values().flatten().collect::<BTreeSet<_>>();
+    assert_eq!(names.len(), 30, "each service has its turn");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_one_manifest_looks_at_one_service() {
+    let running = Running::start(exact(), ScriptedCloud::new(SECOND), many(30));
+    sleep(10 * SECOND).await;
+    let before = running.cloud.looks().len();
+    let mut next = many(30);
+    next.services.insert(key("s004"), Arc::new(service("s004", "2")));
+    running.send(next);
+    sleep(SECOND).await;
+    let looks = running.cloud.looks().split_off(before);
+    assert_eq!(looks, [("s004".to_owned(), 10 * SECOND)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manifest_that_changes_during_a_pass_gets_another_pass_with_the_new_content() {
+    let running =
+        Running::start(exact(), ScriptedCloud::new(10 * SECOND), state([service("web", "1")]));
+    sleep(SECOND).await;
+    running.send(state([service("web", "2")]));
+    sleep(10 * SECOND).await;
+    let wanted = || running.board.get(&key("web")).and_then(|status| status.wanted.clone());
+    assert_eq!(wanted(), Some(Digest::from_tag("v1:1")), "the first pass ended with what it began");
+    sleep(10 * SECOND).await;
+    assert_eq!(wanted(), Some(Digest::from_tag("v1:2")));
+    assert_eq!(running.cloud.looks_at("web"), [Duration::ZERO, 10 * SECOND]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_whose_manifest_is_gone_gets_a_last_pass_and_is_forgotten() {
+    let first = state([service("web", "1"), service("api", "1")]);
+    let running = Running::start(exact(), ScriptedCloud::new(SECOND), first);
+    sleep(MINUTE).await;
+    running.send(state([service("api", "1")]));
+    sleep(30 * MINUTE).await;
+    assert_eq!(running.cloud.looks_at("web"), [Duration::ZERO, MINUTE]);
+    assert_eq!(running.board.get(&key("web")), None);
+    assert!(running.board.get(&key("api")).is_some());
+    assert!(!running.metrics().contains("service=\"web\""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_pass_that_fails_is_tried_again_before_the_service_is_forgotten() {
+    let cloud = ScriptedCloud::new(SECOND);
+    cloud.script("web", [Look::Takes(SECOND), Look::Fails(transient("DescribeServices"))]);
+    let running = Running::start(exact(), cloud, state([service("web", "1")]));
+    sleep(MINUTE).await;
+    running.send(DesiredState::default());
+    sleep(30 * MINUTE).await;
+    assert_eq!(running.cloud.looks_at("web").len(), 3);
+    assert_eq!(running.board.get(&key("web")), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_comes_back_during_its_last_pass_stays() {
+    let running =
+        Running::start(exact(), ScriptedCloud::new(10 * SECOND), state([service("web", "1")]));
+    sleep(MINUTE).await;
+    running.send(DesiredState::default());
+    sleep(SECOND).await;
+    running.send(state([service("web", "1")]));
+    sleep(MINUTE).await;
+    assert_eq!(running.cloud.looks_at("web"), [Duration::ZERO, MINUTE, MINUTE + 10 * SECOND]);
+    assert!(running.board.get(&key("web")).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manifest_that_turns_bad_is_shown_without_a_look_and_its_last_good_one_goes_on() {
+    let running = Running::start(exact(), ScriptedCloud::new(SECOND), state([service("web", "1")]));
+    sleep(MINUTE).await;
+    let mut bad = state([service("web", "1")]);
+    bad.invalid.insert(key("web"), vec!["a.yaml:3:1: no".to_owned()]);
+    running.send(bad);
+    sleep(SECOND).await;
+    let invalid = || running.condition("web", ConditionKind::Invalid);
+    assert_eq!(invalid(), Some((ConditionStatus::True, "a.yaml:3:1: no".to_owned())));
+    assert_eq!(running.cloud.looks_at("web"), [Duration::ZERO], "nothing wanted has changed");
+    sleep(10 * MINUTE).await;
+    assert_eq!(running.cloud.looks_at("web").len(), 3, "the sweep goes on");
+    assert_eq!(invalid(), Some((ConditionStatus::True, "a.yaml:3:1: no".to_owned())));
+    running.send(state([service("web", "1")]));
+    sleep(SECOND).await;
+    assert_ne!(invalid().map(|(status, _)| status), Some(ConditionStatus::True));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_was_never_valid_is_shown_and_never_looked_at() {
+    let mut bad = DesiredState::default();
+    bad.invalid.insert(key("web"), vec!["a.yaml:3:1: no".to_owned()]);
+    let running = Running::start(exact(), ScriptedCloud::new(SECOND), bad);
+    sleep(30 * MINUTE).await;
+    assert_eq!(running.cloud.looks(), []);
+    assert_eq!(
+        running.condition("web", ConditionKind::Invalid),
+        Some((ConditionStatus::True, "a.yaml:3:1: no".to_owned()))
+    );
+    running.send(DesiredState::default());
+    sleep(SECOND).await;
+    assert_eq!(running.board.get(&key("web")), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_finishes_running_passes_and_starts_none() {
+    let settings = LoopSettings { passes_max: 2, ..exact() };
+    let mut running = Running::start(settings, ScriptedCloud::new(10 * SECOND), many(5));
+    sleep(SECOND).await;
+    running.shutdown.drain.cancel();
+    running.handle.trigger(key("s004"));
+    assert_eq!(running.ends_within(8 * SECOND).await, None, "passes are still running");
+    assert_eq!(running.ends_within(2 * SECOND).await, Some(Ok(())));
+    assert_eq!(running.cloud.looks().len(), 2);
+    assert_eq!(running.board.all().len(), 2, "their statuses are published");
+}
+
+#[tokio::test(start_paused = true)]
+async fn aborting_cancels_running_passes() {
+    let cloud = ScriptedCloud::new(SECOND);
+    cloud.script("web", [Look::Hangs]);
+    let mut running = Running::start(exact(), cloud, state([service("web", "1")]));
+    sleep(SECOND).await;
+    running.shutdown.drain.cancel();
+    assert_eq!(running.ends_within(MINUTE).await, None, "the pass hangs");
+    running.shutdown.abort.cancel();
+    assert_eq!(running.ends_within(Duration::from_millis(1)).await, Some(Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn aborting_without_draining_ends_the_loop_as_well() {
+    let cloud = ScriptedCloud::new(SECOND);
+    cloud.script("web", [Look::Hangs]);
+    let mut running = Running::start(exact(), cloud, state([service("web", "1")]));
+    sleep(SECOND).await;
+    running.shutdown.abort.cancel();
+    assert_eq!(running.ends_within(Duration::from_millis(1)).await, Some(Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_ends_is_an_error_and_not_an_empty_state() {
+    let mut running =
+        Running::start(exact(), ScriptedCloud::new(10 * SECOND), state([service("web", "1")]));
+    sleep(SECOND).await;
+    drop(std::mem::replace(&mut running.desired, watch::Sender::new(Arc::default())));
+    assert_eq!(running.ends_within(MINUTE).await, Some(Err(LoopError::ManifestsEnded)));
+    assert!(running.board.get(&key("web")).is_some(), "the running pass was finished");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_resync_time_moves_only_when_every_service_was_seen() {
+    let cloud = Arc::new(ScriptedCloud::new(SECOND));
+    let first = state([service("web", "1"), service("api", "1")]);
+    let (mut control_loop, _sender, _) = not_running(exact(), &cloud, first);
+    control_loop.manifests_changed();
+    assert!(!control_loop.roster.saw(&key("api")), "web was not seen");
+    assert!(control_loop.roster.saw(&key("web")));
+    assert!(!control_loop.roster.saw(&key("web")), "the next sweep begins anew");
+}
+
+/// A report as a pass makes it, about a rollout that was judged bad.
+async fn judged(name: &str, kind: VerdictKind, digest: &str) -> PassReport {
+    let cloud = ScriptedCloud::new(Duration::ZERO);
+    let wanted = service(name, "2");
+    let mut report = reconcile(&cloud, &key(name), Some(&wanted), "test", Mode::DryRun).await;
+    report.outcome = Outcome::Done;
+    let digest = Digest::from_tag(digest);
+    report.status.rollout = Some(RolloutStatus {
+        phase: RolloutPhase::RollingBack,
+        digest: digest.clone(),
+        deployment: None,
+        since: Some(report.status.observed_at - jiff::SignedDuration::from_secs(42)),
+        task_definition: None,
+        running_count: 1,
+        desired_count: 1,
+    });
+    report.status.breaker =
+        vec![BreakerCount { kind: EvidenceKind::Crash, count: 2, threshold: 3 }];
+    let sentence = "three tasks crashed".to_owned();
+    report.plan.verdict =
+        Some(Verdict { kind, digest, sentence, evidence: Vec::new(), counts: Vec::new() });
+    report
+}
+
+fn pass(report: PassReport) -> Pass {
+    Pass { took: SECOND, report: Some(Box::new(report)) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_is_counted_once_for_each_verdict_however_often_it_is_seen() {
+    let cloud = Arc::new(ScriptedCloud::new(SECOND));
+    let (mut control_loop, _sender, registry) =
+        not_running(exact(), &cloud, state([service("web", "2")]));
+    control_loop.manifests_changed();
+    let web = Arc::new(key("web"));
+    for digest in ["v1:2", "v1:2", "v1:2", "v1:3"] {
+        let report = judged("web", VerdictKind::Crashes, digest).await;
+        control_loop.pass_ended(&web, Ok(pass(report)));
+    }
+    let text = TextEncoder::new().encode_to_string(&registry.gather()).expect("is valid text");
+    assert!(text.contains("evenkeel_rollbacks_total{reason=\"Crashes\"} 2\n"), "{text}");
+    assert!(text.contains("evenkeel_rollbacks_total{reason=\"Stalled\"} 0\n"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn breaker_and_rollout_series_exist_only_while_a_rollout_is_in_flight() {
+    let cloud = Arc::new(ScriptedCloud::new(SECOND));
+    let (mut control_loop, _sender, registry) =
+        not_running(exact(), &cloud, state([service("web", "2")]));
+    control_loop.manifests_changed();
+    let web = Arc::new(key("web"));
+    let report = judged("web", VerdictKind::Crashes, "v1:2").await;
+    let mut over = report.clone();
+    (over.status.rollout, over.plan.verdict) = (None, None);
+    let text = || TextEncoder::new().encode_to_string(&registry.gather()).expect("is valid text");
+    let labels = r#"cluster="main",service="web",target="default""#;
+    let labels_with_kind = r#"cluster="main",kind="Crash",service="web",target="default""#;
+
+    control_loop.pass_ended(&web, Ok(pass(report)));
+    let during = text();
+    assert!(during.contains(&format!("evenkeel_breaker_failures{{{labels_with_kind}}} 2\n")));
+    assert!(during.contains(&format!("evenkeel_breaker_threshold{{{labels_with_kind}}} 3\n")));
+    assert!(during.contains(&format!("evenkeel_rollout_age_seconds{{{labels}}} 42\n")));
+
+    control_loop.pass_ended(&web, Ok(pass(over)));
+    let after = text();
+    for name in ["evenkeel_breaker_failures", "evenkeel_breaker_threshold", "evenkeel_rollout_age"]
+    {
+        assert!(!after.contains(name), "{name} is still there:\n{after}");
+    }
+    assert!(after.contains("evenkeel_rollout_duration_seconds_sum{result=\"completed\"} 42\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_plan_is_counted_published_and_waits_long() {
+    let cloud = Arc::new(ScriptedCloud::new(SECOND));
+    let (mut control_loop, _sender, registry) =
+        not_running(exact(), &cloud, state([service("web", "2")]));
+    control_loop.manifests_changed();
+    let mut report = judged("web", VerdictKind::Crashes, "v1:2").await;
+    report.outcome = Outcome::Refused(vec!["deletes what is not ours".to_owned()]);
+    let web = control_loop.queue.next().await;
+    control_loop.pass_ended(&web, Ok(pass(report)));
+    let text = TextEncoder::new().encode_to_string(&registry.gather()).expect("is valid text");
+    assert!(text.contains("evenkeel_plans_refused_total 1\n"), "{text}");
+    assert!(control_loop.board.get(&web).is_some());
+    assert!(timeout(299 * SECOND, control_loop.queue.next()).await.is_err());
+    assert_eq!(timeout(2 * SECOND, control_loop.queue.next()).await, Ok(web));
+}
