@@ -13,11 +13,12 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::task::JoinMap;
 
+use crate::reconcile::reconcile_after;
 use crate::roster::Roster;
 use crate::trigger::Triggers;
 use crate::{
     Cloud, DesiredState, LoopHandle, LoopMetrics, LoopSettings, Mode, PassReport, Shutdown,
-    StatusBoard, WorkQueue, reconcile, resync, unplanned,
+    StatusBoard, WorkQueue, resync, unplanned,
 };
 
 /// How often the metrics that move with time alone are brought up to date. Scrapes are rarer.
@@ -72,8 +73,8 @@ enum Event {
 #[derive(Debug)]
 struct Pass {
     took: Duration,
-    /// `None` when it took too long.
-    report: Option<Box<PassReport>>,
+    /// `None` when it took too long. Also whether its look was older than the last write.
+    report: Option<Box<(PassReport, bool)>>,
 }
 
 impl<C: Cloud> ControlLoop<C> {
@@ -113,7 +114,7 @@ impl<C: Cloud> ControlLoop<C> {
     /// [`LoopError::ManifestsEnded`] when the sender of the desired state is gone. Running passes
     /// are finished before.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), LoopError> {
-        let mut gauges = tokio::time::interval(GAUGES_EVERY);
+        let mut gauges = tokio::time::interval_at(Instant::now() + GAUGES_EVERY, GAUGES_EVERY);
         gauges.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.manifests_changed();
         let result = loop {
@@ -233,9 +234,12 @@ impl<C: Cloud> ControlLoop<C> {
         let desired = self.current.services.get(&*key).cloned();
         let instance = self.settings.instance.clone();
         let timeout = self.settings.pass_timeout;
+        let unconfirmed = self.roster.note(&key).map(|note| note.unconfirmed.clone());
+        let unconfirmed = unconfirmed.unwrap_or_default();
         self.passes.spawn(key.clone(), async move {
             let began = Instant::now();
-            let pass = reconcile(&*cloud, &key, desired.as_deref(), &instance, Mode::Apply);
+            let (desired, mode) = (desired.as_deref(), Mode::Apply);
+            let pass = reconcile_after(&*cloud, &key, desired, &instance, mode, &unconfirmed);
             let report = tokio::time::timeout(timeout, pass).await.ok().map(Box::new);
             Pass { took: began.elapsed(), report }
         });

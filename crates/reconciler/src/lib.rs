@@ -21,6 +21,7 @@ mod status_metrics;
 #[cfg(test)]
 mod testing;
 mod trigger;
+mod unconfirmed;
 mod unplanned;
 
 pub use board::StatusBoard;

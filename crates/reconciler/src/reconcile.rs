@@ -9,6 +9,7 @@ use evenkeel_planner::{
 };
 use jiff::Timestamp;
 
+use crate::unconfirmed::Unconfirmed;
 use crate::{Cloud, CloudError};
 
 /// How often one pass asks at most: shallow, deep, and once more for what the deep look named.
@@ -75,6 +76,19 @@ pub async fn reconcile<C: Cloud>(
     instance: &str,
     mode: Mode,
 ) -> PassReport {
+    reconcile_after(cloud, key, desired, instance, mode, &Unconfirmed::default()).await.0
+}
+
+/// As [`reconcile`], for a caller that remembers what it wrote before. Also says whether the look
+/// was older than that, so that nothing was done.
+pub(crate) async fn reconcile_after<C: Cloud>(
+    cloud: &C,
+    key: &ServiceKey,
+    desired: Option<&Service>,
+    instance: &str,
+    mode: Mode,
+    unconfirmed: &Unconfirmed,
+) -> (PassReport, bool) {
     let (observed, unseen) = match observe(cloud, key, desired).await {
         Ok(observed) => (observed, None),
         Err(error) => (unreadable(&error), Some(error)),
@@ -84,6 +98,7 @@ pub async fn reconcile<C: Cloud>(
     if unseen.is_some() {
         plan.actions.clear();
     }
+    let is_stale = unconfirmed.hold(&mut plan);
     let done = match (unseen, evenkeel_planner::check(&plan, &input)) {
         (Some(error), _) => Done::failed(Vec::new(), error),
         (None, Err(broken)) => Done::refused(&input, broken),
@@ -96,7 +111,7 @@ pub async fn reconcile<C: Cloud>(
     };
     let status = evenkeel_planner::status(&input, &plan, &done.outcome);
     let Done { applied, outcome, error } = done;
-    PassReport { plan, status, changes, applied, outcome, error }
+    (PassReport { plan, status, changes, applied, outcome, error }, is_stale)
 }
 
 async fn observe<C: Cloud>(

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::resync;
+use crate::unconfirmed::Unconfirmed;
 
 /// Bounded by the number of services.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ pub(crate) struct Note {
     pub(crate) judged: Option<Digest>,
     /// Since when the rollout seen last is in flight.
     pub(crate) rollout_since: Option<Timestamp>,
+    pub(crate) unconfirmed: Unconfirmed,
     /// Its own, so that what befalls one service does not change the jitter of another.
     pub(crate) rng: fastrand::Rng,
     /// Within the sweep.
@@ -48,6 +50,7 @@ impl Note {
             leaving: false,
             judged: None,
             rollout_since: None,
+            unconfirmed: Unconfirmed::default(),
             rng: fastrand::Rng::with_seed(hasher.finish()),
             turn: Duration::ZERO,
         }

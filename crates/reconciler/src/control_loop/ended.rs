@@ -11,6 +11,7 @@ use tokio::task::JoinError;
 
 use super::{ControlLoop, Pass};
 use crate::delay::{Circumstances, PassEnd, next_delay};
+use crate::unconfirmed::Unconfirmed;
 use crate::{Cloud, PassReport, Shutdown, unplanned};
 
 impl<C: Cloud> ControlLoop<C> {
@@ -18,7 +19,10 @@ impl<C: Cloud> ControlLoop<C> {
         self.queue.done(key);
         let took = pass.as_ref().ok().map(|pass| pass.took);
         let end = match pass {
-            Ok(Pass { report: Some(report), .. }) => self.reported(key, *report),
+            Ok(Pass { report: Some(report), .. }) => {
+                let (report, is_stale) = *report;
+                self.reported(key, report, is_stale)
+            }
             Ok(Pass { report: None, .. }) => self.timed_out(key),
             Err(error) => self.panicked(key, error),
         };
@@ -26,13 +30,14 @@ impl<C: Cloud> ControlLoop<C> {
         self.plan_next(key, &end);
     }
 
-    fn reported(&mut self, key: &ServiceKey, report: PassReport) -> PassEnd {
+    fn reported(&mut self, key: &ServiceKey, report: PassReport, is_stale: bool) -> PassEnd {
         let end = PassEnd::of(&report);
         self.log_waiting(key, &report);
         log_unreadable(key, &report);
         if report.saw_the_service() {
             self.note_verdict(key, &report);
             self.note_rollout(key, &report.status);
+            self.note_calls(key, &report, is_stale);
             if self.roster.saw(key) {
                 self.metrics.resync_completed(Timestamp::now());
             }
@@ -105,6 +110,13 @@ impl<C: Cloud> ControlLoop<C> {
         let holds = desired.is_some_and(|s| s.rollout.breaker.on_failure == OnFailure::Hold);
         if !holds || verdict.kind == VerdictKind::RolledBackByEcs {
             self.metrics.rolled_back(verdict.kind);
+        }
+    }
+
+    /// A look that is up to date confirms all calls before it.
+    fn note_calls(&mut self, key: &ServiceKey, report: &PassReport, is_stale: bool) {
+        if let (false, Some(note)) = (is_stale, self.roster.note_mut(key)) {
+            note.unconfirmed = Unconfirmed::after(report);
         }
     }
 

@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::CloudError;
 use crate::testing::{Look, ScriptedCloud, key, service, transient};
+use crate::{CloudError, reconcile};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -451,7 +451,7 @@ async fn judged(name: &str, kind: VerdictKind, digest: &str) -> PassReport {
 }
 
 fn pass(report: PassReport) -> Pass {
-    Pass { took: SECOND, report: Some(Box::new(report)) }
+    Pass { took: SECOND, report: Some(Box::new((report, false))) }
 }
 
 #[tokio::test(start_paused = true)]
