@@ -1,5 +1,7 @@
 //! How a change is rolled out and when it is judged bad; never says what the change is.
 
+pub(crate) mod read;
+
 use std::time::Duration;
 
 use serde::Serialize;

@@ -1,0 +1,47 @@
+//! What AWS would refuse, or accept and never carry out: refused here, before any call; never
+//! repeats what the tree of fields already says.
+
+mod containers;
+mod deployment;
+mod fargate;
+mod names;
+mod references;
+mod required;
+mod secrets;
+
+use crate::node::Cursor;
+use crate::problem::Report;
+
+/// The two AWS inputs of a manifest, which may stand in different files.
+pub(crate) struct Wanted<'w, 'a> {
+    /// `metadata.name`.
+    pub(crate) name: &'w str,
+    pub(crate) task_definition: &'w Cursor<'a>,
+    pub(crate) service: &'w Cursor<'a>,
+}
+
+/// Reports everything that is wrong with what is wanted as a whole.
+pub(crate) fn run(wanted: &Wanted<'_, '_>, report: &mut Report) {
+    required::check(wanted, report);
+    names::check(wanted, report);
+    containers::check(wanted.task_definition, report);
+    references::check(wanted, report);
+    fargate::check(wanted, report);
+    deployment::check(wanted, report);
+    secrets::check(wanted.task_definition, report);
+}
+
+impl<'a> Wanted<'_, 'a> {
+    fn containers(&self) -> Vec<Cursor<'a>> {
+        self.task_definition.elements_of("containerDefinitions")
+    }
+
+    /// How each task reaches the network; `None` when not said, which ECS takes for `bridge`.
+    fn network_mode(&self) -> Option<&'a str> {
+        self.task_definition.text_of("networkMode")
+    }
+
+    fn is_daemon(&self) -> bool {
+        self.service.text_of("schedulingStrategy") == Some("DAEMON")
+    }
+}

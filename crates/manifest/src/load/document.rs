@@ -1,0 +1,199 @@
+//! One document into one service; never looks at another document.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::File;
+use super::included::Files;
+use crate::checks::{self, Wanted};
+use crate::node::{Cursor, Kind, Node, Position};
+use crate::problem::Report;
+use crate::reader::{self, Read};
+use crate::shape_check::{self, SIZES};
+use crate::shapes::shapes;
+use crate::{Digest, Document, Limits, Rollout, Service, ServiceKey, Source};
+use crate::{canonical, envelope, rollout};
+
+/// What a document turned out to be.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) key: Option<ServiceKey>,
+    pub(super) service: Option<Service>,
+    /// The file that it took its task definition from.
+    pub(super) included: Option<Arc<str>>,
+}
+
+/// Reads the manifest at `root`. There is a service only when nothing was reported as an error.
+pub(super) fn read(
+    root: &Cursor<'_>,
+    files: &Files<'_>,
+    limits: &Limits,
+    report: &mut Report,
+) -> Outcome {
+    envelope::check_members(root, report);
+    let key = envelope::key(root, report);
+    let Some(spec) = root.member("spec") else {
+        return Outcome { key, ..Outcome::default() };
+    };
+    let empty = Node { position: spec.position, kind: Kind::Mapping(Vec::new()) };
+    let service = spec.member("service").unwrap_or_else(|| Cursor {
+        path: "spec.service".to_owned(),
+        node: &empty,
+        ..spec.clone()
+    });
+    let from = task_definition_from(&spec, files, report);
+    let included = match &from {
+        From::File(file) => included(file, limits, report),
+        From::Manifest | From::Nowhere => None,
+    };
+    let task_definition = match &from {
+        From::File(file) => included.as_ref().map(|node| Cursor::root(&file.name, node)),
+        From::Manifest => spec.member("taskDefinition"),
+        From::Nowhere => None,
+    };
+    let draft = Draft { root, spec: &spec, service: &service, task_definition };
+    let service = draft.service(key.as_ref(), limits, report);
+    let included = match from {
+        From::File(file) => Some(Arc::clone(&file.name)),
+        From::Manifest | From::Nowhere => None,
+    };
+    Outcome { key, service, included }
+}
+
+/// Where the task definition stands.
+enum From<'a> {
+    Manifest,
+    File(&'a File),
+    Nowhere,
+}
+
+fn task_definition_from<'a>(spec: &Cursor<'_>, files: &Files<'a>, report: &mut Report) -> From<'a> {
+    let Some(at) = spec.member("taskDefinition") else {
+        envelope::missing(spec, "taskDefinition", report);
+        return From::Nowhere;
+    };
+    let Some(file) = at.member("file") else { return From::Manifest };
+    if at.members().count() > 1 {
+        report.error(&at, "expected either `file` or the task definition itself, not both");
+        return From::Nowhere;
+    }
+    let Some(path) = file.text() else {
+        report.error(&file, "expected a path relative to this file");
+        return From::Nowhere;
+    };
+    match files.find(spec.file, path) {
+        Ok(file) => From::File(file),
+        Err(error) => {
+            report.error(&file, error.to_string());
+            From::Nowhere
+        }
+    }
+}
+
+/// The one document of an included file; what keeps it from being read is reported.
+fn included(file: &File, limits: &Limits, report: &mut Report) -> Option<Node> {
+    let mut fault = |position, message: String| {
+        let node = Node { position, kind: Kind::Null };
+        report.error(&Cursor::root(&file.name, &node), message);
+    };
+    let start = Position { line: 1, column: 1 };
+    if file.text.len() > limits.file_bytes {
+        fault(start, format!("larger than {} bytes", limits.file_bytes));
+        return None;
+    }
+    let Read { mut documents, stopped } = reader::read(&file.text, limits);
+    if let Some(stopped) = stopped {
+        fault(stopped.position, stopped.message);
+        return None;
+    }
+    let Some(document) = documents.pop().filter(|_| documents.is_empty()) else {
+        fault(start, "expected one task definition in this file".to_owned());
+        return None;
+    };
+    for found in document.faults {
+        fault(found.position, found.message);
+    }
+    Some(document.root)
+}
+
+/// The parts of a manifest, wherever each was written.
+struct Draft<'d, 'a> {
+    root: &'d Cursor<'a>,
+    spec: &'d Cursor<'a>,
+    service: &'d Cursor<'d>,
+    /// `None` when there is none to look at, which was reported.
+    task_definition: Option<Cursor<'d>>,
+}
+
+impl Draft<'_, '_> {
+    fn service(
+        &self,
+        key: Option<&ServiceKey>,
+        limits: &Limits,
+        report: &mut Report,
+    ) -> Option<Service> {
+        let metadata = envelope::metadata(self.root, report);
+        let task_definition = self.task_definition(&metadata.name, limits, report);
+        let service = shape_check::check(self.service, &shapes().create_service, &[], report);
+        let rollout = self.spec.member("rollout");
+        let rollout =
+            rollout.map_or_else(Rollout::default, |at| rollout::read::rollout(&at, report));
+        let paused = envelope::flag(self.spec, "paused", report).unwrap_or_default();
+        let adopt = envelope::flag(self.spec, "adopt", report).unwrap_or_default();
+        self.check_together(&metadata.name, report);
+        let (key, task_definition) = (key?.clone(), task_definition?);
+        if report.has_errors() {
+            return None;
+        }
+        let family = task_definition.get("family")?.as_str()?.to_owned();
+        let (task_definition, task_definition_digest) = canonical_task(&task_definition);
+        let complete = canonical::service(&service);
+        Some(Service {
+            key,
+            source: Source { file: Arc::clone(self.root.file), line: self.root.position.line },
+            metadata,
+            task_definition,
+            family,
+            service: Document::new(&canonical::owned(&complete, &service)),
+            rollout,
+            paused,
+            adopt,
+            revision_digest: Digest::of_revision(&task_definition_digest, &complete),
+            task_definition_digest,
+        })
+    }
+
+    /// The input of RegisterTaskDefinition; the family is the name of the manifest when absent.
+    fn task_definition(&self, name: &str, limits: &Limits, report: &mut Report) -> Option<Value> {
+        let at = self.task_definition.as_ref()?;
+        let mut value = shape_check::check(at, &shapes().register_task_definition, &SIZES, report);
+        if let Some(members) = value.as_object_mut() {
+            members.entry("family").or_insert_with(|| name.into());
+        }
+        let (bytes, limit) = (value.to_string().len(), limits.task_definition_bytes);
+        if bytes > limit {
+            report.error(at, format!("{bytes} bytes as JSON, and ECS takes at most {limit}"));
+        }
+        Some(value)
+    }
+
+    fn check_together(&self, name: &str, report: &mut Report) {
+        if let Some(task_definition) = &self.task_definition {
+            let wanted = Wanted { name, task_definition, service: self.service };
+            checks::run(&wanted, report);
+        }
+    }
+}
+
+/// The canonical document, with the tags that go onto a new revision, and the digest without them.
+fn canonical_task(written: &Value) -> (Document, Digest) {
+    let mut canonical = canonical::task_definition(written);
+    let digest = Digest::of(&canonical);
+    let tags =
+        written.get("tags").filter(|tags| tags.as_array().is_some_and(|all| !all.is_empty()));
+    if let (Some(members), Some(tags)) = (canonical.as_object_mut(), tags) {
+        members.insert("tags".to_owned(), tags.clone());
+    }
+    (Document::new(&canonical), digest)
+}

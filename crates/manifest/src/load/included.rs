@@ -1,0 +1,88 @@
+//! The file that `taskDefinition: {file: ...}` names; never read from anywhere but the given files.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::File;
+
+/// The files of a load by name.
+#[derive(Debug, Default)]
+pub(crate) struct Files<'a> {
+    by_name: HashMap<String, (usize, &'a File)>,
+    names: HashMap<&'a str, usize>,
+}
+
+/// Why a path names no file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PathError {
+    #[error("expected a path relative to this file, not an absolute one")]
+    Absolute,
+    #[error("the path leaves the directory of manifests: `..` goes above its root")]
+    Escapes,
+    #[error("there is no such file among the manifests")]
+    Missing,
+}
+
+impl<'a> Files<'a> {
+    pub(crate) fn new(files: &'a [File]) -> Self {
+        let mut all = Self::default();
+        for (index, file) in files.iter().enumerate() {
+            let name = normalise("", &file.name).unwrap_or_else(|_| file.name.to_string());
+            all.by_name.entry(name).or_insert((index, file));
+            all.names.entry(&file.name).or_insert(index);
+        }
+        all
+    }
+
+    /// The file at `path`, as seen from the file `from`.
+    pub(crate) fn find(&self, from: &Arc<str>, path: &str) -> Result<&'a File, PathError> {
+        if path.starts_with(['/', '\\']) || path.contains(":\\") {
+            return Err(PathError::Absolute);
+        }
+        let directory = from.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let name = normalise(directory, path)?;
+        self.by_name.get(&name).map(|(_, file)| *file).ok_or(PathError::Missing)
+    }
+
+    /// The place of each file in the order given.
+    pub(crate) fn order(&self) -> &HashMap<&'a str, usize> {
+        &self.names
+    }
+}
+
+/// `directory/path` without `.` and `..`; a root of `directory` is kept.
+fn normalise(directory: &str, path: &str) -> Result<String, PathError> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in directory.split('/').chain(path.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop().ok_or(PathError::Escapes)?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Ok(parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_relative_to_the_manifest_and_stay_under_the_root() {
+        let file = |name: &str| File { name: name.into(), text: String::new() };
+        let files =
+            [file("./web/service.yaml"), file("web/taskdef.json"), file("shared/taskdef.json")];
+        let files = Files::new(&files);
+        let from: Arc<str> = "web/service.yaml".into();
+        let find = |path: &str| files.find(&from, path).map(|file| file.name.to_string());
+        assert_eq!(find("taskdef.json"), Ok("web/taskdef.json".to_owned()));
+        assert_eq!(find("./taskdef.json"), Ok("web/taskdef.json".to_owned()));
+        assert_eq!(find("../shared/taskdef.json"), Ok("shared/taskdef.json".to_owned()));
+        assert_eq!(find("../../etc/passwd"), Err(PathError::Escapes));
+        assert_eq!(find("/etc/passwd"), Err(PathError::Absolute));
+        assert_eq!(find("C:\\taskdef.json"), Err(PathError::Absolute));
+        assert_eq!(find("nothing.json"), Err(PathError::Missing));
+    }
+}

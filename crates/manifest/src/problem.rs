@@ -1,0 +1,71 @@
+//! What is wrong with a manifest and where; never shows a value that may be a secret.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::ServiceKey;
+use crate::node::Cursor;
+
+/// One finding, addressed to the author of the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    pub file: Arc<str>,
+    /// 1-based.
+    pub line: usize,
+    /// 1-based, in characters.
+    pub column: usize,
+    /// The path of the field, such as `spec.taskDefinition.containerDefinitions[0].image`; empty for
+    /// the document as a whole.
+    pub path: String,
+    /// What was expected and what to do.
+    pub message: String,
+    pub severity: Severity,
+    /// The service that the document is about, where that much could be read.
+    pub service: Option<ServiceKey>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The document yields no service.
+    Error,
+    /// Worth a look; the document is used.
+    Warning,
+}
+
+/// `file:line:column: path: message`, with `warning: ` before the message of a warning.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        if self.severity == Severity::Warning {
+            f.write_str("warning: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// The findings of one document while it is read.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Report {
+    pub(crate) fn error(&mut self, at: &Cursor<'_>, message: impl Into<String>) {
+        self.problems.push(at.problem(Severity::Error, message.into()));
+    }
+
+    pub(crate) fn warning(&mut self, at: &Cursor<'_>, message: impl Into<String>) {
+        self.problems.push(at.problem(Severity::Warning, message.into()));
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
+        self.problems.iter().any(|problem| problem.severity == Severity::Error)
+    }
+}

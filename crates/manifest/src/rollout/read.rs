@@ -1,0 +1,174 @@
+//! `spec.rollout` from its nodes; never invents a value that the defaults do not have.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::{Breaker, Counting, OnFailure, Probe, Rollout, Strategy, Threshold};
+use crate::envelope::{flag, known_members};
+use crate::node::{Cursor, Kind};
+use crate::problem::Report;
+use crate::spelling;
+
+const ROLLOUT: [&str; 3] = ["strategy", "breaker", "probe"];
+const BREAKER: [&str; 8] = [
+    "launchFailures",
+    "healthFailures",
+    "crashes",
+    "doomed",
+    "alarms",
+    "progressDeadline",
+    "onFailure",
+    "counting",
+];
+const PROBE: [&str; 2] = ["enabled", "healthyFor"];
+
+/// Strategies that ECS has and this version does not drive.
+const LATER: [&str; 4] = ["BlueGreen", "Canary", "Linear", "External"];
+
+/// Reads `spec.rollout`; what is absent or wrong has its default.
+pub(crate) fn rollout(at: &Cursor<'_>, report: &mut Report) -> Rollout {
+    known_members(at, &ROLLOUT, |_| false, report);
+    Rollout {
+        strategy: at.member("strategy").map_or(Strategy::Rolling, |at| strategy(&at, report)),
+        breaker: at.member("breaker").map(|at| breaker(&at, report)).unwrap_or_default(),
+        probe: at.member("probe").map(|at| probe(&at, report)).unwrap_or_default(),
+    }
+}
+
+fn strategy(at: &Cursor<'_>, report: &mut Report) -> Strategy {
+    let later = at.text().and_then(|text| spelling::nearest(text, LATER));
+    match later {
+        Some(name) => {
+            report.error(at, format!("`{name}` is not supported by this version: use `Rolling`"));
+        }
+        None => {
+            choice(at, &[("Rolling", Strategy::Rolling)], report);
+        }
+    }
+    Strategy::Rolling
+}
+
+fn breaker(at: &Cursor<'_>, report: &mut Report) -> Breaker {
+    known_members(at, &BREAKER, |_| false, report);
+    let default = Breaker::default();
+    let mut threshold =
+        |name, default| at.member(name).and_then(|at| threshold(&at, report)).unwrap_or(default);
+    Breaker {
+        launch_failures: threshold("launchFailures", default.launch_failures),
+        health_failures: threshold("healthFailures", default.health_failures),
+        crashes: threshold("crashes", default.crashes),
+        doomed: threshold("doomed", default.doomed),
+        alarms: at.member("alarms").map(|at| alarms(&at, report)).unwrap_or_default(),
+        progress_deadline: at
+            .member("progressDeadline")
+            .and_then(|at| duration(&at, Duration::from_secs(1), report))
+            .unwrap_or(default.progress_deadline),
+        on_failure: at
+            .member("onFailure")
+            .and_then(|at| {
+                let known = [("Rollback", OnFailure::Rollback), ("Hold", OnFailure::Hold)];
+                choice(&at, &known, report)
+            })
+            .unwrap_or(default.on_failure),
+        counting: at
+            .member("counting")
+            .and_then(|at| {
+                let known =
+                    [("Consecutive", Counting::Consecutive), ("Cumulative", Counting::Cumulative)];
+                choice(&at, &known, report)
+            })
+            .unwrap_or(default.counting),
+    }
+}
+
+fn probe(at: &Cursor<'_>, report: &mut Report) -> Probe {
+    known_members(at, &PROBE, |_| false, report);
+    let default = Probe::default();
+    Probe {
+        enabled: flag(at, "enabled", report).unwrap_or(default.enabled),
+        healthy_for: at
+            .member("healthyFor")
+            .and_then(|at| duration(&at, Duration::ZERO, report))
+            .unwrap_or(default.healthy_for),
+    }
+}
+
+fn choice<T: Copy>(at: &Cursor<'_>, known: &[(&str, T)], report: &mut Report) -> Option<T> {
+    let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+    let Some(text) = at.text() else {
+        report.error(at, format!("expected {}", spelling::choices(&names)));
+        return None;
+    };
+    let found = known.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+    if found.is_none() {
+        let suggestion = spelling::suggestion(text, &names);
+        report.error(at, format!("`{}` is not known{suggestion}", short(text)));
+    }
+    found
+}
+
+fn threshold(at: &Cursor<'_>, report: &mut Report) -> Option<Threshold> {
+    let threshold = match &at.node.kind {
+        Kind::Integer(count) => {
+            u32::try_from(*count).ok().filter(|count| *count >= 1).map(Threshold::Count)
+        }
+        Kind::String(text) if &**text == "auto" => Some(Threshold::Auto),
+        Kind::String(text) => percent(text).map(Threshold::Percent),
+        _ => None,
+    };
+    if threshold.is_none() {
+        report.error(
+            at,
+            "expected `auto`, a number of tasks from 1 up, or a share of the desired count from \
+             `1%` to `100%`",
+        );
+    }
+    threshold
+}
+
+fn percent(text: &str) -> Option<u8> {
+    let number: u8 = text.strip_suffix('%')?.trim_end().parse().ok()?;
+    (1..=100).contains(&number).then_some(number)
+}
+
+fn alarms(at: &Cursor<'_>, report: &mut Report) -> Vec<String> {
+    if !matches!(at.node.kind, Kind::List(_)) {
+        let found = at.node.kind.noun();
+        report.error(at, format!("expected a list of alarm names, found {found}"));
+    }
+    let mut names: Vec<String> = Vec::new();
+    for element in at.elements() {
+        match element.text() {
+            Some(name) if names.iter().any(|known| known == name) => {
+                report.error(&element, "this alarm is already in the list");
+            }
+            // CloudWatch's limit. Source: PutMetricAlarm API reference.
+            Some(name) if (1..=255).contains(&name.chars().count()) => names.push(name.to_owned()),
+            _ => report.error(&element, "expected the name of an alarm, 1 to 255 characters"),
+        }
+    }
+    names
+}
+
+/// A duration with units, from `least` to one day.
+fn duration(at: &Cursor<'_>, least: Duration, report: &mut Report) -> Option<Duration> {
+    const MOST: Duration = Duration::from_hours(24);
+    let parsed = at.text().and_then(|text| text.parse::<SignedDuration>().ok());
+    let duration = parsed.and_then(|duration| Duration::try_from(duration).ok());
+    match duration {
+        Some(duration) if (least..=MOST).contains(&duration) => return Some(duration),
+        Some(_) => {
+            report.error(at, format!("expected a duration from {}s to 24h", least.as_secs()));
+        }
+        None => {
+            report.error(at, "expected a duration with its unit, such as `30s`, `10m` or `1h30m`")
+        }
+    }
+    None
+}
+
+/// Enough of a word to recognise it.
+fn short(text: &str) -> String {
+    text.chars().take(40).collect()
+}
