@@ -1,6 +1,7 @@
 //! The loop that decides when passes run; never looks at AWS itself and never decides what to do.
 
 mod ended;
+mod orphans;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,16 +14,17 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::task::JoinMap;
 
+use self::orphans::{Listed, Orphans};
 use crate::reconcile::reconcile_after;
 use crate::roster::Roster;
 use crate::trigger::Triggers;
 use crate::{
-    Cloud, DesiredState, LoopHandle, LoopMetrics, LoopSettings, Mode, PassReport, Shutdown,
-    StatusBoard, WorkQueue, resync, unplanned,
+    Cloud, DesiredState, LoopHandle, LoopMetrics, LoopSettings, Mode, PassReport, Room, Shutdown,
+    StatusBoard, Urgency, WorkQueue, resync, unplanned,
 };
 
-/// How often the metrics that move with time alone are brought up to date. Scrapes are rarer.
-const GAUGES_EVERY: Duration = Duration::from_secs(5);
+/// How often what moves with time alone is brought up to date. Scrapes are rarer.
+const TICK_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs passes: at once for services whose manifest changed or that a person asked for, again when
 /// the last pass said so, and in any case once in every resync period.
@@ -47,6 +49,7 @@ pub struct ControlLoop<C> {
     queue: WorkQueue<Arc<ServiceKey>>,
     passes: JoinMap<Arc<ServiceKey>, Pass>,
     roster: Roster,
+    orphans: Orphans,
     rng: fastrand::Rng,
 }
 
@@ -66,7 +69,8 @@ enum Event {
     ManifestsChanged,
     ManifestsEnded,
     Due(Arc<ServiceKey>),
-    GaugesDue,
+    OwnedListed(Listed),
+    Tick,
 }
 
 /// A pass that was not cut off by a panic.
@@ -97,6 +101,7 @@ impl<C: Cloud> ControlLoop<C> {
             queue: WorkQueue::new(),
             passes: JoinMap::new(),
             roster: Roster::new(settings.resync_every, rng.u64(..)),
+            orphans: Orphans::default(),
             rng,
             settings,
         }
@@ -114,18 +119,19 @@ impl<C: Cloud> ControlLoop<C> {
     /// [`LoopError::ManifestsEnded`] when the sender of the desired state is gone. Running passes
     /// are finished before.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), LoopError> {
-        let mut gauges = tokio::time::interval_at(Instant::now() + GAUGES_EVERY, GAUGES_EVERY);
-        gauges.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = tokio::time::interval_at(Instant::now() + TICK_EVERY, TICK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.manifests_changed();
         let result = loop {
-            match self.next_event(&shutdown, &mut gauges).await {
+            match self.next_event(&shutdown, &mut ticks).await {
                 Event::ShutdownRequested => break Ok(()),
                 Event::ManifestsEnded => break Err(LoopError::ManifestsEnded),
                 Event::PassEnded(key, pass) => self.pass_ended(&key, pass),
                 Event::Triggered(keys) => self.triggered(&keys),
                 Event::ManifestsChanged => self.manifests_changed(),
                 Event::Due(key) => self.start(key),
-                Event::GaugesDue => self.sweep_nothing(),
+                Event::OwnedListed(listed) => self.owned_listed(listed),
+                Event::Tick => self.tick(),
             }
             let (depth, age) = (self.queue.depth(), self.queue.oldest_age());
             self.metrics.queue(depth, age, self.passes.len());
@@ -137,8 +143,8 @@ impl<C: Cloud> ControlLoop<C> {
     /// In the order of urgency: ending before working, making room before filling it, people
     /// before manifests before the sweep. Nothing starves: the earlier sources are finite, passes
     /// by their cap and the others because each is taken whole.
-    async fn next_event(&mut self, shutdown: &Shutdown, gauges: &mut Interval) -> Event {
-        let is_free = self.passes.len() < self.settings.passes_max.max(1);
+    async fn next_event(&mut self, shutdown: &Shutdown, ticks: &mut Interval) -> Event {
+        let room = self.room();
         tokio::select! {
             biased;
             // Cancel-safe: a cancelled token stays cancelled.
@@ -152,10 +158,22 @@ impl<C: Cloud> ControlLoop<C> {
                 Ok(()) => Event::ManifestsChanged,
                 Err(_) => Event::ManifestsEnded,
             },
+            // Cancel-safe: a result leaves the set only together with being returned.
+            listed = self.orphans.listed() => Event::OwnedListed(listed),
             // Cancel-safe: an interval keeps the time of its next tick.
-            _ = gauges.tick() => Event::GaugesDue,
+            _ = ticks.tick() => Event::Tick,
             // Cancel-safe: a key leaves the queue only together with being returned.
-            key = self.queue.next_if(is_free) => Event::Due(key),
+            key = self.queue.next_for(room) => Event::Due(key),
+        }
+    }
+
+    fn room(&self) -> Room {
+        let places = self.settings.passes_max.max(1);
+        let kept = self.settings.passes_kept_for_urgent.min(places / 2);
+        match places.saturating_sub(self.passes.len()) {
+            0 => Room::None,
+            free if free <= kept => Room::Urgent,
+            _ => Room::Any,
         }
     }
 
@@ -180,10 +198,13 @@ impl<C: Cloud> ControlLoop<C> {
 
     /// Services that one call can describe come due together, so that their reads can be shared.
     fn schedule(&mut self, sorted: &[Arc<ServiceKey>]) {
+        // A change of few services does not wait behind a change of thousands.
+        let is_small = sorted.len() <= resync::SERVICES_PER_CALL;
+        let urgency = if is_small { Urgency::Urgent } else { Urgency::Ordinary };
         for group in resync::groups(sorted) {
             let delay = self.settings.change_spread.mul_f64(self.rng.f64());
             for key in group {
-                self.queue.add(key.clone(), delay);
+                self.queue.add(key.clone(), delay, urgency);
             }
         }
     }
@@ -215,18 +236,19 @@ impl<C: Cloud> ControlLoop<C> {
     fn triggered(&mut self, keys: &BTreeSet<ServiceKey>) {
         for key in keys {
             if let Some(key) = self.roster.key(key) {
-                self.queue.add(key, Duration::ZERO);
+                self.queue.add(key, Duration::ZERO, Urgency::Urgent);
             } else {
                 tracing::debug!(service = %key, "not triggered: no manifest names it");
             }
         }
     }
 
-    /// With no service at all, every service has been seen at any time.
-    fn sweep_nothing(&self) {
+    fn tick(&mut self) {
         if self.roster.is_empty() {
+            // With no service at all, every service has been seen at any time.
             self.metrics.resync_completed(Timestamp::now());
         }
+        self.list_owned();
     }
 
     fn start(&mut self, key: Arc<ServiceKey>) {

@@ -29,7 +29,7 @@ pub use cloud::{Cloud, CloudError};
 pub use control_loop::{ControlLoop, LoopError};
 pub use desired::DesiredState;
 pub use metrics::LoopMetrics;
-pub use queue::WorkQueue;
+pub use queue::{ORDINARY_EVERY, Room, Urgency, WorkQueue};
 pub use reconcile::{Mode, PassReport, reconcile};
 pub use settings::LoopSettings;
 pub use shutdown::Shutdown;

@@ -42,6 +42,7 @@ pub struct LoopMetrics {
     last_resync: Gauge,
     rollbacks: IntCounterVec,
     rollout_duration: HistogramVec,
+    orphans: IntGauge,
     panics: IntCounter,
     plans_refused: IntCounter,
     board: Arc<OnceLock<Arc<StatusBoard>>>,
@@ -59,6 +60,7 @@ impl LoopMetrics {
         registry.register(Box::new(metrics.last_resync.clone()))?;
         registry.register(Box::new(metrics.rollbacks.clone()))?;
         registry.register(Box::new(metrics.rollout_duration.clone()))?;
+        registry.register(Box::new(metrics.orphans.clone()))?;
         registry.register(Box::new(metrics.panics.clone()))?;
         registry.register(Box::new(metrics.plans_refused.clone()))?;
         registry.register(Box::new(StatusMetrics::new(metrics.board.clone())?))?;
@@ -109,6 +111,10 @@ impl LoopMetrics {
                 .buckets(ROLLOUT_SECONDS.to_vec()),
                 &["result"],
             )?,
+            orphans: IntGauge::new(
+                "evenkeel_orphaned_services",
+                "Services that carry our owner tag and that no manifest names, as last listed.",
+            )?,
             panics: IntCounter::new(
                 "evenkeel_pass_panics_total",
                 "Passes that panicked; each is a defect of Evenkeel.",
@@ -146,6 +152,10 @@ impl LoopMetrics {
         self.queue_depth.set(i64::try_from(depth).unwrap_or(i64::MAX));
         self.queue_oldest_age.set(oldest_age.as_secs_f64());
         self.passes_running.set(i64::try_from(running).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn orphans(&self, count: usize) {
+        self.orphans.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn resync_completed(&self, at: Timestamp) {

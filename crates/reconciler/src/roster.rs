@@ -32,6 +32,8 @@ pub(crate) struct Note {
     pub(crate) leaving: bool,
     /// The digest of the last verdict that was logged and counted.
     pub(crate) judged: Option<Digest>,
+    /// Whether the last look that succeeded showed a rollout in flight.
+    pub(crate) in_rollout: bool,
     /// Since when the rollout seen last is in flight.
     pub(crate) rollout_since: Option<Timestamp>,
     pub(crate) unconfirmed: Unconfirmed,
@@ -49,6 +51,7 @@ impl Note {
             failures: 0,
             leaving: false,
             judged: None,
+            in_rollout: false,
             rollout_since: None,
             unconfirmed: Unconfirmed::default(),
             rng: fastrand::Rng::with_seed(hasher.finish()),

@@ -10,6 +10,10 @@ pub struct LoopSettings {
     /// The most passes at the same time, at least 1. Default: 32, three full DescribeServices
     /// calls of ten and a little.
     pub passes_max: usize,
+    /// How many of those places are kept for urgent services: with a rollout in flight, asked for
+    /// by a person, or changed together with few others. So a change of thousands, whose passes
+    /// wait for tokens of a throttled API, holds up no rollback. At most half. Default: 8.
+    pub passes_kept_for_urgent: usize,
     /// How often a settled service is looked at. Default: 5 minutes, which costs 0.02 calls a
     /// service and minute.
     pub resync_every: Duration,
@@ -49,6 +53,7 @@ impl Default for LoopSettings {
         Self {
             instance: "evenkeel".to_owned(),
             passes_max: 32,
+            passes_kept_for_urgent: 8,
             resync_every: Duration::from_mins(5),
             look_again_max_in_rollout: Duration::from_secs(10),
             jitter: 0.1,

@@ -97,6 +97,8 @@ struct State {
     overlaps: Vec<String>,
     results: BTreeMap<String, VecDeque<Result<Applied, CloudError>>>,
     calls: Vec<String>,
+    owned: Vec<ServiceKey>,
+    listed: Vec<Vec<String>>,
 }
 
 impl ScriptedCloud {
@@ -133,6 +135,16 @@ impl ScriptedCloud {
 
     pub(crate) fn running_most(&self) -> usize {
         self.state().running_most
+    }
+
+    /// Services that carry our owner tag.
+    pub(crate) fn own(&self, keys: impl IntoIterator<Item = ServiceKey>) {
+        self.state().owned.extend(keys);
+    }
+
+    /// The clusters of all listings of our services.
+    pub(crate) fn listed(&self) -> Vec<Vec<String>> {
+        self.state().listed.clone()
     }
 
     /// `operation name` of all mutating calls, in order.
@@ -173,8 +185,10 @@ impl Drop for Running<'_> {
 }
 
 impl Cloud for ScriptedCloud {
-    async fn owned(&self, _clusters: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
-        Ok(Vec::new())
+    async fn owned(&self, clusters: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
+        let mut state = self.state();
+        state.listed.push(clusters.to_vec());
+        Ok(state.owned.clone())
     }
 
     async fn observe(

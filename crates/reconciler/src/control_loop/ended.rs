@@ -12,7 +12,7 @@ use tokio::task::JoinError;
 use super::{ControlLoop, Pass};
 use crate::delay::{Circumstances, PassEnd, next_delay};
 use crate::unconfirmed::Unconfirmed;
-use crate::{Cloud, PassReport, Shutdown, unplanned};
+use crate::{Cloud, PassReport, Shutdown, Urgency, unplanned};
 
 impl<C: Cloud> ControlLoop<C> {
     pub(super) fn pass_ended(&mut self, key: &Arc<ServiceKey>, pass: Result<Pass, JoinError>) {
@@ -122,6 +122,7 @@ impl<C: Cloud> ControlLoop<C> {
 
     fn note_rollout(&mut self, key: &ServiceKey, status: &Status) {
         let Some(note) = self.roster.note_mut(key) else { return };
+        note.in_rollout = status.rollout.is_some();
         if let Some(rollout) = &status.rollout {
             note.rollout_since = rollout.since.or(note.rollout_since);
         } else if let Some(since) = note.rollout_since.take() {
@@ -137,6 +138,7 @@ impl<C: Cloud> ControlLoop<C> {
         if note.leaving && matches!(end, PassEnd::Settled | PassEnd::Waiting(_)) {
             return self.leave(key);
         }
+        let urgency = if note.in_rollout { Urgency::Urgent } else { Urgency::Ordinary };
         let circumstances = Circumstances {
             failures,
             resync_in: self.roster.resync_in(key),
@@ -144,7 +146,7 @@ impl<C: Cloud> ControlLoop<C> {
             settings: &self.settings,
         };
         let delay = next_delay(end, circumstances);
-        self.queue.add(key.clone(), delay);
+        self.queue.add(key.clone(), delay, urgency);
     }
 
     fn leave(&mut self, key: &ServiceKey) {

@@ -136,11 +136,28 @@ async fn a_trigger_for_a_service_that_no_manifest_names_looks_at_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn passes_use_all_places_and_never_more() {
-    let settings = LoopSettings { passes_max: 7, ..exact() };
+    let settings = LoopSettings { passes_max: 7, passes_kept_for_urgent: 0, ..exact() };
     let running = Running::start(settings, ScriptedCloud::new(SECOND), many(70));
     sleep(11 * SECOND).await;
     assert_eq!(running.cloud.running_most(), 7);
     assert_eq!(running.cloud.looks().len(), 70, "seven at a time take ten seconds for seventy");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_many_that_fills_its_places_does_not_hold_up_a_change_of_one() {
+    let cloud = ScriptedCloud::new(MINUTE);
+    let settings = LoopSettings { passes_max: 8, passes_kept_for_urgent: 2, ..exact() };
+    let running = Running::start(settings, cloud, many(100));
+    sleep(SECOND).await;
+    assert_eq!(running.cloud.running_most(), 6);
+    let mut next = many(100);
+    next.services.insert(key("s099"), Arc::new(service("s099", "2")));
+    running.send(next);
+    running.handle.trigger(key("s098"));
+    sleep(SECOND).await;
+    assert_eq!(running.cloud.looks_at("s099"), [SECOND]);
+    assert_eq!(running.cloud.looks_at("s098"), [SECOND]);
+    assert_eq!(running.cloud.running_most(), 8);
 }
 
 #[tokio::test(start_paused = true)]
@@ -424,6 +441,29 @@ async fn the_resync_time_moves_only_when_every_service_was_seen() {
     assert!(!control_loop.roster.saw(&key("api")), "web was not seen");
     assert!(control_loop.roster.saw(&key("web")));
     assert!(!control_loop.roster.saw(&key("web")), "the next sweep begins anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_of_ours_that_no_manifest_names_is_counted_and_not_touched() {
+    let cloud = ScriptedCloud::new(SECOND);
+    cloud.own([key("web"), key("forgotten")]);
+    let running = Running::start(exact(), cloud, state([service("web", "1")]));
+    sleep(MINUTE).await;
+    running.assert_metric("evenkeel_orphaned_services 1");
+    assert_eq!(running.cloud.looks_at("forgotten"), []);
+    assert_eq!(running.cloud.listed(), [["main"]]);
+    sleep(60 * MINUTE).await;
+    assert_eq!(running.cloud.listed().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_listed_while_there_is_no_manifest_to_compare_with() {
+    let cloud = ScriptedCloud::new(SECOND);
+    cloud.own([key("web")]);
+    let running = Running::start(exact(), cloud, DesiredState::default());
+    sleep(60 * MINUTE).await;
+    assert_eq!(running.cloud.listed(), Vec::<Vec<String>>::new());
+    running.assert_metric("evenkeel_orphaned_services 0");
 }
 
 /// A report as a pass makes it, about a rollout that was judged bad.

@@ -1,0 +1,88 @@
+//! Services that carry our owner tag and that no manifest names; only ever tells of them.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use evenkeel_manifest::ServiceKey;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+
+use super::ControlLoop;
+use crate::{Cloud, CloudError};
+
+/// How often AWS is asked. A manifest that is deleted while the daemon runs is noticed at once;
+/// this finds the ones deleted while it did not.
+const LIST_EVERY: Duration = Duration::from_hours(1);
+
+/// What listing our services has found, and when it is done again.
+#[derive(Debug)]
+pub(super) struct Orphans {
+    listing: JoinSet<Result<Vec<ServiceKey>, CloudError>>,
+    next_at: Instant,
+    known: BTreeSet<ServiceKey>,
+}
+
+impl Default for Orphans {
+    fn default() -> Self {
+        Self { listing: JoinSet::new(), next_at: Instant::now(), known: BTreeSet::new() }
+    }
+}
+
+/// How a listing ended, from the inside out: by AWS's answer, or by a panic.
+pub(super) type Listed = Result<Result<Vec<ServiceKey>, CloudError>, JoinError>;
+
+impl Orphans {
+    /// Waits for the listing under way; for ever when there is none.
+    ///
+    /// Cancel-safe: a result leaves the set only together with being returned.
+    pub(super) async fn listed(&mut self) -> Listed {
+        match self.listing.join_next().await {
+            Some(listed) => listed,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl<C: Cloud> ControlLoop<C> {
+    /// Begins a listing if it is time for one and there are manifests to compare it with.
+    pub(super) fn list_owned(&mut self) {
+        let is_due = Instant::now() >= self.orphans.next_at;
+        if !is_due || !self.orphans.listing.is_empty() || self.roster.is_empty() {
+            return;
+        }
+        self.orphans.next_at = Instant::now() + LIST_EVERY;
+        let clusters: BTreeSet<&str> =
+            self.current.keys().into_iter().map(|key| key.cluster.as_str()).collect();
+        let clusters: Vec<String> = clusters.into_iter().map(str::to_owned).collect();
+        let cloud = self.cloud.clone();
+        let limit = self.settings.pass_timeout;
+        self.orphans.listing.spawn(async move {
+            let listing = tokio::time::timeout(limit, cloud.owned(&clusters));
+            listing.await.unwrap_or_else(|_| Err(timed_out(limit)))
+        });
+    }
+
+    pub(super) fn owned_listed(&mut self, listed: Listed) {
+        let owned = match listed {
+            Ok(Ok(owned)) => owned,
+            Ok(Err(error)) => return tracing::warn!(%error, "could not list our services"),
+            Err(error) => return tracing::error!(%error, "listing our services panicked"),
+        };
+        let orphans: BTreeSet<ServiceKey> =
+            owned.into_iter().filter(|key| !self.current.names(key)).collect();
+        for key in orphans.difference(&self.orphans.known) {
+            tracing::warn!(
+                service = %key,
+                why = "it carries our owner tag and no manifest names it",
+                "orphan found; it is left as it is"
+            );
+        }
+        self.metrics.orphans(orphans.len());
+        self.orphans.known = orphans;
+    }
+}
+
+fn timed_out(limit: Duration) -> CloudError {
+    let message = format!("no answer within {} s", limit.as_secs());
+    CloudError::Transient { operation: "ListServices".to_owned(), message }
+}
