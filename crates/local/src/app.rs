@@ -1,0 +1,109 @@
+//! The demo web application that the region's tasks run; never used by the region itself.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
+use tokio::net::unix::pipe;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A web application that says its version, and that can be made to misbehave.
+#[derive(Clone, Debug, clap::Args)]
+pub struct AppArguments {
+    /// What `/` answers.
+    #[arg(long, env = "APP_VERSION", default_value = "v1")]
+    version: String,
+    /// The address to listen on.
+    #[arg(long, env = "HOST", default_value = "127.0.0.1")]
+    host: IpAddr,
+    #[arg(long, env = "PORT", default_value_t = 8080)]
+    port: u16,
+    /// Exit with code 1 after that many milliseconds, before ever listening.
+    #[arg(long, env = "APP_CRASH_AFTER_MS")]
+    crash_after_ms: Option<u64>,
+    /// The status code of `/health`.
+    #[arg(long, env = "APP_HEALTH_STATUS", default_value_t = 200)]
+    health_status: u16,
+    /// How long every answer takes, in milliseconds.
+    #[arg(long, env = "APP_LATENCY_MS", default_value_t = 0)]
+    latency_ms: u64,
+    /// End when standard input is closed, so as never to outlive the program that started this one.
+    #[arg(long)]
+    tethered: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error("a fault was asked for: crashing {0} ms after the start")]
+    Crash(u64),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("serving failed: {0}")]
+    Serve(#[from] std::io::Error),
+}
+
+#[derive(Clone, Debug)]
+struct App {
+    version: String,
+    health: StatusCode,
+    latency: Duration,
+}
+
+/// Serves until SIGTERM, then finishes the requests in flight.
+pub async fn run(arguments: AppArguments) -> Result<(), AppError> {
+    if let Some(milliseconds) = arguments.crash_after_ms {
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        return Err(AppError::Crash(milliseconds));
+    }
+    let address = SocketAddr::new(arguments.host, arguments.port);
+    let listener =
+        TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, source })?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tracing::info!(version = arguments.version, %address, "listening");
+    let end = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            () = untethered(arguments.tethered) => {}
+        }
+        tracing::info!("finishing the requests in flight");
+    };
+    let app = App {
+        version: arguments.version,
+        health: StatusCode::from_u16(arguments.health_status).unwrap_or(StatusCode::OK),
+        latency: Duration::from_millis(arguments.latency_ms),
+    };
+    Ok(axum::serve(listener, router(app)).with_graceful_shutdown(end).await?)
+}
+
+fn router(app: App) -> Router {
+    Router::new().route("/health", get(health)).fallback(version).with_state(app)
+}
+
+async fn version(State(app): State<App>) -> String {
+    tokio::time::sleep(app.latency).await;
+    app.version
+}
+
+async fn health(State(app): State<App>) -> StatusCode {
+    tokio::time::sleep(app.latency).await;
+    app.health
+}
+
+/// Returns when standard input, a pipe, ends; never if that is not watched or is no pipe.
+async fn untethered(tethered: bool) {
+    if tethered
+        && let Ok(input) = std::io::stdin().as_fd().try_clone_to_owned()
+        && let Ok(mut input) = pipe::Receiver::from_owned_fd(input)
+    {
+        let mut ignored = [0; 64];
+        while let Ok(1..) = input.read(&mut ignored).await {}
+        return;
+    }
+    std::future::pending::<()>().await;
+}

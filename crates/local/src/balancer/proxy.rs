@@ -1,0 +1,281 @@
+//! Forwards one request to one target and its answer back; never picks a target twice in a row
+//! while there is another.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Empty, Full};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::uri::{Authority, Scheme};
+use hyper::{Request, Response, StatusCode, Uri, Version};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::SharedRouting;
+use super::counts::Counts;
+use super::routing::RouteAction;
+
+type Body = UnsyncBoxBody<Bytes, hyper::Error>;
+
+/// As the `idle_timeout.timeout_seconds` of an Application Load Balancer, in real time: traffic is
+/// not compressed.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Idle connections to targets are given up before common servers close them.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Connection-level headers, which end at a proxy (RFC 9110, 7.6.1).
+const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+#[derive(Debug)]
+pub(super) struct Proxy {
+    routing: SharedRouting,
+    counts: Counts,
+    /// Keeps connections to targets open.
+    pooled: Client<HttpConnector, Body>,
+    /// Opens a connection for each request.
+    fresh: Client<HttpConnector, Body>,
+    turn: AtomicUsize,
+}
+
+/// Why there is no answer from a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoAnswer {
+    Broken,
+    TimedOut,
+}
+
+impl Proxy {
+    pub(super) fn new(routing: SharedRouting, counts: Counts) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        connector.set_nodelay(true);
+        let builder = || {
+            let mut builder = Client::builder(TokioExecutor::new());
+            builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT);
+            builder
+        };
+        Self {
+            routing,
+            counts,
+            pooled: builder().build(connector.clone()),
+            fresh: builder().pool_max_idle_per_host(0).build(connector),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// Answers a request that came in on a listener's port.
+    pub(super) async fn answer(
+        &self,
+        port: u16,
+        client: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let routing = self.routing.get();
+        let group = match routing.action(port, &request) {
+            None => return own(StatusCode::SERVICE_UNAVAILABLE),
+            Some(RouteAction::Fixed { status, content_type, body }) => {
+                return fixed(*status, content_type, body);
+            }
+            Some(RouteAction::Redirect { status, location }) => {
+                return redirect(*status, location, port, &request);
+            }
+            Some(RouteAction::Forward(weights)) => pick_group(weights),
+        };
+        let Some(group) = group else { return own(StatusCode::SERVICE_UNAVAILABLE) };
+        let targets = routing.targets(&group);
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let Some(target) = turn.checked_rem(targets.len()).and_then(|index| targets.get(index))
+        else {
+            self.counts.unanswered(&group);
+            return own(StatusCode::SERVICE_UNAVAILABLE);
+        };
+        self.forward(&group, *target, prepare(request, client, port)).await
+    }
+
+    async fn forward(
+        &self,
+        group: &str,
+        target: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        match timeout(ANSWER_TIMEOUT, self.send(target, request))
+            .await
+            .unwrap_or(Err(NoAnswer::TimedOut))
+        {
+            Ok(response) => {
+                self.counts.answered(group, response.status());
+                let (mut head, body) = response.into_parts();
+                remove_hop_by_hop(&mut head.headers);
+                Response::from_parts(head, body.boxed_unsync())
+            }
+            Err(reason) => {
+                tracing::warn!(%target, ?reason, "a target did not answer");
+                self.counts.unanswered(group);
+                own(match reason {
+                    NoAnswer::Broken => StatusCode::BAD_GATEWAY,
+                    NoAnswer::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+                })
+            }
+        }
+    }
+
+    /// A target may close an idle connection in the moment in which it is used again. So only a
+    /// request that can be repeated goes over one, and is then sent again over a new connection.
+    async fn send(
+        &self,
+        target: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Result<Response<Incoming>, NoAnswer> {
+        let (mut head, body) = request.into_parts();
+        head.uri = at(target, &head.uri);
+        let repeatable = head.method.is_idempotent() && body.is_end_stream();
+        if !repeatable {
+            let request = Request::from_parts(head, body.boxed_unsync());
+            return self.fresh.request(request).await.map_err(|error| no_answer(&error));
+        }
+        let empty = || Empty::new().map_err(|never| match never {}).boxed_unsync();
+        match self.pooled.request(Request::from_parts(head.clone(), empty())).await {
+            Ok(response) => Ok(response),
+            Err(error) if error.is_connect() => Err(no_answer(&error)),
+            Err(_) => {
+                let again = Request::from_parts(head, empty());
+                self.fresh.request(again).await.map_err(|error| no_answer(&error))
+            }
+        }
+    }
+}
+
+fn no_answer(error: &Error) -> NoAnswer {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    tracing::debug!(?source, "forwarding failed");
+    NoAnswer::Broken
+}
+
+/// Draws by weight; nothing when all weights are 0.
+fn pick_group(weights: &[(String, u64)]) -> Option<String> {
+    let total: u64 = weights.iter().map(|(_, weight)| weight).sum();
+    let mut drawn = if total == 0 { return None } else { fastrand::u64(0..total) };
+    for (group, weight) in weights {
+        match drawn.checked_sub(*weight) {
+            Some(rest) => drawn = rest,
+            None => return Some(group.clone()),
+        }
+    }
+    None
+}
+
+/// The request as the target gets it: HTTP/1.1, without the client's connection headers, with
+/// those that an Application Load Balancer adds.
+fn prepare(request: Request<Incoming>, client: SocketAddr, port: u16) -> Request<Incoming> {
+    let (mut head, body) = request.into_parts();
+    head.version = Version::HTTP_11;
+    remove_hop_by_hop(&mut head.headers);
+    let before = head.headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
+    let chain = match before {
+        Some(before) => format!("{before}, {}", client.ip()),
+        None => client.ip().to_string(),
+    };
+    set(&mut head.headers, "x-forwarded-for", &chain);
+    set(&mut head.headers, "x-forwarded-proto", "http");
+    set(&mut head.headers, "x-forwarded-port", &port.to_string());
+    Request::from_parts(head, body)
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<String> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_owned())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    headers.remove("keep-alive");
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+fn at(target: SocketAddr, uri: &Uri) -> Uri {
+    let mut parts = uri.clone().into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Authority::try_from(target.to_string()).ok();
+    parts.path_and_query.get_or_insert(hyper::http::uri::PathAndQuery::from_static("/"));
+    Uri::from_parts(parts).unwrap_or_default()
+}
+
+/// An answer by the load balancer itself.
+fn own(status: StatusCode) -> Response<Body> {
+    let reason = status.canonical_reason().unwrap_or_default();
+    let page = format!(
+        "<html>\r\n<head><title>{code} {reason}</title></head>\r\n<body>\r\n<center><h1>{code} \
+         {reason}</h1></center>\r\n</body>\r\n</html>\r\n",
+        code = status.as_u16()
+    );
+    fixed(status.as_u16(), "text/html", &page)
+}
+
+fn fixed(status: u16, content_type: &str, body: &str) -> Response<Body> {
+    let body = Full::new(Bytes::from(body.to_owned())).map_err(|never| match never {});
+    let mut response = Response::new(body.boxed_unsync());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    response.headers_mut().insert(header::SERVER, HeaderValue::from_static("awselb/2.0"));
+    if !content_type.is_empty()
+        && let Ok(content_type) = HeaderValue::from_str(content_type)
+    {
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    }
+    response
+}
+
+/// `RedirectConfig` with `#{protocol}`, `#{host}`, `#{port}`, `#{path}` and `#{query}` filled in.
+fn redirect(status: u16, config: &Value, port: u16, request: &Request<Incoming>) -> Response<Body> {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.and_then(|host| host.split(':').next()).unwrap_or_default();
+    let uri = request.uri();
+    let filled = |name: &str, default: &str| {
+        let template = config.get(name).and_then(Value::as_str).unwrap_or(default);
+        template
+            .replace("#{protocol}", "http")
+            .replace("#{host}", host)
+            .replace("#{port}", &port.to_string())
+            .replace("#{path}", uri.path().trim_start_matches('/'))
+            .replace("#{query}", uri.query().unwrap_or_default())
+    };
+    let query = filled("Query", "#{query}");
+    let location = format!(
+        "{}://{}:{}{}{}{query}",
+        filled("Protocol", "#{protocol}").to_lowercase(),
+        filled("Host", "#{host}"),
+        filled("Port", "#{port}"),
+        filled("Path", "/#{path}"),
+        if query.is_empty() { "" } else { "?" },
+    );
+    let mut response = fixed(status, "text/html", "");
+    set(response.headers_mut(), "location", &location);
+    response
+}
