@@ -85,16 +85,3 @@ pub enum Happening {
         result: Result<(), String>,
     },
 }
-
-/// A target group as the load balancer of the world needs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetGroupView {
-    pub arn: String,
-    pub health_check_path: String,
-    pub health_check_interval: Duration,
-    pub health_check_timeout: Duration,
-    /// Accepted status codes, such as `200` or `200-299`.
-    pub matcher: String,
-    /// Address, port, state (`initial`, `healthy`, `unhealthy`, `draining`, `unused`).
-    pub targets: Vec<(IpAddr, u16, String)>,
-}

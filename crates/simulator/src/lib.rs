@@ -4,8 +4,11 @@
 //! Inputs are API calls, time and what happens to tasks; outputs are replies and effects. In
 //! simulation a seed decides what happens to tasks, in `evenkeel-local` real processes do.
 
+mod cloudwatch;
 mod effect;
+mod elb;
 mod region;
 
-pub use effect::{ContainerLaunch, Effect, Happening, HealthCheck, TargetGroupView, TaskLaunch};
-pub use region::{Api, ApiError, Region, Settings};
+pub use effect::{ContainerLaunch, Effect, Happening, HealthCheck, TaskLaunch};
+pub use elb::{ListenerView, RuleCondition, RuleView, TargetGroupView};
+pub use region::{Api, ApiError, Fault, Region, Settings, Timings};

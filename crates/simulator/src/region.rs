@@ -1,12 +1,50 @@
 //! The region: replies to API calls and moves with time; never acts on its own outside of them.
 
+mod breaker;
+mod cluster;
+mod events;
+mod faults;
+mod history;
+mod identifiers;
+mod input;
+mod operations;
+mod read_back;
+mod scheduler;
+mod service;
+mod service_deployment;
+mod service_update;
+mod state;
+mod tags;
+mod task;
+mod task_calls;
+mod task_definition;
+mod throttle;
+mod timers;
+mod timings;
+mod validation;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::{Effect, Happening, TargetGroupView};
+use crate::{Effect, Happening, ListenerView, TargetGroupView};
+
+pub use faults::Fault;
+pub(crate) use input::{count, epoch, flag, list, map_of, size, text};
+pub(crate) use state::State;
+pub(crate) use tags::Tags;
+pub(crate) use task::TaskId;
+pub(crate) use timers::Timer;
+pub use timings::Timings;
+
+use faults::Faults;
+use history::History;
+use throttle::Buckets;
 
 /// The AWS services that the region speaks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Api {
     Ecs,
     ElasticLoadBalancingV2,
@@ -24,6 +62,18 @@ pub struct ApiError {
     pub status: u16,
 }
 
+impl ApiError {
+    /// A client error (HTTP 400).
+    pub fn client(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), status: 400 }
+    }
+
+    /// A fault of the service (HTTP 500).
+    pub fn server(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), status: 500 }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub account: String,
@@ -36,51 +86,129 @@ pub struct Settings {
 /// See the crate's documentation.
 #[derive(Debug)]
 pub struct Region {
-    settings: Settings,
-    now: Timestamp,
+    state: State,
+    buckets: Buckets,
+    faults: Faults,
+    history: History,
 }
 
 impl Region {
     pub fn new(settings: Settings, now: Timestamp) -> Self {
-        Self { settings, now }
+        Self::with_timings(settings, now, Timings::default())
+    }
+
+    /// A region whose inner workings take other times than those seen at AWS.
+    pub fn with_timings(settings: Settings, now: Timestamp, timings: Timings) -> Self {
+        Self {
+            buckets: Buckets::new(settings.throttling),
+            state: State::new(settings, timings, now),
+            faults: Faults::default(),
+            history: History::default(),
+        }
     }
 
     pub fn now(&self) -> Timestamp {
-        self.now
+        self.state.now
     }
 
     /// Answers one API call. `input` and the reply are JSON objects in the member names of AWS's
     /// model (camelCase for ECS, PascalCase for the others); times are seconds since the epoch.
     pub fn call(&mut self, api: Api, operation: &str, input: &Value) -> Result<Value, ApiError> {
-        let _ = (api, input, &self.settings);
-        Err(ApiError {
-            code: "InvalidAction".to_owned(),
-            message: format!("unknown operation {operation}"),
-            status: 400,
-        })
+        self.buckets.take(api, operation, self.state.now)?;
+        if let Some(error) = self.faults.before(operation) {
+            return Err(error);
+        }
+        let reply = match self.history.stale(operation, self.state.now) {
+            Some(earlier) => operations::answer(earlier, api, operation, input),
+            None => operations::answer(&mut self.state, api, operation, input),
+        };
+        self.history.record(&self.state);
+        match self.faults.after(operation) {
+            Some(error) if reply.is_ok() => Err(error),
+            _ => reply,
+        }
     }
 
     /// Lets time pass up to `now`; all timers due before are run in order.
     pub fn advance(&mut self, now: Timestamp) {
-        self.now = self.now.max(now);
+        while let Some((at, timer)) = self.state.timers.pop_due(now) {
+            self.state.now = self.state.now.max(at);
+            self.state.run(timer);
+            self.history.record(&self.state);
+        }
+        self.state.now = self.state.now.max(now);
     }
 
     /// When [`Self::advance`] has something to do next.
     pub fn next_wake_up(&self) -> Option<Timestamp> {
-        None
+        self.state.timers.next()
     }
 
     /// Tells the region what happened in the world.
     pub fn report(&mut self, happening: Happening) {
-        drop(happening);
+        self.state.happened(happening);
+        self.history.record(&self.state);
     }
 
     /// Takes what the region wants done since it was last asked.
     pub fn take_effects(&mut self) -> Vec<Effect> {
-        Vec::new()
+        std::mem::take(&mut self.state.effects)
+    }
+
+    /// Takes the EventBridge events (whole envelopes) since last asked, in the order in which they
+    /// happened; delivering them late, twice or out of order is up to the taker.
+    pub fn take_events(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.state.events)
+    }
+
+    /// Whether events are made at all; they are until told otherwise.
+    pub fn collect_events(&mut self, wanted: bool) {
+        self.state.events_wanted = wanted;
     }
 
     pub fn target_groups(&self) -> Vec<TargetGroupView> {
-        Vec::new()
+        self.state.elb.target_groups_view()
+    }
+
+    pub fn target_group(&self, arn: &str) -> Option<TargetGroupView> {
+        self.state.elb.target_group_view(arn)
+    }
+
+    /// The ARNs of the target groups whose targets changed since last asked.
+    pub fn take_changed_target_groups(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.state.elb.changed)
+    }
+
+    pub fn listeners(&self) -> Vec<ListenerView> {
+        self.state.elb.listeners_view()
+    }
+
+    /// Makes something go wrong.
+    pub fn inject(&mut self, fault: Fault) {
+        match fault {
+            Fault::Call { .. } => self.faults.add(fault),
+            Fault::CapacityLoss { until } => self.state.lose_capacity(until),
+            Fault::ZoneLoss { zone, until } => self.state.lose_zone(&zone, until),
+        }
+    }
+
+    /// From now on `operation` answers from the state that the region had `lag` ago; zero ends it.
+    /// Only operations that read can lag.
+    pub fn set_read_lag(&mut self, operation: &str, lag: Duration) {
+        self.history.set_lag(operation, lag);
+        self.history.record(&self.state);
+    }
+
+    /// Adds one point of a metric as the platform itself does
+    /// for its own namespaces (`AWS/ApplicationELB`), in which callers of the API may not write.
+    pub fn put_platform_metric(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        dimensions: &[(&str, &str)],
+        value: f64,
+    ) {
+        let now = self.state.now;
+        self.state.cloudwatch.add(namespace, name, dimensions, now, value);
     }
 }

@@ -1,0 +1,51 @@
+//! Earlier states of the region, for reads that lag; never kept while nothing lags.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::State;
+
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    lags: BTreeMap<String, Duration>,
+    /// Oldest first; the first one is at least as old as the longest lag, once there is one.
+    states: VecDeque<State>,
+}
+
+impl History {
+    pub(crate) fn set_lag(&mut self, operation: &str, lag: Duration) {
+        if lag.is_zero() {
+            self.lags.remove(operation);
+        } else {
+            self.lags.insert(operation.to_owned(), lag);
+        }
+        if self.lags.is_empty() {
+            self.states.clear();
+        }
+    }
+
+    pub(crate) fn record(&mut self, state: &State) {
+        let Some(longest) = self.lags.values().max() else { return };
+        let horizon = state.now - *longest;
+        while self.states.get(1).is_some_and(|next| next.now <= horizon) {
+            self.states.pop_front();
+        }
+        if self.states.back().is_some_and(|last| last.now == state.now) {
+            self.states.pop_back();
+        }
+        self.states.push_back(state.clone());
+    }
+
+    /// The state from which a read that lags is answered.
+    pub(crate) fn stale(&mut self, operation: &str, now: Timestamp) -> Option<&mut State> {
+        let then = now - *self.lags.get(operation).filter(|_| is_read(operation))?;
+        let index = self.states.iter().rposition(|state| state.now <= then).unwrap_or(0);
+        self.states.get_mut(index)
+    }
+}
+
+fn is_read(operation: &str) -> bool {
+    ["Describe", "List", "Get"].iter().any(|prefix| operation.starts_with(prefix))
+}

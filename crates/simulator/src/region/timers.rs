@@ -1,0 +1,56 @@
+//! What is due when, in a fixed order; never looks at what it is due for.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::service::ServiceId;
+use super::task::TaskId;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// The scheduler looks at a service.
+    Schedule(ServiceId),
+    /// A task takes its next step, unless it has taken another one since.
+    Task(TaskId, u32),
+    /// SIGKILL after stopTimeout.
+    Kill(TaskId),
+    Forget(TaskId),
+    ForgetService(ServiceId),
+    /// A service deployment takes its next step.
+    ServiceDeployment(ServiceId, u64),
+    /// The breaker looks at a deployment whose count has reached the threshold.
+    Breaker(ServiceId, u64),
+    /// ECS polls the alarms of a deployment of which one is red.
+    DeploymentAlarm(ServiceId, u64),
+    /// A deregistered target has drained.
+    Drained {
+        target_group: String,
+        id: String,
+        port: u16,
+    },
+    EvaluateAlarms,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Timers {
+    due: BTreeMap<(Timestamp, u64), Timer>,
+    sequence: u64,
+}
+
+impl Timers {
+    pub(crate) fn add(&mut self, at: Timestamp, timer: Timer) {
+        self.sequence += 1;
+        self.due.insert((at, self.sequence), timer);
+    }
+
+    pub(crate) fn next(&self) -> Option<Timestamp> {
+        self.due.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    pub(crate) fn pop_due(&mut self, now: Timestamp) -> Option<(Timestamp, Timer)> {
+        let first = self.due.first_entry().filter(|entry| entry.key().0 <= now)?;
+        let ((at, _), timer) = first.remove_entry();
+        Some((at, timer))
+    }
+}
