@@ -1,5 +1,37 @@
 //! How: the only crate that names the AWS SDK; never decides what to ask or what to do.
+//!
+//! [`AwsCloud`] implements [`evenkeel_reconciler::Cloud`]. A call goes, from the outside in, through
+//! `observe` or `apply` (which calls), `services` and `task_definitions` (which calls can be shared
+//! or spared), `caller` (its token, its meaning when it fails, its metrics) and `exchange` (JSON in,
+//! JSON out).
 
+mod apply;
+mod bucket;
+mod caller;
+mod clock;
+mod cloud;
+mod connect;
+mod deployments;
+mod error;
+mod exchange;
+mod family;
+mod http;
+mod metrics;
+mod observe;
+mod operation;
+mod owned;
+mod pages;
+mod reply;
+mod secrets;
+mod services;
 mod shapes;
+mod signals;
+mod task_definitions;
+mod tasks;
 
+pub use cloud::AwsCloud;
+pub use connect::{AwsSettings, ConnectError};
+pub use http::CaBundleError;
+pub use metrics::AwsMetrics;
+pub use operation::Operation;
 pub use shapes::shapes;

@@ -1,0 +1,175 @@
+//! One call to AWS: waits for its token, sends it, gives a failure its meaning and counts it; never
+//! tries again.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use evenkeel_planner::Lane;
+use evenkeel_reconciler::CloudError;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::error::{Failure, failure};
+use crate::exchange::Exchange;
+use crate::family::Budget;
+use crate::metrics::AwsMetrics;
+use crate::operation::Operation;
+
+/// The clients, the budget and the counters of one account and region.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) ecs: aws_sdk_ecs::Client,
+    pub(crate) load_balancing: aws_sdk_elasticloadbalancingv2::Client,
+    pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) metrics: AwsMetrics,
+    pub(crate) capabilities: Capabilities,
+}
+
+/// Sends an ECS operation with the body and for the reply of an [`Exchange`].
+macro_rules! exchange {
+    ($request:expr, $exchange:expr) => {
+        $request
+            .customize()
+            .interceptor($exchange.interceptor())
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| failure(&error, $exchange.sent()))
+    };
+}
+
+impl Caller {
+    /// Calls an operation of ECS: `input` becomes the body as it is, and the reply's body is
+    /// returned as it is but for nulls, so that no member is lost that is newer than the SDK.
+    pub(crate) async fn ecs(
+        &self,
+        operation: Operation,
+        lane: Lane,
+        input: &Value,
+    ) -> Result<Value, CloudError> {
+        let exchange = Exchange::new(input);
+        self.metered(operation, lane, async {
+            self.send(operation, &exchange).await?;
+            exchange.reply()
+        })
+        .await
+    }
+
+    async fn send(&self, operation: Operation, exchange: &Exchange) -> Result<(), Failure> {
+        let ecs = &self.ecs;
+        match operation {
+            Operation::DescribeServices => exchange!(ecs.describe_services(), exchange),
+            Operation::ListServices => exchange!(ecs.list_services(), exchange),
+            Operation::DescribeTaskDefinition => {
+                exchange!(ecs.describe_task_definition(), exchange)
+            }
+            Operation::ListTaskDefinitions => exchange!(ecs.list_task_definitions(), exchange),
+            Operation::ListServiceDeployments => {
+                exchange!(ecs.list_service_deployments(), exchange)
+            }
+            Operation::DescribeServiceDeployments => {
+                exchange!(ecs.describe_service_deployments(), exchange)
+            }
+            Operation::DescribeServiceRevisions => {
+                exchange!(ecs.describe_service_revisions(), exchange)
+            }
+            Operation::ListTasks => exchange!(ecs.list_tasks(), exchange),
+            Operation::DescribeTasks => exchange!(ecs.describe_tasks(), exchange),
+            Operation::RegisterTaskDefinition => {
+                exchange!(ecs.register_task_definition(), exchange)
+            }
+            Operation::CreateService => exchange!(ecs.create_service(), exchange),
+            Operation::UpdateService => exchange!(ecs.update_service(), exchange),
+            Operation::StopServiceDeployment => exchange!(ecs.stop_service_deployment(), exchange),
+            Operation::TagResource => exchange!(ecs.tag_resource(), exchange),
+            Operation::UntagResource => exchange!(ecs.untag_resource(), exchange),
+            Operation::DescribeTargetHealth | Operation::DescribeAlarms => {
+                let message = format!("{operation} is not an operation of ECS");
+                Err(Failure::NotSent { message, credentials: false })
+            }
+        }
+    }
+
+    /// Reads with a client of another service than ECS. The request is taken as sent: for reads it
+    /// makes no difference.
+    pub(crate) async fn read<T, E>(
+        &self,
+        operation: Operation,
+        lane: Lane,
+        send: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, CloudError>
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        self.metered(operation, lane, async { send.await.map_err(|error| failure(&error, false)) })
+            .await
+    }
+
+    async fn metered<T>(
+        &self,
+        operation: Operation,
+        lane: Lane,
+        send: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, CloudError> {
+        self.capabilities.check(operation)?;
+        self.take_token(operation, lane).await;
+        let sent = Instant::now();
+        let result = send.await.map_err(|failure| failure.classify(operation));
+        let outcome = result.as_ref().map_or_else(CloudError::class, |_| "ok");
+        self.metrics.called(operation, outcome, sent.elapsed());
+        if let Err(error) = &result {
+            self.learn(operation, error);
+        }
+        result
+    }
+
+    async fn take_token(&self, operation: Operation, lane: Lane) {
+        let asked = Instant::now();
+        self.budget.take(operation.family(), lane).await;
+        self.metrics.waited(operation.family(), asked.elapsed());
+    }
+
+    fn learn(&self, operation: Operation, error: &CloudError) {
+        match error {
+            CloudError::Throttled { .. } => {
+                self.budget.throttled(operation.family());
+                self.metrics.throttled(operation.family());
+            }
+            CloudError::CapabilityMissing { .. } => self.capabilities.remember_missing(operation),
+            _ => {}
+        }
+    }
+}
+
+/// Which operations the server turned out not to know, for a while.
+#[derive(Debug, Default)]
+pub(crate) struct Capabilities {
+    missing: Mutex<BTreeMap<Operation, Instant>>,
+}
+
+/// A server that is upgraded is found out without a restart, and one that is not is not asked in
+/// every pass.
+const MISSING_FOR: Duration = Duration::from_mins(10);
+
+impl Capabilities {
+    fn check(&self, operation: Operation) -> Result<(), CloudError> {
+        let missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        match missing.get(&operation) {
+            Some(since) if since.elapsed() < MISSING_FOR => {
+                Err(CloudError::CapabilityMissing { operation: operation.name().to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn remember_missing(&self, operation: Operation) {
+        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        missing.insert(operation, Instant::now());
+    }
+}

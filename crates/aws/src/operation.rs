@@ -1,0 +1,119 @@
+//! The AWS operations that Evenkeel uses, all of them; never makes a call.
+
+use std::fmt;
+
+use crate::family::Family;
+
+/// An operation of AWS. The policies under `deploy/` grant exactly [`Operation::ALL`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    DescribeServices,
+    ListServices,
+    DescribeTaskDefinition,
+    ListTaskDefinitions,
+    ListServiceDeployments,
+    DescribeServiceDeployments,
+    DescribeServiceRevisions,
+    ListTasks,
+    DescribeTasks,
+    DescribeTargetHealth,
+    DescribeAlarms,
+    RegisterTaskDefinition,
+    CreateService,
+    UpdateService,
+    StopServiceDeployment,
+    TagResource,
+    UntagResource,
+}
+
+impl Operation {
+    pub const ALL: [Self; 17] = [
+        Self::DescribeServices,
+        Self::ListServices,
+        Self::DescribeTaskDefinition,
+        Self::ListTaskDefinitions,
+        Self::ListServiceDeployments,
+        Self::DescribeServiceDeployments,
+        Self::DescribeServiceRevisions,
+        Self::ListTasks,
+        Self::DescribeTasks,
+        Self::DescribeTargetHealth,
+        Self::DescribeAlarms,
+        Self::RegisterTaskDefinition,
+        Self::CreateService,
+        Self::UpdateService,
+        Self::StopServiceDeployment,
+        Self::TagResource,
+        Self::UntagResource,
+    ];
+
+    /// AWS's name.
+    pub fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The bucket of AWS that the operation draws from.
+    pub(crate) fn family(self) -> Family {
+        self.row().1
+    }
+
+    /// The action in an IAM policy, such as `ecs:DescribeServices`.
+    pub fn action(self) -> String {
+        let service = match self {
+            Self::DescribeTargetHealth => "elasticloadbalancing",
+            Self::DescribeAlarms => "cloudwatch",
+            _ => "ecs",
+        };
+        format!("{service}:{self}")
+    }
+
+    /// Whether the operation changes anything in AWS.
+    pub fn mutates(self) -> bool {
+        matches!(
+            self,
+            Self::RegisterTaskDefinition
+                | Self::CreateService
+                | Self::UpdateService
+                | Self::StopServiceDeployment
+                | Self::TagResource
+                | Self::UntagResource
+        )
+    }
+
+    fn row(self) -> (&'static str, Family) {
+        match self {
+            Self::DescribeServices => ("DescribeServices", Family::ServiceRead),
+            Self::ListServices => ("ListServices", Family::ServiceRead),
+            Self::DescribeTaskDefinition => ("DescribeTaskDefinition", Family::TaskDefinitionRead),
+            Self::ListTaskDefinitions => ("ListTaskDefinitions", Family::TaskDefinitionRead),
+            Self::ListServiceDeployments => {
+                ("ListServiceDeployments", Family::ServiceDeploymentRead)
+            }
+            Self::DescribeServiceDeployments => {
+                ("DescribeServiceDeployments", Family::ServiceDeploymentRead)
+            }
+            Self::DescribeServiceRevisions => {
+                ("DescribeServiceRevisions", Family::ServiceRevisionRead)
+            }
+            Self::ListTasks => ("ListTasks", Family::ClusterResourceRead),
+            Self::DescribeTasks => ("DescribeTasks", Family::ClusterResourceRead),
+            Self::DescribeTargetHealth => ("DescribeTargetHealth", Family::ElasticLoadBalancing),
+            Self::DescribeAlarms => ("DescribeAlarms", Family::DescribeAlarms),
+            Self::RegisterTaskDefinition => {
+                ("RegisterTaskDefinition", Family::TaskDefinitionModify)
+            }
+            Self::CreateService => ("CreateService", Family::ServiceModify),
+            Self::UpdateService => ("UpdateService", Family::ServiceModify),
+            // AWS does not say which bucket this is in; the scarcer one is the safe guess.
+            Self::StopServiceDeployment => ("StopServiceDeployment", Family::ServiceModify),
+            Self::TagResource => ("TagResource", Family::TagModify),
+            Self::UntagResource => ("UntagResource", Family::TagModify),
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
