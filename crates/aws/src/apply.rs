@@ -65,3 +65,107 @@ fn primary_deployment(reply: &Value) -> Option<String> {
     let primary = deployments.find(|deployment| text(deployment, "status") == "PRIMARY")?;
     primary.get("id").and_then(Value::as_str).map(str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_manifest::ServiceKey;
+    use evenkeel_planner::Lane;
+    use evenkeel_reconciler::Cloud;
+
+    use super::*;
+    use crate::fake::{Fake, Reply, answer, error, ok};
+
+    async fn apply(fake: &Fake, call: Call) -> Result<Applied, CloudError> {
+        let action = Action { call, lane: Lane::NewChange, why: "test".to_owned() };
+        fake.cloud().apply(&ServiceKey::new("main", "web"), &action).await
+    }
+
+    #[tokio::test]
+    async fn an_input_reaches_aws_whole_with_members_that_the_sdk_does_not_know() {
+        let input = json!({
+            "family": "web",
+            "containerDefinitions": [{ "name": "web", "image": "web:1", "mapOfTomorrow": { "a": 1 } }],
+            "memberOfTomorrow": [1.5, true, "ü"],
+            "cpu": "256",
+        });
+        let fake = Fake::new(|_| {
+            ok(&json!({ "taskDefinition": { "taskDefinitionArn": "arn:td/web:1" } }))
+        });
+        let applied = apply(&fake, Call::RegisterTaskDefinition { input: input.clone() }).await;
+        assert_eq!(applied, Ok(Applied::TaskDefinition { arn: "arn:td/web:1".to_owned() }));
+        let [request] = &fake.requests()[..] else { panic!("one call: {:?}", fake.operations()) };
+        assert_eq!(request.json(), input);
+        assert_eq!(request.header("content-length"), Some(&*request.body.len().to_string()));
+        assert!(request.header("authorization").unwrap().contains("content-length"));
+        assert!(request.header("user-agent").unwrap().contains("app/evenkeel"));
+    }
+
+    #[tokio::test]
+    async fn the_primary_deployment_of_the_reply_is_handed_back() {
+        let reply = json!({ "service": { "serviceName": "web", "deployments": [
+            { "id": "ecs-svc/1", "status": "ACTIVE" }, { "id": "ecs-svc/2", "status": "PRIMARY" },
+        ] } });
+        let fake = Fake::new(move |_| ok(&reply));
+        let input = json!({ "cluster": "main", "service": "web", "desiredCount": 0 });
+        let applied = apply(&fake, Call::UpdateService { input: input.clone() }).await;
+        assert_eq!(applied, Ok(Applied::Service { deployment: Some("ecs-svc/2".to_owned()) }));
+        assert_eq!(fake.bodies("UpdateService"), [input]);
+    }
+
+    #[tokio::test]
+    async fn each_small_call_has_the_body_that_aws_documents() {
+        let arn = "arn:aws:ecs:eu-west-1:1:service/main/web".to_owned();
+        let calls = [
+            (
+                Call::StopServiceDeployment { arn: arn.clone() },
+                json!({ "serviceDeploymentArn": arn, "stopType": "ROLLBACK" }),
+            ),
+            (
+                Call::TagResource {
+                    arn: arn.clone(),
+                    tags: [("a".to_owned(), "1".to_owned())].into(),
+                },
+                json!({ "resourceArn": arn, "tags": [{ "key": "a", "value": "1" }] }),
+            ),
+            (
+                Call::UntagResource { arn: arn.clone(), keys: vec!["a".to_owned()] },
+                json!({ "resourceArn": arn, "tagKeys": ["a"] }),
+            ),
+        ];
+        for (call, body) in calls {
+            let fake = Fake::new(|_| ok(&json!({})));
+            let operation = call.operation();
+            assert_eq!(apply(&fake, call).await, Ok(Applied::Done));
+            assert_eq!(fake.bodies(operation), [body]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_is_sent_once_whatever_happens() {
+        let failures: [(Reply, &str); 6] = [
+            (error("ThrottlingException", "Rate exceeded"), "throttled"),
+            (error("ServerException", "oops"), "unknown_outcome"),
+            (answer(500, &json!({ "__type": "ServerException" })), "unknown_outcome"),
+            (Reply::Lost, "unknown_outcome"),
+            (error("InvalidParameterException", "no"), "rejected"),
+            (error("ServiceNotActiveException", "no"), "conflict"),
+        ];
+        for (reply, class) in failures {
+            let fake = Fake::new(move |_| reply.clone());
+            let call = Call::UpdateService { input: json!({ "service": "web" }) };
+            assert_eq!(apply(&fake, call).await.unwrap_err().class(), class);
+            assert_eq!(fake.operations(), ["UpdateService"], "{class}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_is_cut_off_leaves_the_outcome_of_a_write_unknown() {
+        let fake = Fake::new(|_| Reply::Body {
+            status: 200,
+            headers: Vec::new(),
+            body: b"{\"service\": {".to_vec(),
+        });
+        let call = Call::CreateService { input: json!({ "serviceName": "web" }) };
+        assert_eq!(apply(&fake, call).await.unwrap_err().class(), "unknown_outcome");
+    }
+}

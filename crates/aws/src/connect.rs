@@ -61,7 +61,8 @@ impl AwsCloud {
         if !(settings.share > 0.0 && settings.share <= 1.0) {
             return Err(ConnectError::Share(settings.share));
         }
-        let config = load(&settings, aws_config::defaults(BehaviorVersion::latest())).await?;
+        let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http::client()?);
+        let config = load(&settings, loader).await?;
         Ok(Self::with_config(&config, settings.share, settings.metrics))
     }
 
@@ -76,8 +77,6 @@ async fn load(
     settings: &AwsSettings,
     mut loader: aws_config::ConfigLoader,
 ) -> Result<SdkConfig, ConnectError> {
-    let app_name = AppName::new("evenkeel").expect("letters are allowed in an app name");
-    loader = loader.app_name(app_name).http_client(http::client()?);
     if let Some(region) = &settings.region {
         loader = loader.region(Region::new(region.clone()));
     }
@@ -97,10 +96,12 @@ async fn load(
 /// The queue's back-off decides about retries, so the SDK makes none. Clients that fetch credentials
 /// keep the SDK's defaults: they are set up before.
 fn caller(config: &SdkConfig, share: f64, metrics: AwsMetrics, clock: &Arc<Clock>) -> Caller {
+    let app_name = AppName::new("evenkeel").expect("letters are allowed in an app name");
     macro_rules! client {
         ($service:ident) => {
             $service::Client::from_conf(
                 $service::config::Builder::from(config)
+                    .app_name(app_name.clone())
                     .retry_config(RetryConfig::disabled())
                     .timeout_config(timeouts())
                     .interceptor(ClockListener(Arc::clone(clock)))

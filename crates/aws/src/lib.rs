@@ -14,6 +14,8 @@ mod connect;
 mod deployments;
 mod error;
 mod exchange;
+#[cfg(test)]
+mod fake;
 mod family;
 mod http;
 mod metrics;
