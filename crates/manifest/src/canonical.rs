@@ -12,7 +12,7 @@ use crate::shapes::{Shape, shapes};
 use crate::task_size;
 
 /// The canonical form of the input of RegisterTaskDefinition, also from the `taskDefinition` that
-/// DescribeTaskDefinition returns.
+/// `DescribeTaskDefinition` returns.
 ///
 /// Members that AWS adds are dropped, members equal to AWS's default and empty ones are left out,
 /// lists without order are sorted. `tags` are dropped too: AWS returns them beside a task
@@ -153,10 +153,12 @@ fn whole(number: &serde_json::Number) -> Option<i64> {
 
 /// `256`, `".25 vCPU"` → `"256"`; `"0.5 GB"` → `"512"`: AWS reads integers back, as strings.
 fn normalise_size(value: &mut Value) {
-    let parsers: [(&str, fn(&str) -> Option<u64>); 2] =
-        [("cpu", task_size::cpu_units), ("memory", task_size::memory_mib)];
-    for (name, parse) in parsers {
-        let Some(size) = value.get_mut(name) else { continue };
+    normalise_member(value, "cpu", task_size::cpu_units);
+    normalise_member(value, "memory", task_size::memory_mib);
+}
+
+fn normalise_member(value: &mut Value, name: &str, parse: fn(&str) -> Option<u64>) {
+    if let Some(size) = value.get_mut(name) {
         let text = size.as_str().map_or_else(|| size.to_string(), str::to_owned);
         *size = parse(&text).map_or(text, |units| units.to_string()).into();
     }
@@ -220,13 +222,13 @@ fn normalise_tags(value: &mut Value) {
 }
 
 /// ECS takes `host` for `instanceId`, and `cpu` and `memory` in any case.
-/// Source: PlacementStrategy API reference; the Terraform provider compares without case.
+/// Source: `PlacementStrategy` API reference; the Terraform provider compares without case.
 fn normalise_placement_fields(value: &mut Value) {
     for strategy in rules::each_mut(value, "placementStrategy[]") {
         let Some(Value::String(field)) = strategy.get_mut("field") else { continue };
         match field.to_ascii_lowercase().as_str() {
             "host" | "instanceid" => "instanceId".clone_into(field),
-            lower @ ("cpu" | "memory") => *field = lower.to_owned(),
+            lower @ ("cpu" | "memory") => lower.clone_into(field),
             _ => {}
         }
     }

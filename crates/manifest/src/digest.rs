@@ -1,6 +1,6 @@
 //! Versioned content digests; never computed over anything but canonical content.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,8 +21,12 @@ impl Digest {
         let mut sorted = canonical.clone();
         sorted.sort_all_objects();
         let hash = Sha256::digest(sorted.to_string());
-        let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Self(format!("v1:{hex}"))
+        let mut text = "v1:".to_owned();
+        for byte in hash.iter().take(16) {
+            // Writing to a string cannot fail.
+            let _written = write!(text, "{byte:02x}");
+        }
+        Self(text)
     }
 
     /// The digest of all that makes a service revision: the task definition, by its own digest, and

@@ -103,8 +103,9 @@ fn value(at: &Cursor<'_>, shape: &Shape, report: &mut Report) -> Value {
         (Shape::Integer, Kind::Integer(number)) if i32::try_from(*number).is_ok() => {
             Value::from(*number)
         }
-        (Shape::Long | Shape::Timestamp, Kind::Integer(number)) => Value::from(*number),
-        (Shape::Float | Shape::Double, Kind::Integer(number)) => Value::from(*number),
+        (Shape::Long | Shape::Timestamp | Shape::Float | Shape::Double, Kind::Integer(number)) => {
+            Value::from(*number)
+        }
         (Shape::Float | Shape::Double | Shape::Timestamp, Kind::Float(number))
             if number.is_finite() =>
         {

@@ -21,7 +21,7 @@ fn fold(word: &str) -> String {
 }
 
 /// `: did you mean ...?`, or the choices when nothing is near and they are few.
-pub(crate) fn suggestion<'a>(word: &str, candidates: &[&'a str]) -> String {
+pub(crate) fn suggestion(word: &str, candidates: &[&str]) -> String {
     match nearest(word, candidates.iter().copied()) {
         Some(near) => format!(": did you mean `{near}`?"),
         None if candidates.is_empty() => String::new(),

@@ -1,7 +1,7 @@
 //! What AWS adds and reorders, as data, and the few lines that apply it; never knows why a value is
 //! compared.
 //!
-//! Sources: RegisterTaskDefinition, DescribeTaskDefinition, CreateService and DescribeServices API
+//! Sources: RegisterTaskDefinition, `DescribeTaskDefinition`, CreateService and DescribeServices API
 //! references; read-backs recorded from accounts; the normalisation of the Terraform provider.
 
 use serde_json::{Map, Value};

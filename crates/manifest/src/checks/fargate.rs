@@ -83,7 +83,7 @@ fn requires_fargate(wanted: &Wanted<'_, '_>) -> bool {
     all.iter().any(|one| one.text() == Some("FARGATE"))
 }
 
-/// ECS refuses: "Task definition does not support launch_type FARGATE".
+/// ECS refuses: "Task definition does not support `launch_type` FARGATE".
 fn check_compatibility(wanted: &Wanted<'_, '_>, report: &mut Report) {
     if let Some(at) = wanted.task_definition.member("requiresCompatibilities")
         && !requires_fargate(wanted)
@@ -131,7 +131,7 @@ fn check_pair(cpu: &Size<'_>, memory: &Size<'_>, report: &mut Report) {
         );
     };
     let exists = (*from..=*to).contains(&memory.amount)
-        && memory.amount % step == 0
+        && memory.amount.is_multiple_of(*step)
         && (cpu.amount, memory.amount) != (256, 1_536);
     if !exists {
         let expected = match cpu.amount {

@@ -16,7 +16,7 @@ const ELSEWHERE: [(&str, &str); 3] = [
 
 /// Of the 50 tags that AWS allows, those that Evenkeel may need: six on a service (owner, digest,
 /// proven, rejected, rollout, hold) and one on a task definition (digest).
-/// Source: TagResource API reference for all limits on tags.
+/// Source: `TagResource` API reference for all limits on tags.
 const SERVICE_TAGS: usize = 44;
 const TASK_DEFINITION_TAGS: usize = 49;
 const KEY_CHARACTERS: usize = 128;

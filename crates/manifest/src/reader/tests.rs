@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 
 fn root(text: &str) -> Node {
@@ -83,7 +85,7 @@ fn an_alias_bomb_stops_at_the_limit_before_memory_does() {
     for level in 1..12 {
         let below = level - 1;
         let aliases = vec![format!("*a{below}"); 10].join(", ");
-        text.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+        let _infallible = writeln!(text, "a{level}: &a{level} [{aliases}]");
     }
     let message = stopped(&text, &Limits::default());
     assert!(message.contains("more than 100000 values, aliases counted as repeated"), "{message}");

@@ -162,7 +162,7 @@ fn duration(at: &Cursor<'_>, least: Duration, report: &mut Report) -> Option<Dur
             report.error(at, format!("expected a duration from {}s to 24h", least.as_secs()));
         }
         None => {
-            report.error(at, "expected a duration with its unit, such as `30s`, `10m` or `1h30m`")
+            report.error(at, "expected a duration with its unit, such as `30s`, `10m` or `1h30m`");
         }
     }
     None
