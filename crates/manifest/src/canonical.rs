@@ -4,7 +4,7 @@
 //! What a manifest says and what AWS reads back go through the same function, so that comparing the
 //! results finds differences of content only. Sources of each rule: the tables in `rules`.
 
-mod rules;
+pub(crate) mod rules;
 
 use serde_json::{Map, Value};
 

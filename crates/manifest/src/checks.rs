@@ -6,7 +6,7 @@ mod deployment;
 mod fargate;
 mod names;
 mod references;
-mod required;
+pub(crate) mod required;
 mod secrets;
 
 use crate::node::Cursor;

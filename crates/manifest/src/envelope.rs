@@ -17,6 +17,13 @@ const METADATA: [&str; 3] = ["name", "labels", "annotations"];
 const SPEC: [&str; 7] =
     ["target", "cluster", "taskDefinition", "service", "rollout", "paused", "adopt"];
 
+/// Members of CreateService that a manifest says elsewhere or that Evenkeel sets.
+pub(crate) const ELSEWHERE: [(&str, &str); 3] = [
+    ("cluster", "the cluster is given as `spec.cluster`: remove this"),
+    ("taskDefinition", "the task definition is given as `spec.taskDefinition`: remove this"),
+    ("clientToken", "Evenkeel chooses the token of its calls: remove this"),
+];
+
 /// What a document is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recognised {

@@ -4,26 +4,32 @@ pub(crate) mod read;
 
 use std::time::Duration;
 
-use serde::Serialize;
+use jiff::SignedDuration;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Serialize, Serializer};
 
-/// `spec.rollout`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+/// How a change is rolled out and when it is judged bad.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(default, deny_unknown_fields)]
 pub struct Rollout {
     pub strategy: Strategy,
     pub breaker: Breaker,
     pub probe: Probe,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+/// How the new revision takes over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum Strategy {
+    /// ECS replaces tasks a few at a time, within the percentages of `deploymentConfiguration`.
     #[default]
     Rolling,
 }
 
-/// `spec.rollout.breaker`: how much failure a revision may show before it is rejected.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// How much failure a revision may show before it is rejected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(default, deny_unknown_fields)]
 pub struct Breaker {
     /// Tasks that never reached RUNNING for a reason another try may cure (ECS's stage 1).
     pub launch_failures: Threshold,
@@ -35,9 +41,13 @@ pub struct Breaker {
     pub doomed: Threshold,
     /// `CloudWatch` alarms that must not be in ALARM.
     pub alarms: Vec<String>,
-    /// The longest time without a task becoming healthy.
+    /// The longest time without a task becoming healthy: `10m`, `1h30m`; 1s to 24h.
+    #[serde(serialize_with = "friendly")]
+    #[schemars(with = "String")]
     pub progress_deadline: Duration,
+    /// What happens to a rejected revision.
     pub on_failure: OnFailure,
+    /// How failures add up.
     pub counting: Counting,
 }
 
@@ -56,7 +66,8 @@ impl Default for Breaker {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// Written and shown as `auto`, a number, or a percentage such as `20%`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Threshold {
     /// ECS's formula: half of the desired count, at least 3 and at most 200; 2 while probing, so
     /// that a revision that never works starts no more than three tasks at any size.
@@ -67,27 +78,34 @@ pub enum Threshold {
     Percent(u8),
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum OnFailure {
+    /// Return to the last revision that passed.
     #[default]
     Rollback,
+    /// Leave everything as it is and wait for a person.
     Hold,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum Counting {
     /// A task that becomes healthy sets the counts back to zero.
     #[default]
     Consecutive,
+    /// Counts never go back.
     Cumulative,
 }
 
-/// `spec.rollout.probe`: one task first, the rest when it has proved healthy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// One task first, the rest when it has proved healthy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(default, deny_unknown_fields)]
 pub struct Probe {
+    /// Whether to begin with one task.
     pub enabled: bool,
-    /// How long the first task must stay healthy before the rollout widens.
+    /// How long the first task must stay healthy before the rollout widens: `30s`; 0s to 24h.
+    #[serde(serialize_with = "friendly")]
+    #[schemars(with = "String")]
     pub healthy_for: Duration,
 }
 
@@ -95,4 +113,38 @@ impl Default for Probe {
     fn default() -> Self {
         Self { enabled: true, healthy_for: Duration::from_secs(30) }
     }
+}
+
+impl Serialize for Threshold {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Count(count) => serializer.serialize_u32(*count),
+            Self::Percent(percent) => serializer.collect_str(&format_args!("{percent}%")),
+        }
+    }
+}
+
+impl JsonSchema for Threshold {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Threshold".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "`auto` (half of the desired count, at least 3 and at most 200), a number \
+                            of tasks, or a percentage of the desired count.",
+            "anyOf": [
+                { "const": "auto" },
+                { "type": "integer", "minimum": 1, "maximum": u32::MAX },
+                { "type": "string", "pattern": "^(100|[1-9][0-9]?)%$" }
+            ]
+        })
+    }
+}
+
+/// `10m`, `1h 30m`: a form that manifests take.
+fn friendly<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    let duration = SignedDuration::try_from(*duration).map_err(serde::ser::Error::custom)?;
+    serializer.collect_str(&format_args!("{duration:#}"))
 }

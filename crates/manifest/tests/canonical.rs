@@ -21,6 +21,7 @@ fn document(path: &str, leaf: Option<Value>) -> Value {
 }
 
 /// Some value that is not the default.
+#[expect(clippy::unwrap_used, reason = "all numbers in the tables are small integers")]
 fn other_than(default: &Value) -> Value {
     match default {
         Value::Bool(yes) => (!yes).into(),

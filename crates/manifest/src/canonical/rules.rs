@@ -181,6 +181,20 @@ pub(super) const DAEMON_PERCENTAGES: &[Row] = &[
     row("deploymentConfiguration.minimumHealthyPercent", Fill(Number(0))),
 ];
 
+/// AWS's default for the member at `path` of the input of RegisterTaskDefinition (`of_service` false)
+/// or CreateService, where it has one that depends on nothing else. Sources: as for the tables.
+pub(crate) fn default_of(of_service: bool, path: &str) -> Option<Value> {
+    let tables = if of_service {
+        [SERVICE, REPLICA_PERCENTAGES]
+    } else {
+        [TASK_DEFINITION, FARGATE_PLATFORM]
+    };
+    tables.into_iter().flatten().filter(|row| row.path == path).find_map(|row| match row.rule {
+        Omit(default) | Fill(default) => Some(default.value()),
+        Sort(_) | OmitIfSameAs(_) => None,
+    })
+}
+
 /// Applies every row in order; what does not have the expected shape is left as it is.
 pub(super) fn apply(rows: &[Row], value: &mut Value) {
     for Row { path, rule } in rows {

@@ -3,16 +3,9 @@
 use std::collections::HashSet;
 
 use super::Wanted;
-use crate::envelope::check_name;
+use crate::envelope::{ELSEWHERE, check_name};
 use crate::node::Cursor;
 use crate::problem::Report;
-
-/// Members of CreateService that a manifest says elsewhere or that Evenkeel sets.
-const ELSEWHERE: [(&str, &str); 3] = [
-    ("cluster", "the cluster is given as `spec.cluster`: remove this"),
-    ("taskDefinition", "the task definition is given as `spec.taskDefinition`: remove this"),
-    ("clientToken", "Evenkeel chooses the token of its calls: remove this"),
-];
 
 /// Of the 50 tags that AWS allows, those that Evenkeel may need: six on a service (owner, digest,
 /// proven, rejected, rollout, hold) and one on a task definition (digest).

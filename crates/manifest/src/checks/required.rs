@@ -78,6 +78,13 @@ pub(super) fn check(wanted: &Wanted<'_, '_>, report: &mut Report) {
     }
 }
 
+/// The members that AWS requires of the object at `path` of the input of RegisterTaskDefinition
+/// (`of_service` false) or CreateService.
+pub(crate) fn members(of_service: bool, path: &str) -> &'static [&'static str] {
+    let table = if of_service { SERVICE } else { TASK_DEFINITION };
+    table.iter().find(|(at, _)| *at == path).map_or(&[], |(_, names)| names)
+}
+
 /// The objects at `path`.
 fn each<'a>(at: &Cursor<'a>, path: &str) -> Vec<Cursor<'a>> {
     if path.is_empty() {

@@ -1,0 +1,209 @@
+//! The JSON Schema of manifests, for editors; never stricter than what is loaded, and never the
+//! only check.
+//!
+//! The members around the AWS shapes come from types; the AWS shapes from AWS's own tree of fields,
+//! with the defaults and required members of the same tables that loading uses.
+
+use std::collections::BTreeMap;
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Map, Value, json};
+
+use crate::Rollout;
+use crate::canonical::rules::default_of;
+use crate::checks::required;
+use crate::envelope::{API_VERSION, ELSEWHERE, KIND};
+use crate::shape_check::SIZES;
+use crate::shapes::{Shape, shapes};
+
+/// JSON Schema (draft 2020-12) of one manifest.
+pub fn schema() -> Value {
+    let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
+    let root = generator.root_schema_for::<Manifest>();
+    let mut schema = root.to_value();
+    if let Some(definitions) = schema.get_mut("$defs").and_then(Value::as_object_mut) {
+        let shapes = shapes();
+        let task_definition = AwsInput { of_service: false };
+        let service = AwsInput { of_service: true };
+        definitions.insert(
+            "RegisterTaskDefinition".to_owned(),
+            task_definition.root(&shapes.register_task_definition, &SIZES, &[]),
+        );
+        let elsewhere: Vec<&str> = ELSEWHERE.iter().map(|(name, _)| *name).collect();
+        definitions.insert(
+            "CreateService".to_owned(),
+            service.root(&shapes.create_service, &[], &elsewhere),
+        );
+    }
+    schema
+}
+
+/// One ECS service as it is wanted.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields, extend("patternProperties" = { "^x-": true }))]
+#[expect(dead_code, reason = "its fields are read by the derived schema only")]
+struct Manifest {
+    #[schemars(extend("const" = API_VERSION))]
+    api_version: String,
+    #[schemars(extend("const" = KIND))]
+    kind: String,
+    metadata: Metadata,
+    spec: Spec,
+}
+
+/// What the service is called.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "its fields are read by the derived schema only")]
+struct Metadata {
+    /// The name of the ECS service: letters, digits, `_` and `-`.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_-]{1,255}$"))]
+    name: String,
+    /// Words to select services by.
+    #[schemars(default)]
+    labels: BTreeMap<String, String>,
+    /// Notes for people and tools; without effect.
+    #[schemars(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+/// What the service should be.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "its fields are read by the derived schema only")]
+struct Spec {
+    /// The account and region, by the name that the daemon knows them under.
+    #[schemars(default = "default_target", regex(pattern = r"^[A-Za-z0-9_-]{1,255}$"))]
+    target: String,
+    /// The name or the ARN of the cluster.
+    #[schemars(regex(pattern = r"^(arn:[^:]+:ecs:[^:]*:[^:]*:cluster/)?[A-Za-z0-9_-]{1,255}$"))]
+    cluster: String,
+    #[schemars(schema_with = "task_definition")]
+    task_definition: Value,
+    #[schemars(default = "empty", schema_with = "service")]
+    service: Value,
+    #[schemars(default)]
+    rollout: Rollout,
+    /// Nothing is written to AWS while this is true.
+    #[schemars(default)]
+    paused: bool,
+    /// Take over a service that exists already and was not made by Evenkeel.
+    #[schemars(default)]
+    adopt: bool,
+}
+
+fn default_target() -> &'static str {
+    crate::ServiceKey::DEFAULT_TARGET
+}
+
+fn empty() -> Value {
+    json!({})
+}
+
+fn task_definition(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "description": "The input of RegisterTaskDefinition, or the file that holds it. `family` is \
+                        `metadata.name` when left out.",
+        "anyOf": [
+            { "$ref": "#/$defs/RegisterTaskDefinition" },
+            {
+                "type": "object",
+                "properties": {
+                    "file": {
+                        "description": "A YAML or JSON file with the task definition, relative to \
+                                        this one.",
+                        "type": "string"
+                    }
+                },
+                "required": ["file"],
+                "additionalProperties": false
+            }
+        ]
+    })
+}
+
+fn service(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "description": "The input of CreateService, without `cluster` and `taskDefinition`. A \
+                        `desiredCount` that is left out belongs to somebody else, such as an \
+                        autoscaler.",
+        "$ref": "#/$defs/CreateService"
+    })
+}
+
+/// The input of RegisterTaskDefinition or of CreateService.
+#[derive(Clone, Copy)]
+struct AwsInput {
+    of_service: bool,
+}
+
+impl AwsInput {
+    /// `numeric` members take a number for a string of digits; `except` are said elsewhere.
+    fn root(self, shape: &Shape, numeric: &[&str], except: &[&str]) -> Value {
+        let operation = if self.of_service { "CreateService" } else { "RegisterTaskDefinition" };
+        let mut schema = self.schema(shape, "");
+        let page = format!(
+            "https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_{operation}.html"
+        );
+        set(&mut schema, "description", page.into());
+        if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.retain(|name, _| !except.contains(&name.as_str()));
+            for name in numeric {
+                properties.insert((*name).to_owned(), json!({ "type": ["string", "integer"] }));
+            }
+        }
+        schema
+    }
+
+    fn schema(self, shape: &Shape, path: &str) -> Value {
+        match shape {
+            Shape::Structure { members } => self.structure(members, path),
+            Shape::List { member } => {
+                json!({ "type": "array", "items": self.schema(member, &format!("{path}[]")) })
+            }
+            Shape::Map { value } => {
+                json!({ "type": "object", "additionalProperties": self.schema(value, path) })
+            }
+            Shape::String { known } if known.is_empty() => json!({ "type": "string" }),
+            // Known values are offered, and others accepted: AWS is ahead.
+            Shape::String { known } => {
+                json!({ "type": "string", "anyOf": [{ "enum": known }, { "type": "string" }] })
+            }
+            Shape::Integer => {
+                json!({ "type": "integer", "minimum": i32::MIN, "maximum": i32::MAX })
+            }
+            Shape::Long => json!({ "type": "integer" }),
+            Shape::Float | Shape::Double | Shape::Timestamp => json!({ "type": "number" }),
+            Shape::Boolean => json!({ "type": "boolean" }),
+            Shape::Blob => json!({ "type": "string" }),
+            Shape::Document => json!({}),
+        }
+    }
+
+    fn structure(self, members: &BTreeMap<String, Shape>, path: &str) -> Value {
+        let property = |(name, shape): (&String, &Shape)| {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let mut schema = self.schema(shape, &path);
+            if let Some(default) = default_of(self.of_service, &path) {
+                set(&mut schema, "default", default);
+            }
+            (name.clone(), schema)
+        };
+        let properties: Map<String, Value> = members.iter().map(property).collect();
+        let mut schema = json!({
+            "type": "object", "properties": properties, "additionalProperties": false
+        });
+        let required = required::members(self.of_service, path);
+        if !required.is_empty() {
+            set(&mut schema, "required", json!(required));
+        }
+        schema
+    }
+}
+
+fn set(schema: &mut Value, keyword: &str, value: Value) {
+    if let Some(keywords) = schema.as_object_mut() {
+        keywords.insert(keyword.to_owned(), value);
+    }
+}

@@ -1,0 +1,99 @@
+//! The JSON Schema: valid in itself, and of one mind with loading about good and bad manifests.
+
+use std::path::Path;
+
+use evenkeel_manifest::schema;
+use serde_json::{Value, json};
+
+fn validator() -> jsonschema::Validator {
+    jsonschema::draft202012::new(&schema()).expect("the schema compiles and all references resolve")
+}
+
+fn manifest(change: impl FnOnce(&mut Value)) -> Value {
+    let mut manifest = json!({
+        "apiVersion": "evenkeel.dev/v1",
+        "kind": "Service",
+        "metadata": { "name": "web" },
+        "spec": {
+            "cluster": "prod",
+            "taskDefinition": {
+                "containerDefinitions": [{ "name": "web", "image": "web:1", "memory": 64 }]
+            },
+            "service": { "desiredCount": 2 }
+        }
+    });
+    change(&mut manifest);
+    manifest
+}
+
+#[test]
+fn is_a_valid_schema_of_draft_2020_12() {
+    let schema = schema();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert!(jsonschema::draft202012::meta::is_valid(&schema));
+    assert!(validator().is_valid(&manifest(|_| {})));
+}
+
+#[test]
+fn accepts_a_good_case_in_json() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/good/manifest.json");
+    let text = std::fs::read_to_string(path).expect("the case exists");
+    let case: Value = serde_json::from_str(&text).expect("the case is JSON");
+    assert!(validator().is_valid(&case));
+}
+
+#[test]
+fn accepts_every_spelling_that_loading_accepts() {
+    let validator = validator();
+    let good: [fn(&mut Value); 8] = [
+        |m| m["spec"]["taskDefinition"]["cpu"] = 256.into(),
+        |m| m["spec"]["taskDefinition"]["cpu"] = "1 vCPU".into(),
+        |m| m["spec"]["taskDefinition"] = json!({ "file": "taskdef.json" }),
+        |m| m["spec"]["cluster"] = "arn:aws-cn:ecs:cn-north-1:1:cluster/prod".into(),
+        |m| m["spec"]["service"]["launchType"] = "TOMORROW".into(),
+        |m| m["spec"]["rollout"] = json!({ "breaker": { "crashes": "20%", "doomed": 3 } }),
+        |m| m["spec"]["rollout"] = json!({ "probe": { "healthyFor": "45s" } }),
+        |m| m["x-anchors"] = json!({}),
+    ];
+    for (index, change) in good.into_iter().enumerate() {
+        let errors: Vec<String> =
+            validator.iter_errors(&manifest(change)).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{index}: {errors:?}");
+    }
+}
+
+#[test]
+fn refuses_what_loading_refuses_for_its_shape() {
+    let validator = validator();
+    let bad: [fn(&mut Value); 10] = [
+        |m| m["spec"]["taskDefinition"]["containerDefinitions"][0]["imgae"] = "x".into(),
+        |m| m["spec"]["taskDefinition"]["containerDefinitions"][0]["memory"] = "64".into(),
+        |m| m["spec"]["taskDefinition"] = json!({}),
+        |m| m["spec"]["service"]["cluster"] = "other".into(),
+        |m| m["spec"]["service"]["networkConfiguration"] = json!({ "subnets": [] }),
+        |m| m["spec"]["rollout"] = json!({ "breaker": { "crashes": "101%" } }),
+        |m| m["spec"]["rollout"] = json!({ "strategy": "Canary" }),
+        |m| m["metadata"]["name"] = "no spaces".into(),
+        |m| m["apiVersion"] = "evenkeel.dev/v2".into(),
+        |m| m["specification"] = json!({}),
+    ];
+    for (index, change) in bad.into_iter().enumerate() {
+        assert!(!validator.is_valid(&manifest(change)), "{index}");
+    }
+}
+
+#[test]
+fn shows_the_defaults_of_aws_and_of_evenkeel() {
+    let schema = schema();
+    let service = &schema["$defs"]["CreateService"]["properties"];
+    let configuration = &service["deploymentConfiguration"]["properties"];
+    assert_eq!(configuration["maximumPercent"]["default"], 200);
+    let container = &schema["$defs"]["RegisterTaskDefinition"]["properties"]["containerDefinitions"]
+        ["items"]["properties"];
+    assert_eq!(container["essential"]["default"], true);
+    let breaker = &schema["$defs"]["Breaker"]["properties"];
+    assert_eq!(breaker["doomed"]["default"], 1);
+    assert_eq!(breaker["crashes"]["default"], "auto");
+    assert_eq!(breaker["progressDeadline"]["default"], "10m");
+    assert_eq!(schema["$defs"]["Probe"]["properties"]["healthyFor"]["default"], "30s");
+}
