@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{CloudError, LoopSettings, PassReport};
-use evenkeel_planner::Outcome;
+use evenkeel_planner::{Outcome, Wait, WaitReason};
 
 /// The shortest delay there is, so that no defect elsewhere can make a loop spin.
 const DELAY_MIN: Duration = Duration::from_millis(50);
@@ -17,6 +17,8 @@ pub(crate) enum PassEnd {
     Waiting(LookAgain),
     /// All actions were carried out.
     Acted(LookAgain),
+    /// The service was seen, but not enough of what belongs to it to go on.
+    PartlySeen(LookAgain),
     Failed(CloudError),
     Refused,
     Panicked,
@@ -31,7 +33,9 @@ pub(crate) struct LookAgain {
 }
 
 impl PassEnd {
-    pub(crate) fn of(report: &PassReport) -> Self {
+    /// `is_stale` says that the look was older than the last write.
+    pub(crate) fn of(report: &PassReport, is_stale: bool) -> Self {
+        let is_unknown = |wait: &Wait| wait.reason == WaitReason::Unknown;
         let look_again = LookAgain {
             after: report.plan.look_again,
             in_rollout: report.status.rollout.is_some(),
@@ -41,15 +45,19 @@ impl PassEnd {
             (None, Outcome::Refused(_)) => Self::Refused,
             (None, _) if !report.applied.is_empty() => Self::Acted(look_again),
             (None, _) if report.plan.waiting.is_empty() => Self::Settled,
+            (None, _) if !is_stale && report.plan.waiting.iter().any(is_unknown) => {
+                Self::PartlySeen(look_again)
+            }
             (None, _) => Self::Waiting(look_again),
         }
     }
 
     /// All words that [`Self::word`] can say.
-    pub(crate) const WORDS: [&str; 14] = [
+    pub(crate) const WORDS: [&str; 15] = [
         "settled",
         "waiting",
         "acted",
+        "partly_seen",
         "throttled",
         "transient",
         "unknown_outcome",
@@ -69,6 +77,7 @@ impl PassEnd {
             Self::Settled => "settled",
             Self::Waiting(_) => "waiting",
             Self::Acted(_) => "acted",
+            Self::PartlySeen(_) => "partly_seen",
             Self::Failed(error) => error.class(),
             Self::Refused => "refused",
             Self::Panicked => "panicked",
@@ -79,7 +88,11 @@ impl PassEnd {
     pub(crate) fn is_failure(&self) -> bool {
         match self {
             Self::Settled | Self::Waiting(_) | Self::Acted(_) => false,
-            Self::Failed(_) | Self::Refused | Self::Panicked | Self::TimedOut => true,
+            Self::PartlySeen(_)
+            | Self::Failed(_)
+            | Self::Refused
+            | Self::Panicked
+            | Self::TimedOut => true,
         }
     }
 }
@@ -103,6 +116,10 @@ pub(crate) fn next_delay(end: &PassEnd, circumstances: Circumstances<'_>) -> Dur
         PassEnd::Settled => circumstances.resync_in,
         PassEnd::Waiting(look_again) | PassEnd::Acted(look_again) => {
             look_again_in(*look_again, circumstances)
+        }
+        PassEnd::PartlySeen(look_again) => {
+            let doubled = doubled(look_again.after, circumstances.failures);
+            shortened(doubled.min(settings.back_off_max), circumstances)
         }
         PassEnd::Failed(error) => after_error(error, circumstances),
         PassEnd::TimedOut => soon_then_back_off(circumstances),
@@ -155,9 +172,14 @@ fn soon_then_back_off(circumstances: Circumstances<'_>) -> Duration {
 /// Exponential, with full jitter.
 fn back_off(circumstances: Circumstances<'_>) -> Duration {
     let settings = circumstances.settings;
-    let doubled = 2_u32.saturating_pow(circumstances.failures.saturating_sub(1));
-    let ceiling = settings.back_off_first.saturating_mul(doubled).min(settings.back_off_max);
+    let ceiling =
+        doubled(settings.back_off_first, circumstances.failures).min(settings.back_off_max);
     ceiling.mul_f64(circumstances.dice.clamp(0.0, 1.0))
+}
+
+/// Twice as long with every failure in a row after the first.
+fn doubled(first: Duration, failures: u32) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)))
 }
 
 fn shortened(delay: Duration, circumstances: Circumstances<'_>) -> Duration {
@@ -229,6 +251,13 @@ mod tests {
         assert_eq!(ceilings, seconds.map(|seconds| seconds * 1000));
         assert_eq!(delay(&end, 7, 0.25), 16_000);
         assert_eq!(delay(&end, u32::MAX, 1.0), 120_000);
+    }
+
+    #[test]
+    fn a_service_of_which_parts_cannot_be_read_is_looked_at_less_and_less_often() {
+        let end = PassEnd::PartlySeen(look_again(5, true));
+        let seconds: Vec<u128> = (1..=7).map(|n| delay(&end, n, 0.0) / 1000).collect();
+        assert_eq!(seconds, [5, 10, 20, 40, 80, 120, 120]);
     }
 
     #[test]

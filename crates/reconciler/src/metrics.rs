@@ -143,6 +143,7 @@ impl LoopMetrics {
             PassEnd::Settled
             | PassEnd::Waiting(_)
             | PassEnd::Acted(_)
+            | PassEnd::PartlySeen(_)
             | PassEnd::Failed(_)
             | PassEnd::TimedOut => {}
         }

@@ -31,7 +31,7 @@ impl<C: Cloud> ControlLoop<C> {
     }
 
     fn reported(&mut self, key: &ServiceKey, report: PassReport, is_stale: bool) -> PassEnd {
-        let end = PassEnd::of(&report);
+        let end = PassEnd::of(&report, is_stale);
         self.log_waiting(key, &report);
         log_unreadable(key, &report);
         if report.saw_the_service() {
