@@ -145,8 +145,7 @@ mod tests {
 
     #[test]
     fn all_problems_are_reported_at_once() {
-        let mut raw = RawConfig::default();
-        raw.instance = "two words".to_owned();
+        let mut raw = RawConfig { instance: "two words".to_owned(), ..RawConfig::default() };
         raw.aws.share = 3.0;
         raw.control_loop.passes = 0;
         raw.log.level = "loud".to_owned();

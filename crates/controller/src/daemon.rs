@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use evenkeel_aws::{AwsCloud, AwsMetrics, AwsSettings};
 use evenkeel_reconciler::{
     Cloud, ControlLoop, DesiredState, LoopHandle, LoopMetrics, LoopSettings, Shutdown, StatusBoard,
 };
@@ -20,15 +21,19 @@ use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::config::Config;
 use crate::http;
+use crate::metrics;
+use crate::source::{DirectorySource, ManifestsReport};
 use first_read::FirstRead;
 
 const LOOP: &str = "control loop";
+const MANIFESTS: &str = "manifests";
 const HTTP: &str = "http";
 
 /// A running daemon. Dropping it stops everything where it is; [`Daemon::wait`] ends it well.
 #[derive(Debug)]
 pub struct Daemon {
     board: Arc<StatusBoard>,
+    report: watch::Receiver<Arc<ManifestsReport>>,
     handle: LoopHandle,
     address: SocketAddr,
     registry: Registry,
@@ -63,7 +68,28 @@ pub enum DaemonError {
     Aborted,
 }
 
+/// Runs a daemon until `shutdown` is requested or one of its tasks ends.
+pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), DaemonError> {
+    Daemon::start(config, shutdown).await?.wait().await
+}
+
 impl Daemon {
+    /// Connects to AWS and starts all tasks. HTTP answers when this returns.
+    pub async fn start(config: Config, shutdown: Shutdown) -> Result<Self, StartError> {
+        Self::start_logged(config, shutdown, None).await
+    }
+
+    /// As [`Daemon::start`], with the counter of log lines that were dropped.
+    pub async fn start_logged(
+        config: Config,
+        shutdown: Shutdown,
+        dropped_lines: Option<ErrorCounter>,
+    ) -> Result<Self, StartError> {
+        let registry = Registry::new();
+        let cloud = connect(&config, &registry).await?;
+        Self::start_with(config, Arc::new(cloud), registry, shutdown, dropped_lines).await
+    }
+
     /// Starts with any cloud, whose metrics are registered in `registry` already.
     pub async fn start_with<C: Cloud>(
         config: Config,
@@ -78,7 +104,8 @@ impl Daemon {
         let address = listener.local_addr().map_err(failed)?;
 
         let (desired, wanted) = watch::channel(Arc::new(DesiredState::default()));
-        drop(dropped_lines);
+        let (report_sender, report) = watch::channel(Arc::new(ManifestsReport::default()));
+        metrics::register(&registry, report.clone(), dropped_lines)?;
         let board = Arc::new(StatusBoard::new());
         let (cloud, read) = FirstRead::watching(cloud);
         let control_loop = ControlLoop::new(
@@ -91,17 +118,23 @@ impl Daemon {
         let state = http::State {
             target: config.target.clone(),
             board: board.clone(),
+            report: report.clone(),
             registry: registry.clone(),
             first_read: read,
             draining: shutdown.drain.clone(),
         };
 
+        let source = DirectorySource::new(&config, desired.clone(), report_sender);
         let handle = control_loop.handle();
         let http_stop = CancellationToken::new();
         let mut tasks = JoinMap::new();
-        let (of_loop, of_http) = (shutdown.clone(), http_stop.clone());
+        let (of_loop, of_source, of_http) = (shutdown.clone(), shutdown.clone(), http_stop.clone());
         tasks.spawn(LOOP, async move {
             control_loop.run(of_loop).await.map_err(|error| error.to_string())
+        });
+        tasks.spawn(MANIFESTS, async move {
+            source.run(of_source).await;
+            Ok(())
         });
         tasks.spawn(HTTP, async move {
             http::serve(listener, http::router(state), of_http).await;
@@ -115,13 +148,27 @@ impl Daemon {
             http = %address,
             "evenkeel started"
         );
-        let _desired = desired;
-        Ok(Self { board, handle, address, registry, tasks, shutdown, http_stop, _desired })
+        Ok(Self {
+            board,
+            report,
+            handle,
+            address,
+            registry,
+            tasks,
+            shutdown,
+            http_stop,
+            _desired: desired,
+        })
     }
 
     /// The newest status of every service.
     pub fn board(&self) -> &Arc<StatusBoard> {
         &self.board
+    }
+
+    /// What is known about the manifests as a whole.
+    pub fn manifests(&self) -> watch::Receiver<Arc<ManifestsReport>> {
+        self.report.clone()
     }
 
     /// Asks for passes.
@@ -174,6 +221,18 @@ fn why_ended(ended: Result<Result<(), String>, JoinError>) -> String {
         Ok(Err(why)) => why,
         Err(error) => error.to_string(),
     }
+}
+
+/// Connects to AWS as configured and registers the metrics of that.
+pub async fn connect(config: &Config, registry: &Registry) -> Result<AwsCloud, StartError> {
+    let settings = AwsSettings {
+        region: config.aws.region.clone(),
+        endpoint_url: config.aws.endpoint_url.clone(),
+        profile: config.aws.profile.clone(),
+        share: config.aws.share,
+        metrics: AwsMetrics::register(registry)?,
+    };
+    AwsCloud::connect(settings).await.map_err(|error| StartError::Aws(error.to_string()))
 }
 
 /// What the configuration says about the loop; the rest is the loop's own choice.

@@ -16,19 +16,23 @@ use evenkeel_reconciler::StatusBoard;
 use prometheus::{Registry, TextEncoder};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use server::serve;
+pub(crate) use server::serve;
+
+use crate::source::ManifestsReport;
 
 /// Services in one answer, unless fewer are asked for: about 2 MiB at most.
 const PAGE_MAX: usize = 500;
 
 /// Everything that answers are made of.
 #[derive(Clone, Debug)]
-pub struct State {
+pub(crate) struct State {
     /// The target of all services of this daemon.
     pub target: String,
     pub board: Arc<StatusBoard>,
+    pub report: watch::Receiver<Arc<ManifestsReport>>,
     pub registry: Registry,
     /// True after the first successful look at AWS.
     pub first_read: Arc<AtomicBool>,
@@ -36,13 +40,14 @@ pub struct State {
 }
 
 /// All routes.
-pub fn router(state: State) -> Router {
+pub(crate) fn router(state: State) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/v1/services", get(services))
         .route("/v1/services/{cluster}/{name}", get(service))
+        .route("/v1/manifests", get(manifests))
         .fallback(no_such_page)
         .with_state(state)
 }
@@ -70,10 +75,15 @@ impl State {
     /// What is still missing before the daemon does its work.
     fn waits_for(&self) -> Vec<String> {
         let mut waits_for = Vec::new();
+        let report = self.report.borrow();
         if self.draining.is_cancelled() {
             waits_for.push("nothing: it is shutting down".to_owned());
         }
-        if !self.first_read.load(Ordering::Relaxed) {
+        if report.read_at.is_none() {
+            let why = report.stale.clone().unwrap_or_else(|| "it is being read".to_owned());
+            waits_for.push(format!("the directory of manifests: {why}"));
+        }
+        if report.services > 0 && !self.first_read.load(Ordering::Relaxed) {
             waits_for.push("a first successful look at AWS".to_owned());
         }
         waits_for
@@ -129,6 +139,11 @@ async fn service(
         Some(status) => Json(status).into_response(),
         None => problem(StatusCode::NOT_FOUND, &format!("no manifest names the service {key}")),
     }
+}
+
+async fn manifests(Shared(state): Shared<State>) -> Response {
+    let report = state.report.borrow().clone();
+    Json(report).into_response()
 }
 
 async fn no_such_page() -> Response {

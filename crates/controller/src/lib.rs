@@ -1,11 +1,23 @@
 //! The daemon and the command line of Evenkeel: configuration, manifests from a directory, HTTP and
 //! the wiring; never decides what a service needs.
+//!
+//! Where to begin: [`cli::main`] is what the binary runs; [`Daemon`] is what `evenkeel run` runs.
 
+mod args;
+pub mod cli;
+mod client;
+mod commands;
 pub mod config;
 pub mod daemon;
 mod http;
+mod input;
+mod metrics;
+mod source;
+mod style;
 mod telemetry;
+mod view;
 
 pub use config::Config;
-pub use daemon::{Daemon, DaemonError, StartError};
+pub use daemon::{Daemon, DaemonError, StartError, run};
+pub use source::ManifestsReport;
 pub use telemetry::Logging;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary `evenkeel`; everything it does is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    evenkeel_controller::cli::main()
+}

@@ -131,7 +131,7 @@ impl Layers {
     pub fn merge(&self) -> Result<RawConfig, ConfigError> {
         self.figment()?
             .extract()
-            .map_err(|error| ConfigError(error.into_iter().map(blame).collect()))
+            .map_err(|error| ConfigError(error.into_iter().map(|error| blame(&error)).collect()))
     }
 
     /// The layers, merged but not yet read, with the origin of every value.
@@ -164,7 +164,7 @@ impl Layers {
         let mut values = Dict::new();
         for (name, value) in &self.environment {
             let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
-            if NOT_CONFIGURATION.contains(&name.as_ref()) {
+            if is_not_configuration(&name) {
                 continue;
             }
             if let Some(key) = name.strip_prefix(PREFIX) {
@@ -178,9 +178,17 @@ impl Layers {
     fn flags_layer(&self) -> Result<Layer, ConfigError> {
         let data = Serialized::defaults(&self.flags)
             .data()
-            .map_err(|error| ConfigError(error.into_iter().map(blame).collect()))?;
+            .map_err(|error| ConfigError(error.into_iter().map(|error| blame(&error)).collect()))?;
         Ok(Layer { origin: Origin::Flags, values: of_default_profile(data) })
     }
+}
+
+/// Kubernetes gives every container `EVENKEEL_PORT…` and `EVENKEEL_SERVICE_…` when a Service is
+/// called `evenkeel`; no key of ours begins so.
+fn is_not_configuration(variable: &str) -> bool {
+    let of_kubernetes = ["EVENKEEL_PORT", "EVENKEEL_SERVICE_"];
+    NOT_CONFIGURATION.contains(&variable)
+        || of_kubernetes.iter().any(|prefix| variable.starts_with(prefix))
 }
 
 #[derive(Clone, Debug)]
@@ -345,7 +353,7 @@ fn separated(camel: &str, separator: char) -> String {
 }
 
 /// A value of the wrong type, told with the key and the layer that it came from.
-fn blame(error: figment::Error) -> ConfigProblem {
+fn blame(error: &figment::Error) -> ConfigProblem {
     let key = error.path.join(".");
     let parts: Vec<&str> = error.path.iter().map(String::as_str).collect();
     let problem = ConfigProblem::new(key, in_words(&error.kind));
@@ -416,6 +424,16 @@ mod tests {
     fn an_unknown_key_is_told_with_its_origin_and_the_nearest_name() {
         let error = environment(&[("EVENKEEL_AWS__REGON", "x")]).merge().unwrap_err();
         insta::assert_snapshot!(error.0[0], @"aws.regon: there is no such key; did you mean `aws.region`? (from EVENKEEL_AWS__REGON)");
+    }
+
+    #[test]
+    fn variables_of_the_command_line_and_of_kubernetes_are_no_configuration() {
+        let layers = environment(&[
+            ("EVENKEEL_SERVER", "http://x"),
+            ("EVENKEEL_PORT_9464_TCP", "tcp://x"),
+            ("EVENKEEL_SERVICE_HOST", "x"),
+        ]);
+        assert_eq!(layers.merge().unwrap(), RawConfig::default());
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl RawConfig {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
 const NAME: &str = "1 to 63 letters, digits, `.`, `_` or `-`";
 const URL: &str = "a URL that begins with http:// or https://";

@@ -125,8 +125,8 @@ mod tests {
 
     #[test]
     fn every_value_says_where_it_came_from() {
-        let mut layers = Layers::default();
-        layers.environment = vec![("EVENKEEL_LOOP__ROLLOUT_POLL".into(), "2s".into())];
+        let environment = vec![("EVENKEEL_LOOP__ROLLOUT_POLL".into(), "2s".into())];
+        let mut layers = Layers { environment, ..Layers::default() };
         layers.flags.aws.region = Some("eu-central-1".to_owned());
         insta::assert_snapshot!(render(&settings(&layers).unwrap(), Format::Toml), @r#"
         instance = "evenkeel"                        # default

@@ -26,7 +26,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Serves until `stop`, then ends the connections that are left.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {

@@ -1,0 +1,254 @@
+//! What can be typed, with the texts that teach it; never what it does.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::{Flags, Format};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; for `plan`: nothing would change
+  1  an error, or an invalid manifest
+  2  `plan` only: something would change
+  3  `apply` only: a revision was rejected, and rolled back where that was possible
+  4  `apply` only: not settled in time
+  5  `apply` only: a service waits for a person (paused, held, not owned, unsupported)";
+
+const FIRST_STEPS: &str = "\
+First steps:
+  evenkeel validate manifests/      are the manifests right? (needs no credentials)
+  evenkeel plan manifests/          what would change in AWS, and why?
+  evenkeel run --manifests manifests/
+  evenkeel get                      how is everything?
+  evenkeel describe prod/web        what is this service doing, why, and what does it wait for?
+
+AWS credentials, region and endpoints come from where every AWS tool takes them.";
+
+/// Keeps Amazon ECS services as their manifests say
+///
+/// Manifests are YAML or JSON files of `kind: Service`. Evenkeel creates and updates the services,
+/// heals drift, rolls changes out one safe step at a time, and rolls bad revisions back by itself.
+#[derive(Debug, Parser)]
+#[command(name = "evenkeel", version, disable_help_subcommand = true)]
+#[command(after_help = FIRST_STEPS, after_long_help = format!("{FIRST_STEPS}\n\n{EXIT_CODES}"))]
+pub(crate) struct Args {
+    /// The configuration file [default: /etc/evenkeel/evenkeel.toml or ./evenkeel.toml, if there]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "EVENKEEL_CONFIG",
+        global = true,
+        help_heading = "Configuration"
+    )]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub flags: Flags,
+    /// Colours: on a terminal only, or always, or never
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        global = true,
+        hide_possible_values = true
+    )]
+    pub color: Color,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the daemon: watch a directory of manifests and make AWS match it
+    ///
+    /// A bad manifest never stops it: the last good one of that service stays in force. The first
+    /// SIGTERM or Ctrl-C lets running passes finish, the second aborts them.
+    Run(RunArgs),
+    /// Show what would change and why, field by field; changes nothing
+    ///
+    /// Exits with 0 when nothing would change, 2 when something would, 1 on an error.
+    Plan(PlanArgs),
+    /// Make AWS match some manifests once, for pipelines
+    ///
+    /// With --wait it stays until every service has settled, shows the progress, and tells by its
+    /// exit code how it went: 0 settled, 3 rejected or rolled back, 4 not in time, 5 waits for a
+    /// person, 1 an error. Without --wait it begins the changes and leaves; a running daemon with
+    /// the same --instance carries them on.
+    Apply(ApplyArgs),
+    /// List services with their condition, revision, tasks and rollout
+    Get(GetArgs),
+    /// Tell everything about one service: conditions, breaker, evidence, events, what it waits for
+    Describe(DescribeArgs),
+    /// Check manifests; needs neither credentials nor a daemon
+    ///
+    /// Prints every problem with file, line and column, and what was expected, and exits with 1 if there
+    /// is any error. Warnings alone pass, unless --strict.
+    Validate(ValidateArgs),
+    /// Print the JSON Schema of manifests, for editors
+    ///
+    /// For example: `evenkeel schema > evenkeel.schema.json`, and as the first line of a manifest
+    /// `# yaml-language-server: $schema=evenkeel.schema.json`.
+    Schema,
+    /// Print the configuration in force and where each value came from
+    Config(ConfigArgs),
+    /// Print the version
+    Version(VersionArgs),
+    /// Print a completion script for a shell
+    ///
+    /// For example, for bash: `source <(evenkeel completions bash)`.
+    Completions { shell: clap_complete::Shell },
+}
+
+/// For people, or for machines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    #[default]
+    Text,
+    Json,
+    Yaml,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// The directory to watch [default: `manifests.path` of the configuration]
+    #[arg(long, short, value_name = "DIR")]
+    pub manifests: Option<PathBuf>,
+    /// Where metrics, health and statuses are served [default: 127.0.0.1:9464]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlanArgs {
+    /// Files or directories of manifests, `-` for standard input [default: `manifests.path`]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ApplyArgs {
+    /// Files or directories of manifests, `-` for standard input
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Stay until every service has settled, at most for this long [30m if not given]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "30m",
+        value_parser = duration
+    )]
+    pub wait: Option<Duration>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServerArgs {
+    #[arg(
+        help = "Where the daemon answers [default: http://127.0.0.1:9464, or as `http.listen` says]"
+    )]
+    #[arg(long, value_name = "URL", env = "EVENKEEL_SERVER")]
+    pub server: Option<String>,
+    /// Ask AWS directly instead of a daemon; needs credentials and the manifests
+    #[arg(long, conflicts_with = "server")]
+    pub direct: bool,
+    /// With --direct: the manifests [default: `manifests.path` of the configuration]
+    #[arg(long, short, value_name = "PATH", requires = "direct")]
+    pub manifests: Option<PathBuf>,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct GetArgs {
+    /// Only services whose cluster/name begins with this
+    #[arg(value_name = "PREFIX")]
+    pub prefix: Option<String>,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DescribeArgs {
+    /// As cluster/name; the name alone is enough when only one cluster has it
+    pub service: String,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ValidateArgs {
+    /// Files or directories of manifests, `-` for standard input
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Exit with 1 on warnings too
+    #[arg(long)]
+    pub strict: bool,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConfigArgs {
+    /// TOML can be used as a configuration file; where values came from stands in comments
+    #[arg(long, short, value_enum, default_value_t = Format::Toml)]
+    pub output: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VersionArgs {
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `90s`, `15m`, `1h 30m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("expected a duration such as `90s`, `15m` or `1h30m`, found `{text}`");
+    let signed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(signed).ok().filter(|duration| !duration.is_zero()).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_argument_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn wait_alone_means_half_an_hour() {
+        let wait = |line: &str| {
+            let args = Args::try_parse_from(line.split(' ')).unwrap();
+            match args.command {
+                Command::Apply(apply) => apply.wait,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(wait("evenkeel apply a.yaml"), None);
+        assert_eq!(wait("evenkeel apply --wait a.yaml"), Some(Duration::from_mins(30)));
+        assert_eq!(wait("evenkeel apply --wait=90s a.yaml"), Some(Duration::from_secs(90)));
+    }
+
+    #[test]
+    fn a_duration_without_a_unit_is_refused() {
+        assert!(duration("90").is_err());
+        assert!(duration("0s").is_err());
+        assert!(duration("-5s").is_err());
+    }
+}

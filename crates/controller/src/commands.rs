@@ -1,0 +1,41 @@
+//! One module a command; each is told everything and returns how it ended.
+
+mod apply;
+mod get;
+mod look;
+mod plain;
+mod plan;
+mod run;
+mod validate;
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use crate::args::Output;
+use crate::cli::CommandError;
+
+pub(crate) use apply::apply;
+pub(crate) use get::{describe, get};
+pub(crate) use plain::{config, schema, version};
+pub(crate) use plan::plan;
+pub(crate) use run::run;
+pub(crate) use validate::validate;
+
+/// Writes `value` for a machine; text is the business of each command.
+fn write_data<T: Serialize>(
+    out: &mut dyn Write,
+    output: Output,
+    value: &T,
+) -> Result<(), CommandError> {
+    let failed = |why: String| CommandError::Sentence(format!("the output failed: {why}"));
+    let text = match output {
+        Output::Yaml => {
+            serde_saphyr::to_string(value).map_err(|error| failed(error.to_string()))?
+        }
+        Output::Json | Output::Text => {
+            serde_json::to_string_pretty(value).map_err(|error| failed(error.to_string()))? + "\n"
+        }
+    };
+    Ok(out.write_all(text.as_bytes())?)
+}

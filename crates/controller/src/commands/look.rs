@@ -1,0 +1,38 @@
+//! Looks at AWS without changing anything, for `plan` and `--direct`; never calls a write.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use evenkeel_manifest::{Service, ServiceKey};
+use evenkeel_reconciler::{Cloud, Mode, PassReport, reconcile};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::cli::CommandError;
+use crate::config::Config;
+
+/// One dry pass over every service, many at a time. The AWS edge shares reads between them.
+pub(super) async fn look<C: Cloud>(
+    cloud: Arc<C>,
+    services: Vec<Service>,
+    config: &Config,
+) -> Result<BTreeMap<ServiceKey, PassReport>, CommandError> {
+    let free = Arc::new(Semaphore::new(config.control_loop.passes));
+    let mut passes = JoinSet::new();
+    for service in services {
+        let (cloud, free, instance) = (cloud.clone(), free.clone(), config.instance.clone());
+        passes.spawn(async move {
+            let _permit = free.acquire_owned().await;
+            let pass = reconcile(&*cloud, &service.key, Some(&service), &instance, Mode::DryRun);
+            let report = pass.await;
+            (service.key, report)
+        });
+    }
+    let mut reports = BTreeMap::new();
+    while let Some(pass) = passes.join_next().await {
+        let (key, report) =
+            pass.map_err(|error| CommandError::Sentence(format!("a pass failed: {error}")))?;
+        reports.insert(key, report);
+    }
+    Ok(reports)
+}

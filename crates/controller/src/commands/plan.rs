@@ -1,0 +1,169 @@
+//! `evenkeel plan`: what would change and why; never changes anything.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::Arc;
+
+use evenkeel_manifest::{Problem, ServiceKey, Severity};
+use evenkeel_planner::Change;
+use evenkeel_reconciler::PassReport;
+use prometheus::Registry;
+use serde_json::{Value, json};
+
+use super::look::look;
+use super::validate::{counted, line};
+use super::write_data;
+use crate::args::{Output, PlanArgs};
+use crate::cli::{CommandError, Exit};
+use crate::config::Config;
+use crate::daemon::connect;
+use crate::input;
+use crate::style::{self, paint, safe};
+
+pub(crate) async fn plan(
+    config: Config,
+    args: PlanArgs,
+    out: &mut dyn Write,
+) -> Result<Exit, CommandError> {
+    let paths =
+        if args.paths.is_empty() { vec![config.manifests.path.clone()] } else { args.paths };
+    let input = input::load(&paths)?;
+    let problems = input.set.problems.clone();
+    let (services, elsewhere) = input.services_of(&config.target);
+    let reports = if services.is_empty() {
+        BTreeMap::new()
+    } else {
+        let cloud = connect(&config, &Registry::new()).await?;
+        look(Arc::new(cloud), services, &config).await?
+    };
+    match args.output {
+        Output::Text => write_text(out, &reports, &problems, elsewhere)?,
+        Output::Json | Output::Yaml => write_data(out, args.output, &data(&reports, &problems))?,
+    }
+    Ok(exit(&reports, &problems))
+}
+
+fn exit(reports: &BTreeMap<ServiceKey, PassReport>, problems: &[Problem]) -> Exit {
+    let invalid = problems.iter().any(|problem| problem.severity == Severity::Error);
+    if invalid || reports.values().any(|report| fault(report).is_some()) {
+        Exit::Bad
+    } else if reports.values().any(would_change) {
+        Exit::Changes
+    } else {
+        Exit::Done
+    }
+}
+
+fn would_change(report: &PassReport) -> bool {
+    !report.plan.actions.is_empty() || !report.changes.is_empty()
+}
+
+/// Why a service could not be planned.
+fn fault(report: &PassReport) -> Option<String> {
+    match &report.outcome {
+        evenkeel_planner::Outcome::Refused(broken) => {
+            Some(format!("the plan was refused: {}", broken.join("; ")))
+        }
+        _ => report.error.as_ref().map(ToString::to_string),
+    }
+}
+
+/// Inputs of calls are left out, because they hold the values of environment variables.
+fn data(reports: &BTreeMap<ServiceKey, PassReport>, problems: &[Problem]) -> Value {
+    let service = |(key, report): (&ServiceKey, &PassReport)| {
+        let action = |action: &evenkeel_planner::Action| json!({ "operation": action.call.operation(), "why": action.why });
+        json!({
+            "key": key,
+            "wouldChange": would_change(report),
+            "changes": report.changes,
+            "actions": report.plan.actions.iter().map(action).collect::<Vec<_>>(),
+            "waiting": report.plan.waiting,
+            "verdict": report.plan.verdict,
+            "error": fault(report),
+        })
+    };
+    json!({ "services": reports.iter().map(service).collect::<Vec<_>>(), "problems": problems })
+}
+
+fn write_text(
+    out: &mut dyn Write,
+    reports: &BTreeMap<ServiceKey, PassReport>,
+    problems: &[Problem],
+    elsewhere: usize,
+) -> Result<(), CommandError> {
+    for problem in problems {
+        writeln!(out, "{}", line(problem))?;
+    }
+    for (key, report) in reports {
+        write_service(out, key, report)?;
+    }
+    let changed = reports.values().filter(|report| would_change(report)).count();
+    let failed = reports.values().filter(|report| fault(report).is_some()).count();
+    let errors = problems.iter().filter(|p| p.severity == Severity::Error).count();
+    write!(out, "{}: {changed} would change", counted(reports.len(), "service"))?;
+    for (count, what) in [(failed, "could not be planned"), (elsewhere, "of another target")] {
+        if count > 0 {
+            write!(out, ", {count} {what}")?;
+        }
+    }
+    if errors > 0 {
+        write!(out, "; {} in the manifests", counted(errors, "error"))?;
+    }
+    Ok(writeln!(out)?)
+}
+
+fn write_service(
+    out: &mut dyn Write,
+    key: &ServiceKey,
+    report: &PassReport,
+) -> Result<(), CommandError> {
+    let name = safe(&key.to_string()).into_owned();
+    if let Some(fault) = fault(report) {
+        let mark = paint(style::BAD, "!");
+        return Ok(writeln!(out, "{mark} {name}: {}", safe(&fault))?);
+    }
+    let mark = if would_change(report) { paint(style::CAREFUL, "~") } else { "=".to_owned() };
+    let what = if would_change(report) { String::new() } else { ": no change".to_owned() };
+    writeln!(out, "{mark} {}{what}", paint(style::TITLE, name))?;
+    for change in &report.changes {
+        writeln!(out, "    {}", change_line(change))?;
+    }
+    for action in &report.plan.actions {
+        let operation = paint(style::FAINT, action.call.operation());
+        writeln!(out, "  next  {operation}: {}", safe(&action.why))?;
+    }
+    for wait in &report.plan.waiting {
+        writeln!(out, "  waits {}", safe(&wait.sentence))?;
+    }
+    Ok(())
+}
+
+/// `path: old -> new (effect)`.
+fn change_line(change: &Change) -> String {
+    let old = change.old.as_ref().map_or_else(|| "(not set)".to_owned(), Value::to_string);
+    let new = change.new.as_ref().map_or_else(|| "(not set)".to_owned(), Value::to_string);
+    format!(
+        "{}: {} -> {}  {}",
+        safe(&change.path),
+        paint(style::OLD, safe(&old)),
+        paint(style::NEW, safe(&new)),
+        paint(style::FAINT, format!("({})", safe(&change.effect))),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_shows_the_field_both_values_and_what_it_means() {
+        let change = Change {
+            path: "taskDefinition.containerDefinitions[web].image".to_owned(),
+            old: Some("web:1".into()),
+            new: None,
+            effect: "starts a deployment".to_owned(),
+        };
+        let line = anstream::adapter::strip_str(&change_line(&change)).to_string();
+        insta::assert_snapshot!(line, @r#"taskDefinition.containerDefinitions[web].image: "web:1" -> (not set)  (starts a deployment)"#);
+    }
+}

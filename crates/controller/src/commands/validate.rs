@@ -1,0 +1,76 @@
+//! `evenkeel validate`: every problem of some manifests; asks neither AWS nor a daemon.
+
+use std::io::Write;
+
+use evenkeel_manifest::{Problem, Severity};
+use serde_json::json;
+
+use super::write_data;
+use crate::args::{Output, ValidateArgs};
+use crate::cli::{CommandError, Exit};
+use crate::input::{self, Input};
+use crate::style::{self, paint, safe};
+
+pub(crate) fn validate(args: &ValidateArgs, out: &mut dyn Write) -> Result<Exit, CommandError> {
+    let input = input::load(&args.paths)?;
+    let (errors, warnings) = (input.count(Severity::Error), input.count(Severity::Warning));
+    let nothing = errors == 0 && input.set.services.is_empty();
+    let valid = errors == 0 && !nothing && (warnings == 0 || !args.strict);
+    match args.output {
+        Output::Text => write_text(out, &input, nothing)?,
+        Output::Json | Output::Yaml => {
+            let services: Vec<_> = input.set.services.iter().map(|service| &service.key).collect();
+            let report = json!({
+                "valid": valid,
+                "files": input.files,
+                "services": services,
+                "problems": input.set.problems,
+            });
+            write_data(out, args.output, &report)?;
+        }
+    }
+    Ok(if valid { Exit::Done } else { Exit::Bad })
+}
+
+fn write_text(out: &mut dyn Write, input: &Input, nothing: bool) -> Result<(), CommandError> {
+    for problem in &input.set.problems {
+        writeln!(out, "{}", line(problem))?;
+    }
+    let (errors, warnings) = (input.count(Severity::Error), input.count(Severity::Warning));
+    let (services, files) = (input.set.services.len(), input.files);
+    let colour = match (errors, warnings) {
+        (0, 0) if !nothing => style::GOOD,
+        (0, _) if !nothing => style::CAREFUL,
+        _ => style::BAD,
+    };
+    let summary = format!(
+        "{} valid in {}: {}, {}",
+        counted(services, "service"),
+        counted(files, "file"),
+        counted(errors, "error"),
+        counted(warnings, "warning"),
+    );
+    writeln!(out, "{}", paint(colour, summary))?;
+    if nothing {
+        writeln!(out, "a manifest has `apiVersion: evenkeel.dev/v1` and `kind: Service`")?;
+    }
+    Ok(())
+}
+
+/// A problem with the place in bold, as compilers print it.
+pub(super) fn line(problem: &Problem) -> String {
+    let text = problem.to_string();
+    let colour = match problem.severity {
+        Severity::Error => style::BAD,
+        Severity::Warning => style::CAREFUL,
+    };
+    let place = format!("{}:{}:{}:", problem.file, problem.line, problem.column);
+    match text.strip_prefix(&place) {
+        Some(rest) => format!("{}{}", paint(colour, safe(&place)), safe(rest)),
+        None => safe(&text).into_owned(),
+    }
+}
+
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}

@@ -1,0 +1,197 @@
+//! Manifests that are named on the command line; never follows a reference out of the directories
+//! that were named.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use evenkeel_manifest::{File, ManifestSet, Service, Severity};
+
+use crate::source::{Tree, TreeError, TreeLimits, read, read_text};
+
+/// What the named files and directories say.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub set: ManifestSet,
+    /// Files that were read, references included.
+    pub files: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    #[error("{path} {message}; name files or directories of manifests")]
+    File { path: String, message: String },
+    #[error("standard input cannot be read: {0}")]
+    Stdin(io::Error),
+    #[error("no manifest was found in {0}; manifests are .yaml, .yml or .json files")]
+    Nothing(String),
+}
+
+const STDIN: &str = "-";
+
+/// Reads and validates everything under `paths`.
+pub(crate) fn load(paths: &[PathBuf]) -> Result<Input, InputError> {
+    let mut files = Gathered::default();
+    for path in paths {
+        files.add(path, paths.len() == 1)?;
+    }
+    files.add_references();
+    let Gathered { tree, shown } = files;
+    if tree.files.is_empty() && tree.unreadable.is_empty() {
+        let names: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+        return Err(InputError::Nothing(names.join(", ")));
+    }
+    let mut set = evenkeel_manifest::load(&tree.files);
+    set.problems.extend(crate::source::problems_of(&tree));
+    for problem in &mut set.problems {
+        if let Some(shown) = shown.get(&problem.file) {
+            problem.file = shown.clone();
+        }
+    }
+    Ok(Input { set, files: tree.files.len() })
+}
+
+impl Input {
+    pub(crate) fn count(&self, severity: Severity) -> usize {
+        self.set.problems.iter().filter(|problem| problem.severity == severity).count()
+    }
+
+    /// The services of one target, and how many belong to others.
+    pub(crate) fn services_of(self, target: &str) -> (Vec<Service>, usize) {
+        let (ours, others): (Vec<_>, Vec<_>) =
+            self.set.services.into_iter().partition(|service| service.key.target == target);
+        (ours, others.len())
+    }
+}
+
+#[derive(Default)]
+struct Gathered {
+    tree: Tree,
+    /// How a file is shown, where that is not its name: files of a directory are named relative to
+    /// it, as the daemon does.
+    shown: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+impl Gathered {
+    fn add(&mut self, path: &Path, alone: bool) -> Result<(), InputError> {
+        if path == Path::new(STDIN) {
+            let mut text = String::new();
+            let limit = TreeLimits::default().file_bytes;
+            io::stdin().take(limit).read_to_string(&mut text).map_err(InputError::Stdin)?;
+            self.tree.files.push(File { name: "standard input".into(), text });
+            return Ok(());
+        }
+        if path.is_dir() { self.add_directory(path, alone) } else { self.add_file(path) }
+    }
+
+    fn add_directory(&mut self, directory: &Path, alone: bool) -> Result<(), InputError> {
+        let tree = read(directory, &TreeLimits::default())?;
+        let names: Vec<Arc<str>> = tree.files.iter().map(|file| file.name.clone()).collect();
+        let broken = tree.unreadable.iter().map(|file| file.name.clone());
+        for name in names.iter().cloned().chain(broken) {
+            let shown: Arc<str> = directory.join(&*name).to_string_lossy().into();
+            self.shown.insert(name, shown);
+        }
+        if alone {
+            self.tree = tree;
+            return Ok(());
+        }
+        let renamed = |name: &Arc<str>| -> Arc<str> { file_name(&directory.join(&**name)).into() };
+        for mut file in tree.files {
+            file.name = renamed(&file.name);
+            self.push(file);
+        }
+        for mut file in tree.unreadable {
+            file.name = renamed(&file.name);
+            self.tree.unreadable.push(file);
+        }
+        Ok(())
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<(), InputError> {
+        let shown = path.display().to_string();
+        let text = read_text(path, TreeLimits::default().file_bytes)
+            .map_err(|message| InputError::File { path: shown.clone(), message })?;
+        let name: Arc<str> = file_name(path).into();
+        self.shown.insert(name.clone(), shown.into());
+        self.push(File { name, text });
+        Ok(())
+    }
+
+    /// The same file named twice counts once.
+    fn push(&mut self, file: File) {
+        if !self.tree.files.iter().any(|known| known.name == file.name) {
+            self.tree.files.push(file);
+        }
+    }
+
+    /// A single file may refer to a task definition beside it.
+    fn add_references(&mut self) {
+        let known: BTreeSet<Arc<str>> = self.tree.files.iter().map(|f| f.name.clone()).collect();
+        let mut found = Vec::new();
+        for file in &self.tree.files {
+            let Some(shown) = self.shown.get(&file.name) else { continue };
+            let directory = Path::new(&**shown).parent().unwrap_or(Path::new(""));
+            for reference in references(&file.text) {
+                found.push(directory.join(reference));
+            }
+        }
+        for path in found {
+            let name: Arc<str> = file_name(&path).into();
+            // One that is missing is told by the validation, at the place of the reference.
+            if !known.contains(&name)
+                && !name.starts_with("..")
+                && read_text(&path, 1 << 20).is_ok()
+            {
+                let _read_a_moment_ago = self.add_file(&path);
+            }
+        }
+    }
+}
+
+/// A path as the name of a file: relative, with `/`, without `.` and with `..` resolved.
+fn file_name(path: &Path) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(part) => parts.push(part.to_string_lossy().into_owned()),
+            Component::ParentDir if parts.last().is_some_and(|part| part != "..") => {
+                parts.pop();
+            }
+            Component::ParentDir => parts.push("..".to_owned()),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    parts.join("/")
+}
+
+/// The values of `taskDefinition.file` in the manifests of a text. What cannot be parsed refers to
+/// nothing here; its problem is told by the validation.
+fn references(text: &str) -> Vec<String> {
+    let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(text).unwrap_or_default();
+    let file = |document: &serde_json::Value| {
+        let file = document.pointer("/spec/taskDefinition/file")?.as_str()?;
+        (!Path::new(file).is_absolute()).then(|| file.to_owned())
+    };
+    documents.iter().filter_map(file).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_relative_and_without_detours() {
+        assert_eq!(file_name(Path::new("./deploy/../web.yaml")), "web.yaml");
+        assert_eq!(file_name(Path::new("/srv/a/web.yaml")), "srv/a/web.yaml");
+    }
+
+    #[test]
+    fn references_are_found_in_every_document() {
+        let text = "spec: {taskDefinition: {file: a.json}}\n---\nspec: {taskDefinition: {file: /etc/x}}\n---\nspec: {taskDefinition: {family: x}}\n";
+        assert_eq!(references(text), ["a.json"]);
+    }
+}

@@ -1,0 +1,186 @@
+//! Manifests from a directory that is watched; never lets a fault of the directory or of one file
+//! change what is in force for another.
+
+mod last_good;
+mod report;
+mod tree;
+mod watcher;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_manifest::ManifestSet;
+use evenkeel_reconciler::{DesiredState, Shutdown};
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+pub(crate) use last_good::problems_of;
+pub(crate) use last_good::{LastGood, Settled};
+pub use report::ManifestsReport;
+use report::log_difference;
+pub(crate) use tree::read_text;
+pub(crate) use tree::{Tree, TreeError, TreeLimits, read};
+use watcher::Watcher;
+
+/// How soon a directory that could not be read or watched is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// A directory that never becomes quiet is read all the same after this many debounces.
+const DEBOUNCES_MAX: u32 = 20;
+
+/// Watches one directory and says what is wanted.
+#[derive(Debug)]
+pub(crate) struct DirectorySource {
+    path: PathBuf,
+    debounce: Duration,
+    reread: Duration,
+    limits: TreeLimits,
+    watcher: Watcher,
+    last_good: LastGood,
+    seen: Option<Tree>,
+    desired: watch::Sender<Arc<DesiredState>>,
+    report: watch::Sender<Arc<ManifestsReport>>,
+}
+
+impl DirectorySource {
+    pub(crate) fn new(
+        config: &crate::config::Config,
+        desired: watch::Sender<Arc<DesiredState>>,
+        report: watch::Sender<Arc<ManifestsReport>>,
+    ) -> Self {
+        Self {
+            path: config.manifests.path.clone(),
+            debounce: config.manifests.debounce,
+            reread: config.manifests.reread,
+            limits: TreeLimits::default(),
+            watcher: Watcher::default(),
+            last_good: LastGood::new(config.target.clone()),
+            seen: None,
+            desired,
+            report,
+        }
+    }
+
+    /// Runs until shutdown is requested.
+    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+        let (drain, abort) = (shutdown.drain, shutdown.abort);
+        tokio::select! {
+            () = drain.cancelled() => {}
+            () = abort.cancelled() => {}
+            never = self.follow() => match never {},
+        }
+    }
+
+    async fn follow(&mut self) -> std::convert::Infallible {
+        loop {
+            self.look().await;
+            self.next_occasion().await;
+        }
+    }
+
+    /// Reads the directory once and publishes what follows from it.
+    pub(crate) async fn look(&mut self) {
+        self.watcher.follow(&self.path);
+        let (path, limits) = (self.path.clone(), self.limits);
+        let seen = self.seen.take();
+        let read = tokio::task::spawn_blocking(move || look(&path, &limits, seen.as_ref())).await;
+        match read {
+            Ok(Look::Same(tree)) => {
+                self.seen = Some(tree);
+                self.publish_unchanged();
+            }
+            Ok(Look::Changed(tree, set)) => {
+                let settled = self.last_good.settle(&tree, set);
+                self.seen = Some(tree);
+                self.publish(settled);
+            }
+            Ok(Look::Failed(error)) => self.failed(&error.to_string()),
+            // A panic while reading is a fault of one look, as any other.
+            Err(error) => self.failed(&format!("reading the manifests failed: {error}")),
+        }
+    }
+
+    /// Waits for a change in the directory and then for quiet, or for the next regular look.
+    async fn next_occasion(&mut self) {
+        let healthy = self.seen.is_some() && self.watcher.is_watching();
+        let after = if healthy { self.reread } else { self.reread.min(RETRY_AFTER) };
+        if timeout(after, self.watcher.changed()).await.is_ok() {
+            let latest = Instant::now() + self.debounce * DEBOUNCES_MAX;
+            self.quiet(latest).await;
+        }
+    }
+
+    async fn quiet(&mut self, latest: Instant) {
+        loop {
+            let quiet_at = (Instant::now() + self.debounce).min(latest);
+            tokio::select! {
+                biased;
+                () = sleep_until(quiet_at) => return,
+                () = self.watcher.changed() => {}
+            }
+        }
+    }
+
+    fn publish(&mut self, settled: Settled) {
+        let Settled { desired, problems, elsewhere, stale } = settled;
+        let report = ManifestsReport {
+            services: desired.services.len(),
+            invalid: desired.invalid.len(),
+            elsewhere,
+            problems,
+            stale,
+            read_at: Some(Timestamp::now()),
+        };
+        self.desired.send_if_modified(|current| {
+            let changed = **current != desired;
+            if changed {
+                *current = Arc::new(desired);
+            }
+            changed
+        });
+        self.replace_report(report);
+    }
+
+    fn publish_unchanged(&self) {
+        let before = self.report.borrow().clone();
+        let report = ManifestsReport { read_at: Some(Timestamp::now()), ..(*before).clone() };
+        self.replace_report(report);
+    }
+
+    /// The last good state stays in force; only the report says that it is old.
+    fn failed(&mut self, message: &str) {
+        self.watcher.forget();
+        let before = self.report.borrow().clone();
+        let stale = if self.last_good.is_empty() {
+            format!("{message}; no manifest has been read yet")
+        } else {
+            format!("{message}; the services read before stay in force")
+        };
+        self.replace_report(ManifestsReport { stale: Some(stale), ..(*before).clone() });
+    }
+
+    fn replace_report(&self, report: ManifestsReport) {
+        let before = self.report.send_replace(Arc::new(report));
+        log_difference(&before, &self.report.borrow());
+    }
+}
+
+enum Look {
+    /// Nothing differs from what was seen before.
+    Same(Tree),
+    Changed(Tree, ManifestSet),
+    Failed(TreeError),
+}
+
+fn look(path: &Path, limits: &TreeLimits, seen: Option<&Tree>) -> Look {
+    match read(path, limits) {
+        Err(error) => Look::Failed(error),
+        Ok(tree) if Some(&tree) == seen => Look::Same(tree),
+        Ok(tree) => {
+            let set = evenkeel_manifest::load(&tree.files);
+            Look::Changed(tree, set)
+        }
+    }
+}
