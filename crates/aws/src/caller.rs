@@ -54,11 +54,12 @@ impl Caller {
         input: &Value,
     ) -> Result<Value, CloudError> {
         let exchange = Exchange::new(input);
-        self.metered(operation, lane, async {
+        let send = async {
             self.send(operation, &exchange).await?;
             exchange.reply()
-        })
-        .await
+        };
+        // The futures of the SDK are large, and this one is part of all others.
+        Box::pin(self.metered(operation, lane, send)).await
     }
 
     async fn send(&self, operation: Operation, exchange: &Exchange) -> Result<(), Failure> {
@@ -107,8 +108,8 @@ impl Caller {
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
-        self.metered(operation, lane, async { send.await.map_err(|error| failure(&error, false)) })
-            .await
+        let send = async { send.await.map_err(|error| failure(&error, false)) };
+        Box::pin(self.metered(operation, lane, send)).await
     }
 
     async fn metered<T>(
@@ -119,10 +120,10 @@ impl Caller {
     ) -> Result<T, CloudError> {
         self.capabilities.check(operation)?;
         self.take_token(operation, lane).await;
-        let sent = Instant::now();
+        let began = Instant::now();
         let result = send.await.map_err(|failure| failure.classify(operation));
         let outcome = result.as_ref().map_or_else(CloudError::class, |_| "ok");
-        self.metrics.called(operation, outcome, sent.elapsed());
+        self.metrics.called(operation, outcome, began.elapsed());
         if let Err(error) = &result {
             self.learn(operation, error);
         }

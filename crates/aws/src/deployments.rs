@@ -1,5 +1,6 @@
 //! Service deployments and service revisions; never looks further back than the newest twenty.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use evenkeel_planner::{Lane, ServiceDeployment, ServiceRevision};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::caller::Caller;
 use crate::operation::Operation;
-use crate::pages::Listing;
+use crate::pages::{Limit, Listing};
 use crate::reply::{elements, text};
 
 /// Most ARNs in one call of DescribeServiceDeployments and DescribeServiceRevisions.
@@ -34,7 +35,7 @@ pub(crate) async fn newest(
     let mut deployments = elements(&reply, "serviceDeployments")
         .map(|value| ServiceDeployment::read(value).map_err(|error| unread(operation, error.0)))
         .collect::<Result<Vec<_>, _>>()?;
-    deployments.sort_by(|a, b| b.created_at.cmp(&a.created_at));
+    deployments.sort_by_key(|deployment| Reverse(deployment.created_at));
     Ok(deployments)
 }
 
@@ -49,7 +50,7 @@ async fn newest_arns(
         operation: Operation::ListServiceDeployments,
         input: json!({ "cluster": cluster, "service": service, "maxResults": 100 }),
         member: "serviceDeployments",
-        limit: LISTED_MAX,
+        limit: Limit::All(LISTED_MAX),
     };
     let mut briefs = listing.read(caller, lane).await?;
     briefs.sort_by(|a, b| created_at(b).total_cmp(&created_at(a)));

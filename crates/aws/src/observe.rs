@@ -158,11 +158,11 @@ impl Look<'_> {
         let in_use = self.service.and_then(|service| service.task_definition.as_ref());
         let mut read = Vec::new();
         for arn in in_use.into_iter().chain(verify.iter().filter(|arn| Some(*arn) != in_use)) {
-            let revision = match deep {
-                true => revisions.fresh(arn, self.lane()).await?,
-                false => revisions.remembered(arn, self.lane()).await?,
-            };
-            read.push(revision);
+            read.push(if deep {
+                revisions.fresh(arn, self.lane()).await?
+            } else {
+                revisions.remembered(arn, self.lane()).await?
+            });
         }
         for arn in self.deployed().filter(|arn| Some(*arn) != in_use && !verify.contains(*arn)) {
             read.push(revisions.remembered(arn, self.lane()).await?);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::caller::Caller;
 use crate::operation::Operation;
-use crate::pages::Listing;
+use crate::pages::{Limit, Listing};
 use crate::reply::last_part;
 use crate::services;
 
@@ -40,7 +40,7 @@ async fn list(caller: &Caller, cluster: &str) -> Result<Vec<String>, CloudError>
         operation: Operation::ListServices,
         input: json!({ "cluster": cluster, "maxResults": 100 }),
         member: "serviceArns",
-        limit: LISTED_MAX,
+        limit: Limit::All(LISTED_MAX),
     };
     let arns = listing.read(caller, Lane::Sweep).await?;
     Ok(arns.iter().filter_map(Value::as_str).map(|arn| last_part(arn).to_owned()).collect())
@@ -48,4 +48,58 @@ async fn list(caller: &Caller, cluster: &str) -> Result<Vec<String>, CloudError>
 
 fn is_owned(service: &ObservedService) -> bool {
     service.status != "INACTIVE" && service.tags.contains_key(tag::OWNER)
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_reconciler::Cloud;
+
+    use super::*;
+    use crate::fake::{Fake, Reply, Request, error, ok};
+
+    /// A cluster of 23 services in three pages; every second one is ours.
+    fn region(request: &Request) -> Reply {
+        let body = request.json();
+        if request.operation == "ListServices" {
+            let page = body["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
+            let arns: Vec<String> = (page * 10..23.min(page * 10 + 10))
+                .map(|n| format!("arn:aws:ecs:eu-west-1:1:service/main/s{n}"))
+                .collect();
+            let mut reply = json!({ "serviceArns": arns });
+            if page < 2 {
+                reply["nextToken"] = (page + 1).to_string().into();
+            }
+            return ok(&reply);
+        }
+        let names = body["services"].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
+        let services = names.map(|name| {
+            let ours = name[1..].parse::<u32>().unwrap() % 2 == 0;
+            let tags = if ours { json!([{ "key": tag::OWNER, "value": "me" }]) } else { json!([]) };
+            json!({ "serviceArn": name, "serviceName": name, "status": "ACTIVE", "tags": tags })
+        });
+        ok(&json!({ "services": services.collect::<Vec<_>>() }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_pages_are_read_and_only_services_with_our_tag_are_named() {
+        let fake = Fake::new(region);
+        let mut keys = fake.cloud().owned(&["main".to_owned()]).await.unwrap();
+        keys.sort();
+        let mut expected: Vec<ServiceKey> =
+            (0..23).step_by(2).map(|n| ServiceKey::new("main", format!("s{n}"))).collect();
+        expected.sort();
+        assert_eq!(keys, expected);
+        assert_eq!(fake.bodies("ListServices").len(), 3);
+        assert_eq!(fake.bodies("DescribeServices").len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_that_fails_makes_the_whole_list_an_error() {
+        let fake = Fake::new(|request| match request.json().get("nextToken") {
+            Some(token) if token == "2" => error("ServerException", "oops"),
+            _ => region(request),
+        });
+        let owned = fake.cloud().owned(&["main".to_owned()]).await;
+        assert_eq!(owned.unwrap_err().class(), "transient");
+    }
 }

@@ -16,15 +16,23 @@ pub(crate) struct Listing<'a> {
     pub(crate) input: Value,
     /// The member of the reply that holds the list.
     pub(crate) member: &'a str,
-    /// More elements than this are an error.
-    pub(crate) limit: usize,
+    pub(crate) limit: Limit,
+}
+
+/// How much of a listing is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Limit {
+    /// All; more elements than this are an error.
+    All(usize),
+    /// The first ones; there may be more.
+    First(usize),
 }
 
 /// A listing whose pages never end must not hold a pass for ever.
 const PAGES_MAX: usize = 200;
 
 impl Listing<'_> {
-    /// All elements in AWS's order. A page may be empty and still not be the last.
+    /// The elements in AWS's order. A page may be empty and still not be the last.
     pub(crate) async fn read(
         mut self,
         caller: &Caller,
@@ -35,8 +43,15 @@ impl Listing<'_> {
             let mut reply = caller.ecs(self.operation, lane, &self.input).await?;
             let page = reply.get_mut(self.member).and_then(Value::as_array_mut);
             all.append(page.unwrap_or(&mut Vec::new()));
-            if all.len() > self.limit {
-                return Err(self.endless(&format!("more than {} elements", self.limit)));
+            match self.limit {
+                Limit::All(most) if all.len() > most => {
+                    return Err(self.endless(&format!("more than {most} elements")));
+                }
+                Limit::First(enough) if all.len() >= enough => {
+                    all.truncate(enough);
+                    return Ok(all);
+                }
+                _ => {}
             }
             match text(&reply, "nextToken") {
                 "" => return Ok(all),

@@ -7,11 +7,6 @@ pub(crate) fn elements<'a>(reply: &'a Value, member: &str) -> impl Iterator<Item
     reply.get(member).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// The strings of a list member.
-pub(crate) fn strings(reply: &Value, member: &str) -> Vec<String> {
-    elements(reply, member).filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
 /// A string member.
 pub(crate) fn text<'a>(value: &'a Value, member: &str) -> &'a str {
     value.get(member).and_then(Value::as_str).unwrap_or_default()

@@ -42,10 +42,14 @@ fn environment_values<'a>(input: &'a Value, values: &mut BTreeSet<&'a str>) {
             let found =
                 variables.into_iter().flatten().filter_map(|pair| pair.get("value")?.as_str());
             values.extend(found.filter(|value| value.len() >= SECRET_MIN));
-            members.values().for_each(|member| environment_values(member, values));
+            for member in members.values() {
+                environment_values(member, values);
+            }
         }
         Value::Array(elements) => {
-            elements.iter().for_each(|element| environment_values(element, values));
+            for element in elements {
+                environment_values(element, values);
+            }
         }
         _ => {}
     }

@@ -156,3 +156,124 @@ fn transient(message: String) -> CloudError {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::cloud::AwsCloud;
+    use crate::fake::{Fake, Request, error, ok};
+
+    fn service(name: &str) -> Value {
+        json!({
+            "serviceArn": format!("arn:aws:ecs:eu-west-1:1:service/main/{name}"),
+            "serviceName": name, "status": "ACTIVE", "desiredCount": 1, "events": null,
+            "tags": [{ "key": "k", "value": "v" }],
+        })
+    }
+
+    fn missing(name: &str, reason: &str) -> Value {
+        json!({ "arn": format!("arn:aws:ecs:eu-west-1:1:service/main/{name}"), "reason": reason })
+    }
+
+    /// A region in which every service exists.
+    fn all_exist(request: &Request) -> crate::fake::Reply {
+        let names = request.json()["services"].as_array().unwrap().clone();
+        let services: Vec<Value> =
+            names.iter().map(|name| service(name.as_str().unwrap())).collect();
+        ok(&json!({ "services": services, "failures": [] }))
+    }
+
+    async fn read(cloud: &AwsCloud, name: &str) -> Result<Fact<ObservedService>, CloudError> {
+        cloud.services.read("main", name, Lane::Sweep).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn n_concurrent_reads_of_a_cluster_are_n_tenths_calls() {
+        let fake = Fake::new(all_exist);
+        let cloud = fake.cloud();
+        let names: Vec<String> = (0..25).map(|n| format!("web-{n}")).collect();
+        let facts = join_all(names.iter().map(|name| read(&cloud, name))).await;
+        for (name, fact) in names.iter().zip(facts) {
+            let service = fact.unwrap().known().unwrap().clone();
+            assert!(service.service_arn.ends_with(&format!("/{name}")));
+            assert_eq!(service.tags["k"], "v");
+        }
+        let bodies = fake.bodies("DescribeServices");
+        let sizes = bodies.iter().map(|body| body["services"].as_array().unwrap().len());
+        assert_eq!(sizes.collect::<Vec<_>>(), [10, 10, 5]);
+        assert!(bodies.iter().all(|body| body["include"] == json!(["TAGS"])));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_service_is_asked_for_once_and_clusters_are_kept_apart() {
+        let fake = Fake::new(all_exist);
+        let cloud = fake.cloud();
+        let twice = join_all([read(&cloud, "web"), read(&cloud, "web")]);
+        let elsewhere = cloud.services.read("other", "web", Lane::Sweep);
+        let (twice, elsewhere) = futures_util::future::join(twice, elsewhere).await;
+        assert!(twice.into_iter().chain([elsewhere]).all(|fact| fact.is_ok()));
+        assert_eq!(fake.bodies("DescribeServices").len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_sees_what_was_written_before_it_began() {
+        let fake = Fake::new(all_exist);
+        let cloud = fake.cloud();
+        read(&cloud, "web").await.unwrap();
+        read(&cloud, "web").await.unwrap();
+        assert_eq!(fake.operations().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_gives_up_does_not_stop_the_others_of_its_batch() {
+        let fake = Fake::new(all_exist);
+        let cloud = fake.cloud();
+        let first = tokio::time::timeout(GATHER / 2, read(&cloud, "web-1"));
+        let second = read(&cloud, "web-2");
+        let (first, second) = futures_util::future::join(first, second).await;
+        assert!(first.is_err());
+        assert!(second.unwrap().known().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_missing_is_absent() {
+        let fake = Fake::new(|_| {
+            ok(&json!({
+                "services": [],
+                "failures": [missing("gone", "MISSING"), missing("odd", "ACCESS")],
+            }))
+        });
+        let cloud = fake.cloud();
+        let names = ["gone", "odd", "untold"];
+        let facts = join_all(names.map(|name| read(&cloud, name))).await;
+        let [gone, odd, untold] = &facts[..] else { panic!("{facts:?}") };
+        assert_eq!(gone, &Ok(Fact::Absent));
+        assert_eq!(odd.as_ref().unwrap_err().class(), "transient");
+        assert_eq!(untold.as_ref().unwrap_err().class(), "transient");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_active_one_of_two_services_of_a_name_is_meant() {
+        for inactive_first in [true, false] {
+            let fake = Fake::new(move |_| {
+                let mut services = [service("web"), service("web")];
+                services[usize::from(!inactive_first)]["status"] = "INACTIVE".into();
+                ok(&json!({ "services": services }))
+            });
+            let fact = read(&fake.cloud(), "web").await.unwrap();
+            assert_eq!(fact.known().unwrap().status, "ACTIVE");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_reaches_everyone_in_the_batch() {
+        let fake = Fake::new(|_| error("ClusterNotFoundException", "Cluster not found."));
+        let cloud = fake.cloud();
+        for fact in join_all(["a", "b"].map(|name| read(&cloud, name))).await {
+            assert_eq!(fact.unwrap_err().class(), "conflict");
+        }
+        assert_eq!(fake.operations().len(), 1);
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_cloudwatch::types::{AlarmType, StateValue};
-use aws_sdk_elasticloadbalancingv2::types::TargetHealthDescription;
+use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthDescription};
 use evenkeel_planner::{Alarm, Lane, TargetGroupHealth, TargetHealth};
 use evenkeel_reconciler::CloudError;
 use futures_util::future::try_join_all;
@@ -37,12 +37,13 @@ async fn target_group(
 
 fn target(description: &TargetHealthDescription) -> TargetHealth {
     let target = description.target();
+    let port = target.and_then(TargetDescription::port);
     let health = description.target_health();
     let state = health.and_then(|health| health.state());
     let reason = health.and_then(|health| health.reason());
     TargetHealth {
         id: target.and_then(|target| target.id()).unwrap_or_default().to_owned(),
-        port: target.and_then(|target| target.port()).and_then(|port| u16::try_from(port).ok()),
+        port: port.and_then(|port| u16::try_from(port).ok()),
         state: state.map(|state| state.as_str().to_owned()).unwrap_or_default(),
         reason: reason.map(|reason| reason.as_str().to_owned()),
         description: health.and_then(|health| health.description()).map(str::to_owned),

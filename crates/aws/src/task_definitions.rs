@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::caller::Caller;
 use crate::operation::Operation;
-use crate::pages::Listing;
-use crate::reply::{elements, strings, text};
+use crate::pages::{Limit, Listing};
+use crate::reply::{elements, text};
 
 #[derive(Debug)]
 pub(crate) struct TaskDefinitions {
@@ -82,30 +82,18 @@ impl TaskDefinitions {
     }
 
     async fn newest(&self, family: &str, lane: Lane) -> Result<Vec<String>, CloudError> {
-        let input = json!({
-            "familyPrefix": family, "status": "ACTIVE", "sort": "DESC", "maxResults": NEWEST,
-        });
-        let operation = Operation::ListTaskDefinitions;
-        let mut reply = self.caller.ecs(operation, lane, &input).await?;
-        let mut arns = of_family(&reply, family);
-        // A page may be short, and an emulator may take the family for a prefix.
-        let listing = match text(&reply, "nextToken") {
-            "" => None,
-            _ if arns.len() >= NEWEST => None,
-            token => {
-                let mut input = input;
-                input["nextToken"] = token.into();
-                let member = "taskDefinitionArns";
-                Some(Listing { operation, input, member, limit: usize::MAX })
-            }
+        let listing = Listing {
+            operation: Operation::ListTaskDefinitions,
+            input: json!({
+                "familyPrefix": family, "status": "ACTIVE", "sort": "DESC", "maxResults": NEWEST,
+            }),
+            member: "taskDefinitionArns",
+            limit: Limit::First(NEWEST),
         };
-        if let Some(listing) = listing {
-            let rest = listing.read(&self.caller, lane).await?;
-            reply["taskDefinitionArns"] = rest.into();
-            arns.extend(of_family(&reply, family));
-        }
-        arns.truncate(NEWEST);
-        Ok(arns)
+        let arns = listing.read(&self.caller, lane).await?;
+        let arns = arns.iter().filter_map(Value::as_str);
+        // AWS calls it a prefix and takes it for the name; other servers take the word for it.
+        Ok(arns.filter(|arn| family_of(arn) == Some(family)).map(str::to_owned).collect())
     }
 }
 
@@ -138,12 +126,6 @@ fn read(reply: &Value) -> Option<TaskDefinition> {
         digest_tag: tag.map(|tag| Digest::from_tag(text(tag, "value"))),
         document: Some(Document::new(content)),
     })
-}
-
-fn of_family(reply: &Value, family: &str) -> Vec<String> {
-    let mut arns = strings(reply, "taskDefinitionArns");
-    arns.retain(|arn| family_of(arn) == Some(family));
-    arns
 }
 
 /// `web` of `arn:aws:ecs:eu-west-1:123456789012:task-definition/web:7`.

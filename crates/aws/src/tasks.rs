@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::caller::Caller;
 use crate::deployments::{refuse_failures, unread};
 use crate::operation::Operation;
-use crate::pages::Listing;
+use crate::pages::{Limit, Listing};
 use crate::reply::elements;
 
 /// Most tasks in one DescribeTasks call.
@@ -49,7 +49,9 @@ async fn list(
         "maxResults": 100,
     });
     let operation = Operation::ListTasks;
-    Listing { operation, input, member: "taskArns", limit: LISTED_MAX }.read(caller, lane).await
+    Listing { operation, input, member: "taskArns", limit: Limit::All(LISTED_MAX) }
+        .read(caller, lane)
+        .await
 }
 
 async fn describe(
