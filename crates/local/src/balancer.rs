@@ -78,7 +78,7 @@ impl Balancer {
 
     /// Takes over what the region says now: listeners, rules, weights and targets.
     pub(crate) async fn refresh(&mut self) {
-        let routing = self.region.with(Routing::read);
+        let routing = self.region.with(|region| Routing::read(region));
         self.follow_targets(&routing);
         let ports = routing.ports();
         self.routing.set(routing);

@@ -15,7 +15,6 @@ use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use serde_json::Value;
 use tokio::time::timeout;
 
 use super::SharedRouting;
@@ -92,9 +91,6 @@ impl Proxy {
             Some(RouteAction::Fixed { status, content_type, body }) => {
                 return fixed(*status, content_type, body);
             }
-            Some(RouteAction::Redirect { status, location }) => {
-                return redirect(*status, location, port, &request);
-            }
             Some(RouteAction::Forward(weights)) => pick_group(weights),
         };
         let Some(group) = group else { return own(StatusCode::SERVICE_UNAVAILABLE) };
@@ -168,11 +164,11 @@ fn no_answer(error: &Error) -> NoAnswer {
 }
 
 /// Draws by weight; nothing when all weights are 0.
-fn pick_group(weights: &[(String, u64)]) -> Option<String> {
-    let total: u64 = weights.iter().map(|(_, weight)| weight).sum();
+fn pick_group(weights: &[(String, u32)]) -> Option<String> {
+    let total: u64 = weights.iter().map(|(_, weight)| u64::from(*weight)).sum();
     let mut drawn = if total == 0 { return None } else { fastrand::u64(0..total) };
     for (group, weight) in weights {
-        match drawn.checked_sub(*weight) {
+        match drawn.checked_sub(u64::from(*weight)) {
             Some(rest) => drawn = rest,
             None => return Some(group.clone()),
         }
@@ -249,33 +245,5 @@ fn fixed(status: u16, content_type: &str, body: &str) -> Response<Body> {
     {
         response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     }
-    response
-}
-
-/// `RedirectConfig` with `#{protocol}`, `#{host}`, `#{port}`, `#{path}` and `#{query}` filled in.
-fn redirect(status: u16, config: &Value, port: u16, request: &Request<Incoming>) -> Response<Body> {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = host.and_then(|host| host.split(':').next()).unwrap_or_default();
-    let uri = request.uri();
-    let filled = |name: &str, default: &str| {
-        let template = config.get(name).and_then(Value::as_str).unwrap_or(default);
-        template
-            .replace("#{protocol}", "http")
-            .replace("#{host}", host)
-            .replace("#{port}", &port.to_string())
-            .replace("#{path}", uri.path().trim_start_matches('/'))
-            .replace("#{query}", uri.query().unwrap_or_default())
-    };
-    let query = filled("Query", "#{query}");
-    let location = format!(
-        "{}://{}:{}{}{}{query}",
-        filled("Protocol", "#{protocol}").to_lowercase(),
-        filled("Host", "#{host}"),
-        filled("Port", "#{port}"),
-        filled("Path", "/#{path}"),
-        if query.is_empty() { "" } else { "?" },
-    );
-    let mut response = fixed(status, "text/html", "");
-    set(response.headers_mut(), "location", &location);
     response
 }

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use evenkeel_simulator::{Api, Region};
+use evenkeel_simulator::{ListenerView, Region, RuleCondition, RuleView};
 use hyper::{Request, header};
-use serde_json::{Value, json};
 
 use super::health_check::Check;
 
@@ -20,33 +19,19 @@ pub(super) struct Routing {
 /// One rule; all of its conditions must hold. The default rule has none and comes last.
 #[derive(Debug)]
 struct Rule {
-    conditions: Vec<Condition>,
+    conditions: Vec<RuleCondition>,
     action: RouteAction,
-}
-
-#[derive(Debug)]
-struct Condition {
-    field: String,
-    /// The header of an `http-header` condition.
-    header: String,
-    values: Vec<String>,
-    /// Key (empty for any) and value of a `query-string` condition.
-    pairs: Vec<(String, String)>,
 }
 
 /// What a rule does with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RouteAction {
     /// Target groups by ARN, with their weights.
-    Forward(Vec<(String, u64)>),
+    Forward(Vec<(String, u32)>),
     Fixed {
         status: u16,
         content_type: String,
         body: String,
-    },
-    Redirect {
-        status: u16,
-        location: Value,
     },
 }
 
@@ -60,7 +45,9 @@ struct Group {
 }
 
 impl Routing {
-    pub(super) fn read(region: &mut Region) -> Self {
+    pub(super) fn read(region: &Region) -> Self {
+        let listeners =
+            region.listeners().into_iter().map(|listener| (listener.port, rules(listener)));
         let groups = region.target_groups().into_iter().map(|view| {
             let group = Group {
                 path: view.health_check_path,
@@ -71,7 +58,7 @@ impl Routing {
             };
             (view.arn, group)
         });
-        Self { groups: groups.collect(), listeners: read_listeners(region) }
+        Self { groups: groups.collect(), listeners: listeners.collect() }
     }
 
     pub(super) fn ports(&self) -> HashSet<u16> {
@@ -100,7 +87,9 @@ impl Routing {
     /// What to do with a request on a listener's port; nothing when the listener is gone.
     pub(super) fn action<B>(&self, port: u16, request: &Request<B>) -> Option<&RouteAction> {
         let rules = self.listeners.get(&port)?;
-        let rule = rules.iter().find(|rule| rule.conditions.iter().all(|c| c.holds(request)))?;
+        let rule = rules
+            .iter()
+            .find(|rule| rule.conditions.iter().all(|condition| holds(condition, request)))?;
         Some(&rule.action)
     }
 
@@ -119,35 +108,24 @@ impl Routing {
     }
 }
 
-impl Condition {
-    fn holds<B>(&self, request: &Request<B>) -> bool {
-        let any = |text: &str| self.values.iter().any(|pattern| matches(pattern, text));
-        let named = |name: &str| {
-            let mut values = request.headers().get_all(name).iter();
-            values.any(|value| value.to_str().is_ok_and(|text| any(&text.to_lowercase())))
-        };
-        match self.field.as_str() {
-            "path-pattern" => any(request.uri().path()),
-            "host-header" => request
-                .headers()
-                .get(header::HOST)
-                .and_then(|host| host.to_str().ok())
-                .and_then(|host| host.split(':').next())
-                .is_some_and(|host| any(&host.to_lowercase())),
-            "http-header" => named(&self.header),
-            "http-request-method" => any(request.method().as_str()),
-            "query-string" => self.holds_query(request.uri().query().unwrap_or_default()),
-            _ => false,
-        }
+fn holds<B>(condition: &RuleCondition, request: &Request<B>) -> bool {
+    let any = |text: &str| condition.values.iter().any(|pattern| matches(pattern, text));
+    let header = |name: &str| {
+        let mut values = request.headers().get_all(name).iter();
+        values.any(|value| value.to_str().is_ok_and(|text| any(&text.to_lowercase())))
+    };
+    match condition.field.as_str() {
+        "path-pattern" => any(request.uri().path()),
+        "host-header" => host(request).is_some_and(|host| any(&host.to_lowercase())),
+        "http-header" => condition.name.as_deref().is_some_and(header),
+        "http-request-method" => any(request.method().as_str()),
+        _ => false,
     }
+}
 
-    fn holds_query(&self, query: &str) -> bool {
-        form_urlencoded::parse(query.as_bytes()).any(|(key, value)| {
-            self.pairs.iter().any(|(wanted_key, wanted)| {
-                (wanted_key.is_empty() || matches(wanted_key, &key)) && matches(wanted, &value)
-            })
-        })
-    }
+/// Without the port.
+fn host<B>(request: &Request<B>) -> Option<&str> {
+    request.headers().get(header::HOST)?.to_str().ok()?.split(':').next()
 }
 
 /// `*` stands for any characters, `?` for one.
@@ -178,104 +156,24 @@ fn matches(pattern: &str, text: &str) -> bool {
     pattern.get(p..).is_none_or(|rest| rest.iter().all(|&character| character == '*'))
 }
 
-fn read_listeners(region: &mut Region) -> BTreeMap<u16, Vec<Rule>> {
-    let balancers = list(region, "DescribeLoadBalancers", &json!({}), "LoadBalancers");
-    let mut listeners = BTreeMap::new();
-    for balancer in balancers {
-        let of_balancer = json!({"LoadBalancerArn": balancer.get("LoadBalancerArn")});
-        for listener in list(region, "DescribeListeners", &of_balancer, "Listeners") {
-            let port = listener.get("Port").and_then(Value::as_u64).map(u16::try_from);
-            let of_listener = json!({"ListenerArn": listener.get("ListenerArn")});
-            let mut rules = list(region, "DescribeRules", &of_listener, "Rules");
-            rules.sort_by_key(priority);
-            if let Some(Ok(port)) = port {
-                listeners.insert(port, rules.iter().filter_map(rule).collect());
-            }
-        }
-    }
-    listeners
+fn rules(listener: ListenerView) -> Vec<Rule> {
+    listener.rules.into_iter().map(rule).collect()
 }
 
-fn list(region: &mut Region, operation: &str, input: &Value, member: &str) -> Vec<Value> {
-    let reply = region.call(Api::ElasticLoadBalancingV2, operation, input);
-    let list = reply.ok().and_then(|reply| reply.get(member).and_then(Value::as_array).cloned());
-    list.unwrap_or_default()
-}
-
-/// The default rule's priority is the word `default`: it comes last.
-fn priority(rule: &Value) -> u32 {
-    rule.get("Priority")
-        .and_then(Value::as_str)
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(u32::MAX)
-}
-
-fn rule(rule: &Value) -> Option<Rule> {
-    let conditions = rule.get("Conditions").and_then(Value::as_array);
-    let actions = rule.get("Actions").and_then(Value::as_array)?;
-    Some(Rule {
-        conditions: conditions.into_iter().flatten().map(condition).collect(),
-        action: actions.iter().find_map(action)?,
-    })
-}
-
-fn condition(condition: &Value) -> Condition {
-    let configs = [
-        "PathPatternConfig",
-        "HostHeaderConfig",
-        "HttpHeaderConfig",
-        "HttpRequestMethodConfig",
-        "QueryStringConfig",
-    ];
-    let config = configs.iter().find_map(|name| condition.get(*name)).unwrap_or(condition);
-    let values = config.get("Values").or_else(|| condition.get("Values"));
-    let values = values.and_then(Value::as_array).into_iter().flatten();
-    let field = text(condition, "Field");
-    let caseless = matches!(field.as_str(), "host-header" | "http-header");
-    let fold = |text: &str| if caseless { text.to_lowercase() } else { text.to_owned() };
-    Condition {
-        header: text(config, "HttpHeaderName"),
-        values: values.clone().filter_map(Value::as_str).map(fold).collect(),
-        pairs: values.map(|pair| (text(pair, "Key"), text(pair, "Value"))).collect(),
-        field,
-    }
-}
-
-fn action(action: &Value) -> Option<RouteAction> {
-    match text(action, "Type").as_str() {
-        "forward" => Some(RouteAction::Forward(weights(action))),
-        "fixed-response" => {
-            let config = action.get("FixedResponseConfig")?;
-            Some(RouteAction::Fixed {
-                status: text(config, "StatusCode").parse().ok()?,
-                content_type: text(config, "ContentType"),
-                body: text(config, "MessageBody"),
-            })
-        }
-        "redirect" => {
-            let config = action.get("RedirectConfig")?;
-            let permanent = text(config, "StatusCode") == "HTTP_301";
-            let status = if permanent { 301 } else { 302 };
-            Some(RouteAction::Redirect { status, location: config.clone() })
-        }
-        _ => None,
-    }
-}
-
-fn weights(action: &Value) -> Vec<(String, u64)> {
-    let groups = action.pointer("/ForwardConfig/TargetGroups").and_then(Value::as_array);
-    let weighted = |group: &Value| {
-        let weight = group.get("Weight").and_then(Value::as_u64).unwrap_or(1);
-        (text(group, "TargetGroupArn"), weight)
+fn rule(rule: RuleView) -> Rule {
+    let action = match rule.fixed_response {
+        Some((status, content_type, body)) => RouteAction::Fixed { status, content_type, body },
+        None => RouteAction::Forward(rule.forwards),
     };
-    match groups {
-        Some(groups) => groups.iter().map(weighted).collect(),
-        None => vec![(text(action, "TargetGroupArn"), 1)],
-    }
+    Rule { conditions: rule.conditions.into_iter().map(condition).collect(), action }
 }
 
-fn text(value: &Value, name: &str) -> String {
-    value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+/// Host and header conditions ignore case, so their patterns are kept in small letters.
+fn condition(mut condition: RuleCondition) -> RuleCondition {
+    if matches!(condition.field.as_str(), "host-header" | "http-header") {
+        condition.values.iter_mut().for_each(|value| *value = value.to_lowercase());
+    }
+    condition
 }
 
 #[cfg(test)]
@@ -298,7 +196,7 @@ mod tests {
         }
     }
 
-    fn routing(rules: &[Value], targets: &[(u8, &str)]) -> Routing {
+    fn routing(rules: Vec<Rule>, targets: &[(u8, &str)]) -> Routing {
         let targets = targets
             .iter()
             .map(|&(last, state)| (IpAddr::from([127, 0, 0, last]), 80, state.to_owned()));
@@ -310,20 +208,22 @@ mod tests {
             targets: targets.collect(),
         };
         Routing {
-            listeners: BTreeMap::from([(80, rules.iter().filter_map(rule).collect())]),
+            listeners: BTreeMap::from([(80, rules)]),
             groups: BTreeMap::from([("tg".to_owned(), group)]),
         }
     }
 
     #[test]
     fn the_first_rule_whose_conditions_all_hold_decides() {
-        let api = json!({"Priority": "1", "Conditions": [
-            {"Field": "path-pattern", "Values": ["/api/*"]},
-            {"Field": "host-header", "HostHeaderConfig": {"Values": ["Shop.example"]}}],
-            "Actions": [{"Type": "forward", "TargetGroupArn": "api"}]});
-        let default = json!({"Priority": "default", "Conditions": [],
-            "Actions": [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}]});
-        let routing = routing(&[api, default], &[]);
+        let when = |field: &str, value: &str| {
+            let (field, values) = (field.to_owned(), vec![value.to_owned()]);
+            condition(RuleCondition { field, name: None, values })
+        };
+        let conditions = vec![when("path-pattern", "/api/*"), when("host-header", "Shop.example")];
+        let api = Rule { conditions, action: RouteAction::Forward(vec![("api".to_owned(), 1)]) };
+        let fixed =
+            RouteAction::Fixed { status: 404, content_type: String::new(), body: String::new() };
+        let routing = routing(vec![api, Rule { conditions: Vec::new(), action: fixed }], &[]);
         let request = |path: &str, host: &str| {
             Request::get(path).header(header::HOST, host).body(()).unwrap()
         };
@@ -338,16 +238,16 @@ mod tests {
     fn draining_targets_take_no_request_and_unhealthy_ones_only_when_none_is_healthy() {
         let port = |last| SocketAddr::from(([127, 0, 0, last], 80));
         let mixed = [(1, "healthy"), (2, "draining"), (3, "unhealthy"), (4, "initial")];
-        assert_eq!(routing(&[], &mixed).targets("tg"), [port(1)]);
+        assert_eq!(routing(Vec::new(), &mixed).targets("tg"), [port(1)]);
         let none = [(2, "draining"), (3, "unhealthy"), (5, "unused")];
-        assert_eq!(routing(&[], &none).targets("tg"), [port(3)]);
-        assert!(routing(&[], &[(2, "draining")]).targets("tg").is_empty());
+        assert_eq!(routing(Vec::new(), &none).targets("tg"), [port(3)]);
+        assert!(routing(Vec::new(), &[(2, "draining")]).targets("tg").is_empty());
     }
 
     #[test]
     fn targets_that_leave_or_are_not_in_use_are_not_checked() {
         let states = [(1, "healthy"), (2, "draining"), (3, "unused"), (4, "initial")];
-        let checks = routing(&[], &states).checks();
+        let checks = routing(Vec::new(), &states).checks();
         let mut checked: Vec<_> = checks.iter().map(|check| check.address.to_string()).collect();
         checked.sort_unstable();
         assert_eq!(checked, ["127.0.0.1", "127.0.0.4"]);
