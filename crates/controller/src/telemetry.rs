@@ -1,8 +1,8 @@
 //! Log lines on standard error; never blocks whoever logs, and never prints a secret.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -23,11 +23,7 @@ pub struct Logging {
 impl Logging {
     /// Begins to log for the whole process. It fails when something else does already.
     pub fn start(config: &LogConfig) -> Result<Self, TryInitError> {
-        let (writer, guard) = NonBlockingBuilder::default()
-            .buffered_lines_limit(LINES_MAX)
-            .lossy(true)
-            .thread_name("log")
-            .finish(io::stderr());
+        let (writer, guard) = non_blocking(io::stderr());
         let dropped = writer.error_counter();
         subscriber(config, writer).try_init()?;
         Ok(Self { _guard: guard, dropped })
@@ -37,6 +33,11 @@ impl Logging {
     pub fn dropped(&self) -> ErrorCounter {
         self.dropped.clone()
     }
+}
+
+fn non_blocking<W: Write + Send + 'static>(sink: W) -> (NonBlocking, WorkerGuard) {
+    let builder = NonBlockingBuilder::default().buffered_lines_limit(LINES_MAX).lossy(true);
+    builder.thread_name("log").finish(sink)
 }
 
 fn subscriber<W>(config: &LogConfig, writer: W) -> Box<dyn tracing::Subscriber + Send + Sync>
@@ -64,5 +65,42 @@ where
                 .with_span_list(false)
                 .finish(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// A standard error that nobody reads until the sender is dropped.
+    struct Stuck(Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _released = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stuck_standard_error_loses_lines_and_stops_nobody() {
+        let (release, stuck): (Sender<()>, _) = channel();
+        let (writer, guard) = non_blocking(Stuck(stuck));
+        let dropped = writer.error_counter();
+        let config = LogConfig { format: LogFormat::Json, level: "info".to_owned() };
+        tracing::subscriber::with_default(subscriber(&config, writer), || {
+            for line in 0..LINES_MAX + 10 {
+                tracing::info!(line, "x");
+            }
+        });
+        assert!(dropped.dropped_lines() > 0, "the loop above ended and lines were counted");
+        drop(release);
+        drop(guard);
     }
 }

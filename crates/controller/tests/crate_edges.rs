@@ -49,17 +49,19 @@ fn normal_dependencies() -> BTreeMap<String, BTreeSet<String>> {
         .output()
         .expect("cargo runs, because it runs this test");
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
-    let packages = metadata["packages"].as_array().expect("packages are a list");
+    let packages = metadata.get("packages").and_then(Value::as_array).expect("packages are a list");
     packages.iter().map(|package| (name(package), direct(package))).collect()
 }
 
 fn name(package: &Value) -> String {
-    package["name"].as_str().expect("a package has a name").to_owned()
+    package.get("name").and_then(Value::as_str).expect("a package has a name").to_owned()
 }
 
 fn direct(package: &Value) -> BTreeSet<String> {
-    let dependencies = package["dependencies"].as_array().expect("dependencies are a list");
-    let shipped = dependencies.iter().filter(|dependency| dependency["kind"].is_null());
+    let dependencies =
+        package.get("dependencies").and_then(Value::as_array).expect("dependencies are a list");
+    let shipped =
+        dependencies.iter().filter(|dependency| dependency.get("kind").is_none_or(Value::is_null));
     shipped.map(name).collect()
 }
 

@@ -1,0 +1,270 @@
+//! The built binary as a user runs it: exit codes, outputs, and sentences on standard error.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use serde_json::Value;
+
+const GOOD: &str = "\
+apiVersion: evenkeel.dev/v1
+kind: Service
+metadata: {name: web}
+spec:
+  cluster: prod
+  taskDefinition:
+    memory: '512'
+    containerDefinitions: [{name: app, image: app}]
+  service: {desiredCount: 1}
+";
+
+/// The binary with nothing of this machine's configuration and no real credentials.
+fn evenkeel(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+    command.args(arguments).current_dir(directory).env_clear();
+    command.env("HOME", directory).env("AWS_REGION", "eu-central-1");
+    command.env("AWS_ACCESS_KEY_ID", "none").env("AWS_SECRET_ACCESS_KEY", "none");
+    // A port on which nothing listens, so that no test can reach the real AWS.
+    command.env("EVENKEEL_AWS__ENDPOINT_URL", "http://127.0.0.1:9");
+    command
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> Output {
+    evenkeel(directory, arguments).output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn validate_passes_good_manifests_without_credentials() {
+    let dir = directory(&[("m/web.yaml", GOOD)]);
+    let output = evenkeel(dir.path(), &["validate", "m"]).env_clear().output().unwrap();
+    assert_eq!((code(&output), stderr(&output)), (0, String::new()));
+    insta::assert_snapshot!(stdout(&output), @"1 service valid in 1 file: 0 errors, 0 warnings");
+}
+
+#[test]
+fn validate_tells_every_problem_with_its_place_and_fails() {
+    let bad = GOOD.replace("memory", "memroy").replace("desiredCount", "desiredCuont");
+    let dir = directory(&[("m/web.yaml", &bad), ("m/api.yaml", &GOOD.replace("web", "api"))]);
+    let output = run(dir.path(), &["validate", "m"]);
+    assert_eq!(code(&output), 1);
+    let text = stdout(&output);
+    assert!(text.contains("m/web.yaml:7:"), "{text}");
+    assert!(text.contains("did you mean `memory`?"), "{text}");
+    assert!(text.contains("did you mean `desiredCount`?"), "{text}");
+    assert!(text.contains("1 service valid in 2 files"), "{text}");
+}
+
+#[test]
+fn validate_prints_json_for_machines() {
+    let dir = directory(&[("web.yaml", &GOOD.replace("memory", "memroy"))]);
+    let output = run(dir.path(), &["validate", "web.yaml", "-o", "json"]);
+    assert_eq!(code(&output), 1);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["valid"], false);
+    assert_eq!(report["problems"][0]["file"], "web.yaml");
+}
+
+#[test]
+fn validate_finds_the_task_definition_beside_a_single_file() {
+    let inline = "  taskDefinition:\n    memory: '512'\n    containerDefinitions: [{name: app, image: app}]\n";
+    let manifest = GOOD.replace(inline, "  taskDefinition: {file: taskdef.json}\n");
+    let taskdef =
+        r#"{"family":"web","memory":"512","containerDefinitions":[{"name":"app","image":"app"}]}"#;
+    let dir = directory(&[("deploy/web.yaml", &manifest), ("deploy/taskdef.json", taskdef)]);
+    let output = run(dir.path(), &["validate", "deploy/web.yaml"]);
+    assert_eq!((code(&output), stderr(&output)), (0, String::new()), "{}", stdout(&output));
+}
+
+#[test]
+fn validate_reads_standard_input() {
+    let dir = directory(&[]);
+    let mut child = evenkeel(dir.path(), &["validate", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(GOOD.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn validate_of_nothing_is_an_error() {
+    let dir = directory(&[("m/README.md", "x"), ("notes.yaml", "just: notes\n")]);
+    let output = run(dir.path(), &["validate", "m"]);
+    assert_eq!(code(&output), 1);
+    insta::assert_snapshot!(stderr(&output), @"error: no manifest was found in m; manifests are .yaml, .yml or .json files");
+    assert_eq!(code(&run(dir.path(), &["validate", "nowhere"])), 1);
+    assert_eq!(code(&run(dir.path(), &["validate", "notes.yaml"])), 1);
+}
+
+#[test]
+fn the_schema_is_json_schema_and_names_its_references() {
+    let output = run(&std::env::temp_dir(), &["schema"]);
+    assert_eq!(code(&output), 0);
+    let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+}
+
+#[test]
+fn config_says_where_each_value_came_from() {
+    let dir = directory(&[("evenkeel.toml", "[loop]\npasses = 8\n")]);
+    let output = evenkeel(dir.path(), &["config", "-o", "json", "--region", "eu-west-1"])
+        .env("EVENKEEL_INSTANCE", "blue")
+        .output()
+        .unwrap();
+    let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(shown["config"]["loop"]["passes"], 8);
+    let origin = |key: &str| shown["origins"][key].as_str().unwrap().to_owned();
+    assert_eq!(origin("loop.passes"), "evenkeel.toml");
+    assert_eq!(origin("instance"), "EVENKEEL_INSTANCE");
+    assert_eq!(origin("aws.region"), "--region");
+    assert_eq!(origin("http.listen"), "default");
+}
+
+#[test]
+fn an_unknown_key_is_an_error_with_the_nearest_name() {
+    let dir = directory(&[("other.toml", "[aws]\nregoin = \"eu-west-1\"\n")]);
+    let output = run(dir.path(), &["--config", "other.toml", "config"]);
+    assert_eq!(code(&output), 1);
+    insta::assert_snapshot!(stderr(&output), @"
+    error: the configuration is not valid
+      aws.regoin: there is no such key; did you mean `aws.region`? (from other.toml)
+    `evenkeel config` prints every key, its value and where it came from
+    ");
+}
+
+#[test]
+fn completions_exist_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = run(&std::env::temp_dir(), &["completions", shell]);
+        assert_eq!(code(&output), 0);
+        assert!(stdout(&output).contains("validate"), "{shell}");
+    }
+}
+
+#[test]
+fn a_wrong_command_exits_with_one_and_help_and_version_with_zero() {
+    let dir = std::env::temp_dir();
+    let wrong = run(&dir, &["plam"]);
+    assert_eq!(code(&wrong), 1);
+    assert!(stderr(&wrong).contains("'plan'"), "{}", stderr(&wrong));
+    assert_eq!(code(&run(&dir, &["--help"])), 0);
+    let version = run(&dir, &["version"]);
+    assert_eq!(stdout(&version), concat!("evenkeel ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn plan_and_apply_refuse_invalid_manifests_before_asking_aws() {
+    let dir = directory(&[("web.yaml", &GOOD.replace("memory", "memroy"))]);
+    let plan = run(dir.path(), &["plan", "web.yaml"]);
+    assert_eq!(code(&plan), 1);
+    assert!(stdout(&plan).contains("web.yaml:7:"), "{}", stdout(&plan));
+    let apply = run(dir.path(), &["apply", "web.yaml", "--wait=10s"]);
+    assert_eq!(code(&apply), 1);
+    assert!(stderr(&apply).contains("nothing was applied"), "{}", stderr(&apply));
+}
+
+#[test]
+fn plan_says_when_aws_cannot_be_reached() {
+    let dir = directory(&[("web.yaml", GOOD)]);
+    let output = run(dir.path(), &["plan", "web.yaml", "-o", "json"]);
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["services"][0]["key"]["name"], "web");
+    assert!(report["services"][0]["error"].is_string(), "{report}");
+}
+
+#[test]
+fn get_without_a_daemon_says_what_to_do() {
+    let dir = std::env::temp_dir();
+    let output = run(&dir, &["get", "--server", "http://127.0.0.1:9"]);
+    assert_eq!(code(&output), 1);
+    let text = stderr(&output);
+    assert!(text.contains("no daemon answers at http://127.0.0.1:9"), "{text}");
+    assert!(text.contains("--direct"), "{text}");
+}
+
+/// A daemon as a process, killed when a test fails.
+struct Running {
+    child: Child,
+    address: String,
+}
+
+impl Running {
+    /// Starts on a free port, which the first log line tells.
+    fn start(directory: &Path) -> Self {
+        let mut child =
+            evenkeel(directory, &["run", "--manifests", "m", "--listen", "127.0.0.1:0"])
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let started = lines.by_ref().map(Result::unwrap).find(|line| line.contains("started"));
+        let line: Value = serde_json::from_str(&started.expect("the daemon starts")).unwrap();
+        let address = line["http"].as_str().unwrap().to_owned();
+        Self { child, address }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    fn end(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _already_ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+#[test]
+fn run_logs_json_to_a_pipe_answers_get_and_ends_well_on_sigterm() {
+    let dir = directory(&[("m/web.yaml", GOOD), ("m/bad.yaml", "{ not yaml")]);
+    let daemon = Running::start(dir.path());
+    let server = format!("http://{}", daemon.address);
+    let get = run(dir.path(), &["get", "--server", &server]);
+    assert_eq!(code(&get), 0, "{}", stderr(&get));
+    let missing = run(dir.path(), &["describe", "prod/shop", "--server", &server]);
+    assert_eq!(code(&missing), 1);
+    assert!(stderr(&missing).contains("`prod/shop`"), "{}", stderr(&missing));
+    daemon.signal("-TERM");
+    assert_eq!(daemon.end().code(), Some(0));
+}
+
+#[test]
+fn nobody_reading_the_log_does_not_stop_the_daemon() {
+    let dir = directory(&[("m/web.yaml", GOOD)]);
+    // The reader of its log is dropped after the first line.
+    let daemon = Running::start(dir.path());
+    let server = format!("http://{}", daemon.address);
+    assert_eq!(code(&run(dir.path(), &["get", "--server", &server])), 0);
+    daemon.signal("-INT");
+    assert_eq!(daemon.end().code(), Some(0));
+}
