@@ -240,15 +240,7 @@ where
 {
     match error {
         SdkError::ServiceError(service) => Failure::Answered(answer(service.err(), service.raw())),
-        SdkError::ResponseError(response) => {
-            let status = response.raw().status().as_u16();
-            match status {
-                200..300 => Failure::Unanswered { message: chain(error) },
-                _ => {
-                    Failure::Answered(Answer { status, message: chain(error), ..Answer::default() })
-                }
-            }
-        }
+        SdkError::ResponseError(response) => unreadable(response.raw(), chain(error)),
         _ if sent && !never_connected(error) => Failure::Unanswered { message: chain(error) },
         _ => Failure::NotSent { message: chain(error), credentials: no_credentials(error) },
     }
@@ -259,10 +251,37 @@ fn answer<E: ProvideErrorMetadata>(error: &E, response: &HttpResponse) -> Answer
     let retry_after = response.headers().get("retry-after").and_then(|text| text.parse().ok());
     let message = error.message().map_or_else(|| format!("HTTP status {status}"), str::to_owned);
     Answer {
-        code: error.code().unwrap_or_default().to_owned(),
+        code: error.code().unwrap_or_else(|| implied_code(response)).to_owned(),
         message,
         status,
         retry_after: retry_after.map(Duration::from_secs),
+    }
+}
+
+/// A reply that is not in AWS's format: cut short, or from something between us and AWS, or from a
+/// server that is not AWS.
+fn unreadable(response: &HttpResponse, message: String) -> Failure {
+    let status = response.status().as_u16();
+    if (200..300).contains(&status) {
+        return Failure::Unanswered { message };
+    }
+    let message = format!("HTTP status {status} without an error of AWS in it");
+    Failure::Answered(Answer {
+        code: implied_code(response).to_owned(),
+        message,
+        status,
+        retry_after: None,
+    })
+}
+
+/// The code of an error reply that names none.
+fn implied_code(response: &HttpResponse) -> &'static str {
+    // moto's server answers a call that it does not implement with the error page of its framework.
+    let server = response.headers().get("server").unwrap_or_default();
+    if response.status().as_u16() == 500 && server.starts_with("Werkzeug") {
+        "NotImplementedError"
+    } else {
+        ""
     }
 }
 

@@ -229,3 +229,272 @@ fn operation(error: &CloudError) -> &str {
         | CloudError::CapabilityMissing { operation } => operation,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_cbor::Encoder;
+    use evenkeel_manifest::Digest;
+    use evenkeel_planner::{Alarm, FamilyQuestion, TargetHealth};
+    use evenkeel_reconciler::Cloud;
+    use jiff::Timestamp;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fake::{Fake, Reply, Request, answer, error, ok};
+
+    const TASK_DEFINITION: &str = "arn:aws:ecs:eu-west-1:1:task-definition/web:7";
+    const PROVEN: &str = "arn:aws:ecs:eu-west-1:1:service-revision/main/web/5";
+
+    fn key() -> ServiceKey {
+        ServiceKey::new("main", "web")
+    }
+
+    fn questions(depth: Depth) -> Questions {
+        Questions {
+            depth,
+            family: None,
+            alarms: ["errors".to_owned(), "misspelt".to_owned()].into(),
+            target_groups: ["arn:tg/web".to_owned()].into(),
+            revisions: [PROVEN.to_owned()].into(),
+        }
+    }
+
+    /// A service in the middle of a rollout.
+    fn region(request: &Request) -> Reply {
+        match request.operation.as_str() {
+            "DescribeTargetHealth" => target_health(),
+            "DescribeAlarms" => alarms(),
+            operation => ok(&ecs(operation, &request.json())),
+        }
+    }
+
+    fn ecs(operation: &str, body: &Value) -> Value {
+        let deployments = [3, 1, 2].map(|n| {
+            json!({ "serviceDeploymentArn": format!("sd/{n}"), "createdAt": n, "status": "SUCCESSFUL" })
+        });
+        match operation {
+            "DescribeServices" => json!({ "services": [{
+                "serviceArn": "arn:aws:ecs:eu-west-1:1:service/main/web", "serviceName": "web",
+                "status": "ACTIVE", "taskDefinition": TASK_DEFINITION,
+                "deployments": [{
+                    "id": "ecs-svc/2", "status": "PRIMARY", "taskDefinition": TASK_DEFINITION,
+                    "createdAt": 1_795_410_000.5,
+                }],
+            }] }),
+            "ListServiceDeployments" => match body.get("nextToken") {
+                None => json!({ "serviceDeployments": deployments[..2], "nextToken": "more" }),
+                Some(_) => json!({ "serviceDeployments": deployments[2..] }),
+            },
+            "DescribeServiceDeployments" => {
+                let described = deployments.map(|mut deployment| {
+                    let n = deployment["createdAt"].as_i64().unwrap();
+                    deployment["targetServiceRevision"] = json!({ "arn": format!("sr/{n}") });
+                    deployment["sourceServiceRevisions"] =
+                        json!([{ "arn": format!("sr/{}", n - 1) }]);
+                    deployment
+                });
+                json!({ "serviceDeployments": described })
+            }
+            "DescribeServiceRevisions" => {
+                let arns = body["serviceRevisionArns"].as_array().unwrap();
+                let revisions = arns.iter().map(
+                    |arn| json!({ "serviceRevisionArn": arn, "taskDefinition": TASK_DEFINITION }),
+                );
+                let gone = json!([{ "arn": "sr/gone", "reason": "MISSING" }]);
+                json!({ "serviceRevisions": revisions.collect::<Vec<_>>(), "failures": gone })
+            }
+            "DescribeTaskDefinition" => json!({ "taskDefinition": {
+                "taskDefinitionArn": body["taskDefinition"], "family": "web", "status": "ACTIVE",
+            } }),
+            "ListTasks" => match (body["desiredStatus"].as_str(), body.get("nextToken")) {
+                (Some("RUNNING"), None) => json!({ "taskArns": arns(0..100), "nextToken": "2" }),
+                (Some("RUNNING"), Some(_)) => json!({ "taskArns": arns(100..120) }),
+                _ => json!({ "taskArns": arns(120..130) }),
+            },
+            "DescribeTasks" => {
+                let tasks = body["tasks"].as_array().unwrap();
+                let tasks = tasks.iter().skip(1).map(|arn| json!({ "taskArn": arn }));
+                let forgotten = json!([{ "arn": body["tasks"][0], "reason": "MISSING" }]);
+                json!({ "tasks": tasks.collect::<Vec<_>>(), "failures": forgotten })
+            }
+            other => panic!("nobody asks for {other}"),
+        }
+    }
+
+    fn arns(range: std::ops::Range<u32>) -> Vec<String> {
+        range.map(|n| format!("task/{n}")).collect()
+    }
+
+    fn target_health() -> Reply {
+        let xml = "<DescribeTargetHealthResponse \
+            xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\">\
+            <DescribeTargetHealthResult><TargetHealthDescriptions><member>\
+            <Target><Id>10.0.0.1</Id><Port>8080</Port></Target><TargetHealth>\
+            <State>unhealthy</State><Reason>Target.Timeout</Reason>\
+            <Description>Request timed out</Description></TargetHealth>\
+            </member></TargetHealthDescriptions></DescribeTargetHealthResult>\
+            <ResponseMetadata><RequestId>1</RequestId></ResponseMetadata>\
+            </DescribeTargetHealthResponse>";
+        Reply::Body { status: 200, headers: Vec::new(), body: xml.into() }
+    }
+
+    fn alarms() -> Reply {
+        let mut body = Encoder::new(Vec::new());
+        body.map(1).str("CompositeAlarms").array(1).map(3);
+        body.str("AlarmName").str("errors").str("StateValue").str("ALARM");
+        body.str("StateTransitionedTimestamp");
+        body.timestamp(&aws_smithy_types::DateTime::from_secs(1_795_410_000));
+        let headers = vec![("smithy-protocol", "rpc-v2-cbor".to_owned())];
+        Reply::Body { status: 200, headers, body: body.into_writer() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shallow_look_asks_for_the_service_and_its_task_definition_only() {
+        let fake = Fake::new(region);
+        let observed = fake.cloud().observe(&key(), &questions(Depth::Shallow)).await.unwrap();
+        assert_eq!(fake.operations(), ["DescribeServices", "DescribeTaskDefinition"]);
+        assert_eq!(observed.tasks, Fact::Unknown(Unknown::NotAsked));
+        let [revision] = &observed.task_definitions.known().unwrap()[..] else { panic!() };
+        assert_eq!(revision.arn, TASK_DEFINITION);
+        assert_eq!(revision.document, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deep_look_reads_every_page_and_part() {
+        let fake = Fake::new(region);
+        let observed = fake.cloud().observe(&key(), &questions(Depth::Deep)).await.unwrap();
+        let deployments = observed.service_deployments.known().unwrap();
+        let newest_first = deployments.iter().map(|d| d.service_deployment_arn.as_str());
+        assert_eq!(newest_first.collect::<Vec<_>>(), ["sd/3", "sd/2", "sd/1"]);
+        let revisions = observed.service_revisions.known().unwrap();
+        let revisions = revisions.iter().map(|r| r.service_revision_arn.as_str());
+        assert_eq!(revisions.collect::<Vec<_>>(), [PROVEN, "sr/0", "sr/1", "sr/2", "sr/3"]);
+        assert_eq!(observed.tasks.known().unwrap().len(), 128, "130 tasks, two forgotten");
+        let sizes = fake.bodies("DescribeTasks");
+        let sizes = sizes.iter().map(|body| body["tasks"].as_array().unwrap().len());
+        assert_eq!(sizes.collect::<Vec<_>>(), [100, 30]);
+        let [revision] = &observed.task_definitions.known().unwrap()[..] else { panic!() };
+        assert!(revision.document.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deep_look_hears_load_balancers_and_alarms() {
+        let fake = Fake::new(region);
+        let observed = fake.cloud().observe(&key(), &questions(Depth::Deep)).await.unwrap();
+        let [group] = &observed.target_groups.known().unwrap()[..] else { panic!() };
+        let target = TargetHealth {
+            id: "10.0.0.1".to_owned(),
+            port: Some(8080),
+            state: "unhealthy".to_owned(),
+            reason: Some("Target.Timeout".to_owned()),
+            description: Some("Request timed out".to_owned()),
+        };
+        assert_eq!((group.arn.as_str(), &group.targets), ("arn:tg/web", &vec![target]));
+        let alarm = Alarm {
+            name: "errors".to_owned(),
+            state: "ALARM".to_owned(),
+            reason: None,
+            since: Timestamp::from_second(1_795_410_000).ok(),
+        };
+        assert_eq!(observed.alarms, Fact::Known(vec![alarm]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_fails_is_unknown_and_the_others_are_known() {
+        let fake = Fake::new(|request| match request.operation.as_str() {
+            "DescribeTasks" => {
+                ok(&json!({ "failures": [{ "arn": "task/1", "reason": "ACCESS" }] }))
+            }
+            "ListServiceDeployments" => error("ThrottlingException", "Rate exceeded"),
+            _ => region(request),
+        });
+        let observed = fake.cloud().observe(&key(), &questions(Depth::Deep)).await.unwrap();
+        for part in [observed.tasks.unknown(), observed.service_revisions.unknown()] {
+            assert!(matches!(part, Some(Unknown::Failed { .. })), "{part:?}");
+        }
+        assert!(observed.service.known().is_some());
+        assert!(observed.task_definitions.known().is_some());
+        assert!(observed.alarms.known().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_the_server_does_not_know_is_remembered_for_a_while() {
+        let fake = Fake::new(|request| match request.operation.as_str() {
+            "ListServiceDeployments" => answer(501, &json!({})),
+            // moto's server, observed with moto 5.
+            "DescribeAlarms" => Reply::Body {
+                status: 500,
+                headers: vec![("server", "Werkzeug/3.1 Python/3.11".to_owned())],
+                body: b"<!doctype html><title>500 Internal Server Error</title>".to_vec(),
+            },
+            _ => region(request),
+        });
+        let cloud = fake.cloud();
+        for _ in 0..3 {
+            let observed = cloud.observe(&key(), &questions(Depth::Deep)).await.unwrap();
+            let missing =
+                |operation: &str| Unknown::CapabilityMissing { operation: operation.to_owned() };
+            let deployments = observed.service_deployments;
+            assert_eq!(deployments, Fact::Unknown(missing("ListServiceDeployments")));
+            assert_eq!(observed.alarms, Fact::Unknown(missing("DescribeAlarms")));
+        }
+        let asked = || fake.operations().iter().filter(|o| *o == "ListServiceDeployments").count();
+        assert_eq!(asked(), 1);
+        tokio::time::advance(std::time::Duration::from_mins(11)).await;
+        cloud.observe(&key(), &questions(Depth::Deep)).await.unwrap();
+        assert_eq!(asked(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_a_missing_service_nothing_more_is_asked_than_its_signals() {
+        let fake = Fake::new(|request| match request.operation.as_str() {
+            "DescribeServices" => ok(&json!({ "failures": [
+                { "arn": "arn:aws:ecs:eu-west-1:1:service/main/web", "reason": "MISSING" },
+            ] })),
+            _ => region(request),
+        });
+        let observed = fake.cloud().observe(&key(), &questions(Depth::Deep)).await.unwrap();
+        assert_eq!(observed.service, Fact::Absent);
+        assert_eq!(observed.tasks, Fact::Absent);
+        assert_eq!(observed.task_definitions, Fact::Known(Vec::new()));
+        let mut operations = fake.operations();
+        operations.sort();
+        assert_eq!(operations, ["DescribeAlarms", "DescribeServices", "DescribeTargetHealth"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_cannot_be_read_is_an_error() {
+        let fake = Fake::new(|_| error("AccessDeniedException", "no"));
+        let observed = fake.cloud().observe(&key(), &questions(Depth::Deep)).await;
+        assert_eq!(observed.unwrap_err().class(), "denied");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_family_that_cannot_be_searched_is_unknown() {
+        let fake = Fake::new(|request| match request.operation.as_str() {
+            "ListTaskDefinitions" => error("ServerException", "oops"),
+            _ => region(request),
+        });
+        let digest = Digest::from_tag("v1:0");
+        let family = Some(FamilyQuestion { family: "web".to_owned(), digest });
+        let questions = Questions { family, ..questions(Depth::Shallow) };
+        let observed = fake.cloud().observe(&key(), &questions).await.unwrap();
+        assert!(matches!(observed.task_definitions, Fact::Unknown(Unknown::Failed { .. })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_a_look_is_that_of_aws() {
+        let fake = Fake::new(|request| match region(request) {
+            Reply::Body { status, body, .. } => {
+                let date = "Mon, 23 Nov 2026 05:00:00 GMT".to_owned();
+                Reply::Body { status, headers: vec![("date", date)], body }
+            }
+            Reply::Lost => Reply::Lost,
+        });
+        let cloud = fake.cloud();
+        cloud.observe(&key(), &questions(Depth::Shallow)).await.unwrap();
+        let later = cloud.observe(&key(), &questions(Depth::Shallow)).await.unwrap();
+        let expected = Timestamp::from_second(1_795_410_000).unwrap();
+        assert!(later.at.duration_since(expected).abs() <= jiff::SignedDuration::from_secs(2));
+    }
+}

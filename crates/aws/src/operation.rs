@@ -117,3 +117,53 @@ impl fmt::Display for Operation {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn statements(file: &str) -> Vec<Value> {
+        let path = format!("{}/../../deploy/{file}", env!("CARGO_MANIFEST_DIR"));
+        let policy: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        policy["Statement"].as_array().unwrap().clone()
+    }
+
+    fn actions(file: &str) -> BTreeSet<String> {
+        let statements = statements(file);
+        let actions = statements.iter().flat_map(|s| s["Action"].as_array().unwrap().clone());
+        actions.map(|action| action.as_str().unwrap().to_owned()).collect()
+    }
+
+    fn expected(operations: impl Iterator<Item = Operation>) -> BTreeSet<String> {
+        operations.map(Operation::action).collect()
+    }
+
+    #[test]
+    fn the_policy_grants_what_is_used_and_nothing_else() {
+        let mut expected = expected(Operation::ALL.into_iter());
+        // Checked by AWS when a role is named in a task definition or service.
+        expected.insert("iam:PassRole".to_owned());
+        assert_eq!(actions("iam-policy.json"), expected);
+    }
+
+    #[test]
+    fn the_read_only_policy_grants_reading_only() {
+        let reads = Operation::ALL.into_iter().filter(|operation| !operation.mutates());
+        assert_eq!(actions("iam-policy-read-only.json"), expected(reads));
+    }
+
+    #[test]
+    fn roles_are_passed_to_ecs_only_and_never_all_of_them() {
+        let statements = statements("iam-policy.json");
+        let passing = statements.iter().filter(|s| s["Action"][0] == "iam:PassRole");
+        for statement in passing {
+            let service = &statement["Condition"]["StringEquals"]["iam:PassedToService"];
+            assert!(["ecs-tasks.amazonaws.com", "ecs.amazonaws.com"].iter().any(|s| service == s));
+            assert!(!statement["Resource"].to_string().contains('*'));
+        }
+    }
+}

@@ -73,7 +73,7 @@ mod tests {
         }
         let names = body["services"].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
         let services = names.map(|name| {
-            let ours = name[1..].parse::<u32>().unwrap() % 2 == 0;
+            let ours = name.strip_prefix('s').unwrap().parse::<u32>().unwrap() % 2 == 0;
             let tags = if ours { json!([{ "key": tag::OWNER, "value": "me" }]) } else { json!([]) };
             json!({ "serviceArn": name, "serviceName": name, "status": "ACTIVE", "tags": tags })
         });

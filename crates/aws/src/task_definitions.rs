@@ -1,6 +1,7 @@
 //! Revisions of task definitions: their content never changes, so their digests are remembered by
 //! ARN; never takes a digest from a tag.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -91,9 +92,12 @@ impl TaskDefinitions {
             limit: Limit::First(NEWEST),
         };
         let arns = listing.read(&self.caller, lane).await?;
-        let arns = arns.iter().filter_map(Value::as_str);
         // AWS calls it a prefix and takes it for the name; other servers take the word for it.
-        Ok(arns.filter(|arn| family_of(arn) == Some(family)).map(str::to_owned).collect())
+        let arns = arns.iter().filter_map(Value::as_str);
+        let of_family = arns.filter_map(|arn| Some((revision(arn, family)?, arn.to_owned())));
+        let mut of_family: Vec<(u64, String)> = of_family.collect();
+        of_family.sort_by_key(|(revision, _)| Reverse(*revision));
+        Ok(of_family.into_iter().map(|(_, arn)| arn).collect())
     }
 }
 
@@ -128,8 +132,104 @@ fn read(reply: &Value) -> Option<TaskDefinition> {
     })
 }
 
-/// `web` of `arn:aws:ecs:eu-west-1:123456789012:task-definition/web:7`.
-fn family_of(arn: &str) -> Option<&str> {
+/// 7 of `arn:aws:ecs:eu-west-1:123456789012:task-definition/web:7`, if the family is `web`.
+fn revision(arn: &str, family: &str) -> Option<u64> {
     let (_, name) = arn.rsplit_once('/')?;
-    name.rsplit_once(':').map(|(family, _)| family)
+    name.strip_prefix(family)?.strip_prefix(':')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Fake, Reply, Request, error, ok};
+
+    fn arn(revision: u64) -> String {
+        format!("arn:aws:ecs:eu-west-1:1:task-definition/web:{revision}")
+    }
+
+    fn content(image: &str) -> Value {
+        json!({
+            "family": "web",
+            "containerDefinitions": [{ "name": "web", "image": image, "essential": true }],
+        })
+    }
+
+    fn question(image: &str) -> FamilyQuestion {
+        let digest = Digest::of(&canonical::task_definition(&content(image)));
+        FamilyQuestion { family: "web".to_owned(), digest }
+    }
+
+    /// Revisions 1 to 30 of family `web`; the image of revision n is `web:n`.
+    fn registry(request: &Request) -> Reply {
+        let body = request.json();
+        if request.operation == "ListTaskDefinitions" {
+            let other = "arn:aws:ecs:eu-west-1:1:task-definition/web-2:1".to_owned();
+            let arns: Vec<_> = (1..=30).rev().map(arn).chain([other]).collect();
+            return ok(&json!({ "taskDefinitionArns": arns }));
+        }
+        let arn = body["taskDefinition"].as_str().unwrap();
+        let revision = revision(arn, "web").unwrap();
+        let mut content = content(&format!("web:{revision}"));
+        content["taskDefinitionArn"] = arn.into();
+        content["revision"] = revision.into();
+        content["status"] = "ACTIVE".into();
+        let tags = json!([{ "key": tag::DIGEST, "value": "v1:from-the-tag" }]);
+        ok(&json!({ "taskDefinition": content, "tags": tags }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_revision_is_found_by_its_content_among_the_newest_twenty() {
+        let fake = Fake::new(registry);
+        let cloud = fake.cloud();
+        let found = cloud.task_definitions.find(&question("web:28"), Lane::Sweep).await;
+        let found = found.unwrap().unwrap();
+        assert_eq!(found.arn, arn(28));
+        assert_eq!(found.digest_tag, Some(Digest::from_tag("v1:from-the-tag")));
+        assert_eq!(fake.bodies("DescribeTaskDefinition").len(), 3, "newest first, then stop");
+        let too_old = cloud.task_definitions.find(&question("web:10"), Lane::Sweep).await;
+        assert_eq!(too_old, Ok(None));
+        assert_eq!(fake.bodies("DescribeTaskDefinition").len(), 20, "each revision once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_up_that_fails_is_not_an_absence() {
+        let fake = Fake::new(|request| match request.json().get("taskDefinition") {
+            Some(looked_at) if *looked_at == arn(29) => error("ServerException", "oops"),
+            _ => registry(request),
+        });
+        let found = fake.cloud().task_definitions.find(&question("web:28"), Lane::Sweep).await;
+        assert_eq!(found.unwrap_err().class(), "transient");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn content_is_read_once_and_anew_only_when_it_matters() {
+        let fake = Fake::new(registry);
+        let cloud = fake.cloud();
+        for _ in 0..3 {
+            let known = cloud.task_definitions.remembered(&arn(1), Lane::Sweep).await.unwrap();
+            assert_eq!(known.document, None, "contents are not kept in memory");
+        }
+        assert_eq!(fake.operations().len(), 1);
+        let fresh = cloud.task_definitions.fresh(&arn(1), Lane::Sweep).await.unwrap();
+        assert_eq!(fresh.document.unwrap().value()["containerDefinitions"][0]["image"], "web:1");
+        assert_eq!(fake.operations().len(), 2);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_keeps_what_is_in_use() {
+        let mut known = Known::default();
+        let revision = |n: usize| TaskDefinition {
+            arn: n.to_string(),
+            status: "ACTIVE".to_owned(),
+            digest: Digest::from_tag("v1:0"),
+            digest_tag: None,
+            document: None,
+        };
+        for n in 0..GENERATION * 4 {
+            known.insert(revision(n));
+            assert!(known.get("0").is_some(), "asked for all the time");
+        }
+        assert!(known.young.len() + known.old.len() <= GENERATION * 2);
+        assert!(known.get("1").is_none());
+    }
 }
