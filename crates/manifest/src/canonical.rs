@@ -23,8 +23,9 @@ pub fn task_definition(input: &Value) -> Value {
     normalise_size(&mut value);
     omit_implied_host_ports(&mut value);
     omit_implied_platform(&mut value);
-    rules::apply(rules::TASK_DEFINITION, &mut value);
+    rules::apply(rules::TASK_DEFINITION_DEFAULTS, &mut value);
     prune_empty(&mut value);
+    rules::apply(rules::TASK_DEFINITION_ORDER, &mut value);
     value.sort_all_objects();
     value
 }

@@ -22,6 +22,9 @@ pub(crate) struct Wanted<'w, 'a> {
 
 /// Reports everything that is wrong with what is wanted as a whole.
 pub(crate) fn run(wanted: &Wanted<'_, '_>, report: &mut Report) {
+    if is_absurd(wanted) {
+        return report.error(wanted.task_definition, "more elements than ECS could ever take");
+    }
     required::check(wanted, report);
     names::check(wanted, report);
     containers::check(wanted.task_definition, report);
@@ -29,6 +32,19 @@ pub(crate) fn run(wanted: &Wanted<'_, '_>, report: &mut Report) {
     fargate::check(wanted, report);
     deployment::check(wanted, report);
     secrets::check(wanted.task_definition, report);
+}
+
+/// Whether the lists are so long that comparing their elements would take noticeable time. ECS takes
+/// 10 containers and 5 target groups.
+fn is_absurd(wanted: &Wanted<'_, '_>) -> bool {
+    const MOST: usize = 1_000;
+    let count =
+        |at: &Cursor<'_>| at.members().map(|(_, list)| list.elements().count()).sum::<usize>();
+    let inner = wanted.containers().iter().map(count).sum::<usize>();
+    let connect = wanted.service.member("serviceConnectConfiguration").map_or(0, |at| count(&at));
+    [count(wanted.task_definition), count(wanted.service), inner, connect]
+        .into_iter()
+        .any(|elements| elements > MOST)
 }
 
 impl<'a> Wanted<'_, 'a> {

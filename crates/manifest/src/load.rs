@@ -55,7 +55,7 @@ pub fn load_with(files: &[File], limits: &Limits) -> ManifestSet {
     if let Some(file) = beyond.first() {
         let message =
             format!("more than {} files: this one and all after it are not read", files.len());
-        loader.problem(file, Position { line: 1, column: 1 }, message, Severity::Error);
+        loader.stray(file, Position { line: 1, column: 1 }, message);
     }
     loader.finish()
 }
@@ -65,8 +65,9 @@ struct Loader<'a> {
     limits: &'a Limits,
     services: Vec<Service>,
     problems: Vec<Problem>,
-    /// Documents that are no manifests; forgotten when a manifest includes their file.
-    foreign: Vec<Problem>,
+    /// What is wrong with files as such and with documents that are no manifests; forgotten when a
+    /// manifest includes the file, for then it is said of that manifest.
+    strays: Vec<Problem>,
     included: BTreeSet<Arc<str>>,
     claims: BTreeMap<ServiceKey, Vec<Claim>>,
 }
@@ -84,7 +85,7 @@ impl<'a> Loader<'a> {
             limits,
             services: Vec::new(),
             problems: Vec::new(),
-            foreign: Vec::new(),
+            strays: Vec::new(),
             included: BTreeSet::new(),
             claims: BTreeMap::new(),
         }
@@ -93,15 +94,14 @@ impl<'a> Loader<'a> {
     fn file(&mut self, file: &'a File) {
         if file.text.len() > self.limits.file_bytes {
             let message = format!("larger than {} bytes: split it", self.limits.file_bytes);
-            return self.problem(file, Position { line: 1, column: 1 }, message, Severity::Error);
+            return self.stray(file, Position { line: 1, column: 1 }, message);
         }
-        let read = reader::read(&file.text, self.limits);
+        let read = reader::read(&file.name, &file.text, self.limits);
         for document in &read.documents {
             self.document(file, &document.root, &document.faults);
         }
         if let Some(fault) = read.stopped {
-            let included_or_broken = fault.message;
-            self.problem(file, fault.position, included_or_broken, Severity::Error);
+            self.stray(file, fault.position, fault.message);
         }
     }
 
@@ -111,7 +111,7 @@ impl<'a> Loader<'a> {
             Recognised::Empty => {}
             Recognised::Foreign => {
                 let message = "not a manifest of Evenkeel: it is ignored".to_owned();
-                self.foreign.push(root.problem(Severity::Warning, message));
+                self.strays.push(root.problem(Severity::Warning, message));
             }
             Recognised::Manifest => self.manifest(&root, faults),
         }
@@ -125,20 +125,18 @@ impl<'a> Loader<'a> {
         }
         let read = document::read(root, &self.files, self.limits, &mut report);
         self.included.extend(read.included);
+        self.problems.extend(report.finish(root, read.key.as_ref()));
         if let Some(key) = read.key {
-            for problem in &mut report.problems {
-                problem.service = Some(key.clone());
-            }
             let claim = Claim { file: Arc::clone(root.file), position: root.position };
             self.claims.entry(key).or_default().push(claim);
         }
-        self.problems.append(&mut report.problems);
         self.services.extend(read.service);
     }
 
-    fn problem(&mut self, file: &File, position: Position, message: String, severity: Severity) {
+    fn stray(&mut self, file: &File, position: Position, message: String) {
         let node = Node { position, kind: Kind::Null };
-        self.problems.push(Cursor::root(&file.name, &node).problem(severity, message));
+        let problem = Cursor::root(&file.name, &node).problem(Severity::Error, message);
+        self.strays.push(problem);
     }
 
     fn finish(mut self) -> ManifestSet {
@@ -149,7 +147,7 @@ impl<'a> Loader<'a> {
         }
         let included = self.included;
         self.problems
-            .extend(self.foreign.into_iter().filter(|problem| !included.contains(&problem.file)));
+            .extend(self.strays.into_iter().filter(|problem| !included.contains(&problem.file)));
         let order = self.files.order();
         self.problems.sort_by_key(|problem| {
             let file = order.get(&*problem.file).copied();

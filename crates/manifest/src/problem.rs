@@ -53,19 +53,52 @@ impl fmt::Display for Problem {
 /// The findings of one document while it is read.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    pub(crate) problems: Vec<Problem>,
+    problems: Vec<Problem>,
+    errors: bool,
+    beyond: usize,
 }
 
 impl Report {
+    /// Enough to mend a manifest by; a hostile one has a hundred thousand.
+    const MOST: usize = 100;
+
     pub(crate) fn error(&mut self, at: &Cursor<'_>, message: impl Into<String>) {
-        self.problems.push(at.problem(Severity::Error, message.into()));
+        self.errors = true;
+        self.add(at, Severity::Error, message);
     }
 
     pub(crate) fn warning(&mut self, at: &Cursor<'_>, message: impl Into<String>) {
-        self.problems.push(at.problem(Severity::Warning, message.into()));
+        self.add(at, Severity::Warning, message);
+    }
+
+    fn add(&mut self, at: &Cursor<'_>, severity: Severity, message: impl Into<String>) {
+        if self.is_full() {
+            self.beyond += 1;
+        } else {
+            self.problems.push(at.problem(severity, message.into()));
+        }
     }
 
     pub(crate) fn has_errors(&self) -> bool {
-        self.problems.iter().any(|problem| problem.severity == Severity::Error)
+        self.errors
+    }
+
+    /// Whether more problems are only counted, so that finding words for them is in vain.
+    pub(crate) fn is_full(&self) -> bool {
+        self.problems.len() >= Self::MOST
+    }
+
+    /// All problems of the document at `root`, which is about `service`.
+    pub(crate) fn finish(self, root: &Cursor<'_>, service: Option<&ServiceKey>) -> Vec<Problem> {
+        let mut problems = self.problems;
+        if self.beyond > 0 {
+            let message = format!("and {} more problems in this document", self.beyond);
+            let severity = if self.errors { Severity::Error } else { Severity::Warning };
+            problems.push(root.problem(severity, message));
+        }
+        for problem in &mut problems {
+            problem.service = service.cloned();
+        }
+        problems
     }
 }

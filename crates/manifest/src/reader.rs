@@ -7,6 +7,7 @@ mod scalar;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
@@ -35,10 +36,14 @@ pub(crate) struct Fault {
     pub(crate) message: String,
 }
 
-/// Reads all documents of `text`; those before a syntax error are kept.
-pub(crate) fn read(text: &str, limits: &Limits) -> Read {
+/// Reads all documents of `text`; those before a syntax error are kept. The file's `name` decides
+/// whether errors speak of YAML or of JSON.
+pub(crate) fn read(name: &str, text: &str, limits: &Limits) -> Read {
     let text = join_surrogates(text);
-    let mut reader = Reader::new(&text, limits);
+    let extension = Path::new(name).extension();
+    let json = extension.is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    let language = if json { "JSON" } else { "YAML" };
+    let mut reader = Reader { language, ..Reader::new(&text, limits) };
     let mut read = Read::default();
     loop {
         match reader.next_document() {
@@ -61,6 +66,7 @@ struct Reader<'text, 'limits> {
     parser: Parser<'text, StrInput<'text>>,
     limits: &'limits Limits,
     position: Position,
+    language: &'static str,
     anchors: HashMap<usize, Anchored>,
     faults: Vec<Fault>,
     nodes: usize,
@@ -81,6 +87,7 @@ impl<'text, 'limits> Reader<'text, 'limits> {
             parser: Parser::new_from_str(text),
             limits,
             position: Position { line: 1, column: 1 },
+            language: "YAML",
             anchors: HashMap::new(),
             faults: Vec::new(),
             nodes: 0,
@@ -109,7 +116,7 @@ impl<'text, 'limits> Reader<'text, 'limits> {
                 self.position = position(span);
                 Ok(Some(event))
             }
-            Some(Err(error)) => Err(syntax(&error)),
+            Some(Err(error)) => Err(self.syntax(&error)),
         }
     }
 
@@ -283,6 +290,11 @@ impl<'text, 'limits> Reader<'text, 'limits> {
         }
     }
 
+    fn syntax(&self, error: &ScanError) -> Fault {
+        let message = format!("not valid {}: {}", self.language, error.info());
+        Fault { position: at(error.marker()), message }
+    }
+
     fn fault(&self, message: String) -> Fault {
         Fault { position: self.position, message }
     }
@@ -324,10 +336,6 @@ fn position(span: Span) -> Position {
 
 fn at(marker: &Marker) -> Position {
     Position { line: marker.line(), column: marker.col() + 1 }
-}
-
-fn syntax(error: &ScanError) -> Fault {
-    Fault { position: at(error.marker()), message: format!("not valid YAML: {}", error.info()) }
 }
 
 /// JSON writes characters beyond the basic plane as two escapes, which YAML does not know: they are

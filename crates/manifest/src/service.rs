@@ -11,11 +11,15 @@ pub struct Service {
     pub key: ServiceKey,
     pub source: Source,
     pub metadata: Metadata,
-    /// The input of RegisterTaskDefinition, canonical.
+    /// The input of RegisterTaskDefinition, canonical, with the `tags` for its revisions; without
+    /// them it is what the digest is of.
     pub task_definition: Document,
     /// The family of the task definition.
     pub family: String,
-    /// The input of CreateService, canonical, without `cluster`, `serviceName`, `taskDefinition`.
+    /// The input of CreateService without `cluster`, `serviceName`, `taskDefinition`: the members
+    /// that the manifest spells out, at every depth, their values in canonical form. No default is
+    /// filled in, so what is absent is not owned: each member compares with the same member of
+    /// `canonical::service` of what AWS reads back, which has the defaults.
     /// `desiredCount` is absent when the manifest leaves it to somebody else.
     pub service: Document,
     pub rollout: Rollout,

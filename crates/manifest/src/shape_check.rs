@@ -140,10 +140,14 @@ fn document(at: &Cursor<'_>) -> Value {
     }
 }
 
-/// A value that AWS did not know when the tree of fields was generated is no error: AWS is ahead.
+/// A value that AWS did not know when the tree of fields was generated is no error, for AWS is ahead;
+/// a known one in another case is.
 fn check_known(at: &Cursor<'_>, text: &str, known: &[String], report: &mut Report) {
-    if known.is_empty() || known.iter().any(|one| one == text) {
+    if known.is_empty() || report.is_full() || known.iter().any(|one| one == text) {
         return;
+    }
+    if let Some(known) = known.iter().find(|one| one.eq_ignore_ascii_case(text)) {
+        return report.error(at, format!("AWS spells this value `{known}`"));
     }
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let suggestion = spelling::suggestion(text, &known);
@@ -169,7 +173,9 @@ fn unknown_member(
 
 /// Reports a member that nobody knows.
 pub(crate) fn unknown_field(at: &Cursor<'_>, name: &str, known: &[&str], report: &mut Report) {
-    report.error(at, format!("unknown field{}", spelling::suggestion(name, known)));
+    let suggestion =
+        if report.is_full() { String::new() } else { spelling::suggestion(name, known) };
+    report.error(at, format!("unknown field{suggestion}"));
 }
 
 fn wrong_type(at: &Cursor<'_>, shape: &Shape, report: &mut Report) -> Value {

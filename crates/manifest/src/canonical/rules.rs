@@ -42,14 +42,10 @@ const fn row(path: &'static str, rule: Rule) -> Row {
 }
 
 /// RegisterTaskDefinition. Empty lists and objects are left out without a row.
-pub(super) const TASK_DEFINITION: &[Row] = &[
+pub(super) const TASK_DEFINITION_DEFAULTS: &[Row] = &[
     row("networkMode", Omit(Text("bridge"))),
     row("enableFaultInjection", Omit(False)),
-    row("requiresCompatibilities", Sort(&[])),
-    row("inferenceAccelerators", Sort(&["deviceName"])),
-    row("placementConstraints", Sort(&["type", "expression"])),
     row("proxyConfiguration.type", Omit(Text("APPMESH"))),
-    row("proxyConfiguration.properties", Sort(&["name"])),
     row("containerDefinitions[].cpu", Omit(Number(0))),
     row("containerDefinitions[].essential", Omit(True)),
     row("containerDefinitions[].disableNetworking", Omit(False)),
@@ -68,6 +64,21 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
     row("containerDefinitions[].volumesFrom[].readOnly", Omit(False)),
     row("containerDefinitions[].portMappings[].protocol", Omit(Text("tcp"))),
     row("containerDefinitions[].restartPolicy.restartAttemptPeriod", Omit(Number(300))),
+    row("volumes[].configuredAtLaunch", Omit(False)),
+    row("volumes[].dockerVolumeConfiguration.scope", Omit(Text("task"))),
+    row("volumes[].dockerVolumeConfiguration.autoprovision", Omit(False)),
+    row("volumes[].efsVolumeConfiguration.rootDirectory", Omit(Text("/"))),
+    row("volumes[].efsVolumeConfiguration.transitEncryption", Omit(Text("DISABLED"))),
+    row("volumes[].efsVolumeConfiguration.authorizationConfig.iam", Omit(Text("DISABLED"))),
+    row("volumes[].s3filesVolumeConfiguration.rootDirectory", Omit(Text("/"))),
+];
+
+/// The inner lists before the outer ones, after everything that equals a default or is empty is gone.
+pub(super) const TASK_DEFINITION_ORDER: &[Row] = &[
+    row("requiresCompatibilities", Sort(&[])),
+    row("inferenceAccelerators", Sort(&["deviceName"])),
+    row("placementConstraints", Sort(&["type", "expression"])),
+    row("proxyConfiguration.properties", Sort(&["name"])),
     row("containerDefinitions[].dependsOn", Sort(&["containerName"])),
     row("containerDefinitions[].dockerSecurityOptions", Sort(&[])),
     row("containerDefinitions[].environment", Sort(&["name"])),
@@ -89,13 +100,6 @@ pub(super) const TASK_DEFINITION: &[Row] = &[
     row("containerDefinitions[].ulimits", Sort(&["name"])),
     row("containerDefinitions[].volumesFrom", Sort(&["sourceContainer"])),
     row("containerDefinitions", Sort(&["name"])),
-    row("volumes[].configuredAtLaunch", Omit(False)),
-    row("volumes[].dockerVolumeConfiguration.scope", Omit(Text("task"))),
-    row("volumes[].dockerVolumeConfiguration.autoprovision", Omit(False)),
-    row("volumes[].efsVolumeConfiguration.rootDirectory", Omit(Text("/"))),
-    row("volumes[].efsVolumeConfiguration.transitEncryption", Omit(Text("DISABLED"))),
-    row("volumes[].efsVolumeConfiguration.authorizationConfig.iam", Omit(Text("DISABLED"))),
-    row("volumes[].s3filesVolumeConfiguration.rootDirectory", Omit(Text("/"))),
     row("volumes", Sort(&["name"])),
 ];
 
@@ -187,7 +191,7 @@ pub(crate) fn default_of(of_service: bool, path: &str) -> Option<Value> {
     let tables = if of_service {
         [SERVICE, REPLICA_PERCENTAGES]
     } else {
-        [TASK_DEFINITION, FARGATE_PLATFORM]
+        [TASK_DEFINITION_DEFAULTS, FARGATE_PLATFORM]
     };
     tables.into_iter().flatten().filter(|row| row.path == path).find_map(|row| match row.rule {
         Omit(default) | Fill(default) => Some(default.value()),
@@ -297,7 +301,8 @@ mod tests {
     #[test]
     fn every_rule_is_about_a_member_that_aws_has() {
         let tables = [
-            (&shapes().register_task_definition, TASK_DEFINITION),
+            (&shapes().register_task_definition, TASK_DEFINITION_DEFAULTS),
+            (&shapes().register_task_definition, TASK_DEFINITION_ORDER),
             (&shapes().register_task_definition, FARGATE_PLATFORM),
             (&shapes().create_service, SERVICE),
             (&shapes().create_service, REPLICA_PERCENTAGES),

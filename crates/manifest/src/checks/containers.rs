@@ -21,7 +21,9 @@ pub(super) fn check(task_definition: &Cursor<'_>, report: &mut Report) {
     for container in &containers {
         check_variables(container, report);
     }
-    check_dependencies(&containers, report);
+    if containers.len() <= CONTAINERS {
+        check_dependencies(&containers, report);
+    }
     check_unique(&task_definition.elements_of("volumes"), "name", "volume", report);
 }
 
@@ -66,6 +68,9 @@ fn check_ports(task_definition: &Cursor<'_>, containers: &[Cursor<'_>], report: 
     let mut first = HashMap::new();
     for mapping in &mappings {
         let (container, host) = (mapping.member("containerPort"), mapping.member("hostPort"));
+        if container.is_none() && mapping.member("containerPortRange").is_none() {
+            report.error(mapping, "expected `containerPort` or `containerPortRange`");
+        }
         for port in [&container, &host].into_iter().flatten() {
             check_port_number(port, report);
         }

@@ -48,6 +48,12 @@ fn check_percentages(wanted: &Wanted<'_, '_>, report: &mut Report) {
             return report.error(&at, "expected 0 or more");
         }
     }
+    if let Some(at) = configuration.member("maximumPercent")
+        && wanted.is_daemon()
+        && at.integer().is_some_and(|percent| percent != 100)
+    {
+        return report.error(&at, "a daemon runs one task on each instance: only 100 is possible");
+    }
     if minimum > maximum {
         let message =
             format!("minimumHealthyPercent {minimum} is more than maximumPercent {maximum}");

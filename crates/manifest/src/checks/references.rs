@@ -72,7 +72,7 @@ impl<'a> Defined<'a> {
 }
 
 fn expect_one_of(at: &Cursor<'_>, noun: &str, names: &[&str], report: &mut Report) {
-    let Some(text) = at.text() else { return };
+    let Some(text) = at.text().filter(|_| !report.is_full()) else { return };
     if !names.contains(&text) {
         let suggestion = spelling::suggestion(text, names);
         report.error(at, format!("the task definition has no {noun} `{text}`{suggestion}"));

@@ -48,7 +48,9 @@ pub(super) fn read(
         From::Manifest | From::Nowhere => None,
     };
     let task_definition = match &from {
-        From::File(file) => included.as_ref().map(|node| Cursor::root(&file.name, node)),
+        From::File(file) => {
+            included.as_ref().map(|node| described(Cursor::root(&file.name, node), report))
+        }
         From::Manifest => spec.member("taskDefinition"),
         From::Nowhere => None,
     };
@@ -102,7 +104,7 @@ fn included(file: &File, limits: &Limits, report: &mut Report) -> Option<Node> {
         fault(start, format!("larger than {} bytes", limits.file_bytes));
         return None;
     }
-    let Read { mut documents, stopped } = reader::read(&file.text, limits);
+    let Read { mut documents, stopped } = reader::read(&file.name, &file.text, limits);
     if let Some(stopped) = stopped {
         fault(stopped.position, stopped.message);
         return None;
@@ -115,6 +117,20 @@ fn included(file: &File, limits: &Limits, report: &mut Report) -> Option<Node> {
         fault(found.position, found.message);
     }
     Some(document.root)
+}
+
+/// The task definition in what `describe-task-definition` printed, which people keep in files;
+/// anything else as it is.
+fn described<'a>(root: Cursor<'a>, report: &mut Report) -> Cursor<'a> {
+    let only = |name: &str| matches!(name, "taskDefinition" | "tags");
+    let Some(inner) = root.member("taskDefinition") else { return root };
+    if !root.members().all(|(name, _)| only(name)) {
+        return root;
+    }
+    if let Some(tag) = root.elements_of("tags").first() {
+        report.warning(tag, "tags beside `taskDefinition` are ignored: move them into it");
+    }
+    inner
 }
 
 /// The parts of a manifest, wherever each was written.

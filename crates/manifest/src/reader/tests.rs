@@ -2,6 +2,10 @@ use std::fmt::Write as _;
 
 use super::*;
 
+fn read(text: &str, limits: &Limits) -> Read {
+    super::read("test.yaml", text, limits)
+}
+
 fn root(text: &str) -> Node {
     let read = read(text, &Limits::default());
     assert!(read.stopped.is_none(), "{:?}", read.stopped);
