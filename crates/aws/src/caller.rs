@@ -174,3 +174,59 @@ impl Capabilities {
         missing.insert(operation, Instant::now());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prometheus::{Registry, TextEncoder};
+    use serde_json::json;
+
+    use super::*;
+    use crate::fake::{Fake, Request, error, ok};
+
+    fn region(request: &Request) -> crate::fake::Reply {
+        match request.operation.as_str() {
+            "ListTasks" => error("ThrottlingException", "Rate exceeded"),
+            _ => ok(&json!({})),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_throttled_call_slows_its_family_down_and_no_other() {
+        let cloud = Fake::new(region).cloud();
+        let caller = &cloud.caller;
+        let listed = caller.ecs(Operation::ListTasks, Lane::Sweep, &json!({})).await;
+        assert_eq!(listed.unwrap_err().class(), "throttled");
+        let slow = caller.budget.buckets().filter(|(_, bucket)| bucket.level().0 < 1.0);
+        let slow: Vec<_> = slow.map(|(family, _)| family.name()).collect();
+        assert_eq!(slow, ["ClusterResourceRead"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_throttles_and_buckets_are_exposed() {
+        let fake = Fake::new(region);
+        let registry = Registry::new();
+        let cloud = fake.cloud_with(AwsMetrics::register(&registry).unwrap());
+        for operation in [Operation::ListTasks, Operation::ListServices, Operation::ListServices] {
+            drop(cloud.caller.ecs(operation, Lane::Sweep, &json!({})).await);
+        }
+        let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        for line in [
+            "evenkeel_aws_calls_total{operation=\"ListServices\",outcome=\"ok\"} 2",
+            "evenkeel_aws_calls_total{operation=\"ListTasks\",outcome=\"throttled\"} 1",
+            "evenkeel_aws_call_duration_seconds_count{operation=\"ListServices\"} 2",
+            "evenkeel_aws_throttles_total{bucket=\"ClusterResourceRead\"} 1",
+            "evenkeel_aws_bucket_tokens{bucket=\"ClusterResourceRead\"} 0",
+            "evenkeel_aws_bucket_tokens{bucket=\"ServiceRead\"} 98",
+            "evenkeel_aws_bucket_refill_rate{bucket=\"ClusterResourceRead\"} 10",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn metrics_are_registered_once() {
+        let registry = Registry::new();
+        AwsMetrics::register(&registry).unwrap();
+        assert!(AwsMetrics::register(&registry).is_err());
+    }
+}

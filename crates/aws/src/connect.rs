@@ -128,3 +128,182 @@ fn timeouts() -> TimeoutConfig {
         .operation_timeout(OPERATION_TIMEOUT)
         .build()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::process::Command;
+
+    use aws_credential_types::credential_fn::provide_credentials_fn;
+    use aws_credential_types::provider::SharedCredentialsProvider;
+    use aws_credential_types::provider::error::CredentialsError;
+    use evenkeel_manifest::ServiceKey;
+    use evenkeel_planner::{Action, Call, Depth, Lane, Questions};
+    use evenkeel_reconciler::{Cloud, CloudError};
+    use serde_json::json;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::fake::{Fake, ok};
+
+    fn settings() -> AwsSettings {
+        let metrics = AwsMetrics::new().unwrap();
+        AwsSettings { region: None, endpoint_url: None, profile: None, share: 1.0, metrics }
+    }
+
+    #[tokio::test]
+    async fn a_share_that_is_none_or_more_than_all_is_refused() {
+        for share in [0.0, -1.0, 1.5, f64::NAN] {
+            let refused = AwsCloud::connect(AwsSettings { share, ..settings() }).await;
+            assert!(matches!(refused, Err(ConnectError::Share(_))), "{share}");
+        }
+    }
+
+    /// The environment of a process cannot be changed safely, so each case is a process of its own:
+    /// this test again, which then prints where the calls to the three services go.
+    #[tokio::test]
+    async fn endpoints_come_from_where_every_aws_tool_takes_them() {
+        const CASE: &str = "EVENKEEL_TEST_ENDPOINT_URL";
+        if let Ok(endpoint_url) = std::env::var(CASE) {
+            let endpoint_url = Some(endpoint_url).filter(|url| !url.is_empty());
+            return print_endpoints(AwsSettings { endpoint_url, ..settings() }).await;
+        }
+        let profiles = tempfile::NamedTempFile::new().unwrap();
+        let text = "[default]\nregion = eu-north-1\nservices = mine\n\
+                    [services mine]\necs =\n  endpoint_url = http://profile-ecs\n";
+        std::fs::write(profiles.path(), text).unwrap();
+        let aws = [
+            "https://ecs.eu-north-1.amazonaws.com/",
+            "https://elasticloadbalancing.eu-north-1.amazonaws.com/",
+            "https://monitoring.eu-north-1.amazonaws.com/",
+        ];
+        let config = ("AWS_CONFIG_FILE", profiles.path().to_str().unwrap());
+        let region = ("AWS_REGION", "eu-north-1");
+        let all = ("AWS_ENDPOINT_URL", "http://all");
+        let ecs = ("AWS_ENDPOINT_URL_ECS", "http://ecs");
+        let cloudwatch = ("AWS_ENDPOINT_URL_CLOUDWATCH", "http://cw");
+        let balancing = ("AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2", "http://elb");
+        let set = (CASE, "http://set");
+        let cases: [(&[(&str, &str)], [&str; 3]); 6] = [
+            (&[region], aws),
+            (&[region, all], ["http://all/", "http://all/", "http://all/"]),
+            (
+                &[region, all, ecs, cloudwatch, balancing],
+                ["http://ecs/", "http://elb/", "http://cw/"],
+            ),
+            (&[config], ["http://profile-ecs/", aws[1], aws[2]]),
+            (&[config, ecs], ["http://ecs/", aws[1], aws[2]]),
+            (&[config, all, ecs, set], ["http://set/", "http://set/", "http://set/"]),
+        ];
+        for (environment, expected) in cases {
+            assert_eq!(endpoints_in(environment, CASE), expected, "{environment:?}");
+        }
+    }
+
+    fn endpoints_in(environment: &[(&str, &str)], case: &str) -> Vec<String> {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture"])
+            .arg("connect::tests::endpoints_come_from_where_every_aws_tool_takes_them")
+            .env_clear()
+            .env(case, "")
+            .envs([("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")])
+            .envs(environment.iter().copied())
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().filter_map(|line| line.split("called ").nth(1)).map(str::to_owned).collect()
+    }
+
+    async fn print_endpoints(settings: AwsSettings) {
+        let fake = Fake::new(|_| ok(&json!({})));
+        let loader = aws_config::defaults(BehaviorVersion::latest());
+        let config = load(&settings, loader.http_client(fake.http_client())).await.unwrap();
+        let cloud = AwsCloud::with_config(&config, 1.0, settings.metrics);
+        let caller = &cloud.caller;
+        drop(caller.ecs.list_clusters().send().await);
+        drop(caller.load_balancing.describe_load_balancers().send().await);
+        drop(caller.cloudwatch.describe_alarms().send().await);
+        for request in fake.requests() {
+            let host = request.uri.split("service/").next().unwrap();
+            writeln!(std::io::stdout(), "called {host}").unwrap();
+        }
+    }
+
+    /// A cloud behind real sockets.
+    async fn cloud_at(scheme: &str, address: std::net::SocketAddr) -> AwsCloud {
+        let settings = AwsSettings {
+            region: Some("eu-west-1".to_owned()),
+            endpoint_url: Some(format!("{scheme}://{address}")),
+            ..settings()
+        };
+        let credentials =
+            aws_credential_types::Credentials::new("id", "secret", None, None, "test");
+        let loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http::client().unwrap())
+            .credentials_provider(credentials);
+        let config = load(&settings, loader).await.unwrap();
+        AwsCloud::with_config(&config, 1.0, settings.metrics)
+    }
+
+    async fn write(cloud: &AwsCloud) -> CloudError {
+        let call = Call::UpdateService { input: json!({ "service": "web" }) };
+        let action = Action { call, lane: Lane::NewChange, why: String::new() };
+        cloud.apply(&ServiceKey::new("main", "web"), &action).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_write_that_never_left_can_be_made_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let error = write(&cloud_at("http", address).await).await;
+        assert_eq!(error.class(), "transient", "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_without_a_reply_leaves_a_write_unknown() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let cloud = cloud_at("http", listener.local_addr().unwrap()).await;
+        let hang_up = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read_exact(&mut [0; 100]).await.unwrap();
+        };
+        let (error, ()) = futures_util::future::join(write(&cloud), hang_up).await;
+        assert_eq!(error.class(), "unknown_outcome", "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_write_whose_tls_handshake_fails_can_be_made_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let cloud = cloud_at("https", listener.local_addr().unwrap()).await;
+        let hang_up = async { drop(listener.accept().await.unwrap()) };
+        let (error, ()) = futures_util::future::join(write(&cloud), hang_up).await;
+        assert_eq!(error.class(), "transient", "{error}");
+    }
+
+    #[tokio::test]
+    async fn without_credentials_a_call_is_denied_and_says_so() {
+        let fake = Fake::new(|_| ok(&json!({})));
+        let none =
+            provide_credentials_fn(|| async { Err(CredentialsError::not_loaded("none set")) });
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(SharedCredentialsProvider::new(none))
+            .http_client(fake.http_client())
+            .build();
+        let cloud = AwsCloud::with_config(&config, 1.0, AwsMetrics::new().unwrap());
+        assert_eq!(write(&cloud).await.class(), "denied");
+        let questions = Questions {
+            depth: Depth::Shallow,
+            family: None,
+            alarms: [].into(),
+            target_groups: [].into(),
+            revisions: [].into(),
+        };
+        let look = cloud.observe(&ServiceKey::new("main", "web"), &questions).await;
+        assert_eq!(look.unwrap_err().class(), "denied");
+        assert!(fake.requests().is_empty());
+    }
+}

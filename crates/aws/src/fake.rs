@@ -7,7 +7,7 @@ use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -22,7 +22,6 @@ use crate::metrics::AwsMetrics;
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) operation: String,
-    #[expect(dead_code, reason = "shown when a test fails")]
     pub(crate) uri: String,
     pub(crate) body: String,
     pub(crate) headers: Vec<(String, String)>,
@@ -79,17 +78,23 @@ impl Fake {
 
     /// A cloud of which this is the server, with all of AWS's buckets.
     pub(crate) fn cloud(&self) -> AwsCloud {
-        let fake = self.clone();
-        let client = http_client_fn(move |_, _| SharedHttpConnector::new(fake.clone()));
+        self.cloud_with(AwsMetrics::new().unwrap())
+    }
+
+    pub(crate) fn cloud_with(&self, metrics: AwsMetrics) -> AwsCloud {
+        let credentials = Credentials::new("id", "secret", None, None, "test");
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("eu-west-1"))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-                "id", "secret", None, None, "test",
-            )))
-            .http_client(client)
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(self.http_client())
             .build();
-        AwsCloud::with_config(&config, 1.0, AwsMetrics::new().unwrap())
+        AwsCloud::with_config(&config, 1.0, metrics)
+    }
+
+    pub(crate) fn http_client(&self) -> SharedHttpClient {
+        let fake = self.clone();
+        http_client_fn(move |_, _| SharedHttpConnector::new(fake.clone()))
     }
 
     pub(crate) fn requests(&self) -> Vec<Request> {

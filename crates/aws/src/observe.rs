@@ -11,6 +11,8 @@ use evenkeel_planner::{
 };
 use evenkeel_reconciler::CloudError;
 use futures_util::future::{join, join4};
+use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::cloud::AwsCloud;
 use crate::{deployments, signals, tasks};
@@ -28,14 +30,17 @@ pub(crate) async fn observe(
     key: &ServiceKey,
     questions: &Questions,
 ) -> Result<Observed, CloudError> {
-    let at = cloud.clock.now();
+    let began = Instant::now();
     let service = cloud.services.read(&key.cluster, &key.name, lane(questions.depth)).await?;
-    let look = Look { cloud, key, questions, service: service.known() };
+    // Taken after a reply, because the first one may correct the clock.
+    let now = cloud.clock.now();
+    let at = now.saturating_sub(began.elapsed()).unwrap_or(now);
+    let look = Look { cloud, key, questions, at, service: service.known() };
     let observed = match questions.depth {
         Depth::Shallow => look.shallow().await,
         Depth::Deep => look.deep().await,
     };
-    Ok(Observed { at, service, ..observed })
+    Ok(Observed { service, ..observed })
 }
 
 /// What a look starts from.
@@ -43,6 +48,7 @@ struct Look<'a> {
     cloud: &'a AwsCloud,
     key: &'a ServiceKey,
     questions: &'a Questions,
+    at: Timestamp,
     service: Option<&'a ObservedService>,
 }
 
@@ -83,7 +89,7 @@ impl Look<'_> {
     /// An answer in which nothing was asked.
     fn nothing(&self) -> Observed {
         Observed {
-            at: self.cloud.clock.now(),
+            at: self.at,
             depth: self.questions.depth,
             service: Fact::Unknown(Unknown::NotAsked),
             task_definitions: Fact::Unknown(Unknown::NotAsked),
@@ -236,7 +242,6 @@ mod tests {
     use evenkeel_manifest::Digest;
     use evenkeel_planner::{Alarm, FamilyQuestion, TargetHealth};
     use evenkeel_reconciler::Cloud;
-    use jiff::Timestamp;
     use serde_json::{Value, json};
 
     use super::*;
@@ -492,9 +497,8 @@ mod tests {
             Reply::Lost => Reply::Lost,
         });
         let cloud = fake.cloud();
-        cloud.observe(&key(), &questions(Depth::Shallow)).await.unwrap();
-        let later = cloud.observe(&key(), &questions(Depth::Shallow)).await.unwrap();
+        let observed = cloud.observe(&key(), &questions(Depth::Shallow)).await.unwrap();
         let expected = Timestamp::from_second(1_795_410_000).unwrap();
-        assert!(later.at.duration_since(expected).abs() <= jiff::SignedDuration::from_secs(2));
+        assert!(observed.at.duration_since(expected).abs() <= jiff::SignedDuration::from_secs(2));
     }
 }
