@@ -1,6 +1,8 @@
 //! The daemon in process, over a cloud that is scripted: what it serves, what it does when manifests
 //! change, and how it ends.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -70,7 +72,7 @@ fn manifest(name: &str) -> String {
 
 fn config(manifests: &Path) -> Config {
     let mut config = Config::default();
-    config.manifests.path = manifests.to_owned();
+    config.manifests.path = manifests.into();
     config.manifests.debounce = Duration::from_millis(10);
     config.http.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config
@@ -82,10 +84,8 @@ async fn start(manifests: &Path, cloud: Arc<Empty>, shutdown: &Shutdown) -> Daem
 }
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("waited too long for {what}"),
-    }
+    let value = tokio::time::timeout(DEADLINE, future).await;
+    value.unwrap_or_else(|_elapsed| panic!("waited too long for {what}"))
 }
 
 async fn until_manifests(daemon: &Daemon, what: &str, good: impl Fn(&ManifestsReport) -> bool) {
