@@ -156,3 +156,136 @@ pub(crate) fn age(from: Option<Timestamp>, now: Timestamp) -> String {
 pub(crate) fn short(digest: &str) -> String {
     digest.chars().take(11).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn condition(kind: &str, status: &str, reason: &str, message: &str) -> Value {
+        json!({ "type": kind, "status": status, "reason": reason, "message": message })
+    }
+
+    /// A service whose new revision is being judged.
+    fn probing() -> Value {
+        json!({
+            "key": { "target": "default", "cluster": "prod", "name": "web" },
+            "observedAt": "2026-01-01T00:10:00Z",
+            "wanted": "v1:0123456789abcdef0123456789abcdef",
+            "conditions": [
+                condition("Ready", "False", "RollingOut", "1 of 4 tasks run the wanted revision"),
+                condition("Progressing", "True", "Probing", "one task of the new revision proves itself"),
+                condition("Held", "False", "NotHeld", "nobody holds it"),
+            ],
+            "rollout": {
+                "phase": "Probing", "digest": "v1:0123456789abcdef0123456789abcdef",
+                "deployment": "ecs-svc/1234567890123456789", "since": "2026-01-01T00:09:00Z",
+                "taskDefinition": "web:7", "runningCount": 1, "desiredCount": 4,
+            },
+            "breaker": [
+                { "kind": "Crash", "count": 2, "threshold": 2 },
+                { "kind": "LaunchFailure", "count": 0, "threshold": 2 },
+            ],
+            "evidence": [{
+                "kind": "Crash", "task": "abc", "at": "2026-01-01T00:09:30Z", "exit_code": 1,
+                "reason": "Essential container in task exited",
+            }],
+            "waiting": [{
+                "reason": "Probe", "sentence": "one task must stay healthy for 30 s",
+                "until": "2026-01-01T00:10:35Z",
+            }],
+            "did": ["widened"],
+            "events": ["(service web) has started 1 tasks: \u{1b}[31mred"],
+            "desiredCount": 4, "runningCount": 5,
+            "lookAgain": { "secs": 5, "nanos": 0 },
+        })
+    }
+
+    fn settled() -> Value {
+        json!({
+            "key": { "target": "default", "cluster": "prod", "name": "api" },
+            "observedAt": "2026-01-01T00:00:00Z",
+            "wanted": "v1:ffffffffffffffffffffffffffffffff",
+            "conditions": [condition("Ready", "True", "Settled", "4 of 4 tasks run")],
+            "desiredCount": 4, "runningCount": 4,
+        })
+    }
+
+    fn now() -> Timestamp {
+        "2026-01-01T00:10:05Z".parse().unwrap()
+    }
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn a_table_has_a_line_a_service() {
+        let views = [ServiceView::read(&settled()), ServiceView::read(&probing())];
+        insta::assert_snapshot!(plain(&table(&views, now())), @r"
+        SERVICE   READY  CONDITION  REVISION     TASKS  ROLLOUT      SEEN
+        prod/api  True   Settled    v1:ffffffff  4/4    -            10m
+        prod/web  False  Probing    v1:01234567  5/4    Probing 1/4  5s
+        ");
+    }
+
+    #[test]
+    fn a_description_tells_what_happens_and_what_is_awaited() {
+        insta::assert_snapshot!(plain(&describe(&ServiceView::read(&probing()), now())), @r"
+        prod/web
+          wanted revision  v1:0123456789abcdef0123456789abcdef
+          tasks            5 of 4 running
+          last seen        5s ago (2026-01-01T00:10:00Z), looked at again within 5s
+
+        Conditions
+          Ready        False   RollingOut           1 of 4 tasks run the wanted revision
+          Progressing  True    Probing              one task of the new revision proves itself
+          Held         False   NotHeld              nobody holds it
+
+        Rollout
+          phase            Probing
+          revision         v1:0123456789abcdef0123456789abcdef
+          deployment       ecs-svc/1234567890123456789
+          task definition  web:7
+          tasks            1 of 4 running
+          since            65s
+
+        Breaker
+          Crash            2 of 2
+          LaunchFailure    0 of 2
+
+        Evidence
+          Crash, task abc, exit code 1, 35s ago: Essential container in task exited
+
+        Waits for
+          Probe: one task must stay healthy for 30 s (until 2026-01-01T00:10:35Z, 30s left)
+
+        Did in the last pass
+          widened
+
+        Last events of ECS
+          (service web) has started 1 tasks: \u{1b}[31mred
+        ");
+    }
+
+    #[test]
+    fn a_status_of_a_later_version_is_shown_as_far_as_it_is_understood() {
+        let mut status = settled();
+        status["novelty"] = json!({ "x": 1 });
+        status["waiting"] = json!([{ "reason": "Novel", "sentence": "for something new" }]);
+        let view = ServiceView::read(&status);
+        assert!(plain(&describe(&view, now())).contains("Novel: for something new"));
+        assert_eq!(view.mood(), Mood::Good);
+    }
+
+    #[test]
+    fn ages_have_one_unit() {
+        let from = |text: &str| age(Some(text.parse().unwrap()), now());
+        assert_eq!(from("2026-01-01T00:09:00Z"), "65s");
+        assert_eq!(from("2026-01-01T00:00:05Z"), "10m");
+        assert_eq!(from("2025-12-31T20:10:05Z"), "4h");
+        assert_eq!(from("2026-01-01T00:10:06Z"), "0s");
+        assert_eq!(age(None, now()), "-");
+    }
+}

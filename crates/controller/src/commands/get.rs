@@ -30,11 +30,7 @@ pub(crate) async fn get(
     }
     match args.server.output {
         Output::Text if services.is_empty() => {
-            writeln!(
-                out,
-                "no services: no manifest names one{}",
-                for_prefix(args.prefix.as_deref())
-            )?;
+            writeln!(out, "no services have been looked at{}", for_prefix(args.prefix.as_deref()))?;
         }
         Output::Text => {
             let views: Vec<_> = services.iter().map(ServiceView::read).collect();
@@ -43,7 +39,7 @@ pub(crate) async fn get(
         output => write_data(out, output, &json!({ "services": services }))?,
     }
     if args.server.output == Output::Text && !args.server.direct {
-        write_manifest_problems(&config, &args.server, out).await?;
+        write_manifests(&config, &args.server, out).await?;
     }
     Ok(Exit::Done)
 }
@@ -129,13 +125,18 @@ fn client(config: &Config, args: &ServerArgs) -> Result<Client, CommandError> {
     Ok(Client::new(&args.server.clone().unwrap_or_else(configured))?)
 }
 
-/// A list that looks complete while manifests are bad would mislead.
-async fn write_manifest_problems(
+/// A list that looks complete while services are missing from it would mislead.
+async fn write_manifests(
     config: &Config,
     args: &ServerArgs,
     out: &mut dyn Write,
 ) -> Result<(), CommandError> {
     let report = client(config, args)?.manifests().await?;
+    let count = |name: &str| report.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let (in_force, elsewhere) = (count("services"), count("elsewhere"));
+    let elsewhere =
+        if elsewhere > 0 { format!(", {elsewhere} of other targets") } else { String::new() };
+    writeln!(out, "\n{in_force} in force by their manifests{elsewhere}")?;
     if let Some(stale) = report.get("stale").and_then(Value::as_str) {
         writeln!(out, "\n{}", paint(style::BAD, safe(stale)))?;
     }

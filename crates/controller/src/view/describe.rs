@@ -102,16 +102,11 @@ fn evidence(text: &mut String, service: &ServiceView, now: Timestamp) {
     }
     title(text, "Evidence");
     for evidence in &service.evidence {
-        let task = evidence.task.as_deref().map_or(String::new(), |task| format!(" task {task}"));
-        let exit = evidence.exit_code.map_or(String::new(), |code| format!(" exit code {code}"));
-        let at = evidence.at.map_or(String::new(), |at| format!(" {} ago", age(Some(at), now)));
-        line!(
-            text,
-            "  {}{}{exit}{at}: {}",
-            safe(&evidence.kind),
-            safe(&task),
-            safe(&evidence.reason)
-        );
+        let mut what = vec![safe(&evidence.kind).into_owned()];
+        what.extend(evidence.task.as_deref().map(|task| format!("task {}", safe(task))));
+        what.extend(evidence.exit_code.map(|code| format!("exit code {code}")));
+        what.extend(evidence.at.map(|at| format!("{} ago", age(Some(at), now))));
+        line!(text, "  {}: {}", what.join(", "), safe(&evidence.reason));
     }
 }
 
