@@ -70,13 +70,15 @@ pub fn owned(canonical: &Value, written: &Value) -> Value {
         .collect()
 }
 
-/// The members of CreateService that make a service revision together with the task definition:
-/// a change to one of them starts a deployment.
+/// The members of CreateService that make a service revision together with the task definition.
 ///
-/// Source: UpdateService API reference, the members that "trigger a new service deployment".
+/// Source: UpdateService API reference, the members that "trigger a new service deployment"; and
+/// `ServiceRevision` for `gatewayConnectors` and `monitoring`, which it holds too.
 pub fn revision_members() -> &'static [&'static str] {
     &[
+        "gatewayConnectors",
         "loadBalancers",
+        "monitoring",
         "networkConfiguration",
         "platformVersion",
         "serviceConnectConfiguration",
@@ -257,5 +259,17 @@ fn is_empty(value: &Value) -> bool {
         Value::Array(elements) => elements.is_empty(),
         Value::Object(members) => members.is_empty(),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_revisions_and_removable_ones_are_members_of_create_service() {
+        for name in revision_members().iter().chain(removable_members()) {
+            assert!(shapes().create_service.member(name).is_some(), "{name}");
+        }
     }
 }

@@ -1,23 +1,59 @@
 //! What is wanted: manifest kinds, parsing, validation and digests; never talks to AWS and never reads a clock.
+//!
+//! A manifest is one YAML 1.2 or JSON document for one ECS service:
+//!
+//! ```yaml
+//! apiVersion: evenkeel.dev/v1
+//! kind: Service
+//! metadata:
+//!   name: web
+//! spec:
+//!   cluster: prod
+//!   taskDefinition:            # the input of RegisterTaskDefinition, or {file: taskdef.json}
+//!     containerDefinitions:
+//!       - name: web
+//!         image: example/web:7
+//!         memory: 128
+//!   service:                   # the input of CreateService
+//!     desiredCount: 2
+//! ```
+//!
+//! How values are read:
+//! - Plain scalars follow the core schema of YAML 1.2: `no` and `on` are strings, `012` is twelve.
+//! - Where AWS wants a string, a number or a boolean is an error that says to quote it: `1.10` would
+//!   otherwise become `1.1`. Only the task's `cpu` and `memory` may be numbers, as everybody writes
+//!   them.
+//! - A member that is null is an absent one. A repeated member is an error.
+//! - Aliases and merge keys are expanded, within [`Limits`]; members of the document that begin with
+//!   `x-` are for the author and hold anchors.
+//! - What AWS writes into replies (`taskDefinitionArn`, `status`, ...) is ignored with a warning, so
+//!   that a printed reply can be pasted.
+//!
+//! [`load`] reads a whole set of files, because two manifests of one service and included files are
+//! seen only together. [`canonical`] makes what a manifest says and what AWS reads back comparable.
 
-pub mod canonical;
-mod checks;
-mod digest;
 mod document;
-mod envelope;
 mod key;
+mod rollout;
+mod service;
+
 mod limits;
 mod load;
 mod node;
 mod problem;
 mod reader;
-mod rollout;
-mod schema;
-mod service;
+
+mod checks;
+mod envelope;
 mod shape_check;
 mod shapes;
 mod spelling;
 mod task_size;
+
+pub mod canonical;
+mod digest;
+
+mod schema;
 
 pub use digest::Digest;
 pub use document::Document;

@@ -207,3 +207,43 @@ fn set(schema: &mut Value, keyword: &str, value: Value) {
         keywords.insert(keyword.to_owned(), value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::node::Cursor;
+    use crate::{Limits, reader, shape_check};
+
+    /// Every manifest among the good cases, as an editor would see it.
+    fn good_manifests() -> Vec<(String, Value)> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/good");
+        let mut manifests = Vec::new();
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.display().to_string();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let file = name.as_str().into();
+            for document in reader::read(&name, &text, &Limits::default()).documents {
+                let value = shape_check::document(&Cursor::root(&file, &document.root));
+                if value.get("kind").is_some() {
+                    manifests.push((name.clone(), value));
+                }
+            }
+        }
+        manifests
+    }
+
+    #[test]
+    fn accepts_every_good_case() {
+        let validator = jsonschema::draft202012::new(&schema()).unwrap();
+        let manifests = good_manifests();
+        assert!(manifests.len() >= 6, "only {} were found", manifests.len());
+        for (name, manifest) in manifests {
+            let errors: Vec<String> =
+                validator.iter_errors(&manifest).map(|error| error.to_string()).collect();
+            assert!(errors.is_empty(), "{name}: {errors:?}");
+        }
+    }
+}

@@ -126,7 +126,8 @@ fn present(at: &Cursor<'_>, shape: &Shape, report: &mut Report) -> Value {
     }
 }
 
-fn document(at: &Cursor<'_>) -> Value {
+/// The JSON of any node; a null is a null.
+pub(crate) fn document(at: &Cursor<'_>) -> Value {
     match &at.node.kind {
         Kind::Null => Value::Null,
         Kind::Boolean(yes) => Value::from(*yes),

@@ -483,6 +483,7 @@ fn a_revision_changes_with_the_task_definition_and_the_members_that_start_a_depl
         Digest::of_revision(&Digest::of(&json!("two")), &canonical::service(&json!({})))
     );
     assert_ne!(plain, digest(json!({ "platformVersion": "1.4.0" })));
+    assert_ne!(plain, digest(json!({ "monitoring": { "metricConfigurations": [1] } })));
     assert_ne!(plain, digest(json!({ "serviceConnectConfiguration": { "enabled": true } })));
     assert_eq!(plain, digest(json!({ "serviceConnectConfiguration": { "enabled": false } })));
     assert_eq!(plain, digest(json!({ "desiredCount": 5, "enableExecuteCommand": true })));

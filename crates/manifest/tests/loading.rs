@@ -193,3 +193,30 @@ fn a_problem_serialises_with_all_its_parts() {
         })
     );
 }
+
+#[test]
+fn environment_files_are_sent_in_the_written_order_and_compared_in_any() {
+    let with = |files: &str| {
+        let text = manifest("web")
+            .replace("memory: 8", &format!("memory: 8, environmentFiles: [{files}]"));
+        let set = load(&[file("a", text)]);
+        set.services.into_iter().next().expect("one service")
+    };
+    let (forth, back) = (
+        with("{ value: b, type: s3 }, { value: a, type: s3 }"),
+        with("{ value: a, type: s3 }, { value: b, type: s3 }"),
+    );
+    assert_eq!(forth.task_definition_digest, back.task_definition_digest);
+    let sent = forth.task_definition.value();
+    assert_eq!(sent["containerDefinitions"][0]["environmentFiles"][0]["value"], "b");
+}
+
+/// A changed digest of unchanged content would deploy every service of every user anew: the version
+/// in front must change with it.
+#[test]
+fn the_digests_of_version_1_never_change() {
+    let set = load(&[file("a", include_str!("cases/good/fargate.yaml"))]);
+    let service = set.services.first().expect("one service");
+    assert_eq!(service.task_definition_digest.as_str(), "v1:1ffc2717eddc5f309d88455d49cf6784");
+    assert_eq!(service.revision_digest.as_str(), "v1:c975086380064130abee5ff8f4618ffc");
+}

@@ -33,14 +33,8 @@ fn check_desired_count(wanted: &Wanted<'_, '_>, report: &mut Report) {
     }
 }
 
-/// ECS keeps at least ceil(desired × minimum %) tasks healthy and at most floor(desired × maximum %)
-/// tasks running: when neither leaves room, a deployment stands still and never fails.
-/// Source: Amazon ECS Developer Guide, service definition parameters.
 fn check_percentages(wanted: &Wanted<'_, '_>, report: &mut Report) {
     let Some(configuration) = wanted.service.member("deploymentConfiguration") else { return };
-    let default = if wanted.is_daemon() { (0, 100) } else { (100, 200) };
-    let minimum = configuration.integer_of("minimumHealthyPercent").unwrap_or(default.0);
-    let maximum = configuration.integer_of("maximumPercent").unwrap_or(default.1);
     for name in ["minimumHealthyPercent", "maximumPercent"] {
         if let Some(at) = configuration.member(name)
             && at.integer().is_some_and(|percent| percent < 0)
@@ -54,29 +48,36 @@ fn check_percentages(wanted: &Wanted<'_, '_>, report: &mut Report) {
     {
         return report.error(&at, "a daemon runs one task on each instance: only 100 is possible");
     }
+    let default = if wanted.is_daemon() { (0, 100) } else { (100, 200) };
+    let minimum = configuration.integer_of("minimumHealthyPercent").unwrap_or(default.0);
+    let maximum = configuration.integer_of("maximumPercent").unwrap_or(default.1);
     if minimum > maximum {
         let message =
             format!("minimumHealthyPercent {minimum} is more than maximumPercent {maximum}");
         return report.error(&configuration, message);
     }
-    let desired = wanted.service.integer_of("desiredCount").filter(|count| *count > 0);
-    let stuck = match desired {
-        Some(desired) => !can_move(desired, minimum, maximum),
-        None => maximum <= 100 && minimum >= 100,
-    };
-    if stuck && wanted.service.integer_of("desiredCount") != Some(0) {
-        let message = match desired {
-            Some(desired) => format!(
-                "a deployment of {desired} tasks could never move: at least {} must stay healthy and \
-                 at most {} may run; lower minimumHealthyPercent or raise maximumPercent",
-                ceil_percent(desired, minimum),
-                floor_percent(desired, maximum),
-            ),
-            None => "a deployment could never move: no task may stop and none may start; lower \
-                     minimumHealthyPercent or raise maximumPercent"
-                .to_owned(),
-        };
-        report.error(&configuration, message);
+    if let Some(why) = stuck(wanted.service.integer_of("desiredCount"), minimum, maximum) {
+        let advice = "lower minimumHealthyPercent or raise maximumPercent";
+        report.error(&configuration, format!("{why}; {advice}"));
+    }
+}
+
+/// ECS keeps at least ceil(desired × minimum %) tasks healthy and at most floor(desired × maximum %)
+/// tasks running: when neither leaves room, a deployment stands still and never fails. A count that
+/// is not known may be any.
+/// Source: Amazon ECS Developer Guide, service definition parameters.
+fn stuck(desired: Option<i64>, minimum: i64, maximum: i64) -> Option<String> {
+    match desired {
+        Some(desired) if desired <= 0 || can_move(desired, minimum, maximum) => None,
+        Some(desired) => Some(format!(
+            "a deployment of {desired} tasks could never move: at least {} must stay healthy and at \
+             most {} may run",
+            ceil_percent(desired, minimum),
+            floor_percent(desired, maximum),
+        )),
+        None => (maximum <= 100 && minimum >= 100).then(|| {
+            "a deployment could never move: no task may stop and none may start".to_owned()
+        }),
     }
 }
 
