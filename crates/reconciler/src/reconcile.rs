@@ -109,7 +109,9 @@ pub(crate) async fn reconcile_after<C: Cloud>(
         Mode::Apply if plan.actions.is_empty() => Vec::new(),
         Mode::Apply | Mode::DryRun => evenkeel_planner::changes(&input),
     };
-    let status = evenkeel_planner::status(&input, &plan, &done.outcome);
+    // Of a service that could not be read nothing is known; its call did not fail to change it.
+    let shown = if observed.service.unknown().is_some() { &Outcome::Done } else { &done.outcome };
+    let status = evenkeel_planner::status(&input, &plan, shown);
     let Done { applied, outcome, error } = done;
     (PassReport { plan, status, changes, applied, outcome, error }, is_stale)
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use evenkeel_manifest::{Digest, Document, Metadata, Rollout, Service, ServiceKey, Source};
 use evenkeel_planner::{
-    Action, Applied, Depth, Fact, Observed, ObservedService, Questions, Unknown, tag,
+    Action, Applied, Call, Depth, Fact, Observed, ObservedService, Questions, TaskDefinition,
+    Unknown, tag,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -83,8 +84,10 @@ pub(crate) enum Look {
 /// Looks of one pass after the first go unrecorded and always succeed.
 #[derive(Debug)]
 pub(crate) struct ScriptedCloud {
-    pub(crate) usual: Duration,
-    pub(crate) began: Instant,
+    usual: Duration,
+    began: Instant,
+    /// Looks after each call that show how it was before.
+    lag: usize,
     state: Mutex<State>,
 }
 
@@ -98,12 +101,47 @@ struct State {
     results: BTreeMap<String, VecDeque<Result<Applied, CloudError>>>,
     calls: Vec<String>,
     owned: Vec<ServiceKey>,
+    absent: BTreeMap<String, Absent>,
+    touches: Vec<String>,
     listed: Vec<Vec<String>>,
+}
+
+/// A service that did not exist when the test began, and how far it has come.
+#[derive(Debug, Default)]
+struct Absent {
+    definition: Option<TaskDefinition>,
+    created: bool,
+    /// Looks, and one more, that do not show the last of the above yet.
+    hidden_for: usize,
+}
+
+impl State {
+    fn carry_out(&mut self, name: &str, call: &Call, lag: usize) {
+        let Some(absent) = self.absent.get_mut(name) else { return };
+        match call {
+            Call::RegisterTaskDefinition { .. } => absent.definition = Some(task_definition(name)),
+            Call::CreateService { .. } => absent.created = true,
+            other => panic!("{} for a service that does not exist", other.operation()),
+        }
+        absent.hidden_for = lag + 1;
+    }
+}
+
+/// With the content that version 1 of [`service`] wants.
+fn task_definition(name: &str) -> TaskDefinition {
+    let digest = Digest::from_tag("v1:1");
+    TaskDefinition {
+        arn: format!("arn:aws:ecs:eu-west-1:123456789012:task-definition/{name}:1"),
+        status: "ACTIVE".to_owned(),
+        digest: digest.clone(),
+        digest_tag: Some(digest),
+        document: None,
+    }
 }
 
 impl ScriptedCloud {
     pub(crate) fn new(usual: Duration) -> Self {
-        Self { usual, began: Instant::now(), state: Mutex::default() }
+        Self { usual, began: Instant::now(), lag: 0, state: Mutex::default() }
     }
 
     pub(crate) fn script(&self, name: &str, looks: impl IntoIterator<Item = Look>) {
@@ -137,6 +175,21 @@ impl ScriptedCloud {
         self.state().running_most
     }
 
+    /// The service does not exist until it is created, and is somebody else's from then on.
+    pub(crate) fn is_absent(&self, name: &str) {
+        self.state().absent.insert(name.to_owned(), Absent::default());
+    }
+
+    /// After each call, so many looks show how it was before.
+    pub(crate) fn lags(self, looks: usize) -> Self {
+        Self { lag: looks, ..self }
+    }
+
+    /// `read name` and `operation name` of everything that was asked, in order.
+    pub(crate) fn touches(&self) -> Vec<String> {
+        self.state().touches.clone()
+    }
+
     /// Services that carry our owner tag.
     pub(crate) fn own(&self, keys: impl IntoIterator<Item = ServiceKey>) {
         self.state().owned.extend(keys);
@@ -154,6 +207,22 @@ impl ScriptedCloud {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn shown(&self, key: &ServiceKey) -> Observed {
+        let mut state = self.state();
+        let Some(absent) = state.absent.get_mut(&key.name) else { return foreign(key) };
+        absent.hidden_for = absent.hidden_for.saturating_sub(1);
+        let shown = absent.hidden_for == 0;
+        let definition = absent.definition.clone().filter(|_| shown || absent.created);
+        if shown && absent.created {
+            state.absent.remove(&key.name);
+            return foreign(key);
+        }
+        Observed {
+            task_definitions: Fact::Known(definition.into_iter().collect()),
+            ..seen(Fact::Absent)
+        }
     }
 
     fn begin(&self, name: &str) -> (Look, Running<'_>) {
@@ -196,8 +265,9 @@ impl Cloud for ScriptedCloud {
         key: &ServiceKey,
         questions: &Questions,
     ) -> Result<Observed, CloudError> {
+        self.state().touches.push(format!("read {}", key.name));
         if questions.depth == Depth::Deep {
-            return Ok(Observed { depth: Depth::Deep, ..foreign(key) });
+            return Ok(Observed { depth: Depth::Deep, ..self.shown(key) });
         }
         let (look, _running) = self.begin(&key.name);
         match look {
@@ -206,13 +276,19 @@ impl Cloud for ScriptedCloud {
             Look::Panics => panic!("the script says so"),
             Look::Hangs => std::future::pending().await,
         }
-        Ok(foreign(key))
+        Ok(self.shown(key))
     }
 
     async fn apply(&self, key: &ServiceKey, action: &Action) -> Result<Applied, CloudError> {
         let mut state = self.state();
-        state.calls.push(format!("{} {}", action.call.operation(), key.name));
+        let call = format!("{} {}", action.call.operation(), key.name);
+        state.touches.push(call.clone());
+        state.calls.push(call);
         let result = state.results.get_mut(&key.name).and_then(VecDeque::pop_front);
-        result.unwrap_or(Ok(Applied::Done))
+        let result = result.unwrap_or(Ok(Applied::Done));
+        if result.is_ok() {
+            state.carry_out(&key.name, &action.call, self.lag);
+        }
+        result
     }
 }

@@ -45,12 +45,12 @@ impl Unconfirmed {
     /// held up.
     pub(crate) fn hold(&self, plan: &mut Plan) -> bool {
         let Some(until) = self.until.filter(|until| Instant::now() < *until) else { return false };
-        let is_new_rollback =
-            |action: &Action| action.lane == Lane::Rollback && !self.calls.contains(&action.call);
+        let was_made = |action: &&Action| self.calls.iter().any(|call| same(call, &action.call));
+        let is_new_rollback = |action: &Action| action.lane == Lane::Rollback && !was_made(&action);
         if plan.actions.iter().any(is_new_rollback) {
             return false;
         }
-        let repeated = plan.actions.iter().find(|action| self.calls.contains(&action.call));
+        let repeated = plan.actions.iter().find(was_made);
         let Some(operation) = repeated.map(|action| action.call.operation()) else { return false };
         let seconds = until.saturating_duration_since(Instant::now()).as_secs();
         plan.waiting.push(Wait {
@@ -65,6 +65,11 @@ impl Unconfirmed {
         plan.look_again = LOOK_AGAIN;
         true
     }
+}
+
+/// A service is created once, whatever times its tags tell.
+fn same(one: &Call, other: &Call) -> bool {
+    one == other || matches!((one, other), (Call::CreateService { .. }, Call::CreateService { .. }))
 }
 
 #[cfg(test)]

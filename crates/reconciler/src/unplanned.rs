@@ -32,13 +32,11 @@ pub(crate) fn never_valid(key: &ServiceKey) -> Status {
 pub(crate) fn mark_invalid(status: &mut Status, problems: Option<&Vec<String>>) {
     match problems {
         Some(problems) => {
-            let message = problems.join("\n");
+            let message = problems.join("; ");
             let (kind, is) = (ConditionKind::Invalid, ConditionStatus::True);
-            set(status, kind, is, "ManifestInvalid", &message);
+            set(status, kind, is, "InvalidManifest", &message);
         }
-        None => status.conditions.retain(|condition| {
-            condition.kind != ConditionKind::Invalid || condition.reason != "ManifestInvalid"
-        }),
+        None => set(status, ConditionKind::Invalid, ConditionStatus::False, "Valid", ""),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use evenkeel_manifest::{Digest, Service};
 use evenkeel_planner::{
-    BreakerCount, ConditionKind, ConditionStatus, EvidenceKind, Outcome, RolloutPhase,
+    Applied, BreakerCount, ConditionKind, ConditionStatus, EvidenceKind, Outcome, RolloutPhase,
     RolloutStatus, Verdict, VerdictKind,
 };
 use prometheus::{Registry, TextEncoder};
@@ -464,6 +464,61 @@ async fn nothing_is_listed_while_there_is_no_manifest_to_compare_with() {
     sleep(60 * MINUTE).await;
     assert_eq!(running.cloud.listed(), Vec::<Vec<String>>::new());
     running.assert_metric("evenkeel_orphaned_services 0");
+}
+
+/// What is called for a service that does not exist yet, while all goes well.
+const CREATION: [&str; 2] = ["RegisterTaskDefinition", "CreateService"];
+
+fn calls_for(cloud: &ScriptedCloud, name: &str) -> Vec<String> {
+    let of_name = |call: String| call.strip_suffix(&format!(" {name}")).map(str::to_owned);
+    cloud.calls().into_iter().filter_map(of_name).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_to_one_service_the_writes_of_the_others_are_the_same() {
+    for bad in [Look::Panics, Look::Hangs, Look::Fails(transient("DescribeServices"))] {
+        let cloud = ScriptedCloud::new(SECOND);
+        (0..8).for_each(|n| cloud.is_absent(&format!("s{n:03}")));
+        cloud.script("s003", vec![bad; 1000]);
+        let running = Running::start(exact(), cloud, many(8));
+        sleep(30 * MINUTE).await;
+        for name in (0..8).map(|n| format!("s{n:03}")) {
+            let expected: &[&str] = if name == "s003" { &[] } else { &CREATION };
+            assert_eq!(calls_for(&running.cloud, &name), expected, "{name}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_unknown_outcome_the_next_touch_of_the_service_is_a_read() {
+    let lost = || {
+        let (operation, message) = ("any".to_owned(), "timed out".to_owned());
+        Err(CloudError::UnknownOutcome { operation, message })
+    };
+    let cloud = ScriptedCloud::new(SECOND);
+    cloud.is_absent("web");
+    cloud.results("web", [lost(), Ok(Applied::Done), lost(), lost()]);
+    let running = Running::start(exact(), cloud, state([service("web", "1")]));
+    for _ in 0..20 {
+        running.handle.trigger(key("web"));
+        sleep(MINUTE).await;
+    }
+    let [register, create] = CREATION;
+    let calls = [register, register, create, create, create];
+    assert_eq!(calls_for(&running.cloud, "web"), calls, "what was lost was made again");
+    for pair in running.cloud.touches().windows(2) {
+        let is_read = |touch: &str| touch.starts_with("read ");
+        assert!(is_read(&pair[0]) || is_read(&pair[1]), "two calls without a read: {pair:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_lags_behind_a_write_does_not_make_it_again() {
+    let cloud = ScriptedCloud::new(SECOND).lags(12);
+    cloud.is_absent("web");
+    let running = Running::start(exact(), cloud, state([service("web", "1")]));
+    sleep(5 * MINUTE).await;
+    assert_eq!(calls_for(&running.cloud, "web"), CREATION);
 }
 
 /// A report as a pass makes it, about a rollout that was judged bad.
