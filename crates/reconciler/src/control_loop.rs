@@ -252,8 +252,15 @@ impl<C: Cloud> ControlLoop<C> {
     }
 
     fn start(&mut self, key: Arc<ServiceKey>) {
-        let cloud = self.cloud.clone();
         let desired = self.current.services.get(&*key).cloned();
+        let is_leaving = self.roster.note(&key).is_some_and(|note| note.leaving);
+        if desired.is_none() && !is_leaving {
+            // Its only manifest is bad and the last good one is not known: that is no wish to
+            // have it gone. It is added again when its manifest is mended.
+            self.roster.forget(&key);
+            return self.queue.done(&key);
+        }
+        let cloud = self.cloud.clone();
         let instance = self.settings.instance.clone();
         let timeout = self.settings.pass_timeout;
         let unconfirmed = self.roster.note(&key).map(|note| note.unconfirmed.clone());

@@ -388,6 +388,21 @@ async fn a_service_that_was_never_valid_is_shown_and_never_looked_at() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_whose_last_good_manifest_is_not_known_any_more_is_let_be() {
+    let running = Running::start(exact(), ScriptedCloud::new(SECOND), state([service("web", "1")]));
+    sleep(MINUTE).await;
+    let mut bad = DesiredState::default();
+    bad.invalid.insert(key("web"), vec!["a.yaml:3:1: no".to_owned()]);
+    running.send(bad);
+    sleep(30 * MINUTE).await;
+    assert_eq!(running.cloud.looks_at("web"), [Duration::ZERO]);
+    assert!(running.board.get(&key("web")).is_some(), "it is shown as invalid");
+    running.send(state([service("web", "1")]));
+    sleep(MINUTE).await;
+    assert_eq!(running.cloud.looks_at("web"), [Duration::ZERO, 31 * MINUTE]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn draining_finishes_running_passes_and_starts_none() {
     let settings = LoopSettings { passes_max: 2, ..exact() };
     let mut running = Running::start(settings, ScriptedCloud::new(10 * SECOND), many(5));
