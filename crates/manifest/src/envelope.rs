@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::node::{Cursor, Kind};
 use crate::problem::Report;
-use crate::shape_check::unknown_field;
+use crate::shape_check::{misplaced_field, unknown_field};
 use crate::spelling;
 use crate::{Metadata, ServiceKey};
 
@@ -53,11 +53,20 @@ pub(crate) fn check_members(root: &Cursor<'_>, report: &mut Report) {
     known_members(root, &TOP, |name| name.starts_with("x-"), report);
     expect_word(root, "apiVersion", API_VERSION, report);
     expect_word(root, "kind", KIND, report);
-    for (name, known) in [("metadata", &METADATA[..]), ("spec", &SPEC[..])] {
-        match root.member(name) {
-            Some(at) => known_members(&at, known, |_| false, report),
-            None => missing(root, name, report),
-        }
+    match root.member("metadata") {
+        Some(at) => known_members(&at, &METADATA, |_| false, report),
+        None => missing(root, "metadata", report),
+    }
+    match root.member("spec") {
+        Some(at) => check_spec(&at, report),
+        None => missing(root, "spec", report),
+    }
+}
+
+fn check_spec(at: &Cursor<'_>, report: &mut Report) {
+    known_members(at, &SPEC, |name| !SPEC.contains(&name), report);
+    for (name, member) in at.members().filter(|(name, _)| !SPEC.contains(name)) {
+        misplaced_field(&member, name, &SPEC, report);
     }
 }
 

@@ -7,6 +7,8 @@ pub struct Limits {
     pub files: usize,
     /// Bytes of one file.
     pub file_bytes: usize,
+    /// Bytes read through `taskDefinition.file` in one load, a file counted each time.
+    pub included_bytes: usize,
     /// Documents in one file.
     pub documents: usize,
     /// Nesting of one document.
@@ -28,6 +30,8 @@ impl Default for Limits {
             files: 50_000,
             // 16 times the largest task definition that ECS takes.
             file_bytes: 1 << 20,
+            // 50,000 task definitions of 5 KiB; a line that includes a large file is cheap to repeat.
+            included_bytes: 256 << 20,
             documents: 1_000,
             // The deepest AWS member is 9 levels down.
             depth: 64,

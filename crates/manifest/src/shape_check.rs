@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::node::{Cursor, Kind};
 use crate::problem::Report;
-use crate::shapes::Shape;
+use crate::shapes::{Shape, shapes};
 use crate::spelling;
 
 /// What AWS writes into its replies and refuses in a request; seen where a reply was pasted.
@@ -168,8 +168,31 @@ fn unknown_member(
     let names: Vec<&str> = known.keys().map(String::as_str).collect();
     match names.iter().find(|known| known.eq_ignore_ascii_case(name)) {
         Some(known) => report.error(at, format!("unknown field: AWS spells it `{known}`")),
+        None if is_root => misplaced_field(at, name, &names, report),
         None => unknown_field(at, name, &names, report),
     }
+}
+
+/// Reports a member of `spec` or of one of its AWS inputs that is not known there, but perhaps
+/// belongs in another part.
+pub(crate) fn misplaced_field(at: &Cursor<'_>, name: &str, known: &[&str], report: &mut Report) {
+    match home(name) {
+        Some(home) => report.error(at, format!("unknown field here: it belongs in {home}")),
+        None => unknown_field(at, name, known, report),
+    }
+}
+
+/// The part of a manifest that has a member of this very name.
+fn home(name: &str) -> Option<&'static str> {
+    let shapes = shapes();
+    let containers = shapes.register_task_definition.member("containerDefinitions")?;
+    let Shape::List { member: container } = containers else { return None };
+    let homes = [
+        (&shapes.create_service, "`spec.service`"),
+        (&shapes.register_task_definition, "`spec.taskDefinition`"),
+        (container, "an element of `containerDefinitions`"),
+    ];
+    homes.iter().find(|(shape, _)| shape.member(name).is_some()).map(|(_, home)| *home)
 }
 
 /// Reports a member that nobody knows.

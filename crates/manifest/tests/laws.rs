@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_read_without_a_panic(text in "\\PC{0,200}|[\\[\\]{}:,&*!|>'\"%@`#?a \t\n-]{0,200}") {
+    fn any_text_is_read_without_a_panic(text in prop_oneof![any::<String>(), "[\\[\\]{}:,&*!|>'\"%@`#?a \t\n-]{0,200}"]) {
         let limits = Limits { nodes: 500, depth: 16, ..Limits::default() };
         let _set = load_with(&[File { name: "any.yaml".into(), text }], &limits);
     }

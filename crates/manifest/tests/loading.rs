@@ -56,6 +56,21 @@ fn a_task_definition_larger_than_ecs_takes_is_refused() {
 }
 
 #[test]
+fn what_is_included_is_bounded_over_all_manifests() {
+    let task = r#"{"containerDefinitions": [{"name": "a", "image": "b", "memory": 8}]}"#;
+    let second = including("t.json").replace("name: web", "name: second");
+    let files = [file("a", including("t.json")), file("b", second), file("t.json", task)];
+    let limits = Limits { included_bytes: task.len() + 1, ..Limits::default() };
+    let set = load_with(&files, &limits);
+    assert_eq!(set.services.len(), 1);
+    let limit = limits.included_bytes;
+    assert_eq!(
+        said(&set),
+        [format!("b:4:1: spec: more than {limit} bytes of included files in all")]
+    );
+}
+
+#[test]
 fn two_manifests_of_one_service_are_both_rejected_and_name_each_other() {
     let by_arn = manifest("web")
         .replace("cluster: prod", "cluster: 'arn:aws:ecs:eu-west-1:123456789012:cluster/prod'");

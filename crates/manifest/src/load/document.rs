@@ -44,6 +44,11 @@ pub(super) fn read(
     });
     let from = task_definition_from(&spec, files, report);
     let included = match &from {
+        From::File(file) if files.include(file) > limits.included_bytes => {
+            let limit = limits.included_bytes;
+            report.error(&spec, format!("more than {limit} bytes of included files in all"));
+            None
+        }
         From::File(file) => included(file, limits, report),
         From::Manifest | From::Nowhere => None,
     };
@@ -75,6 +80,10 @@ fn task_definition_from<'a>(spec: &Cursor<'_>, files: &Files<'a>, report: &mut R
         envelope::missing(spec, "taskDefinition", report);
         return From::Nowhere;
     };
+    if at.text().is_some() {
+        report.error(&at, "expected a task definition, or `file: PATH` for one in another file");
+        return From::Nowhere;
+    }
     let Some(file) = at.member("file") else { return From::Manifest };
     if at.members().count() > 1 {
         report.error(&at, "expected either `file` or the task definition itself, not both");

@@ -1,5 +1,6 @@
 //! The file that `taskDefinition: {file: ...}` names; never read from anywhere but the given files.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use super::File;
 pub(crate) struct Files<'a> {
     by_name: HashMap<String, (usize, &'a File)>,
     names: HashMap<&'a str, usize>,
+    included_bytes: Cell<usize>,
 }
 
 /// Why a path names no file.
@@ -42,6 +44,13 @@ impl<'a> Files<'a> {
         let directory = from.rsplit_once('/').map_or("", |(directory, _)| directory);
         let name = normalise(directory, path)?;
         self.by_name.get(&name).map(|(_, file)| *file).ok_or(PathError::Missing)
+    }
+
+    /// The bytes included so far, `file` now among them.
+    pub(crate) fn include(&self, file: &File) -> usize {
+        let bytes = self.included_bytes.get().saturating_add(file.text.len());
+        self.included_bytes.set(bytes);
+        bytes
     }
 
     /// The place of each file in the order given.
