@@ -1,8 +1,9 @@
 //! One AWS call with every parameter decided; never makes it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 /// A call and why it is made.
@@ -16,16 +17,21 @@ pub struct Action {
 
 /// The mutating calls that Evenkeel makes. `input` is the whole input of the operation as a JSON
 /// object in AWS's camelCase, `cluster` and `service` included.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+///
+/// Printed and serialised, the values of environment variables are replaced.
+#[derive(Clone, PartialEq, Serialize)]
 #[serde(tag = "operation")]
 pub enum Call {
     RegisterTaskDefinition {
+        #[serde(serialize_with = "without_environment")]
         input: Value,
     },
     CreateService {
+        #[serde(serialize_with = "without_environment")]
         input: Value,
     },
     UpdateService {
+        #[serde(serialize_with = "without_environment")]
         input: Value,
     },
     /// Always with `stopType: ROLLBACK`, the only documented one.
@@ -54,6 +60,45 @@ impl Call {
             Self::UntagResource { .. } => "UntagResource",
         }
     }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = serde_json::to_string(self).map_err(|_| fmt::Error)?;
+        f.write_str(&shown)
+    }
+}
+
+/// What stands for a value that is not shown.
+pub(crate) const SENSITIVE: &str = "(sensitive)";
+
+fn without_environment<S: Serializer>(input: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+    without_secrets(input).serialize(serializer)
+}
+
+/// A copy in which no element of a list called `environment` has its `value`.
+pub(crate) fn without_secrets(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| match value {
+                Value::Array(variables) if name == "environment" => {
+                    (name.clone(), variables.iter().map(without_value).collect())
+                }
+                value => (name.clone(), without_secrets(value)),
+            })
+            .collect(),
+        Value::Array(elements) => elements.iter().map(without_secrets).collect(),
+        plain => plain.clone(),
+    }
+}
+
+fn without_value(variable: &Value) -> Value {
+    let mut variable = variable.clone();
+    if let Some(value) = variable.get_mut("value") {
+        *value = Value::String(SENSITIVE.to_owned());
+    }
+    variable
 }
 
 /// Who goes first when calls are scarce; the earlier variant wins.

@@ -1,15 +1,28 @@
 //! What should change and why: pure functions from desired and observed state to the next safe
 //! step; never does I/O, never reads a clock, never fails.
+//!
+//! [`questions`] says what must be known, [`plan`] takes the next safe step, [`check`] refuses a plan
+//! that breaks a safety property, [`status`] tells people. `steps` is the order of the gates, one
+//! file a leaf; `breaker` judges a rollout; `tags` is the memory; `diff` compares.
 
 mod action;
+mod breaker;
+mod check;
+mod diff;
 mod fact;
 mod observed;
 mod plan;
+mod probe;
 mod questions;
+pub mod render;
 mod status;
+mod steps;
 mod tags;
+mod view;
 
 pub use action::{Action, Applied, Call, Lane};
+pub use check::check;
+pub use diff::changes;
 pub use fact::{Fact, Unknown};
 pub use observed::{
     Alarm, Container, Deployment, Observed, ObservedService, ReadError, RevisionCounts,
@@ -17,10 +30,11 @@ pub use observed::{
 };
 pub use plan::{
     BreakerCount, Change, Evidence, EvidenceKind, Input, Plan, Verdict, VerdictKind, Wait,
-    WaitReason, changes, check, plan,
+    WaitReason,
 };
 pub use questions::{Depth, FamilyQuestion, Questions, questions};
 pub use status::{
     Condition, ConditionKind, ConditionStatus, Outcome, RolloutPhase, RolloutStatus, Status, status,
 };
+pub use steps::plan;
 pub use tags::tag;

@@ -56,6 +56,8 @@ pub enum WaitReason {
     /// A rollout in flight that is not ours.
     ForeignDeployment,
     Capacity,
+    /// An alarm that the manifest names is missing, unreadable or in ALARM.
+    Alarm,
     /// A deleted service still drains.
     Draining,
     Paused,
@@ -88,6 +90,23 @@ pub enum VerdictKind {
     Stalled,
     /// ECS's own breaker or alarms, or a person, rolled it back first.
     RolledBackByEcs,
+}
+
+impl VerdictKind {
+    /// What too much evidence of one kind is judged as; `None` for what is never held against a
+    /// revision by counting.
+    pub(crate) fn of(kind: EvidenceKind) -> Option<Self> {
+        match kind {
+            EvidenceKind::Doomed => Some(Self::Doomed),
+            EvidenceKind::LaunchFailure => Some(Self::LaunchFailures),
+            EvidenceKind::HealthFailure => Some(Self::HealthFailures),
+            EvidenceKind::Crash => Some(Self::Crashes),
+            EvidenceKind::Environment
+            | EvidenceKind::NotAFailure
+            | EvidenceKind::Alarm
+            | EvidenceKind::Stalled => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -132,26 +151,38 @@ pub struct Change {
     pub effect: String,
 }
 
-/// The next safe step. Total: no error, no panic, no I/O.
-pub fn plan(input: &Input<'_>) -> Plan {
-    let _ = input;
-    Plan {
-        actions: Vec::new(),
-        waiting: Vec::new(),
-        verdict: None,
-        look_again: Duration::from_mins(5),
+impl Plan {
+    /// A plan that acts, and looks at the result soon.
+    pub(crate) fn acting(actions: Vec<Action>, waiting: Vec<Wait>) -> Self {
+        Self { actions, waiting, verdict: None, look_again: AFTER_ACTION }
+    }
+
+    /// A plan that only waits.
+    pub(crate) fn waiting(waiting: Vec<Wait>, look_again: Duration) -> Self {
+        Self { actions: Vec::new(), waiting, verdict: None, look_again }
+    }
+
+    /// Nothing differs.
+    pub(crate) fn settled() -> Self {
+        Self::waiting(Vec::new(), SETTLED)
     }
 }
 
-/// Refuses a plan that breaks a safety property; shares no code with [`plan`]. The error names
-/// every property broken.
-pub fn check(plan: &Plan, input: &Input<'_>) -> Result<(), Vec<String>> {
-    let _ = (plan, input);
-    Ok(())
+impl Wait {
+    pub(crate) fn new(reason: WaitReason, sentence: impl Into<String>) -> Self {
+        Self { reason, sentence: sentence.into(), until: None }
+    }
+
+    pub(crate) fn until(self, until: Option<Timestamp>) -> Self {
+        Self { until, ..self }
+    }
 }
 
-/// Every field that differs between the manifest and AWS, for people.
-pub fn changes(input: &Input<'_>) -> Vec<Change> {
-    let _ = input;
-    Vec::new()
-}
+/// After a call the next step is known as soon as AWS shows its effect.
+pub(crate) const AFTER_ACTION: Duration = Duration::from_secs(1);
+/// ECS moves tasks every few seconds; a task that stops is seen this late at most.
+pub(crate) const IN_FLIGHT: Duration = Duration::from_secs(5);
+/// Capacity comes and goes in minutes.
+pub(crate) const CAPACITY: Duration = Duration::from_secs(30);
+/// People, and drift that no event tells of.
+pub(crate) const SETTLED: Duration = Duration::from_mins(5);

@@ -3,8 +3,12 @@
 use std::collections::BTreeSet;
 
 use evenkeel_manifest::{Digest, Service};
+use serde_json::Value;
 
-use crate::Observed;
+use crate::diff::runs_what_is_wanted;
+use crate::steps::{comparison, is_settled};
+use crate::view::View;
+use crate::{Fact, Input, Observed, ObservedService, tag};
 
 /// What one observation is to contain. Computed from the manifest, and from what was seen so far,
 /// so that observing has no opinion of its own.
@@ -39,13 +43,98 @@ pub struct FamilyQuestion {
 
 /// What to ask next, given what was `seen` in this pass; `None` when enough is known to plan.
 /// Called with `seen: None` it always asks something. A pass asks at most three times.
+///
+/// The first look is shallow. A second, deep one follows when something is to be created, started,
+/// judged or rolled back; it always contains the look for the wanted task definition, so that a plan
+/// made from a deep look may conclude that no revision has the content.
 pub fn questions(desired: Option<&Service>, seen: Option<&Observed>) -> Option<Questions> {
-    let _ = desired;
-    seen.is_none().then(|| Questions {
+    let Some(seen) = seen else { return Some(shallow()) };
+    let desired = desired?;
+    if seen.depth == Depth::Deep || desired.paused {
+        return None;
+    }
+    match &seen.service {
+        Fact::Unknown(_) => None,
+        Fact::Known(service) if service.status == "INACTIVE" => Some(deep(desired, seen, None)),
+        Fact::Absent => Some(deep(desired, seen, None)),
+        Fact::Known(service) => {
+            needs_depth(desired, seen, service).then(|| deep(desired, seen, Some(service)))
+        }
+    }
+}
+
+fn shallow() -> Questions {
+    Questions {
         depth: Depth::Shallow,
         family: None,
         alarms: BTreeSet::new(),
         target_groups: BTreeSet::new(),
         revisions: BTreeSet::new(),
+    }
+}
+
+/// Whether a service that exists is anything but settled, or not ours to change.
+fn needs_depth(desired: &Service, seen: &Observed, service: &ObservedService) -> bool {
+    if service.status != "ACTIVE" || service.tags.contains_key(tag::HOLD) {
+        return false;
+    }
+    if !service.tags.contains_key(tag::OWNER) {
+        return desired.adopt;
+    }
+    if seen.task_definitions.known().is_none() {
+        return false;
+    }
+    let key = &desired.key;
+    let input = Input { key, desired: Some(desired), observed: seen, now: seen.at, instance: "" };
+    let Some(view) = View::of(&input, desired, service) else { return false };
+    if shown_by_revisions_only(desired) || !is_settled(&view) {
+        return true;
+    }
+    !view.memory.rejects(&desired.revision_digest) && !runs_what_is_wanted(&view, comparison(&view))
+}
+
+/// Members that only DescribeServiceRevisions shows (ecs-behaviour 4.9).
+fn shown_by_revisions_only(desired: &Service) -> bool {
+    let members = desired.service.value();
+    ["gatewayConnectors", "monitoring"].iter().any(|name| members.get(name).is_some())
+}
+
+fn deep(desired: &Service, seen: &Observed, service: Option<&ObservedService>) -> Questions {
+    Questions {
+        depth: Depth::Deep,
+        family: family(desired, seen, service),
+        alarms: desired.rollout.breaker.alarms.iter().cloned().collect(),
+        target_groups: service.map(target_groups).unwrap_or_default(),
+        revisions: service.map(proven_revision).unwrap_or_default(),
+    }
+}
+
+/// Asked unless the revision in use has the content wanted.
+fn family(
+    desired: &Service,
+    seen: &Observed,
+    service: Option<&ObservedService>,
+) -> Option<FamilyQuestion> {
+    let in_use = service.and_then(|service| service.task_definition.as_deref());
+    let known = seen.task_definitions.known().map(Vec::as_slice).unwrap_or_default();
+    let fits = known.iter().any(|one| {
+        Some(one.arn.as_str()) == in_use
+            && one.digest == desired.task_definition_digest
+            && one.status == "ACTIVE"
+    });
+    (!fits).then(|| FamilyQuestion {
+        family: desired.family.clone(),
+        digest: desired.task_definition_digest.clone(),
     })
+}
+
+fn target_groups(service: &ObservedService) -> BTreeSet<String> {
+    let listed = service.document.get("loadBalancers").and_then(Value::as_array);
+    let arn = |one: &Value| Some(one.get("targetGroupArn")?.as_str()?.to_owned());
+    listed.into_iter().flatten().filter_map(arn).collect()
+}
+
+fn proven_revision(service: &ObservedService) -> BTreeSet<String> {
+    let proven = service.tags.get(tag::PROVEN).filter(|arn| arn.contains(":service-revision/"));
+    proven.into_iter().cloned().collect()
 }

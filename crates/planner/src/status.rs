@@ -1,12 +1,16 @@
 //! What people and machines are told about one service; never decides anything.
 
+mod conditions;
+
 use std::time::Duration;
 
 use evenkeel_manifest::{Digest, ServiceKey};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::{BreakerCount, Evidence, Input, Plan, Wait};
+use crate::breaker::{self, Judgement};
+use crate::view::View;
+use crate::{BreakerCount, Evidence, Input, ObservedService, Plan, VerdictKind, Wait};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -91,23 +95,122 @@ pub enum Outcome {
     DryRun,
 }
 
+impl Status {
+    /// The status of a service whose newest manifest is bad. The last good one stays in force, so
+    /// what it says still holds.
+    pub fn invalid(
+        key: ServiceKey,
+        problems: &[String],
+        at: Timestamp,
+        last_good: Option<Self>,
+    ) -> Self {
+        let message = problems.join("; ");
+        let mut status = last_good.unwrap_or_else(|| Self::blank(key, at));
+        for condition in &mut status.conditions {
+            if condition.kind == ConditionKind::Invalid {
+                condition.status = ConditionStatus::True;
+                condition.reason = "InvalidManifest";
+                condition.message.clone_from(&message);
+            }
+        }
+        status
+    }
+
+    /// Nothing is known but the name.
+    fn blank(key: ServiceKey, at: Timestamp) -> Self {
+        Self {
+            key,
+            observed_at: at,
+            wanted: None,
+            conditions: conditions::unknown("no valid manifest was ever read"),
+            rollout: None,
+            breaker: Vec::new(),
+            evidence: Vec::new(),
+            waiting: Vec::new(),
+            did: Vec::new(),
+            events: Vec::new(),
+            desired_count: 0,
+            running_count: 0,
+            look_again: Duration::from_mins(5),
+        }
+    }
+
+    pub fn condition(&self, kind: ConditionKind) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| condition.kind == kind)
+    }
+}
+
 /// The one place where plan and outcome become conditions.
 pub fn status(input: &Input<'_>, plan: &Plan, outcome: &Outcome) -> Status {
-    let _ = outcome;
-    let service = input.observed.service.known();
+    let service = input.observed.service.known().filter(|one| one.status != "INACTIVE");
+    let view = input.desired.zip(service).and_then(|(desired, one)| View::of(input, desired, one));
+    let judgement = view.as_ref().and_then(judgement);
     Status {
         key: input.key.clone(),
         observed_at: input.observed.at,
         wanted: input.desired.map(|desired| desired.revision_digest.clone()),
-        conditions: Vec::new(),
-        rollout: None,
-        breaker: Vec::new(),
-        evidence: Vec::new(),
+        conditions: conditions::of(input, view.as_ref(), plan, outcome),
+        rollout: view.as_ref().and_then(rollout),
+        breaker: judgement.as_ref().map(|one| one.counts.clone()).unwrap_or_default(),
+        evidence: evidence(plan, judgement),
         waiting: plan.waiting.clone(),
-        did: plan.actions.iter().map(|action| action.why.clone()).collect(),
-        events: Vec::new(),
+        did: match outcome {
+            Outcome::Done => plan.actions.iter().map(|action| action.why.clone()).collect(),
+            Outcome::Refused(_) | Outcome::Failed { .. } | Outcome::DryRun => Vec::new(),
+        },
+        events: service.map(last_events).unwrap_or_default(),
         desired_count: service.map_or(0, |service| service.desired_count),
         running_count: service.map_or(0, |service| service.running_count),
         look_again: plan.look_again,
     }
+}
+
+/// Events shown; ECS keeps a hundred.
+const EVENTS_MAX: usize = 5;
+
+fn last_events(service: &ObservedService) -> Vec<String> {
+    let events = breaker::events(service).into_iter().take(EVENTS_MAX);
+    events.map(|(at, text)| format!("{at} {text}")).collect()
+}
+
+fn evidence(plan: &Plan, judgement: Option<Judgement>) -> Vec<Evidence> {
+    match &plan.verdict {
+        Some(verdict) => verdict.evidence.clone(),
+        None => judgement.map(|one| one.evidence).unwrap_or_default(),
+    }
+}
+
+/// The counts of the rollout in flight, or of the one being rolled back.
+fn judgement(view: &View<'_>) -> Option<Judgement> {
+    let mark = view.memory.rollout.as_ref()?;
+    if mark.digest != view.desired.revision_digest || view.observed().tasks.known().is_none() {
+        return None;
+    }
+    let id = mark.deployment.as_deref().unwrap_or(&view.primary.id);
+    let mut judgement = breaker::judge(view, id, mark.phase);
+    let code = view.memory.rejected.as_ref().map(|rejection| rejection.code.as_str());
+    for count in &mut judgement.counts {
+        let tripped = VerdictKind::of(count.kind).map(|kind| format!("{kind:?}"));
+        // The verdict stands; the threshold in force when it fell may have been a probe's.
+        if mark.phase == RolloutPhase::RollingBack && tripped.as_deref() == code && count.count > 0
+        {
+            count.threshold = count.threshold.min(count.count);
+        }
+    }
+    Some(judgement)
+}
+
+fn rollout(view: &View<'_>) -> Option<RolloutStatus> {
+    let mark = view.memory.rollout.as_ref()?;
+    let id = mark.deployment.as_deref().unwrap_or(&view.primary.id);
+    let listed = view.service.deployments.iter().find(|one| one.id == id);
+    Some(RolloutStatus {
+        phase: mark.phase,
+        digest: mark.digest.clone(),
+        deployment: Some(id.to_owned()),
+        since: Some(mark.since),
+        task_definition: listed.map(|one| one.task_definition.clone()),
+        running_count: listed.map_or(0, |one| one.running_count),
+        desired_count: view.service.desired_count,
+    })
 }

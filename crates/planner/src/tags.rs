@@ -1,4 +1,15 @@
-//! The names of the tags that are Evenkeel's only memory; never their values.
+//! The tags that are Evenkeel's only memory, and their values; never decides from them.
+//!
+//! AWS allows letters, digits, spaces and `+ - = . _ : / @` in a value, at most 256 characters
+//! (TagResource API reference). Values begin with a version; a value of an unknown version reads as
+//! absent, except a rejection, which keeps its force as long as it names the digest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evenkeel_manifest::Digest;
+use jiff::Timestamp;
+
+use crate::{RolloutPhase, VerdictKind};
 
 /// Tag keys on ECS services and task definitions. Values are at most 256 characters.
 pub mod tag {
@@ -15,4 +26,320 @@ pub mod tag {
     pub const ROLLOUT: &str = "evenkeel:rollout";
     /// Set by a person: no writes until it is removed.
     pub const HOLD: &str = "evenkeel:hold";
+    /// The keys of the tags that a manifest set, so that they can be removed again.
+    pub const TAGS: &str = "evenkeel:tags";
+}
+
+/// Characters in a tag's value, by AWS.
+pub(crate) const VALUE_MAX: usize = 256;
+
+const VERSION: &str = "v1:";
+
+/// Who owns a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Instance(String),
+    /// An owner tag that this version cannot read: somebody's, so not ours.
+    Unreadable(String),
+}
+
+/// What was last applied and proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LastApplied {
+    pub(crate) digest: Digest,
+    /// When this was written; service deployments begun before have been judged.
+    pub(crate) at: Timestamp,
+    /// Codes of the members that were set and can be taken back (see `diff`).
+    pub(crate) members: BTreeSet<String>,
+}
+
+/// The rollout in flight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RolloutMark {
+    pub(crate) digest: Digest,
+    /// `None` between CreateService and the first look at its deployment.
+    pub(crate) deployment: Option<String>,
+    pub(crate) phase: RolloutPhase,
+    pub(crate) since: Timestamp,
+}
+
+/// A revision judged bad.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rejection {
+    /// The whole value, for values of a later version.
+    text: String,
+    digest: Option<Digest>,
+    pub(crate) at: Option<Timestamp>,
+    /// The name of a [`VerdictKind`], or a later version's word.
+    pub(crate) code: String,
+}
+
+/// All that the tags of a service say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Memory {
+    pub(crate) owner: Option<Owner>,
+    pub(crate) applied: Option<LastApplied>,
+    /// An ARN of a service revision or of a task definition.
+    pub(crate) proven: Option<String>,
+    pub(crate) rejected: Option<Rejection>,
+    pub(crate) rollout: Option<RolloutMark>,
+    pub(crate) hold: bool,
+    pub(crate) keys: BTreeSet<String>,
+}
+
+impl Memory {
+    pub(crate) fn read(tags: &BTreeMap<String, String>) -> Self {
+        let value = |key: &str| tags.get(key).map(String::as_str);
+        Self {
+            owner: value(tag::OWNER).map(Owner::decode),
+            applied: value(tag::DIGEST).and_then(LastApplied::decode),
+            proven: value(tag::PROVEN).filter(|arn| !arn.is_empty()).map(str::to_owned),
+            rejected: value(tag::REJECTED).map(Rejection::decode),
+            rollout: value(tag::ROLLOUT).and_then(RolloutMark::decode),
+            hold: tags.contains_key(tag::HOLD),
+            keys: value(tag::TAGS).map(decode_keys).unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn rejects(&self, digest: &Digest) -> bool {
+        self.rejected.as_ref().is_some_and(|rejection| rejection.names(digest))
+    }
+}
+
+impl Owner {
+    /// `v1:<instance>:<file>`; of a long path the end is kept, which tells more than its beginning.
+    pub(crate) fn encode(instance: &str, file: &str) -> String {
+        let head = format!("{VERSION}{}:", Self::name(instance));
+        let room = VALUE_MAX.saturating_sub(head.chars().count());
+        let file = allowed(file);
+        let skip = file.chars().count().saturating_sub(room);
+        head + &file.chars().skip(skip).collect::<String>()
+    }
+
+    /// An instance's name as it is written into tags.
+    pub(crate) fn name(instance: &str) -> String {
+        allowed(instance).replace(':', "_").chars().take(100).collect()
+    }
+
+    fn decode(value: &str) -> Self {
+        match value.strip_prefix(VERSION).and_then(|rest| rest.split_once(':')) {
+            Some((instance, _)) => Self::Instance(instance.to_owned()),
+            None => Self::Unreadable(value.to_owned()),
+        }
+    }
+}
+
+impl LastApplied {
+    /// `v1:<digest>:<epoch>:<code>+<code>…`
+    pub(crate) fn encode(&self) -> String {
+        let members: Vec<&str> = self.members.iter().map(String::as_str).collect();
+        format!("{VERSION}{}:{}:{}", self.digest, self.at.as_second(), members.join("+"))
+    }
+
+    fn decode(value: &str) -> Option<Self> {
+        let (rest, members) = value.strip_prefix(VERSION)?.rsplit_once(':')?;
+        let (digest, at) = rest.rsplit_once(':')?;
+        Some(Self {
+            digest: Digest::from_tag(digest),
+            at: epoch(at)?,
+            members: members
+                .split('+')
+                .filter(|code| !code.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        })
+    }
+}
+
+impl RolloutMark {
+    /// `v1:<digest>:<deployment id or ->:<phase>:<epoch>`
+    pub(crate) fn encode(&self) -> String {
+        let deployment = self.deployment.as_deref().unwrap_or("-");
+        let phase = phase_code(self.phase);
+        format!("{VERSION}{}:{deployment}:{phase}:{}", self.digest, self.since.as_second())
+    }
+
+    fn decode(value: &str) -> Option<Self> {
+        let (rest, since) = value.strip_prefix(VERSION)?.rsplit_once(':')?;
+        let (rest, phase) = rest.rsplit_once(':')?;
+        let (digest, deployment) = rest.rsplit_once(':')?;
+        Some(Self {
+            digest: Digest::from_tag(digest),
+            deployment: (deployment != "-").then(|| deployment.to_owned()),
+            phase: phase_of(phase)?,
+            since: epoch(since)?,
+        })
+    }
+}
+
+impl Rejection {
+    /// `v1:<digest>:<epoch>:<code>`
+    pub(crate) fn encode(digest: &Digest, at: Timestamp, kind: VerdictKind) -> String {
+        format!("{VERSION}{digest}:{}:{kind:?}", at.as_second())
+    }
+
+    fn decode(value: &str) -> Self {
+        let parts = || {
+            let (rest, code) = value.strip_prefix(VERSION)?.rsplit_once(':')?;
+            let (digest, at) = rest.rsplit_once(':')?;
+            Some((Digest::from_tag(digest), epoch(at)?, code.to_owned()))
+        };
+        let text = value.to_owned();
+        match parts() {
+            Some((digest, at, code)) => Self { text, digest: Some(digest), at: Some(at), code },
+            None => Self { text, digest: None, at: None, code: "Unreadable".to_owned() },
+        }
+    }
+
+    pub(crate) fn names(&self, digest: &Digest) -> bool {
+        match &self.digest {
+            Some(rejected) => rejected == digest,
+            None => self.text.contains(digest.as_str()),
+        }
+    }
+}
+
+/// Keys joined by spaces. A key with a space, or one that no longer fits, is not remembered: such a
+/// tag is set but never removed.
+pub(crate) fn encode_keys<'a>(keys: impl IntoIterator<Item = &'a str>) -> String {
+    let mut value = String::new();
+    for key in keys.into_iter().filter(|key| !key.contains(' ')) {
+        if value.chars().count() + 1 + key.chars().count() > VALUE_MAX {
+            continue;
+        }
+        if !value.is_empty() {
+            value.push(' ');
+        }
+        value.push_str(key);
+    }
+    value
+}
+
+fn decode_keys(value: &str) -> BTreeSet<String> {
+    value.split(' ').filter(|key| !key.is_empty()).map(str::to_owned).collect()
+}
+
+fn phase_code(phase: RolloutPhase) -> &'static str {
+    match phase {
+        RolloutPhase::Probing => "probe",
+        RolloutPhase::Widening => "widen",
+        RolloutPhase::RollingBack => "rollback",
+    }
+}
+
+fn phase_of(code: &str) -> Option<RolloutPhase> {
+    match code {
+        "probe" => Some(RolloutPhase::Probing),
+        "widen" => Some(RolloutPhase::Widening),
+        "rollback" => Some(RolloutPhase::RollingBack),
+        _ => None,
+    }
+}
+
+fn epoch(text: &str) -> Option<Timestamp> {
+    Timestamp::from_second(text.parse().ok()?).ok()
+}
+
+/// What AWS does not take in a tag's value becomes `_`.
+fn allowed(text: &str) -> String {
+    let fits = |c: char| c.is_alphanumeric() || " +-=._:/@".contains(c);
+    text.chars().map(|c| if fits(c) { c } else { '_' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest() -> Digest {
+        Digest::from_tag("v1:00112233445566778899aabbccddeeff")
+    }
+
+    fn at() -> Timestamp {
+        Timestamp::from_second(1_790_000_000).unwrap()
+    }
+
+    fn memory(key: &str, value: &str) -> Memory {
+        Memory::read(&BTreeMap::from([(key.to_owned(), value.to_owned())]))
+    }
+
+    #[test]
+    fn a_rollout_reads_back_as_written_with_and_without_a_deployment() {
+        for deployment in [None, Some("ecs-svc/6216346761948112104".to_owned())] {
+            for phase in [RolloutPhase::Probing, RolloutPhase::Widening, RolloutPhase::RollingBack]
+            {
+                let mark = RolloutMark {
+                    digest: digest(),
+                    deployment: deployment.clone(),
+                    phase,
+                    since: at(),
+                };
+                assert_eq!(memory(tag::ROLLOUT, &mark.encode()).rollout, Some(mark));
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_applied_reads_back_as_written() {
+        let members = BTreeSet::from(["lb".to_owned(), "pc".to_owned()]);
+        for members in [members, BTreeSet::new()] {
+            let applied = LastApplied { digest: digest(), at: at(), members };
+            assert_eq!(memory(tag::DIGEST, &applied.encode()).applied, Some(applied));
+        }
+    }
+
+    #[test]
+    fn a_rejection_names_its_digest_and_no_other() {
+        let value = Rejection::encode(&digest(), at(), VerdictKind::Crashes);
+        assert_eq!(value, "v1:v1:00112233445566778899aabbccddeeff:1790000000:Crashes");
+        let memory = memory(tag::REJECTED, &value);
+        assert!(memory.rejects(&digest()));
+        assert!(!memory.rejects(&Digest::from_tag("v1:ff")));
+        assert_eq!(memory.rejected.map(|r| (r.at, r.code)), Some((Some(at()), "Crashes".into())));
+    }
+
+    #[test]
+    fn a_rejection_of_a_later_version_still_rejects() {
+        let value = format!("v9;{};whatever", digest());
+        assert!(memory(tag::REJECTED, &value).rejects(&digest()));
+    }
+
+    #[test]
+    fn values_of_a_later_version_read_as_absent() {
+        assert_eq!(memory(tag::ROLLOUT, "v2:what:ever").rollout, None);
+        assert_eq!(memory(tag::DIGEST, "v2:what:ever").applied, None);
+        assert_eq!(
+            memory(tag::OWNER, "v2 someone").owner,
+            Some(Owner::Unreadable("v2 someone".to_owned()))
+        );
+    }
+
+    #[test]
+    fn an_owner_fits_into_a_tag_however_long_the_path() {
+        let path = "größe/#".repeat(100);
+        let value = Owner::encode("prod:eu", &path);
+        assert_eq!(value.chars().count(), VALUE_MAX);
+        assert!(value.starts_with("v1:prod_eu:"));
+        assert!(value.ends_with("größe/_"));
+        assert_eq!(Owner::decode(&value), Owner::Instance("prod_eu".to_owned()));
+    }
+
+    #[test]
+    fn keys_that_do_not_fit_are_left_out_whole() {
+        let keys: Vec<String> = (0..100).map(|n| format!("team-{n}")).collect();
+        let value = encode_keys(keys.iter().map(String::as_str));
+        assert!(value.chars().count() <= VALUE_MAX);
+        assert!(decode_keys(&value).iter().all(|key| keys.contains(key)));
+        assert_eq!(encode_keys(["a b", "c"]), "c");
+    }
+
+    #[test]
+    fn the_longest_values_fit() {
+        let mark = RolloutMark {
+            digest: digest(),
+            deployment: Some("ecs-svc/62163467619481121040".to_owned()),
+            phase: RolloutPhase::RollingBack,
+            since: at(),
+        };
+        assert!(mark.encode().len() <= VALUE_MAX);
+    }
 }

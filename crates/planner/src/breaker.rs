@@ -1,0 +1,336 @@
+//! The judgement of a rollout from what one look shows; never acts on it.
+//!
+//! Only tasks that the deployment in question started count, told by `startedBy`. Counts are of the
+//! last hour, for ECS forgets stopped tasks after that.
+//!
+//! With consecutive counting a task sets the counts back once it is healthy *and* has outlived every
+//! failed task of its deployment: only failures after its start count. ECS's own rule, any healthy
+//! task, lets a revision that crashes after a minute loop for ever (ecs-behaviour 3.3).
+
+mod health;
+mod reasons;
+mod threshold;
+
+use evenkeel_manifest::{Counting, Threshold};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::render::span;
+use crate::view::{View, last_part};
+use crate::{
+    Alarm, BreakerCount, Deployment, Evidence, EvidenceKind, RolloutPhase, Task, Verdict,
+    VerdictKind,
+};
+
+pub(crate) use health::healthy_tasks;
+
+/// Evidence shown of one rollout; the newest is kept.
+const EVIDENCE_MAX: usize = 20;
+
+/// What one look says about a rollout.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Judgement {
+    pub(crate) counts: Vec<BreakerCount>,
+    /// Newest first.
+    pub(crate) evidence: Vec<Evidence>,
+    pub(crate) against: Option<(VerdictKind, String)>,
+    /// `None` when health cannot be seen.
+    pub(crate) healthy: Option<u32>,
+    /// How long the longest-running healthy task has been running.
+    pub(crate) healthy_for: Option<SignedDuration>,
+    /// A cause outside of the revision that holds the rollout up.
+    pub(crate) environment: Option<String>,
+    /// When the rollout runs out of patience; `None` while the clock stands.
+    pub(crate) deadline: Option<Timestamp>,
+}
+
+impl Judgement {
+    pub(crate) fn verdict(&self, view: &View<'_>) -> Option<Verdict> {
+        let (kind, sentence) = self.against.clone()?;
+        Some(Verdict {
+            kind,
+            digest: view.desired.revision_digest.clone(),
+            sentence,
+            evidence: self.evidence.clone(),
+            counts: self.counts.clone(),
+        })
+    }
+}
+
+/// Judges the rollout that `deployment` carries out.
+pub(crate) fn judge(view: &View<'_>, deployment: &str, phase: RolloutPhase) -> Judgement {
+    let listed = view.service.deployments.iter().find(|one| one.id == deployment);
+    let tasks = tasks_of(view, deployment);
+    let healthy = healthy_tasks(view, deployment);
+    let evidence = evidence(&tasks);
+    let reset = reset_at(view, healthy.as_deref().unwrap_or_default(), &tasks);
+    let counts = counts(view, &evidence, reset, phase);
+    let progress = listed.and_then(|one| Progress::of(view, one, healthy.as_deref()?, &evidence));
+    let against = tripped(&counts, &evidence)
+        .or_else(|| alarmed(view, listed))
+        .or_else(|| progress.as_ref()?.stalled(view));
+    Judgement {
+        counts,
+        against,
+        healthy: healthy.as_ref().map(|all| u32::try_from(all.len()).unwrap_or(u32::MAX)),
+        healthy_for: healthy
+            .as_ref()
+            .and_then(|all| all.iter().map(|task| health::running_for(task, view.now())).max()),
+        environment: progress.as_ref().and_then(|one| one.environment.clone()),
+        deadline: progress.and_then(|one| one.deadline(view)),
+        evidence: evidence.into_iter().take(EVIDENCE_MAX).collect(),
+    }
+}
+
+fn tasks_of<'a>(view: &View<'a>, deployment: &str) -> Vec<&'a Task> {
+    let all = view.observed().tasks.known().map(Vec::as_slice).unwrap_or_default();
+    all.iter().filter(|task| task.started_by.as_deref() == Some(deployment)).collect()
+}
+
+/// Newest first; equal times in the order of task ids, so that the order of a reply changes nothing.
+fn evidence(tasks: &[&Task]) -> Vec<Evidence> {
+    let mut evidence: Vec<Evidence> = tasks
+        .iter()
+        .filter_map(|task| {
+            let stopped = reasons::classify(task)?;
+            Some(Evidence {
+                kind: stopped.kind,
+                task: Some(last_part(&task.task_arn).to_owned()),
+                at: ended_at(task),
+                exit_code: stopped.exit_code,
+                reason: stopped.reason,
+            })
+        })
+        .collect();
+    evidence.sort_by(|a, b| (b.at, &a.task).cmp(&(a.at, &b.task)));
+    evidence
+}
+
+fn ended_at(task: &Task) -> Option<Timestamp> {
+    task.stopping_at.or(task.stopped_at)
+}
+
+/// Since when failures count: the start of the youngest healthy task that has outlived all failed ones.
+fn reset_at(view: &View<'_>, healthy: &[&Task], all: &[&Task]) -> Option<Timestamp> {
+    if view.desired.rollout.breaker.counting == Counting::Cumulative {
+        return None;
+    }
+    let longest_failed = all
+        .iter()
+        .filter(|task| reasons::classify(task).is_some_and(|stopped| is_failure(stopped.kind)))
+        .filter_map(|task| Some(ended_at(task)?.duration_since(task.started_at?)))
+        .max()
+        .unwrap_or(SignedDuration::ZERO);
+    let least = if health::is_checked(view) { SignedDuration::ZERO } else { health::SETTLED };
+    let needed = longest_failed.max(least);
+    healthy
+        .iter()
+        .filter(|task| health::running_for(task, view.now()) > needed)
+        .filter_map(|task| task.started_at)
+        .max()
+}
+
+fn is_failure(kind: EvidenceKind) -> bool {
+    VerdictKind::of(kind).is_some()
+}
+
+fn counts(
+    view: &View<'_>,
+    evidence: &[Evidence],
+    reset: Option<Timestamp>,
+    phase: RolloutPhase,
+) -> Vec<BreakerCount> {
+    let breaker = &view.desired.rollout.breaker;
+    let probing = phase == RolloutPhase::Probing;
+    let count = |kind: EvidenceKind, limit: Threshold| {
+        let counted = evidence.iter().filter(|one| one.kind == kind && counts_since(one, reset));
+        BreakerCount {
+            kind,
+            count: u32::try_from(counted.count()).unwrap_or(u32::MAX),
+            threshold: threshold::threshold(limit, view.service.desired_count, probing),
+        }
+    };
+    vec![
+        count(EvidenceKind::Doomed, breaker.doomed),
+        count(EvidenceKind::LaunchFailure, breaker.launch_failures),
+        count(EvidenceKind::HealthFailure, breaker.health_failures),
+        count(EvidenceKind::Crash, breaker.crashes),
+    ]
+}
+
+/// A failure without a time counts: leaving it out would be a guess in the revision's favour.
+fn counts_since(evidence: &Evidence, reset: Option<Timestamp>) -> bool {
+    match (evidence.at, reset) {
+        (Some(at), Some(reset)) => at > reset,
+        _ => true,
+    }
+}
+
+fn tripped(counts: &[BreakerCount], evidence: &[Evidence]) -> Option<(VerdictKind, String)> {
+    let tripped = counts.iter().find(|one| one.count >= one.threshold)?;
+    let last = evidence.iter().find(|one| one.kind == tripped.kind)?;
+    let sentence = format!(
+        "{} of {} {}; the last: {}",
+        tripped.count,
+        tripped.threshold,
+        plural(tripped.kind),
+        describe(last),
+    );
+    Some((VerdictKind::of(tripped.kind)?, sentence))
+}
+
+fn plural(kind: EvidenceKind) -> &'static str {
+    match kind {
+        EvidenceKind::Doomed => "starts that can never succeed",
+        EvidenceKind::LaunchFailure => "launch failures",
+        EvidenceKind::HealthFailure => "health failures",
+        EvidenceKind::Crash => "crashes",
+        EvidenceKind::Environment => "environment causes",
+        EvidenceKind::NotAFailure => "ordinary stops",
+        EvidenceKind::Alarm => "alarms",
+        EvidenceKind::Stalled => "stalls",
+    }
+}
+
+fn describe(evidence: &Evidence) -> String {
+    match &evidence.task {
+        Some(task) => format!("task {task}: {}", evidence.reason),
+        None => evidence.reason.clone(),
+    }
+}
+
+/// The alarms that the manifest names, as far as they exist.
+fn named_alarms<'a>(view: &View<'a>) -> impl Iterator<Item = &'a Alarm> {
+    let names = &view.desired.rollout.breaker.alarms;
+    let all = view.observed().alarms.known().map(Vec::as_slice).unwrap_or_default();
+    all.iter().filter(|alarm| names.contains(&alarm.name))
+}
+
+/// An alarm that went off after the rollout began. One that was red before is compared with itself:
+/// it counts when it was green in between.
+fn alarmed(view: &View<'_>, deployment: Option<&Deployment>) -> Option<(VerdictKind, String)> {
+    let began = deployment?.created_at?;
+    let alarm = named_alarms(view)
+        .find(|alarm| alarm.state == "ALARM" && alarm.since.is_some_and(|since| since > began))?;
+    let reason = alarm.reason.as_deref().unwrap_or("no reason given");
+    Some((VerdictKind::Alarm, format!("alarm {} went off: {reason}", alarm.name)))
+}
+
+/// An alarm that is red now, whenever it became so.
+pub(crate) fn red_alarm(view: &View<'_>) -> Option<String> {
+    named_alarms(view).find(|alarm| alarm.state == "ALARM").map(|alarm| alarm.name.clone())
+}
+
+/// Why the alarms that the manifest names cannot be relied on.
+pub(crate) fn missing_alarm(view: &View<'_>) -> Option<String> {
+    let names = &view.desired.rollout.breaker.alarms;
+    if let (Some(first), Some(why)) = (names.first(), view.observed().alarms.unknown()) {
+        return Some(format!("alarm {first} cannot be read: {}", crate::view::explain(why)));
+    }
+    let exists = |name: &String| named_alarms(view).any(|alarm| alarm.name == *name);
+    names.iter().find(|name| !exists(name)).map(|name| format!("alarm {name} does not exist"))
+}
+
+/// The clock of progress of one deployment.
+#[derive(Clone, Debug)]
+struct Progress {
+    since: Timestamp,
+    healthy: usize,
+    /// The clock stands: there is nothing left to become healthy, or ECS cannot move.
+    stands: bool,
+    environment: Option<String>,
+}
+
+impl Progress {
+    fn of(
+        view: &View<'_>,
+        deployment: &Deployment,
+        healthy: &[&Task],
+        evidence: &[Evidence],
+    ) -> Option<Self> {
+        let began = deployment.created_at?;
+        let environment = environment(view, deployment, evidence);
+        let last_start = healthy.iter().filter_map(|task| task.started_at).max();
+        let last_hindrance = environment.as_ref().map(|(at, _)| *at);
+        let since = [Some(began), last_start, last_hindrance].into_iter().flatten().max()?;
+        let completed = deployment.rollout_state.as_deref() == Some("COMPLETED");
+        let all_healthy = healthy.len() >= usize::try_from(view.service.desired_count).ok()?;
+        Some(Self {
+            since,
+            healthy: healthy.len(),
+            stands: completed
+                || all_healthy
+                || view.deployments_are_opaque()
+                || others_drain(view, &deployment.id),
+            environment: environment
+                .filter(|(at, _)| view.now().duration_since(*at) <= HINDRANCE_LASTS)
+                .map(|(_, words)| words),
+        })
+    }
+
+    fn deadline(&self, view: &View<'_>) -> Option<Timestamp> {
+        let patience = view.desired.rollout.breaker.progress_deadline;
+        (!self.stands).then(|| self.since.checked_add(patience).unwrap_or(Timestamp::MAX))
+    }
+
+    fn stalled(&self, view: &View<'_>) -> Option<(VerdictKind, String)> {
+        let deadline = self.deadline(view)?;
+        (view.now() >= deadline).then(|| {
+            let sentence = format!(
+                "no task became healthy for {} (progressDeadline {}); {} of {} tasks are healthy",
+                span(view.now().duration_since(self.since)),
+                span(deadline.duration_since(self.since)),
+                self.healthy,
+                view.service.desired_count,
+            );
+            (VerdictKind::Stalled, sentence)
+        })
+    }
+}
+
+/// Old tasks that drain hold the room that new ones need: waiting for them is no stall.
+fn others_drain(view: &View<'_>, deployment: &str) -> bool {
+    let tasks = view.observed().tasks.known().map(Vec::as_slice).unwrap_or_default();
+    tasks.iter().any(|task| {
+        task.started_by.as_deref() != Some(deployment)
+            && task.desired_status == "STOPPED"
+            && task.last_status != "STOPPED"
+    })
+}
+
+/// Service events about causes outside of a revision (service-event-messages-list).
+const ENVIRONMENT_EVENTS: &[&str] =
+    &["was unable to place a task", "operations are being throttled", "capacity is unavailable"];
+
+/// An event repeats while its cause lasts; after this long without one, the cause is over.
+const HINDRANCE_LASTS: SignedDuration = SignedDuration::from_mins(5);
+
+/// The last cause outside of the revision since the deployment began, with its time.
+fn environment(
+    view: &View<'_>,
+    deployment: &Deployment,
+    evidence: &[Evidence],
+) -> Option<(Timestamp, String)> {
+    let began = deployment.created_at?;
+    let stopped = evidence
+        .iter()
+        .filter(|one| one.kind == EvidenceKind::Environment)
+        .filter_map(|one| Some((one.at?, describe(one))));
+    let events = events(view.service).into_iter().filter(|(_, text)| {
+        let text = text.to_lowercase();
+        ENVIRONMENT_EVENTS.iter().any(|words| text.contains(words))
+    });
+    stopped.chain(events).filter(|(at, _)| *at >= began).max()
+}
+
+/// The service's events with their times, newest first as ECS lists them.
+pub(crate) fn events(service: &crate::ObservedService) -> Vec<(Timestamp, String)> {
+    let listed = service.document.get("events").and_then(Value::as_array);
+    let read = |event: &Value| {
+        let seconds = event.get("createdAt")?.as_f64()?;
+        let since_epoch = SignedDuration::try_from_secs_f64(seconds).ok()?;
+        let at = Timestamp::from_duration(since_epoch).ok()?;
+        Some((at, event.get("message")?.as_str()?.to_owned()))
+    };
+    listed.into_iter().flatten().filter_map(read).collect()
+}

@@ -1,0 +1,134 @@
+//! Which tasks of a deployment are healthy, as ECS sees it; never waits for them.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::view::{View, not_seen};
+use crate::{Fact, TargetGroupHealth, Task};
+
+/// What ECS itself waits before it calls a task without any health check healthy
+/// (developer guide, service_definition_parameters).
+pub(crate) const SETTLED: SignedDuration = SignedDuration::from_secs(40);
+
+/// The tasks of `deployment` that are healthy now: RUNNING, passing their container health checks,
+/// and `healthy` in every target group of the service. `None` when that cannot be seen.
+pub(crate) fn healthy_tasks<'a>(view: &View<'a>, deployment: &str) -> Option<Vec<&'a Task>> {
+    let tasks = view.observed().tasks.known()?;
+    let groups = target_groups(view)?;
+    let checked = has_container_checks(view);
+    let running = tasks.iter().filter(|task| runs(task)).count();
+    let healthy = tasks.iter().filter(|task| {
+        task.started_by.as_deref() == Some(deployment)
+            && runs(task)
+            && passes_container_checks(task, checked)
+            && groups.iter().all(|group| is_healthy_target(group, task, running))
+    });
+    Some(healthy.collect())
+}
+
+fn runs(task: &Task) -> bool {
+    task.last_status == "RUNNING" && task.desired_status != "STOPPED"
+}
+
+/// The task's own health is `UNKNOWN` for ever without a check on an essential container
+/// (ecs-behaviour 7.4).
+fn passes_container_checks(task: &Task, checked: bool) -> bool {
+    match task.health_status.as_deref() {
+        Some("HEALTHY") => true,
+        Some("UNHEALTHY") => false,
+        _ => !checked,
+    }
+}
+
+fn has_container_checks(view: &View<'_>) -> bool {
+    let document = view.desired.task_definition.value();
+    let containers = document.get("containerDefinitions").and_then(Value::as_array);
+    containers.is_some_and(|all| {
+        all.iter().any(|one| {
+            one.get("healthCheck").is_some_and(Value::is_object)
+                && one.get("essential").and_then(Value::as_bool) != Some(false)
+        })
+    })
+}
+
+/// A target group that the service registers its tasks in.
+struct Group<'a> {
+    container_port: Option<u64>,
+    health: &'a TargetGroupHealth,
+}
+
+/// `None` when the health of one of them is not known. A server without load balancing has none.
+fn target_groups<'a>(view: &View<'a>) -> Option<Vec<Group<'a>>> {
+    let listed = view.live.get("loadBalancers").and_then(Value::as_array);
+    let wanted = listed.into_iter().flatten().filter_map(|one| {
+        Some((
+            one.get("targetGroupArn")?.as_str()?,
+            one.get("containerPort").and_then(Value::as_u64),
+        ))
+    });
+    let facts = &view.observed().target_groups;
+    let mut groups = Vec::new();
+    for (arn, container_port) in wanted {
+        match facts {
+            Fact::Known(known) => {
+                let health = known.iter().find(|one| one.arn == arn)?;
+                groups.push(Group { container_port, health });
+            }
+            fact if not_seen(fact).is_some() => return None,
+            Fact::Absent | Fact::Unknown(_) => {}
+        }
+    }
+    Some(groups)
+}
+
+/// A task with an address of its own is found by it. One that shares its host's address cannot be
+/// told apart, so then there must be as many healthy targets as running tasks.
+fn is_healthy_target(group: &Group<'_>, task: &Task, running: usize) -> bool {
+    let addresses = addresses(task);
+    let healthy = || group.health.targets.iter().filter(|target| target.state == "healthy");
+    if addresses.is_empty() {
+        return healthy().count() >= running;
+    }
+    let at_address = || group.health.targets.iter().filter(|t| addresses.contains(&t.id.as_str()));
+    let at_port = |port: Option<u16>| match (port, group.container_port) {
+        (Some(port), Some(wanted)) => u64::from(port) == wanted,
+        _ => true,
+    };
+    if at_address().any(|target| at_port(target.port)) {
+        return at_address().any(|target| at_port(target.port) && target.state == "healthy");
+    }
+    let shares_an_address = at_address().next().is_some() || by_instance(group.health);
+    shares_an_address && healthy().count() >= running
+}
+
+/// Whether targets are instances, so that an address says nothing.
+fn by_instance(health: &TargetGroupHealth) -> bool {
+    !health.targets.is_empty() && health.targets.iter().all(|target| target.id.starts_with("i-"))
+}
+
+/// The private addresses of the task's network interface.
+fn addresses(task: &Task) -> Vec<&str> {
+    task.attachments
+        .iter()
+        .filter_map(|attachment| attachment.get("details")?.as_array())
+        .flatten()
+        .filter(|detail| {
+            matches!(
+                detail.get("name").and_then(Value::as_str),
+                Some("privateIPv4Address" | "privateIPv6Address")
+            )
+        })
+        .filter_map(|detail| detail.get("value")?.as_str())
+        .collect()
+}
+
+/// Whether anything but time tells that a task is healthy.
+pub(crate) fn is_checked(view: &View<'_>) -> bool {
+    let balanced = view.live.get("loadBalancers").and_then(Value::as_array);
+    has_container_checks(view) || balanced.is_some_and(|all| !all.is_empty())
+}
+
+/// How long the task has been running at `now`.
+pub(crate) fn running_for(task: &Task, now: Timestamp) -> SignedDuration {
+    task.started_at.map_or(SignedDuration::ZERO, |started| now.duration_since(started))
+}

@@ -1,0 +1,389 @@
+//! The guard before every act: refuses a plan that breaks a safety property; shares no code with the
+//! planner, so that one mistake is not made twice, and never repairs a plan.
+//!
+//! Properties: reliability.md, part C (S7, S14, S15, S19–S22, S24, S25, S32).
+
+use evenkeel_manifest::Service;
+use serde_json::Value;
+
+use crate::{
+    Action, Call, Depth, Fact, Input, Lane, ObservedService, Plan, TaskDefinition, Unknown,
+};
+
+/// Refuses a plan that breaks a safety property; shares no code with [`plan`](crate::plan). The error
+/// names every property broken.
+pub fn check(plan: &Plan, input: &Input<'_>) -> Result<(), Vec<String>> {
+    if plan.actions.is_empty() {
+        return Ok(());
+    }
+    let Some(desired) = input.desired else {
+        return Err(vec![
+            "no manifest names this service, and yet something is written".to_owned(),
+        ]);
+    };
+    let ground = Ground { input, desired, service: input.observed.service.known() };
+    let mut broken: Vec<String> = Vec::new();
+    for rule in PLAN_RULES {
+        broken.extend(rule(&ground, plan));
+    }
+    for action in &plan.actions {
+        let name = action.call.operation();
+        let found = ACTION_RULES.iter().filter_map(|rule| rule(&ground, action));
+        broken.extend(found.map(|property| format!("{name}: {property}")));
+    }
+    if broken.is_empty() { Ok(()) } else { Err(broken) }
+}
+
+/// What a plan is checked against.
+struct Ground<'a> {
+    input: &'a Input<'a>,
+    desired: &'a Service,
+    service: Option<&'a ObservedService>,
+}
+
+type PlanRule = fn(&Ground<'_>, &Plan) -> Option<String>;
+type ActionRule = fn(&Ground<'_>, &Action) -> Option<String>;
+
+const PLAN_RULES: &[PlanRule] = &[service_is_known, nobody_said_stop, starts_one_deployment];
+
+const ACTION_RULES: &[ActionRule] = &[
+    stays_in_scope,
+    is_owned,
+    fits_the_state,
+    registers_only_what_is_missing,
+    runs_active_definitions,
+    never_runs_the_rejected,
+    rolls_back_after_the_verdict,
+    rolls_back_to_the_proven,
+    counts_are_the_manifest_s,
+    never_scales_to_zero,
+    begins_small,
+    widens_and_proves_with_open_eyes,
+    leaves_foreign_tags,
+    sends_no_fixed_members,
+];
+
+/// Members of UpdateService that start a deployment (UpdateService API reference).
+const STARTING: &[&str] = &[
+    "taskDefinition",
+    "networkConfiguration",
+    "platformVersion",
+    "loadBalancers",
+    "serviceRegistries",
+    "serviceConnectConfiguration",
+    "volumeConfigurations",
+    "vpcLatticeConfigurations",
+    "gatewayConnectors",
+    "monitoring",
+    "forceNewDeployment",
+];
+
+impl Ground<'_> {
+    fn tag(&self, key: &str) -> Option<&str> {
+        self.service?.tags.get(key).map(String::as_str)
+    }
+
+    fn definition(&self, arn: &str) -> Option<&TaskDefinition> {
+        self.input.observed.task_definitions.known()?.iter().find(|one| one.arn == arn)
+    }
+
+    /// The task definition of the revision that the tag `evenkeel:proven` names.
+    fn proven_definition(&self) -> Option<&str> {
+        let proven = self.tag("evenkeel:proven")?;
+        if proven.contains(":task-definition/") {
+            return Some(proven);
+        }
+        let revisions = self.input.observed.service_revisions.known()?;
+        let revision = revisions.iter().find(|one| one.service_revision_arn == proven)?;
+        Some(&revision.task_definition)
+    }
+
+    fn rejects_the_wanted(&self) -> bool {
+        let digest = self.desired.revision_digest.as_str();
+        self.tag("evenkeel:rejected").is_some_and(|value| value.contains(digest))
+    }
+
+    fn manifest(&self, member: &str) -> Option<Value> {
+        self.desired.service.value().get(member).cloned()
+    }
+
+    fn exists(&self) -> bool {
+        self.service.is_some_and(|service| service.status != "INACTIVE")
+    }
+}
+
+fn update(action: &Action) -> Option<&Value> {
+    match &action.call {
+        Call::UpdateService { input } => Some(input),
+        _ => None,
+    }
+}
+
+fn starts_a_deployment(action: &Action) -> bool {
+    match &action.call {
+        Call::CreateService { .. } | Call::StopServiceDeployment { .. } => true,
+        Call::UpdateService { input } => STARTING.iter().any(|name| input.get(name).is_some()),
+        Call::RegisterTaskDefinition { .. }
+        | Call::TagResource { .. }
+        | Call::UntagResource { .. } => false,
+    }
+}
+
+fn service_is_known(ground: &Ground<'_>, _: &Plan) -> Option<String> {
+    matches!(ground.input.observed.service, Fact::Unknown(_))
+        .then(|| "whether the service exists is unknown: nothing may be written".to_owned())
+}
+
+fn nobody_said_stop(ground: &Ground<'_>, _: &Plan) -> Option<String> {
+    if ground.desired.paused {
+        return Some("the manifest is paused: nothing may be written".to_owned());
+    }
+    let held = ground.exists() && ground.tag("evenkeel:hold").is_some();
+    held.then(|| "the service is on hold: nothing may be written".to_owned())
+}
+
+fn starts_one_deployment(_: &Ground<'_>, plan: &Plan) -> Option<String> {
+    let starting = plan.actions.iter().filter(|action| starts_a_deployment(action)).count();
+    (starting > 1).then(|| format!("{starting} calls start or stop a deployment; one may"))
+}
+
+fn stays_in_scope(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let key = ground.input.key;
+    let named = |input: &Value, member: &str, wanted: &str| {
+        input.get(member).and_then(Value::as_str) == Some(wanted)
+    };
+    let in_scope = match &action.call {
+        Call::UpdateService { input } => {
+            named(input, "cluster", &key.cluster) && named(input, "service", &key.name)
+        }
+        Call::CreateService { input } => {
+            named(input, "cluster", &key.cluster) && named(input, "serviceName", &key.name)
+        }
+        Call::TagResource { arn, .. } | Call::UntagResource { arn, .. } => {
+            ground.service.is_some_and(|service| service.service_arn == *arn)
+        }
+        Call::StopServiceDeployment { arn } => {
+            let all = ground.input.observed.service_deployments.known();
+            all.is_some_and(|all| all.iter().any(|one| one.service_deployment_arn == *arn))
+        }
+        Call::RegisterTaskDefinition { input } => named(input, "family", &ground.desired.family),
+    };
+    (!in_scope).then(|| format!("it is about something else than {key}"))
+}
+
+fn is_owned(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let about_the_service =
+        !matches!(action.call, Call::RegisterTaskDefinition { .. } | Call::CreateService { .. });
+    if !about_the_service {
+        return None;
+    }
+    match ground.tag("evenkeel:owner") {
+        Some(owner) => {
+            let instance = owner.strip_prefix("v1:").and_then(|rest| rest.split(':').next());
+            let ours = instance.is_some_and(|name| is_name_of(name, ground.input.instance));
+            (!ours).then(|| format!("the service belongs to {owner}"))
+        }
+        None => {
+            let adopts = ground.desired.adopt
+                && matches!(&action.call, Call::TagResource { tags, .. } if tags.contains_key("evenkeel:owner"));
+            (!adopts).then(|| "the service does not carry our owner tag".to_owned())
+        }
+    }
+}
+
+/// Tags cannot hold every character, so a name may be written with `_` in places.
+fn is_name_of(written: &str, instance: &str) -> bool {
+    let same = |(a, b): (char, char)| a == b || a == '_';
+    written.chars().count() == instance.chars().count().min(100)
+        && written.chars().zip(instance.chars()).all(same)
+}
+
+fn fits_the_state(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let active = ground.service.is_some_and(|service| service.status == "ACTIVE");
+    match &action.call {
+        Call::CreateService { .. } if ground.exists() => {
+            Some("the service exists already".to_owned())
+        }
+        Call::CreateService { .. } | Call::RegisterTaskDefinition { .. } => None,
+        _ if active => None,
+        _ => Some("the service is not ACTIVE".to_owned()),
+    }
+}
+
+fn registers_only_what_is_missing(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    if !matches!(action.call, Call::RegisterTaskDefinition { .. }) {
+        return None;
+    }
+    let observed = ground.input.observed;
+    let (Some(known), Depth::Deep) = (observed.task_definitions.known(), observed.depth) else {
+        return Some("nobody looked whether the content is registered already".to_owned());
+    };
+    let wanted = &ground.desired.task_definition_digest;
+    let there = known.iter().find(|one| one.digest == *wanted && one.status == "ACTIVE")?;
+    Some(format!("{} has the content already", there.arn))
+}
+
+fn runs_active_definitions(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let (Call::UpdateService { input } | Call::CreateService { input }) = &action.call else {
+        return None;
+    };
+    let arn = input.get("taskDefinition")?.as_str().unwrap_or_default();
+    match ground.definition(arn) {
+        Some(definition) if definition.status == "ACTIVE" => None,
+        Some(definition) => Some(format!("{arn} is {}", definition.status)),
+        // The revision to return to was used and proven; it need not be among those looked up.
+        None if action.lane == Lane::Rollback && ground.proven_definition() == Some(arn) => None,
+        None => Some(format!("{arn} is not known")),
+    }
+}
+
+fn never_runs_the_rejected(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let input = update(action)?;
+    if action.lane == Lane::Rollback || !ground.rejects_the_wanted() || !starts_a_deployment(action)
+    {
+        return None;
+    }
+    let arn = input.get("taskDefinition").and_then(Value::as_str);
+    let wanted = &ground.desired.task_definition_digest;
+    let rejected = arn.is_none_or(|arn| {
+        ground.definition(arn).is_none_or(|definition| definition.digest == *wanted)
+    });
+    rejected.then(|| format!("{} was rejected", ground.desired.revision_digest))
+}
+
+fn is_rollback(action: &Action) -> bool {
+    matches!(action.call, Call::StopServiceDeployment { .. })
+        || (action.lane == Lane::Rollback && matches!(action.call, Call::UpdateService { .. }))
+}
+
+fn rolls_back_after_the_verdict(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let verdict = ground.tag("evenkeel:rejected").is_some();
+    (is_rollback(action) && !verdict).then(|| "no verdict was written before".to_owned())
+}
+
+fn rolls_back_to_the_proven(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    if !is_rollback(action) {
+        return None;
+    }
+    let Some(proven) = ground.tag("evenkeel:proven") else {
+        return Some("nothing is proven, so there is nothing to return to".to_owned());
+    };
+    match &action.call {
+        Call::UpdateService { input } => {
+            let arn = input.get("taskDefinition").and_then(Value::as_str)?;
+            (ground.proven_definition() != Some(arn))
+                .then(|| format!("{arn} is not the proven revision {proven}"))
+        }
+        Call::StopServiceDeployment { arn } => {
+            let all = ground.input.observed.service_deployments.known()?;
+            let stopped = all.iter().find(|one| one.service_deployment_arn == *arn)?;
+            let returns = stopped
+                .source_service_revisions
+                .iter()
+                .any(|source| source.arn == proven || revision_runs(ground, &source.arn, proven));
+            (!returns).then(|| format!("ECS would not return to the proven revision {proven}"))
+        }
+        _ => None,
+    }
+}
+
+fn revision_runs(ground: &Ground<'_>, revision: &str, definition: &str) -> bool {
+    let all = ground.input.observed.service_revisions.known();
+    all.is_some_and(|all| {
+        all.iter()
+            .any(|one| one.service_revision_arn == revision && one.task_definition == definition)
+    })
+}
+
+fn counts_are_the_manifest_s(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let count = update(action)?.get("desiredCount")?;
+    if action.lane == Lane::Rollback {
+        return Some("a rollback keeps desiredCount".to_owned());
+    }
+    let owned = ground.manifest("desiredCount");
+    if owned.is_none() {
+        return Some("desiredCount is not the manifest's".to_owned());
+    }
+    let from_zero = ground.service.is_some_and(|service| service.desired_count == 0);
+    let probe = from_zero && count.as_u64() == Some(1);
+    (owned.as_ref() != Some(count) && !probe)
+        .then(|| format!("desiredCount {count} is not what the manifest says"))
+}
+
+fn never_scales_to_zero(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let (Call::UpdateService { input } | Call::CreateService { input }) = &action.call else {
+        return None;
+    };
+    let zero = input.get("desiredCount").and_then(Value::as_u64) == Some(0);
+    let wanted = ground.manifest("desiredCount").and_then(|count| count.as_u64()) == Some(0);
+    (zero && !wanted).then(|| "it scales to zero, which the manifest does not say".to_owned())
+}
+
+/// A start leaves room for one unproven task, or one percent of more than a hundred.
+fn begins_small(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let input = update(action)?;
+    let daemon = ground.manifest("schedulingStrategy").is_some_and(|one| one == "DAEMON");
+    let probes = ground.desired.rollout.probe.enabled && !daemon;
+    if action.lane == Lane::Rollback || !probes || !starts_a_deployment(action) {
+        return None;
+    }
+    let service = ground.service?;
+    let count = u64::from(service.desired_count);
+    let live = service.document.pointer("/deploymentConfiguration/maximumPercent");
+    let maximum = input
+        .pointer("/deploymentConfiguration/maximumPercent")
+        .or(live)
+        .and_then(Value::as_u64)
+        .unwrap_or(200);
+    let surge = (count * maximum / 100).saturating_sub(count);
+    let allowed = (count / 100).max(1);
+    if surge > allowed {
+        return Some(format!("{surge} unproven tasks could start at once; {allowed} may"));
+    }
+    let raised = input.get("desiredCount").and_then(Value::as_u64).unwrap_or(count);
+    (raised > count.max(1)).then(|| format!("it raises the count from {count} to {raised} at once"))
+}
+
+fn widens_and_proves_with_open_eyes(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let probing = ground.tag("evenkeel:rollout").is_some_and(|value| value.contains(":probe:"));
+    let widens = update(action).is_some() && probing && !starts_a_deployment(action);
+    let proves = matches!(&action.call, Call::TagResource { tags, .. }
+        if tags.contains_key("evenkeel:proven") && ground.tag("evenkeel:owner").is_some());
+    let blind = match &ground.input.observed.tasks {
+        Fact::Unknown(Unknown::CapabilityMissing { .. }) | Fact::Known(_) => false,
+        Fact::Absent | Fact::Unknown(_) => true,
+    };
+    ((widens || proves) && blind).then(|| "the tasks were not seen".to_owned())
+}
+
+fn leaves_foreign_tags(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let reserved = |key: &str| key.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("aws:"));
+    match &action.call {
+        Call::TagResource { tags, .. } => {
+            tags.keys().find(|key| reserved(key)).map(|key| format!("the tag {key} is AWS's"))
+        }
+        Call::UntagResource { keys, .. } => {
+            let memory = ground.tag("evenkeel:tags").unwrap_or_default();
+            let ours = |key: &str| {
+                ["evenkeel:rollout", "evenkeel:rejected"].contains(&key)
+                    || memory.split(' ').any(|one| one == key)
+            };
+            keys.iter()
+                .find(|key| reserved(key) || !ours(key))
+                .map(|key| format!("the tag {key} was not set by us"))
+        }
+        Call::RegisterTaskDefinition { .. }
+        | Call::CreateService { .. }
+        | Call::UpdateService { .. }
+        | Call::StopServiceDeployment { .. } => None,
+    }
+}
+
+/// Members that UpdateService does not take, and the one that starts a deployment on every repeat.
+fn sends_no_fixed_members(_: &Ground<'_>, action: &Action) -> Option<String> {
+    let input = update(action)?;
+    ["clientToken", "role", "schedulingStrategy", "launchType", "tags", "forceNewDeployment"]
+        .iter()
+        .find(|name| input.get(name).is_some())
+        .map(|name| format!("UpdateService must not carry {name}"))
+}

@@ -1,0 +1,209 @@
+//! What differs between wanted and live members of a service, as the smallest UpdateService; never
+//! sends it and never says when.
+
+mod changes;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use crate::view::{View, may_be_hidden};
+
+pub use changes::changes;
+
+/// A member of UpdateService.
+struct Member {
+    name: &'static str,
+    effect: Effect,
+    /// What takes the member back, with the code by which the digest tag remembers that a manifest
+    /// set it. AWS takes absent for "keep", `[]` for "remove" (ecs-behaviour 1.5).
+    removed: Option<(&'static str, fn() -> Value)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Deployment,
+    InPlace,
+}
+
+fn none() -> Value {
+    json!([])
+}
+
+/// Source: UpdateService API reference; which members start a deployment: ecs-behaviour 1.5.
+const MEMBERS: &[Member] = &[
+    starts("gatewayConnectors", Some(("gc", none))),
+    starts("loadBalancers", Some(("lb", none))),
+    starts("monitoring", None),
+    starts("networkConfiguration", None),
+    starts("platformVersion", Some(("pv", || json!("LATEST")))),
+    starts("serviceConnectConfiguration", Some(("sc", || json!({ "enabled": false })))),
+    starts("serviceRegistries", Some(("sr", none))),
+    starts("volumeConfigurations", Some(("vc", none))),
+    starts("vpcLatticeConfigurations", Some(("vl", none))),
+    changes_in_place("availabilityZoneRebalancing", None),
+    changes_in_place("capacityProviderStrategy", Some(("cp", none))),
+    changes_in_place("deploymentConfiguration", None),
+    changes_in_place("desiredCount", None),
+    changes_in_place("enableECSManagedTags", Some(("mt", || json!(false)))),
+    changes_in_place("enableExecuteCommand", Some(("ec", || json!(false)))),
+    changes_in_place("healthCheckGracePeriodSeconds", Some(("hg", || json!(0)))),
+    changes_in_place("placementConstraints", Some(("pc", none))),
+    changes_in_place("placementStrategy", Some(("ps", none))),
+    changes_in_place("propagateTags", Some(("pt", || json!("NONE")))),
+];
+
+const fn starts(name: &'static str, removed: Option<(&'static str, fn() -> Value)>) -> Member {
+    Member { name, effect: Effect::Deployment, removed }
+}
+
+const fn changes_in_place(
+    name: &'static str,
+    removed: Option<(&'static str, fn() -> Value)>,
+) -> Member {
+    Member { name, effect: Effect::InPlace, removed }
+}
+
+/// How a value is compared with what AWS reads back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    /// Not applied yet as far as we know: every difference counts.
+    Exact,
+    /// Applied before, or on its way: what the server added to it, or does not show, is no difference.
+    Lenient,
+}
+
+/// The members that differ, each as UpdateService takes it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Differences {
+    pub(crate) starting: Map<String, Value>,
+    pub(crate) in_place: Map<String, Value>,
+}
+
+pub(crate) fn differences(view: &View<'_>, comparison: Comparison) -> Differences {
+    let mut differences = Differences::default();
+    for member in MEMBERS {
+        let Some(value) = difference(view, member, comparison) else { continue };
+        let part = match member.effect {
+            Effect::Deployment => &mut differences.starting,
+            Effect::InPlace => &mut differences.in_place,
+        };
+        part.insert(member.name.to_owned(), value);
+    }
+    differences
+}
+
+/// Whether the PRIMARY deployment has the content that the manifest wants.
+pub(crate) fn runs_what_is_wanted(view: &View<'_>, comparison: Comparison) -> bool {
+    let definition = view.definition(&view.primary.task_definition);
+    definition.is_some_and(|one| one.digest == view.desired.task_definition_digest)
+        && differences(view, comparison).starting.is_empty()
+}
+
+fn difference(view: &View<'_>, member: &Member, comparison: Comparison) -> Option<Value> {
+    let live = view.live.get(member.name).filter(|value| !value.is_null());
+    match (wanted(view, member), live) {
+        (None, _) => None,
+        (Some(wanted), Some(live)) if member.name == "deploymentConfiguration" => {
+            missing_members(&wanted, live)
+        }
+        (Some(wanted), Some(live)) => {
+            let same = match comparison {
+                Comparison::Exact => wanted == *live,
+                Comparison::Lenient => contains(live, &wanted),
+            };
+            (!same).then_some(wanted)
+        }
+        (Some(wanted), None) => {
+            let hidden = may_be_hidden(member.name) && comparison == Comparison::Lenient;
+            let off = member.removed.is_some_and(|(_, value)| value() == wanted);
+            (!hidden && !off).then_some(wanted)
+        }
+    }
+}
+
+/// What the member is to be: the manifest's value, or what takes back the one it had before.
+fn wanted(view: &View<'_>, member: &Member) -> Option<Value> {
+    if let Some(value) = view.wanted.get(member.name).filter(|value| !value.is_null()) {
+        return Some(value.clone());
+    }
+    // A launch type instead of a strategy: the two exclude each other.
+    let replaced =
+        member.name == "capacityProviderStrategy" && view.wanted.get("launchType").is_some();
+    let (code, value) = member.removed?;
+    let was_ours = view.memory.applied.as_ref().is_some_and(|last| last.members.contains(code));
+    (was_ours || replaced).then(value)
+}
+
+/// The members of `wanted` that `live` lacks or has otherwise. UpdateService merges
+/// `deploymentConfiguration` member by member.
+fn missing_members(wanted: &Value, live: &Value) -> Option<Value> {
+    let missing: Map<String, Value> = wanted
+        .as_object()?
+        .iter()
+        .filter(|(name, value)| !live.get(name).is_some_and(|live| contains(live, value)))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    (!missing.is_empty()).then_some(Value::Object(missing))
+}
+
+/// Whether `live` says all that `wanted` says; it may say more inside objects, not inside lists.
+fn contains(live: &Value, wanted: &Value) -> bool {
+    match (live, wanted) {
+        (Value::Object(live), Value::Object(wanted)) => wanted
+            .iter()
+            .all(|(name, value)| live.get(name).is_some_and(|live| contains(live, value))),
+        (Value::Array(live), Value::Array(wanted)) => {
+            live.len() == wanted.len()
+                && live.iter().zip(wanted).all(|(live, wanted)| contains(live, wanted))
+        }
+        (live, wanted) => live == wanted,
+    }
+}
+
+/// The codes of the members that the manifest sets and that can be taken back.
+pub(crate) fn removable_codes(wanted: &Value) -> BTreeSet<String> {
+    MEMBERS
+        .iter()
+        .filter(|member| wanted.get(member.name).is_some())
+        .filter_map(|member| Some(member.removed?.0.to_owned()))
+        .collect()
+}
+
+/// The members with which the service returns to a service revision: those that differ from what is
+/// live. Members that the revision lacks are taken back.
+///
+/// A revision holds neither `desiredCount` nor `deploymentConfiguration` (ecs-behaviour 4.7), so a
+/// return keeps both.
+pub(crate) fn return_to(live: &Value, revision: &BTreeMap<String, Value>) -> Map<String, Value> {
+    let document: Map<String, Value> =
+        revision.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let revision = evenkeel_manifest::canonical::service(&Value::Object(document));
+    let mut body = Map::new();
+    for member in MEMBERS.iter().filter(|member| member.effect == Effect::Deployment) {
+        let old = revision.get(member.name).filter(|value| !value.is_null());
+        let now = live.get(member.name).filter(|value| !value.is_null());
+        let back = match (old, now) {
+            (Some(old), Some(now)) if old == now => None,
+            // The revision shows the concrete platform version, the service the declared one.
+            (Some(_), Some(_)) if member.name == "platformVersion" => None,
+            (Some(old), _) => Some(old.clone()),
+            (None, Some(_)) => member.removed.map(|(_, value)| value()),
+            (None, None) => None,
+        };
+        if let Some(value) = back.filter(|value| now.is_some() || *value != none()) {
+            body.insert(member.name.to_owned(), value);
+        }
+    }
+    body
+}
+
+/// A field that cannot be changed on an existing service, as `field: old → new`.
+pub(crate) fn immutable_difference(view: &View<'_>) -> Option<String> {
+    let text =
+        |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+    ["schedulingStrategy", "launchType", "role"].into_iter().find_map(|name| {
+        let (wanted, live) = (text(&view.wanted, name)?, text(&view.live, name)?);
+        (wanted != live).then(|| format!("{name}: {live} → {wanted}"))
+    })
+}

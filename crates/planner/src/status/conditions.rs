@@ -1,0 +1,288 @@
+//! Plan and outcome as conditions: every kind, always, each with a reason from a closed list; never
+//! green while anything is rejected, held or unseen.
+//!
+//! Reasons are metric labels. Ready: `Running`, `Applying`, `RollingOut`, `RollingBack`, `RolledBack`,
+//! `Rejected`, `Held`, `Paused`, `NotOwned`, `Unsupported`, `ForeignDeployment`, `Draining`, `Alarm`,
+//! `DeploymentFailed`, `TasksMissing`, `CallFailed`, `PlanRefused`, `WouldChange`, `Orphaned`,
+//! `NotSeen`, `CapabilityMissing`. Rejected: the name of a verdict. Unknown: `NotSeen`,
+//! `CapabilityMissing`. A server that lacks a call makes `Unknown` true, but not `Ready` false.
+
+use crate::view::{Standing, View};
+use crate::{
+    Condition, ConditionKind, ConditionStatus, Fact, Input, Outcome, Plan, Verdict, VerdictKind,
+    WaitReason,
+};
+
+pub(super) fn of(
+    input: &Input<'_>,
+    view: Option<&View<'_>>,
+    plan: &Plan,
+    outcome: &Outcome,
+) -> Vec<Condition> {
+    let facts = Facts { input, view, plan, outcome };
+    vec![
+        facts.ready(),
+        facts.progressing(),
+        facts.rejected(),
+        facts.rolled_back(),
+        facts.held(),
+        no(ConditionKind::Invalid, "Valid"),
+        facts.unknown(),
+    ]
+}
+
+/// Every condition, when nothing is known.
+pub(super) fn unknown(message: &str) -> Vec<Condition> {
+    use ConditionKind::{Held, Invalid, Progressing, Ready, Rejected, RolledBack, Unknown};
+    let blank = |kind| condition(kind, ConditionStatus::Unknown, "NotSeen", message);
+    let mut all: Vec<Condition> =
+        [Ready, Progressing, Rejected, RolledBack, Held].into_iter().map(blank).collect();
+    all.push(no(Invalid, "Valid"));
+    all.push(condition(Unknown, ConditionStatus::True, "NotSeen", message));
+    all
+}
+
+fn condition(
+    kind: ConditionKind,
+    status: ConditionStatus,
+    reason: &'static str,
+    message: impl Into<String>,
+) -> Condition {
+    Condition { kind, status, reason, message: message.into() }
+}
+
+fn yes(kind: ConditionKind, reason: &'static str, message: impl Into<String>) -> Condition {
+    condition(kind, ConditionStatus::True, reason, message)
+}
+
+fn no(kind: ConditionKind, reason: &'static str) -> Condition {
+    condition(kind, ConditionStatus::False, reason, "")
+}
+
+struct Facts<'a> {
+    input: &'a Input<'a>,
+    view: Option<&'a View<'a>>,
+    plan: &'a Plan,
+    outcome: &'a Outcome,
+}
+
+/// A status, its reason and its sentence.
+type Finding = (ConditionStatus, &'static str, String);
+
+impl Facts<'_> {
+    fn wait(&self, reason: WaitReason) -> Option<&str> {
+        let wait = self.plan.waiting.iter().find(|wait| wait.reason == reason)?;
+        Some(&wait.sentence)
+    }
+
+    fn is_rejected(&self) -> bool {
+        self.plan.verdict.is_some()
+            || self.view.is_some_and(|view| view.memory.rejects(&view.desired.revision_digest))
+    }
+
+    /// The first that applies.
+    fn ready(&self) -> Condition {
+        let (status, reason, message) = self
+            .broken()
+            .or_else(|| self.not_ours_to_say())
+            .or_else(|| self.judged_bad())
+            .or_else(|| self.waits())
+            .or_else(|| self.at_work())
+            .unwrap_or_else(|| self.runs());
+        condition(ConditionKind::Ready, status, reason, message)
+    }
+
+    fn broken(&self) -> Option<Finding> {
+        match self.outcome {
+            Outcome::Refused(properties) => {
+                let message = format!("the plan was refused: {}", properties.join("; "));
+                Some((ConditionStatus::False, "PlanRefused", message))
+            }
+            Outcome::Failed { message, .. } => {
+                Some((ConditionStatus::False, "CallFailed", message.clone()))
+            }
+            Outcome::Done | Outcome::DryRun => None,
+        }
+    }
+
+    fn not_ours_to_say(&self) -> Option<Finding> {
+        if self.input.desired.is_none() {
+            let message = "no manifest names this service any more; it is left as it is";
+            return Some((ConditionStatus::Unknown, "Orphaned", message.to_owned()));
+        }
+        let said = |status, reason, wait| Some((status, reason, self.wait(wait)?.to_owned()));
+        said(ConditionStatus::Unknown, "NotSeen", WaitReason::Unknown)
+            .or_else(|| said(ConditionStatus::Unknown, "Paused", WaitReason::Paused))
+            .or_else(|| said(ConditionStatus::False, "NotOwned", WaitReason::NotOwned))
+            .or_else(|| said(ConditionStatus::False, "Unsupported", WaitReason::Unsupported))
+    }
+
+    fn judged_bad(&self) -> Option<Finding> {
+        if !self.is_rejected() {
+            return None;
+        }
+        let reason = match self.rolled_back().status {
+            ConditionStatus::True => "RolledBack",
+            _ if self.wait(WaitReason::Held).is_some() => "Held",
+            _ if self.wait(WaitReason::Rollback).is_some() => "RollingBack",
+            _ => "Rejected",
+        };
+        Some((ConditionStatus::False, reason, self.rejected().message))
+    }
+
+    fn waits(&self) -> Option<Finding> {
+        const REASONS: &[(WaitReason, &str)] = &[
+            (WaitReason::Held, "Held"),
+            (WaitReason::ForeignDeployment, "ForeignDeployment"),
+            (WaitReason::Rollback, "RollingBack"),
+            (WaitReason::Draining, "Draining"),
+            (WaitReason::Alarm, "Alarm"),
+            (WaitReason::Rejected, "Rejected"),
+            (WaitReason::Probe, "RollingOut"),
+            (WaitReason::Deployment, "RollingOut"),
+            (WaitReason::Capacity, "RollingOut"),
+        ];
+        REASONS.iter().find_map(|(wait, reason)| {
+            Some((ConditionStatus::False, *reason, self.wait(*wait)?.to_owned()))
+        })
+    }
+
+    fn at_work(&self) -> Option<Finding> {
+        let action = self.plan.actions.first()?;
+        let reason = if *self.outcome == Outcome::DryRun { "WouldChange" } else { "Applying" };
+        Some((ConditionStatus::False, reason, action.why.clone()))
+    }
+
+    /// Nothing is left to do: a completed deployment can still have lost tasks.
+    fn runs(&self) -> Finding {
+        let Some(view) = self.view else {
+            let message = "the service does not exist yet".to_owned();
+            return (ConditionStatus::False, "TasksMissing", message);
+        };
+        let (running, desired) = (view.service.running_count, view.service.desired_count);
+        let counts = format!("{running} of {desired} tasks running");
+        if view.standing() == Standing::Failed {
+            let reason = view.primary.rollout_state_reason.as_deref().unwrap_or("no reason given");
+            return (ConditionStatus::False, "DeploymentFailed", reason.to_owned());
+        }
+        if running < desired {
+            return (ConditionStatus::False, "TasksMissing", counts);
+        }
+        (ConditionStatus::True, "Running", counts)
+    }
+
+    fn progressing(&self) -> Condition {
+        const REASONS: &[(WaitReason, &str)] = &[
+            (WaitReason::Capacity, "WaitingForCapacity"),
+            (WaitReason::Rollback, "RollingBack"),
+            (WaitReason::Probe, "Probing"),
+            (WaitReason::Deployment, "Deploying"),
+            (WaitReason::Draining, "Draining"),
+        ];
+        let kind = ConditionKind::Progressing;
+        let waiting =
+            REASONS.iter().find_map(|(wait, reason)| Some(yes(kind, reason, self.wait(*wait)?)));
+        if let Some(condition) = waiting {
+            return condition;
+        }
+        match (self.plan.actions.first(), self.outcome) {
+            (Some(action), Outcome::Done) => yes(kind, "Applying", &action.why),
+            (Some(action), _) => condition(kind, ConditionStatus::False, "NotApplied", &action.why),
+            (None, _) if self.plan.waiting.is_empty() => no(kind, "Settled"),
+            (None, _) => no(kind, "Waiting"),
+        }
+    }
+
+    fn rejected(&self) -> Condition {
+        let kind = ConditionKind::Rejected;
+        if let Some(Verdict { kind: verdict, sentence, .. }) = &self.plan.verdict {
+            return yes(kind, name(*verdict), sentence);
+        }
+        let Some(view) = self.view.filter(|_| self.is_rejected()) else {
+            return no(kind, "NotRejected");
+        };
+        let rejection = view.memory.rejected.as_ref();
+        let code = rejection.map_or("", |one| one.code.as_str());
+        let at = rejection.and_then(|one| one.at).map_or(String::new(), |at| format!(" at {at}"));
+        let digest = &view.desired.revision_digest;
+        yes(kind, name_of(code), format!("{digest} was rejected{at}: {code}"))
+    }
+
+    /// Whether the service has left the rejected revision.
+    fn rolled_back(&self) -> Condition {
+        let kind = ConditionKind::RolledBack;
+        let Some(view) = self.view.filter(|_| self.is_rejected()) else {
+            return no(kind, "NotRolledBack");
+        };
+        if self.wait(WaitReason::Rollback).is_some() {
+            return no(kind, "RollingBack");
+        }
+        let left = self.plan.verdict.is_none()
+            && view.standing() == Standing::Completed
+            && !crate::diff::runs_what_is_wanted(view, crate::diff::Comparison::Lenient);
+        if !left {
+            return no(kind, "NotRolledBack");
+        }
+        let message = format!("the service is back on {}", view.primary.task_definition);
+        yes(kind, "RolledBack", message)
+    }
+
+    fn held(&self) -> Condition {
+        let kind = ConditionKind::Held;
+        let paused = self.wait(WaitReason::Paused).map(|sentence| yes(kind, "Paused", sentence));
+        let held = || {
+            let by_tag = self
+                .input
+                .observed
+                .service
+                .known()
+                .is_some_and(|service| service.tags.contains_key(crate::tag::HOLD));
+            let reason = if by_tag { "HoldTag" } else { "NeedsDecision" };
+            Some(yes(kind, reason, self.wait(WaitReason::Held)?))
+        };
+        paused.or_else(held).unwrap_or_else(|| no(kind, "NotHeld"))
+    }
+
+    fn unknown(&self) -> Condition {
+        let kind = ConditionKind::Unknown;
+        if let Fact::Unknown(why) = &self.input.observed.service {
+            return yes(kind, "NotSeen", crate::view::explain(why));
+        }
+        if let Some(sentence) = self.wait(WaitReason::Unknown) {
+            return yes(kind, "NotSeen", sentence);
+        }
+        match crate::steps::missing_operations(self.input.observed) {
+            operations if operations.is_empty() => no(kind, "AllSeen"),
+            operations => {
+                let message = format!("the server does not know {}", operations.join(", "));
+                yes(kind, "CapabilityMissing", message)
+            }
+        }
+    }
+}
+
+fn name(kind: VerdictKind) -> &'static str {
+    match kind {
+        VerdictKind::Doomed => "Doomed",
+        VerdictKind::LaunchFailures => "LaunchFailures",
+        VerdictKind::HealthFailures => "HealthFailures",
+        VerdictKind::Crashes => "Crashes",
+        VerdictKind::Alarm => "Alarm",
+        VerdictKind::Stalled => "Stalled",
+        VerdictKind::RolledBackByEcs => "RolledBackByEcs",
+    }
+}
+
+/// The closed list holds for codes of later versions too.
+fn name_of(code: &str) -> &'static str {
+    const KINDS: &[VerdictKind] = &[
+        VerdictKind::Doomed,
+        VerdictKind::LaunchFailures,
+        VerdictKind::HealthFailures,
+        VerdictKind::Crashes,
+        VerdictKind::Alarm,
+        VerdictKind::Stalled,
+        VerdictKind::RolledBackByEcs,
+    ];
+    KINDS.iter().map(|kind| name(*kind)).find(|name| *name == code).unwrap_or("Other")
+}

@@ -1,0 +1,132 @@
+//! The order of the gates that lead to the next safe step; never looks into the leaves.
+
+mod absent;
+mod ownership;
+mod rollback;
+mod rollout;
+mod settled;
+mod start;
+
+pub(crate) use rollout::is_settled;
+pub(crate) use settled::comparison;
+
+use crate::plan::{IN_FLIGHT, SETTLED};
+use crate::view::{View, explain, not_seen};
+use crate::{Fact, Input, Plan, Wait, WaitReason};
+
+/// The next safe step. Total: no error, no panic, no I/O.
+///
+/// Each gate either ends the plan, with actions or with what it waits for, or lets the next one
+/// speak. Looking again after the step decides the one after it.
+pub fn plan(input: &Input<'_>) -> Plan {
+    let Some(desired) = input.desired else {
+        return Plan::waiting(Vec::new(), SETTLED);
+    };
+    if let Fact::Unknown(why) = &input.observed.service {
+        return unknown(format!("the service could not be read: {}", explain(why)));
+    }
+    if desired.paused {
+        return stand_still(WaitReason::Paused, "spec.paused is true: nothing is written");
+    }
+    let service = match &input.observed.service {
+        Fact::Known(service) if service.status != "INACTIVE" => service,
+        Fact::Known(_) | Fact::Absent | Fact::Unknown(_) => return absent::create(input, desired),
+    };
+    if service.tags.contains_key(crate::tag::HOLD) {
+        let sentence = format!("the tag {} is set: nothing is written", crate::tag::HOLD);
+        return stand_still(WaitReason::Held, sentence);
+    }
+    if service.status != "ACTIVE" {
+        let sentence =
+            format!("the service is {}; it can be created anew when gone", service.status);
+        return Plan::waiting(vec![Wait::new(WaitReason::Draining, sentence)], IN_FLIGHT);
+    }
+    if let Some(plan) = ownership::foreign(input, desired, service) {
+        return plan;
+    }
+    if let Some(plan) = ownership::unsupported_controller(service) {
+        return plan;
+    }
+    let Some(view) = View::of(input, desired, service) else {
+        return unknown("the service has no PRIMARY deployment");
+    };
+    step(&view)
+}
+
+/// The next step of a service that exists, is active and not somebody else's.
+fn step(view: &View<'_>) -> Plan {
+    if let Some(why) = view.observed().task_definitions.unknown() {
+        return unknown(format!("the task definition in use could not be read: {}", explain(why)));
+    }
+    if view.definition(&view.primary.task_definition).is_none() {
+        let arn = &view.primary.task_definition;
+        return unknown(format!("the task definition in use, {arn}, is not in the answer"));
+    }
+    if let Some(plan) = ownership::adopt(view) {
+        return plan;
+    }
+    if let Some(plan) = ownership::immutable(view) {
+        return plan;
+    }
+    if let Some(plan) = rollout::in_flight(view) {
+        return plan;
+    }
+    settled::settle(view)
+}
+
+/// Waits for a better look: nothing is written on ignorance.
+fn unknown(sentence: impl Into<String>) -> Plan {
+    Plan::waiting(vec![Wait::new(WaitReason::Unknown, sentence)], IN_FLIGHT)
+}
+
+fn stand_still(reason: WaitReason, sentence: impl Into<String>) -> Plan {
+    Plan::waiting(vec![Wait::new(reason, sentence)], SETTLED)
+}
+
+/// The wait that names a call that the server does not have, while the plan goes on without it.
+fn capability_waits(view: &View<'_>) -> Vec<Wait> {
+    missing_operations(view.observed())
+        .into_iter()
+        .map(|operation| {
+            let sentence = format!(
+                "the server does not know {operation}; going on with what it shows instead"
+            );
+            Wait::new(WaitReason::CapabilityMissing, sentence)
+        })
+        .collect()
+}
+
+/// The calls that the server does not implement, each once.
+pub(crate) fn missing_operations(observed: &crate::Observed) -> Vec<String> {
+    let unknowns = [
+        observed.task_definitions.unknown(),
+        observed.service_deployments.unknown(),
+        observed.service_revisions.unknown(),
+        observed.tasks.unknown(),
+        observed.target_groups.unknown(),
+        observed.alarms.unknown(),
+    ];
+    let mut operations: Vec<String> = unknowns
+        .into_iter()
+        .flatten()
+        .filter_map(|why| match why {
+            crate::Unknown::CapabilityMissing { operation } => Some(operation.clone()),
+            crate::Unknown::NotAsked | crate::Unknown::Failed { .. } => None,
+        })
+        .collect();
+    operations.sort();
+    operations.dedup();
+    operations
+}
+
+/// Why a step in the revision's favour must wait: a deep fact that was asked for and not seen.
+fn unseen(view: &View<'_>) -> Option<String> {
+    let observed = view.observed();
+    let part = |name: &str, why: Option<&crate::Unknown>| {
+        why.map(|why| format!("{name} could not be read: {}", explain(why)))
+    };
+    part("the service deployments", not_seen(&observed.service_deployments))
+        .or_else(|| part("the service revisions", not_seen(&observed.service_revisions)))
+        .or_else(|| part("the tasks", not_seen(&observed.tasks)))
+        .or_else(|| part("the target health", not_seen(&observed.target_groups)))
+}

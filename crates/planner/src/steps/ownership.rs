@@ -1,0 +1,100 @@
+//! Whose service it is, and whether this version can drive it; never changes a service.
+
+use std::collections::BTreeMap;
+
+use evenkeel_manifest::Service;
+use serde_json::Value;
+
+use super::stand_still;
+use crate::diff::immutable_difference;
+use crate::tags::{Memory, Owner, tag};
+use crate::view::{Standing, View};
+use crate::{Action, Call, Input, Lane, ObservedService, Plan, WaitReason};
+
+/// Refuses a service that carries somebody else's mark, or none without `adopt`.
+pub(super) fn foreign(
+    input: &Input<'_>,
+    desired: &Service,
+    service: &ObservedService,
+) -> Option<Plan> {
+    let sentence = match Memory::read(&service.tags).owner {
+        None if desired.adopt => return None,
+        None => {
+            "the service exists and is not Evenkeel's; set spec.adopt to take it over".to_owned()
+        }
+        Some(Owner::Instance(owner)) if owner == Owner::name(input.instance) => return None,
+        Some(Owner::Instance(owner)) => format!(
+            "the service belongs to the instance {owner}, not to {}; it is not touched",
+            Owner::name(input.instance)
+        ),
+        Some(Owner::Unreadable(value)) => {
+            format!("the tag {} has a value that this version cannot read: {value}", tag::OWNER)
+        }
+    };
+    Some(stand_still(WaitReason::NotOwned, sentence))
+}
+
+pub(super) fn unsupported_controller(service: &ObservedService) -> Option<Plan> {
+    let text = |path: &str| service.document.pointer(path).and_then(Value::as_str);
+    let controller = text("/deploymentController/type").unwrap_or("ECS");
+    let strategy = text("/deploymentConfiguration/strategy").unwrap_or("ROLLING");
+    let sentence = if controller != "ECS" {
+        format!("the deployment controller is {controller}; this version drives ECS only")
+    } else if strategy != "ROLLING" {
+        format!("the deployment strategy is {strategy}; this version drives ROLLING only")
+    } else {
+        return None;
+    };
+    Some(stand_still(WaitReason::Unsupported, sentence))
+}
+
+/// Marks a service as ours, with the revision that it runs as the baseline to return to.
+pub(super) fn adopt(view: &View<'_>) -> Option<Plan> {
+    if view.memory.owner.is_some() {
+        return None;
+    }
+    let mut tags = BTreeMap::from([(tag::OWNER.to_owned(), owner(view))]);
+    let mut why = "adopts the service: spec.adopt is true and nobody owns it".to_owned();
+    if view.standing() == Standing::Completed
+        && let Some(arn) = primary_revision(view)
+    {
+        why = format!("{why}; {arn} is the baseline to return to");
+        tags.insert(tag::PROVEN.to_owned(), arn);
+    }
+    let call = Call::TagResource { arn: view.service.service_arn.clone(), tags };
+    Some(Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], Vec::new()))
+}
+
+pub(super) fn owner(view: &View<'_>) -> String {
+    Owner::encode(view.input.instance, &view.desired.source.file)
+}
+
+/// What names the PRIMARY deployment's revision in the tag `proven`: the service revision if the
+/// server shows one, else the task definition. `None` when neither fits into a tag.
+pub(super) fn primary_revision(view: &View<'_>) -> Option<String> {
+    let id = &view.primary.id;
+    let current = view.service.document.get("currentServiceRevisions").and_then(Value::as_array);
+    let number = crate::view::last_part(id);
+    let listed = current
+        .into_iter()
+        .flatten()
+        .filter_map(|one| one.get("arn")?.as_str())
+        .find(|arn| crate::view::last_part(arn) == number);
+    let deployed = view
+        .service_deployment(id)
+        .and_then(|one| Some(one.target_service_revision.as_ref()?.arn.as_str()));
+    [deployed, listed, Some(view.primary.task_definition.as_str())]
+        .into_iter()
+        .flatten()
+        .find(|arn| !arn.is_empty() && arn.chars().count() <= crate::tags::VALUE_MAX)
+        .map(str::to_owned)
+}
+
+pub(super) fn immutable(view: &View<'_>) -> Option<Plan> {
+    let difference = immutable_difference(view)?;
+    let sentence = format!(
+        "ECS cannot change this on an existing service: {difference}; give the service a new name, or \
+         delete it so that it is created anew"
+    );
+    Some(stand_still(WaitReason::Unsupported, sentence))
+}

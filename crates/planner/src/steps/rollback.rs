@@ -1,0 +1,237 @@
+//! Rejecting a revision and returning to the proven one; never returns to anything else, and never
+//! twice from one deployment.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::rollout::{forget_rollout, is_rollback};
+use super::{capability_waits, stand_still, unknown};
+use crate::breaker::judge;
+use crate::diff::{Comparison, return_to, runs_what_is_wanted};
+use crate::plan::{IN_FLIGHT, SETTLED};
+use crate::tags::{LastApplied, Rejection, RolloutMark, tag};
+use crate::view::{Standing, View, explain, not_seen, target_revision};
+use crate::{
+    Action, Call, Fact, Lane, Plan, RolloutPhase, ServiceDeployment, VerdictKind, Wait, WaitReason,
+};
+use evenkeel_manifest::OnFailure;
+
+/// Writes the verdict, and that the return from `deployment` is under way. Nothing else in this pass.
+pub(super) fn reject(view: &View<'_>, deployment: &str, kind: VerdictKind, why: String) -> Plan {
+    let digest = &view.desired.revision_digest;
+    let mut tags = rollback_mark(view, deployment);
+    tags.insert(tag::REJECTED.to_owned(), Rejection::encode(digest, view.now(), kind));
+    if let Some(last) = &view.memory.applied {
+        // ECS's history up to now is judged: a retry must not be refused because of it.
+        let judged = LastApplied { at: view.now(), ..last.clone() };
+        tags.insert(tag::DIGEST.to_owned(), judged.encode());
+    }
+    tag_service(view, tags, why)
+}
+
+/// Marks the return from a deployment whose revision was rejected before.
+pub(super) fn begin(view: &View<'_>, deployment: &str, why: String) -> Plan {
+    tag_service(view, rollback_mark(view, deployment), why)
+}
+
+fn rollback_mark(view: &View<'_>, deployment: &str) -> BTreeMap<String, String> {
+    let mark = RolloutMark {
+        digest: view.desired.revision_digest.clone(),
+        deployment: Some(deployment.to_owned()),
+        phase: RolloutPhase::RollingBack,
+        since: view.now(),
+    };
+    BTreeMap::from([(tag::ROLLOUT.to_owned(), mark.encode())])
+}
+
+fn tag_service(view: &View<'_>, tags: BTreeMap<String, String>, why: String) -> Plan {
+    let call = Call::TagResource { arn: view.service.service_arn.clone(), tags };
+    Plan::acting(vec![Action { call, lane: Lane::Rollback, why }], Vec::new())
+}
+
+/// The step while `mark` says that its deployment is being returned from; `None` when a newer
+/// manifest may start.
+pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
+    let wanted = mark.digest == view.desired.revision_digest;
+    let begun = mark.deployment.as_deref() != Some(view.primary.id.as_str());
+    match (wanted, begun) {
+        (true, false) => Some(leave(view)),
+        (true, true) if !view.memory.rejects(&mark.digest) => Some(retried(view)),
+        (true, true) => Some(follow(view)),
+        // A fix supersedes a bad rollout, but not the return from it: that one must end first.
+        (false, true) if view.standing() == Standing::InFlight && !is_stalled(view) => {
+            Some(Plan::waiting(vec![returning(view)], IN_FLIGHT))
+        }
+        (false, _) => None,
+    }
+}
+
+/// A person removed the verdict: the mark of the return goes too.
+fn retried(view: &View<'_>) -> Plan {
+    let why = "forgets the rollback: its verdict was taken back".to_owned();
+    Plan::acting(vec![forget_rollout(view, why)], Vec::new())
+}
+
+/// Makes ECS leave the bad revision, which is still PRIMARY.
+fn leave(view: &View<'_>) -> Plan {
+    let id = &view.primary.id;
+    if view.desired.rollout.breaker.on_failure == OnFailure::Hold {
+        return held(format!(
+            "{id} runs a rejected revision and onFailure is Hold: a person decides"
+        ));
+    }
+    if let Some(why) = not_seen(&view.observed().service_deployments) {
+        let why = explain(why);
+        return unknown(format!("how to leave {id} is not known: {why}"));
+    }
+    let history = view.service_deployment(id);
+    match history.map(|one| one.status.as_str()) {
+        Some("ROLLBACK_FAILED") => {
+            return held(format!("ECS failed to roll {id} back; a person decides"));
+        }
+        Some(status) if is_rollback(status) => {
+            let sentence = format!("ECS has {id} in {status}");
+            return Plan::waiting(vec![Wait::new(WaitReason::Rollback, sentence)], IN_FLIGHT);
+        }
+        _ => {}
+    }
+    let Some(proven) = view.memory.proven.as_deref() else {
+        return held(format!(
+            "{id} runs a rejected revision and there is nothing to return to: no \
+             revision of this service was ever proven"
+        ));
+    };
+    match history.filter(|one| is_stoppable(one) && returns_to(view, one, proven)) {
+        Some(history) => stop(history, id, proven),
+        None => update_back(view, proven),
+    }
+}
+
+/// Source: `StopServiceDeployment` API reference; ecs-behaviour 4.7.
+fn is_stoppable(deployment: &ServiceDeployment) -> bool {
+    ["PENDING", "IN_PROGRESS", "STOP_REQUESTED"].contains(&deployment.status.as_str())
+}
+
+/// Whether ECS's own rollback would go to the proven revision.
+fn returns_to(view: &View<'_>, deployment: &ServiceDeployment, proven: &str) -> bool {
+    deployment.source_service_revisions.iter().any(|source| {
+        source.arn == proven
+            || view.service_revision(&source.arn).is_some_and(|one| one.task_definition == proven)
+    })
+}
+
+fn stop(history: &ServiceDeployment, id: &str, proven: &str) -> Plan {
+    let call = Call::StopServiceDeployment { arn: history.service_deployment_arn.clone() };
+    let why = format!("rolls {id} back to {proven}");
+    Plan::acting(vec![Action { call, lane: Lane::Rollback, why }], Vec::new())
+}
+
+/// Returns by UpdateService, with every member of the proven revision that differs from what is live.
+fn update_back(view: &View<'_>, proven: &str) -> Plan {
+    let (definition, mut body) = if is_service_revision(proven) {
+        match view.service_revision(proven) {
+            Some(revision) => {
+                (revision.task_definition.as_str(), return_to(&view.live, &revision.rest))
+            }
+            None => return without_revision(view, proven),
+        }
+    } else {
+        (proven, serde_json::Map::new())
+    };
+    if view.definition(definition).is_some_and(|one| one.status != "ACTIVE") {
+        return held(format!("{definition}, the revision to return to, is no longer active"));
+    }
+    if definition != view.primary.task_definition {
+        body.insert("taskDefinition".to_owned(), json!(definition));
+    }
+    if body.is_empty() {
+        return held(format!("{} is the proven revision and was rejected", view.primary.id));
+    }
+    body.insert("cluster".to_owned(), json!(view.desired.key.cluster));
+    body.insert("service".to_owned(), json!(view.desired.key.name));
+    let why = format!("returns from {} to the settings of {proven}", view.primary.id);
+    let call = Call::UpdateService { input: Value::Object(body) };
+    Plan::acting(vec![Action { call, lane: Lane::Rollback, why }], capability_waits(view))
+}
+
+fn without_revision(view: &View<'_>, proven: &str) -> Plan {
+    match &view.observed().service_revisions {
+        Fact::Unknown(why) => {
+            unknown(format!("{proven}, the revision to return to, is not known: {}", explain(why)))
+        }
+        Fact::Known(_) | Fact::Absent => {
+            held(format!("{proven}, the revision to return to, no longer exists; a person decides"))
+        }
+    }
+}
+
+pub(super) fn is_service_revision(arn: &str) -> bool {
+    arn.contains(":service-revision/")
+}
+
+/// The bad deployment is no longer PRIMARY: follows the return to its end.
+fn follow(view: &View<'_>) -> Plan {
+    let id = &view.primary.id;
+    let comparison = Comparison::Lenient;
+    match view.standing() {
+        _ if runs_what_is_wanted(view, comparison) => {
+            held(format!("{id} runs the rejected revision again; a person decides"))
+        }
+        Standing::Completed => {
+            let why = format!("ends the rollback: {id} is complete");
+            Plan::acting(vec![forget_rollout(view, why)], Vec::new())
+        }
+        Standing::Failed => held(format!("the rollback {id} failed itself; a person decides")),
+        Standing::InFlight if is_stalled(view) => {
+            held(format!("the rollback {id} makes no progress; a person decides"))
+        }
+        Standing::InFlight => {
+            let mut waiting = vec![returning(view)];
+            waiting.extend(capability_waits(view));
+            Plan::waiting(waiting, IN_FLIGHT)
+        }
+    }
+}
+
+fn is_stalled(view: &View<'_>) -> bool {
+    let judgement = judge(view, &view.primary.id, RolloutPhase::RollingBack);
+    matches!(judgement.against, Some((VerdictKind::Stalled, _)))
+}
+
+fn returning(view: &View<'_>) -> Wait {
+    let judgement = judge(view, &view.primary.id, RolloutPhase::RollingBack);
+    let sentence = format!(
+        "ECS returns to {} with {}: {} of {} tasks are running",
+        view.primary.task_definition,
+        view.primary.id,
+        view.primary.running_count,
+        view.service.desired_count
+    );
+    Wait::new(WaitReason::Rollback, sentence).until(judgement.deadline)
+}
+
+fn held(sentence: String) -> Plan {
+    Plan { look_again: SETTLED, ..stand_still(WaitReason::Held, sentence) }
+}
+
+/// Whether the PRIMARY deployment has the content of the proven revision.
+pub(super) fn runs_proven(view: &View<'_>) -> bool {
+    let Some(proven) = view.memory.proven.as_deref() else { return false };
+    if crate::view::last_part(proven) == crate::view::last_part(&view.primary.id) {
+        return true;
+    }
+    if let Some(revision) = view.service_revision(proven) {
+        return revision.task_definition == view.primary.task_definition;
+    }
+    if proven == view.primary.task_definition {
+        return true;
+    }
+    // The revision itself is not in the answer: ECS's history may name it as what it returns to.
+    let all = view.observed().service_deployments.known().map(Vec::as_slice).unwrap_or_default();
+    all.iter().any(|one| {
+        one.target_service_revision.as_ref().is_some_and(|target| target.arn == proven)
+            && target_revision(view.observed(), one)
+                .is_some_and(|rev| rev.task_definition == view.primary.task_definition)
+    })
+}

@@ -1,0 +1,425 @@
+//! A rollout in flight: whose it is, judging it, widening it, proving it; never starts one.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use serde_json::{Map, Value, json};
+
+use super::ownership::{owner, primary_revision};
+use super::start::probes;
+use super::{capability_waits, rollback, unknown, unseen};
+use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
+use crate::diff::{Comparison, differences, removable_codes, runs_what_is_wanted};
+use crate::plan::{CAPACITY, IN_FLIGHT};
+use crate::render::span;
+use crate::tags::{LastApplied, RolloutMark, tag};
+use crate::view::{Standing, View, not_seen};
+use crate::{
+    Action, Call, Depth, Fact, Lane, Plan, RolloutPhase, Verdict, VerdictKind, Wait, WaitReason,
+};
+
+/// The plan while something is rolled out or rolled back; `None` when the service is settled, or when
+/// what is rolled out is ours and no longer wanted.
+pub(super) fn in_flight(view: &View<'_>) -> Option<Plan> {
+    if is_settled(view) {
+        return None;
+    }
+    if view.observed().depth != Depth::Deep {
+        return Some(unknown("a rollout is in flight: it is judged from a deep look only"));
+    }
+    match &view.memory.rollout {
+        Some(mark) if mark.phase == RolloutPhase::RollingBack => rollback::step(view, mark),
+        Some(mark) if is_of(view, mark) => Some(judged(view, mark)),
+        mark => unidentified(view, mark.as_ref()),
+    }
+}
+
+/// Completed, unmarked, and either proven as wanted or not what is wanted.
+pub(crate) fn is_settled(view: &View<'_>) -> bool {
+    let settled = match view.standing() {
+        Standing::Completed | Standing::Failed => true,
+        Standing::InFlight => false,
+    };
+    settled && view.memory.rollout.is_none() && !is_unproven(view)
+}
+
+/// What is wanted runs, and no memory says that it was judged: somebody else deployed it, or we
+/// crashed before the tag was written.
+fn is_unproven(view: &View<'_>) -> bool {
+    let judged = view.memory.applied.as_ref().map(|last| &last.digest);
+    let proven = judged == Some(&view.desired.revision_digest) && view.memory.proven.is_some();
+    !proven
+        && !view.memory.rejects(&view.desired.revision_digest)
+        && runs_what_is_wanted(view, Comparison::Exact)
+}
+
+/// Whether the mark is about the wanted revision on the PRIMARY deployment.
+fn is_of(view: &View<'_>, mark: &RolloutMark) -> bool {
+    mark.digest == view.desired.revision_digest
+        && mark.deployment.as_deref() == Some(view.primary.id.as_str())
+}
+
+/// The PRIMARY deployment is not the one that the mark, if there is one, tells of.
+fn unidentified(view: &View<'_>, mark: Option<&RolloutMark>) -> Option<Plan> {
+    let same_deployment =
+        mark.is_some_and(|mark| mark.deployment.as_deref() == Some(view.primary.id.as_str()));
+    // Ours, of an earlier manifest. When only the way of hashing changed it is still the wanted one.
+    let comparison = match view.standing() {
+        Standing::InFlight if !same_deployment => Comparison::Lenient,
+        Standing::InFlight | Standing::Completed | Standing::Failed => Comparison::Exact,
+    };
+    if runs_what_is_wanted(view, comparison) {
+        return Some(identify(view));
+    }
+    if same_deployment {
+        return None;
+    }
+    match mark {
+        Some(mark) if mark.digest == view.desired.revision_digest => Some(lost(view, mark)),
+        _ => others(view),
+    }
+}
+
+/// Marks the PRIMARY deployment as the rollout of what is wanted.
+fn identify(view: &View<'_>) -> Plan {
+    let digest = &view.desired.revision_digest;
+    let id = &view.primary.id;
+    if view.memory.rejects(digest) {
+        return rollback::begin(view, id, format!("{id} runs the rejected {digest}"));
+    }
+    let phase = if probes(view) { RolloutPhase::Probing } else { RolloutPhase::Widening };
+    let mark = RolloutMark {
+        digest: digest.clone(),
+        deployment: Some(id.clone()),
+        phase,
+        since: view.primary.created_at.unwrap_or(view.now()),
+    };
+    let why = format!("marks {id} as the rollout of {digest}");
+    Plan::acting(vec![mark_rollout(view, &mark, why)], Vec::new())
+}
+
+fn mark_rollout(view: &View<'_>, mark: &RolloutMark, why: String) -> Action {
+    let tags = BTreeMap::from([(tag::ROLLOUT.to_owned(), mark.encode())]);
+    let call = Call::TagResource { arn: view.service.service_arn.clone(), tags };
+    Action { call, lane: Lane::RolloutStep, why }
+}
+
+/// Our deployment is no longer PRIMARY and something else than what is wanted runs.
+fn lost(view: &View<'_>, mark: &RolloutMark) -> Plan {
+    if view.primary.created_at.is_some_and(|created| created < mark.since) {
+        return unknown(format!(
+            "AWS shows {}, which is older than our rollout: an answer from the past",
+            view.primary.id
+        ));
+    }
+    let id = mark.deployment.as_deref();
+    if let Some(sentence) = id.and_then(|id| rolled_back_by_ecs(view, id)) {
+        let judgement = judge(view, id.unwrap_or_default(), mark.phase);
+        return against(view, &judgement, VerdictKind::RolledBackByEcs, sentence, mark);
+    }
+    if view.standing() == Standing::InFlight {
+        return foreign(view);
+    }
+    if let Some(why) = not_seen(&view.observed().service_deployments) {
+        let why = crate::view::explain(why);
+        return unknown(format!("our rollout is gone, and what became of it is not known: {why}"));
+    }
+    let why = format!(
+        "forgets the rollout of {}: {} took its place and is complete",
+        mark.digest, view.primary.id
+    );
+    Plan::acting(vec![forget_rollout(view, why)], Vec::new())
+}
+
+pub(super) fn forget_rollout(view: &View<'_>, why: String) -> Action {
+    let keys = vec![tag::ROLLOUT.to_owned()];
+    let call = Call::UntagResource { arn: view.service.service_arn.clone(), keys };
+    Action { call, lane: Lane::RolloutStep, why }
+}
+
+/// How it shows that ECS or a person rolled a deployment of ours back.
+fn rolled_back_by_ecs(view: &View<'_>, id: &str) -> Option<String> {
+    let listed = view.service.deployments.iter().find(|one| one.id == id);
+    if let Some(failed) = listed.filter(|one| one.rollout_state.as_deref() == Some("FAILED")) {
+        let reason = failed.rollout_state_reason.as_deref().unwrap_or("no reason given");
+        return Some(format!("ECS failed {id}: {reason}"));
+    }
+    if let Some(history) = view.service_deployment(id).filter(|one| is_rollback(&one.status)) {
+        let reason = history.status_reason.as_deref().unwrap_or("no reason given");
+        return Some(format!("ECS has {id} in {}: {reason}", history.status));
+    }
+    let reason = view.primary.rollout_state_reason.as_deref().unwrap_or_default();
+    if reason.contains("rolling back to deploymentId") {
+        return Some(format!("ECS rolls back from {id}: {reason}"));
+    }
+    rollback::runs_proven(view)
+        .then(|| format!("the service is back on the proven revision, by {}", view.primary.id))
+}
+
+/// `ROLLBACK_REQUESTED`, `_IN_PROGRESS`, `_SUCCESSFUL`, `_FAILED`.
+pub(super) fn is_rollback(status: &str) -> bool {
+    status.starts_with("ROLLBACK_")
+}
+
+/// A deployment that is neither wanted nor ours.
+fn others(view: &View<'_>) -> Option<Plan> {
+    let failed_ours = view.service.deployments.iter().find(|one| {
+        one.id != view.primary.id
+            && one.rollout_state.as_deref() == Some("FAILED")
+            && is_wanted_definition(view, &one.task_definition)
+            && one.created_at > view.memory.applied.as_ref().map(|last| last.at)
+    });
+    if view.standing() != Standing::InFlight || view.deployments_are_opaque() {
+        return None;
+    }
+    if let Some(failed) =
+        failed_ours.filter(|_| !view.memory.rejects(&view.desired.revision_digest))
+    {
+        let sentence = rolled_back_by_ecs(view, &failed.id)?;
+        let mark = RolloutMark {
+            digest: view.desired.revision_digest.clone(),
+            deployment: Some(failed.id.clone()),
+            phase: RolloutPhase::Probing,
+            since: failed.created_at.unwrap_or(view.now()),
+        };
+        let judgement = judge(view, &failed.id, mark.phase);
+        return Some(against(view, &judgement, VerdictKind::RolledBackByEcs, sentence, &mark));
+    }
+    Some(foreign(view))
+}
+
+fn is_wanted_definition(view: &View<'_>, arn: &str) -> bool {
+    view.definition(arn).is_some_and(|one| one.digest == view.desired.task_definition_digest)
+}
+
+fn foreign(view: &View<'_>) -> Plan {
+    let id = &view.primary.id;
+    let (reason, sentence) = if rollback::runs_proven(view) {
+        (WaitReason::Rollback, format!("ECS returns to the proven revision with {id}"))
+    } else {
+        let sentence = format!(
+            "{id} rolls out {}, which the manifest does not want; nothing is written until it ends",
+            view.primary.task_definition
+        );
+        (WaitReason::ForeignDeployment, sentence)
+    };
+    Plan::waiting(vec![Wait::new(reason, sentence)], IN_FLIGHT)
+}
+
+/// The step of our own rollout.
+fn judged(view: &View<'_>, mark: &RolloutMark) -> Plan {
+    let judgement = judge(view, &view.primary.id, mark.phase);
+    if let Some((kind, sentence)) = judgement.against.clone() {
+        return against(view, &judgement, kind, sentence, mark);
+    }
+    if let Some(sentence) = ended_by_ecs(view) {
+        return against(view, &judgement, VerdictKind::RolledBackByEcs, sentence, mark);
+    }
+    if let Some(sentence) = unseen(view) {
+        return unknown(format!("{sentence}; the rollout is left as it is"));
+    }
+    if let Some(sentence) = missing_alarm(view) {
+        let sentence = format!("{sentence}; the rollout goes no further until it can be watched");
+        return Plan::waiting(vec![Wait::new(WaitReason::Alarm, sentence)], CAPACITY);
+    }
+    match mark.phase {
+        RolloutPhase::Probing => probed(view, mark, &judgement),
+        RolloutPhase::Widening | RolloutPhase::RollingBack => widened(view, &judgement),
+    }
+}
+
+/// ECS's breaker, its alarms or a person ended our deployment while it is still PRIMARY.
+fn ended_by_ecs(view: &View<'_>) -> Option<String> {
+    let history = view.service_deployment(&view.primary.id);
+    let ended =
+        view.standing() == Standing::Failed || history.is_some_and(|one| is_rollback(&one.status));
+    ended.then(|| rolled_back_by_ecs(view, &view.primary.id)).flatten()
+}
+
+/// Writes the verdict before anything acts on it: a crash in between leaves a rejected revision,
+/// which the next pass rolls back.
+fn against(
+    view: &View<'_>,
+    judgement: &Judgement,
+    kind: VerdictKind,
+    sentence: String,
+    mark: &RolloutMark,
+) -> Plan {
+    let id = mark.deployment.clone().unwrap_or_else(|| view.primary.id.clone());
+    let why = format!("rejects {} ({kind:?}): {sentence}", mark.digest);
+    let mut plan = rollback::reject(view, &id, kind, why);
+    let verdict = Judgement { against: Some((kind, sentence)), ..judgement.clone() };
+    plan.verdict = verdict.verdict(view);
+    plan
+}
+
+/// Rejects what is wanted because ECS's history says that it was rolled back.
+pub(super) fn reject_from_history(view: &View<'_>, id: &str, sentence: String) -> Plan {
+    let mut plan = rollback::reject(
+        view,
+        id,
+        VerdictKind::RolledBackByEcs,
+        format!("rejects {}: {sentence}", view.desired.revision_digest),
+    );
+    plan.verdict = Some(Verdict {
+        kind: VerdictKind::RolledBackByEcs,
+        digest: view.desired.revision_digest.clone(),
+        sentence,
+        evidence: Vec::new(),
+        counts: Vec::new(),
+    });
+    plan
+}
+
+/// Widens when a task has proved healthy, else waits for one.
+fn probed(view: &View<'_>, mark: &RolloutMark, judgement: &Judgement) -> Plan {
+    let Some(why) = probe_passed(view, judgement) else {
+        return still(view, judgement, WaitReason::Probe, probe_sentence(view, judgement));
+    };
+    let mark = RolloutMark { phase: RolloutPhase::Widening, ..mark.clone() };
+    let mut actions: Vec<Action> =
+        change_in_place(view, Lane::RolloutStep, &format!("widens the rollout: {why}"))
+            .into_iter()
+            .collect();
+    actions.push(mark_rollout(view, &mark, format!("notes that the probe passed: {why}")));
+    Plan::acting(actions, capability_waits(view))
+}
+
+/// Why the probe passed. Evidence of time is how long a task that is healthy now has been running.
+fn probe_passed(view: &View<'_>, judgement: &Judgement) -> Option<String> {
+    let needed = view.desired.rollout.probe.healthy_for;
+    if view.service.desired_count == 0 {
+        return Some("no task is desired, so none can be probed".to_owned());
+    }
+    if matches!(&view.observed().tasks, Fact::Unknown(_)) && view.standing() == Standing::Completed
+    {
+        return Some("ECS completed it, and this server shows no tasks".to_owned());
+    }
+    let (healthy, ran) = (judgement.healthy?, judgement.healthy_for?);
+    (ran.unsigned_abs() >= needed && healthy > 0).then(|| {
+        format!("{healthy} healthy, the first running for {} ({})", span(ran), healthy_for(view))
+    })
+}
+
+fn probe_sentence(view: &View<'_>, judgement: &Judgement) -> String {
+    let id = &view.primary.id;
+    match (judgement.healthy, judgement.healthy_for) {
+        (Some(healthy), Some(ran)) if healthy > 0 => format!(
+            "{healthy} healthy of {id}, the first running for {} ({})",
+            span(ran),
+            healthy_for(view)
+        ),
+        _ => format!("the first task of {id} is not healthy yet"),
+    }
+}
+
+fn healthy_for(view: &View<'_>) -> String {
+    let needed = SignedDuration::try_from(view.desired.rollout.probe.healthy_for);
+    format!("healthyFor {}", span(needed.unwrap_or(SignedDuration::MAX)))
+}
+
+/// After the probe: what starts no deployment is brought in line, then ECS does the rest.
+fn widened(view: &View<'_>, judgement: &Judgement) -> Plan {
+    if let Some(action) =
+        change_in_place(view, Lane::RolloutStep, "brings in line what changes in place")
+    {
+        return Plan::acting(vec![action], capability_waits(view));
+    }
+    let primary = view.primary;
+    if view.standing() != Standing::Completed || primary.running_count < view.service.desired_count
+    {
+        let sentence = format!(
+            "{} of {} tasks of {} are running",
+            primary.running_count, view.service.desired_count, primary.id
+        );
+        return still(view, judgement, WaitReason::Deployment, sentence);
+    }
+    if let Some(alarm) = red_alarm(view) {
+        let sentence = format!("the rollout is complete but alarm {alarm} is in ALARM");
+        return Plan::waiting(vec![Wait::new(WaitReason::Alarm, sentence)], CAPACITY);
+    }
+    prove(view)
+}
+
+/// ECS is at work, or waits for capacity.
+fn still(view: &View<'_>, judgement: &Judgement, reason: WaitReason, sentence: String) -> Plan {
+    let mut waiting = vec![Wait::new(reason, sentence).until(judgement.deadline)];
+    let mut look_again = IN_FLIGHT;
+    if let Some(cause) = &judgement.environment {
+        waiting.push(Wait::new(WaitReason::Capacity, format!("waits for capacity: {cause}")));
+        look_again = CAPACITY;
+    }
+    waiting.extend(capability_waits(view));
+    Plan::waiting(waiting, look_again)
+}
+
+/// The rollout passed full judgement: the revision becomes the one to return to.
+fn prove(view: &View<'_>) -> Plan {
+    let digest = &view.desired.revision_digest;
+    let applied = applied_now(view);
+    let mut tags = BTreeMap::from([
+        (tag::OWNER.to_owned(), owner(view)),
+        (tag::DIGEST.to_owned(), applied.encode()),
+    ]);
+    let revision = primary_revision(view);
+    if let Some(arn) = &revision {
+        tags.insert(tag::PROVEN.to_owned(), arn.clone());
+    }
+    let named = revision.as_deref().unwrap_or(&view.primary.task_definition);
+    let why = format!("proves {digest}: {} is complete and healthy as {named}", view.primary.id);
+    let call = Call::TagResource { arn: view.service.service_arn.clone(), tags };
+    let forget = forget_rollout(view, format!("ends the rollout of {digest}"));
+    Plan::acting(
+        vec![Action { call, lane: Lane::RolloutStep, why }, forget],
+        capability_waits(view),
+    )
+}
+
+/// What the tag `digest` says once the wanted revision runs.
+pub(super) fn applied_now(view: &View<'_>) -> LastApplied {
+    LastApplied {
+        digest: view.desired.revision_digest.clone(),
+        at: view.now(),
+        members: removable_codes(&view.desired.service.value()),
+    }
+}
+
+/// One UpdateService with the members that differ and start no deployment.
+pub(super) fn change_in_place(view: &View<'_>, lane: Lane, why: &str) -> Option<Action> {
+    let members = differences(view, Comparison::Lenient).in_place;
+    if members.is_empty() {
+        return None;
+    }
+    let why = format!("{why} ({})", in_place_sentence(view, &members));
+    let mut body = members;
+    body.insert("cluster".to_owned(), json!(view.desired.key.cluster));
+    body.insert("service".to_owned(), json!(view.desired.key.name));
+    Some(Action { call: Call::UpdateService { input: Value::Object(body) }, lane, why })
+}
+
+/// `desiredCount 1 → 4`, or the name of a member that is longer.
+fn in_place_sentence(view: &View<'_>, members: &Map<String, Value>) -> String {
+    let one = |(name, value): (&String, &Value)| match (view.live.get(name), value) {
+        (_, Value::Object(parts)) => {
+            let parts: Vec<String> = parts
+                .iter()
+                .map(|(part, value)| {
+                    let old = view.live.get(name).and_then(|live| live.get(part));
+                    change(part, old, value)
+                })
+                .collect();
+            parts.join(", ")
+        }
+        (old, value) => change(name, old, value),
+    };
+    members.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn change(name: &str, old: Option<&Value>, new: &Value) -> String {
+    let short = |value: &Value| !value.is_array() && !value.is_object();
+    match old {
+        Some(old) if short(old) && short(new) => format!("{name} {old} → {new}"),
+        None if short(new) => format!("{name} {new}"),
+        _ => name.to_owned(),
+    }
+}

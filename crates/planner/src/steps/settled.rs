@@ -1,0 +1,186 @@
+//! A settled service: starting what is wanted, healing what drifted, tags; never fights.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::ownership::owner;
+use super::rollout::{applied_now, change_in_place, is_rollback, reject_from_history};
+use super::start::start;
+use super::{capability_waits, unknown};
+use crate::diff::{Comparison, runs_what_is_wanted};
+use crate::plan::SETTLED;
+use crate::tags::{LastApplied, encode_keys, tag};
+use crate::view::{Standing, View, explain, last_part, not_seen, target_revision};
+use crate::{Action, Call, Lane, Plan, Wait, WaitReason};
+
+/// How often at most a revision is asserted again over somebody else's.
+const REASSERT_EVERY: SignedDuration = SignedDuration::from_hours(1);
+
+pub(super) fn settle(view: &View<'_>) -> Plan {
+    if view.memory.rejects(&view.desired.revision_digest) {
+        return rejected(view);
+    }
+    if runs_what_is_wanted(view, comparison(view)) {
+        return heal(view, Vec::new());
+    }
+    if let Some(why) = not_seen(&view.observed().service_deployments) {
+        return unknown(format!(
+            "whether the revision failed before is not known: {}",
+            explain(why)
+        ));
+    }
+    if let Some((id, sentence)) = rolled_back_before(view) {
+        return reject_from_history(view, &id, sentence);
+    }
+    if let Some(until) = too_soon(view) {
+        let sentence = format!(
+            "{} replaced what the manifest wants; it is put back once an hour at most",
+            view.primary.id
+        );
+        let wait = Wait::new(WaitReason::ForeignDeployment, sentence).until(Some(until));
+        return heal(view, vec![wait]);
+    }
+    start(view)
+}
+
+/// What was applied before is compared leniently: the server may have added to it.
+pub(crate) fn comparison(view: &View<'_>) -> Comparison {
+    match &view.memory.applied {
+        Some(last) if last.digest == view.desired.revision_digest => Comparison::Lenient,
+        _ => Comparison::Exact,
+    }
+}
+
+/// The wanted revision was judged bad: it is not tried again, and what else differs is still healed
+/// unless the bad revision itself runs.
+fn rejected(view: &View<'_>) -> Plan {
+    let digest = &view.desired.revision_digest;
+    let rejection = view.memory.rejected.as_ref();
+    let code = rejection.map_or("", |one| one.code.as_str());
+    let when = rejection.and_then(|one| one.at).map_or(String::new(), |at| format!(" at {at}"));
+    let sentence = format!(
+        "{digest} was rejected{when} ({code}); it is tried again when its content changes or the tag \
+         {} is removed",
+        tag::REJECTED
+    );
+    let wait = Wait::new(WaitReason::Rejected, sentence);
+    let moves = view.standing() == Standing::InFlight;
+    if moves || runs_what_is_wanted(view, Comparison::Lenient) {
+        return Plan::waiting(vec![wait], SETTLED);
+    }
+    heal(view, vec![wait])
+}
+
+/// The id of the deployment, and how ECS's history says that the wanted revision was rolled back after
+/// we last looked: we crashed between starting it and marking it.
+fn rolled_back_before(view: &View<'_>) -> Option<(String, String)> {
+    let judged_until = view.memory.applied.as_ref().map(|last| last.at);
+    let all = view.observed().service_deployments.known()?;
+    let newest = all.iter().max_by_key(|one| one.created_at)?;
+    if !is_rollback(&newest.status) || newest.created_at <= judged_until {
+        return None;
+    }
+    let target = target_revision(view.observed(), newest)?;
+    let definition = view.definition(&target.task_definition)?;
+    if definition.digest != view.desired.task_definition_digest {
+        return None;
+    }
+    let id = format!("ecs-svc/{}", last_part(&target.service_revision_arn));
+    let reason = newest.status_reason.as_deref().unwrap_or("no reason given");
+    Some((id.clone(), format!("ECS has {id} in {}: {reason}", newest.status)))
+}
+
+/// Until when somebody else's deployment is left alone. A manifest that changed is never held back.
+fn too_soon(view: &View<'_>) -> Option<Timestamp> {
+    let last = view.memory.applied.as_ref()?;
+    let until = last.at.checked_add(REASSERT_EVERY).ok()?;
+    let ours = view.memory.rollout.is_some();
+    (!ours && last.digest == view.desired.revision_digest && view.now() < until).then_some(until)
+}
+
+/// Brings in line what starts no deployment, and the tags.
+fn heal(view: &View<'_>, mut waiting: Vec<Wait>) -> Plan {
+    let mut actions: Vec<Action> =
+        change_in_place(view, Lane::NewChange, "heals what changes in place").into_iter().collect();
+    actions.extend(tag_changes(view));
+    if actions.is_empty() && waiting.is_empty() {
+        return Plan::settled();
+    }
+    if actions.is_empty() {
+        return Plan::waiting(waiting, SETTLED);
+    }
+    waiting.extend(capability_waits(view));
+    Plan::acting(actions, waiting)
+}
+
+/// The tags of the manifest and the bookkeeping ones, as one TagResource and one UntagResource.
+fn tag_changes(view: &View<'_>) -> Vec<Action> {
+    let wanted = wanted_tags(view);
+    let arn = || view.service.service_arn.clone();
+    let set: BTreeMap<String, String> = wanted
+        .iter()
+        .filter(|(key, value)| view.service.tags.get(*key) != Some(value))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let gone: Vec<String> = gone_tags(view).into_iter().collect();
+    let mut actions = Vec::new();
+    if !gone.is_empty() {
+        let why = format!("removes tags that the manifest no longer has: {}", gone.join(", "));
+        let call = Call::UntagResource { arn: arn(), keys: gone };
+        actions.push(Action { call, lane: Lane::NewChange, why });
+    }
+    if !set.is_empty() {
+        let keys: Vec<&str> = set.keys().map(String::as_str).collect();
+        let why = format!("sets tags: {}", keys.join(", "));
+        let call = Call::TagResource { arn: arn(), tags: set };
+        actions.push(Action { call, lane: Lane::NewChange, why });
+    }
+    actions
+}
+
+fn wanted_tags(view: &View<'_>) -> BTreeMap<String, String> {
+    let mut tags = manifest_tags(view);
+    let keys = encode_keys(tags.keys().map(String::as_str));
+    if !keys.is_empty() || view.service.tags.contains_key(tag::TAGS) {
+        tags.insert(tag::TAGS.to_owned(), keys);
+    }
+    tags.insert(tag::OWNER.to_owned(), owner(view));
+    if let Some(last) = &view.memory.applied {
+        tags.insert(tag::DIGEST.to_owned(), applied_tag(view, last));
+    }
+    tags
+}
+
+/// The time of the last application stays unless what is remembered changes.
+fn applied_tag(view: &View<'_>, last: &LastApplied) -> String {
+    let now = applied_now(view);
+    if last.digest == now.digest && last.members != now.members {
+        return now.encode();
+    }
+    view.service.tags.get(tag::DIGEST).cloned().unwrap_or_else(|| last.encode())
+}
+
+/// The manifest's own tags; `aws:` is AWS's and `evenkeel:` is ours.
+fn manifest_tags(view: &View<'_>) -> BTreeMap<String, String> {
+    let listed = view.wanted.get("tags").and_then(Value::as_array);
+    let text = |tag: &Value, name: &str| tag.get(name).and_then(Value::as_str).map(str::to_owned);
+    listed
+        .into_iter()
+        .flatten()
+        .filter_map(|tag| Some((text(tag, "key")?, text(tag, "value").unwrap_or_default())))
+        .filter(|(key, _)| !key.starts_with("aws:") && !key.starts_with("evenkeel:"))
+        .collect()
+}
+
+/// Tags that a manifest set before and that the manifest no longer has.
+fn gone_tags(view: &View<'_>) -> BTreeSet<String> {
+    let wanted = manifest_tags(view);
+    let ours = view.memory.keys.iter();
+    ours.filter(|key| !wanted.contains_key(*key))
+        .filter(|key| !key.starts_with("aws:") && !key.starts_with("evenkeel:"))
+        .filter(|key| view.service.tags.contains_key(*key))
+        .cloned()
+        .collect()
+}

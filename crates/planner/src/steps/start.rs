@@ -1,0 +1,131 @@
+//! The start of a rollout: registering content and the one UpdateService that begins it; never more
+//! than one of ours at a time.
+
+use evenkeel_manifest::Service;
+use serde_json::{Map, Value, json};
+
+use super::{stand_still, unknown};
+use crate::breaker::missing_alarm;
+use crate::diff::{Comparison, differences};
+use crate::probe::Percentages;
+use crate::tags::tag;
+use crate::view::View;
+use crate::{Action, Call, Depth, Lane, Plan, WaitReason};
+
+/// Registers the wanted task definition. Only to be called when a look for its digest found none:
+/// RegisterTaskDefinition is not idempotent.
+pub(super) fn register(desired: &Service) -> Plan {
+    let mut input = desired.task_definition.value();
+    if let Some(members) = input.as_object_mut() {
+        let tags = members.entry("tags").or_insert_with(|| json!([]));
+        if let Some(tags) = tags.as_array_mut() {
+            let digest = desired.task_definition_digest.as_str();
+            tags.push(json!({ "key": tag::DIGEST, "value": digest }));
+        }
+    }
+    let why = format!(
+        "registers a revision of {}: no active one has the content {}",
+        desired.family, desired.task_definition_digest
+    );
+    let call = Call::RegisterTaskDefinition { input };
+    Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], Vec::new())
+}
+
+/// Begins the rollout of what is wanted, narrowed to a probe.
+pub(super) fn start(view: &View<'_>) -> Plan {
+    if let Some(sentence) = missing_alarm(view) {
+        let sentence = format!("{sentence}; the rollout starts when it can be watched");
+        return stand_still(WaitReason::Alarm, sentence);
+    }
+    if view.observed().depth != Depth::Deep {
+        return unknown("a rollout starts from a deep look only");
+    }
+    let Some(definition) = view.wanted_definition() else {
+        return register(view.desired);
+    };
+    let mut body = starting_members(view);
+    body.insert("cluster".to_owned(), json!(view.desired.key.cluster));
+    body.insert("service".to_owned(), json!(view.desired.key.name));
+    if definition.arn != view.primary.task_definition {
+        body.insert("taskDefinition".to_owned(), json!(definition.arn));
+    }
+    let why = start_sentence(view, &definition.arn, &body);
+    let call = Call::UpdateService { input: Value::Object(body) };
+    Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], super::capability_waits(view))
+}
+
+/// Every member that differs, but a count and percentages that keep the first step small.
+fn starting_members(view: &View<'_>) -> Map<String, Value> {
+    let differences = differences(view, Comparison::Exact);
+    let mut body = differences.starting;
+    body.extend(differences.in_place);
+    resend_volumes(view, &mut body);
+    if !probes(view) {
+        return body;
+    }
+    // A new count and a new revision at once would start many unproven tasks; the count follows when
+    // the rollout widens. From zero, one task is the probe.
+    body.remove("desiredCount");
+    if view.service.desired_count == 0 && view.owned_count().is_some_and(|count| count > 0) {
+        body.insert("desiredCount".to_owned(), json!(1));
+    }
+    narrow(view, &mut body);
+    body
+}
+
+pub(super) fn probes(view: &View<'_>) -> bool {
+    view.desired.rollout.probe.enabled && !view.is_daemon()
+}
+
+/// ECS wants them again with every task definition that has volumes configured at launch
+/// (ecs-behaviour 1.5).
+fn resend_volumes(view: &View<'_>, body: &mut Map<String, Value>) {
+    if let Some(volumes) = view.wanted.get("volumeConfigurations") {
+        body.entry("volumeConfigurations").or_insert_with(|| volumes.clone());
+    }
+}
+
+/// Replaces the percentages by those of a probe, as far as they differ from what is live.
+fn narrow(view: &View<'_>, body: &mut Map<String, Value>) {
+    let Some(narrow) = narrowed(view) else { return };
+    let live = view.live.get("deploymentConfiguration");
+    let is = |name: &str| live.and_then(|one| one.get(name)).and_then(Value::as_u64);
+    let configuration = body.entry("deploymentConfiguration").or_insert_with(|| json!({}));
+    let Some(members) = configuration.as_object_mut() else { return };
+    for (name, value) in
+        [("maximumPercent", narrow.maximum), ("minimumHealthyPercent", narrow.minimum_healthy)]
+    {
+        members.remove(name);
+        if is(name) != Some(value) {
+            members.insert(name.to_owned(), json!(value));
+        }
+    }
+    if members.is_empty() {
+        body.remove("deploymentConfiguration");
+    }
+}
+
+fn narrowed(view: &View<'_>) -> Option<Percentages> {
+    let configuration = view.wanted.get("deploymentConfiguration")?;
+    let given = Percentages {
+        minimum_healthy: configuration.get("minimumHealthyPercent")?.as_u64()?,
+        maximum: configuration.get("maximumPercent")?.as_u64()?,
+    };
+    Some(Percentages::narrowed(given, view.service.desired_count))
+}
+
+fn start_sentence(view: &View<'_>, arn: &str, body: &Map<String, Value>) -> String {
+    let fields: Vec<&str> = body
+        .keys()
+        .map(String::as_str)
+        .filter(|name| !["cluster", "service"].contains(name))
+        .collect();
+    let probe = match narrowed(view).filter(|_| probes(view) && view.service.desired_count > 0) {
+        Some(narrow) => format!(
+            ", beginning with a probe at {} to {} percent of {} tasks",
+            narrow.minimum_healthy, narrow.maximum, view.service.desired_count
+        ),
+        None => String::new(),
+    };
+    format!("rolls out {arn} (changes {}){probe}", fields.join(", "))
+}

@@ -1,0 +1,242 @@
+//! One look, read for planning: memory, the PRIMARY deployment and the live members side by side with
+//! what is wanted; never decides.
+
+use evenkeel_manifest::{OnFailure, Service, canonical};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::tags::Memory;
+use crate::{
+    Deployment, Fact, Input, Observed, ObservedService, ServiceDeployment, ServiceRevision,
+    TaskDefinition, Unknown,
+};
+
+/// A wanted service that exists.
+#[derive(Debug)]
+pub(crate) struct View<'a> {
+    pub(crate) input: &'a Input<'a>,
+    pub(crate) desired: &'a Service,
+    pub(crate) service: &'a ObservedService,
+    pub(crate) memory: Memory,
+    pub(crate) primary: &'a Deployment,
+    /// The members of CreateService as they are, canonical.
+    pub(crate) live: Value,
+    /// The members of CreateService as they are to be in the end.
+    pub(crate) wanted: Value,
+}
+
+/// How far ECS says the PRIMARY deployment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    InFlight,
+    Completed,
+    /// ECS's breaker or alarms ended it, and nothing was rolled back.
+    Failed,
+}
+
+impl<'a> View<'a> {
+    /// `None` when the service has no PRIMARY deployment.
+    pub(crate) fn of(
+        input: &'a Input<'a>,
+        desired: &'a Service,
+        service: &'a ObservedService,
+    ) -> Option<Self> {
+        let primary = service.deployments.iter().find(|one| one.status == "PRIMARY")?;
+        Some(Self {
+            input,
+            desired,
+            service,
+            memory: Memory::read(&service.tags),
+            primary,
+            live: live_members(service, primary, input.observed),
+            wanted: wanted_members(desired),
+        })
+    }
+
+    pub(crate) fn observed(&self) -> &'a Observed {
+        self.input.observed
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.input.now
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        match self.primary.rollout_state.as_deref() {
+            Some("COMPLETED") => Standing::Completed,
+            Some("FAILED") => Standing::Failed,
+            Some(_) => Standing::InFlight,
+            None if self.counts_are_settled() => Standing::Completed,
+            None => Standing::InFlight,
+        }
+    }
+
+    /// The only test of completion where ECS gives no `rolloutState` (Classic Load Balancer).
+    fn counts_are_settled(&self) -> bool {
+        let primary = self.primary;
+        self.service.deployments.len() == 1
+            && primary.pending_count == 0
+            && primary.running_count == primary.desired_count
+            && primary.running_count == self.service.desired_count
+    }
+
+    /// Whether the server shows no course of deployments at all, so that only counts are known.
+    pub(crate) fn deployments_are_opaque(&self) -> bool {
+        self.primary.rollout_state.is_none()
+            && matches!(
+                self.observed().service_deployments.unknown(),
+                Some(Unknown::CapabilityMissing { .. })
+            )
+    }
+
+    /// How many tasks the service is to have: the manifest's count, or AWS's where that is not ours.
+    pub(crate) fn owned_count(&self) -> Option<u32> {
+        owned_count(self.desired)
+    }
+
+    /// The revision of the task definition with this ARN.
+    pub(crate) fn definition(&self, arn: &str) -> Option<&'a TaskDefinition> {
+        self.observed().task_definitions.known()?.iter().find(|one| one.arn == arn)
+    }
+
+    /// An ACTIVE revision with the content wanted; the one in use before any other.
+    pub(crate) fn wanted_definition(&self) -> Option<&'a TaskDefinition> {
+        wanted_definition(self.desired, self.observed(), Some(&self.primary.task_definition))
+    }
+
+    /// The service deployment that belongs to a deployment. Its target revision ends in the digits of
+    /// the deployment's id (ecs-behaviour 2.6); otherwise the newest with the same task definition.
+    pub(crate) fn service_deployment(&self, deployment: &str) -> Option<&'a ServiceDeployment> {
+        let all = self.observed().service_deployments.known()?;
+        let number = last_part(deployment);
+        let target = |one: &'a ServiceDeployment| one.target_service_revision.as_ref();
+        let by_number =
+            all.iter().find(|one| target(one).is_some_and(|rev| last_part(&rev.arn) == number));
+        by_number.or_else(|| {
+            let listed = self.service.deployments.iter().find(|one| one.id == deployment)?;
+            let same = |one: &&ServiceDeployment| {
+                target_revision(self.observed(), one)
+                    .is_some_and(|rev| rev.task_definition == listed.task_definition)
+            };
+            all.iter().filter(same).max_by_key(|one| one.created_at)
+        })
+    }
+
+    pub(crate) fn service_revision(&self, arn: &str) -> Option<&'a ServiceRevision> {
+        service_revision(self.observed(), arn)
+    }
+
+    pub(crate) fn is_daemon(&self) -> bool {
+        is_daemon(self.desired)
+    }
+}
+
+pub(crate) fn wanted_definition<'a>(
+    desired: &Service,
+    observed: &'a Observed,
+    in_use: Option<&str>,
+) -> Option<&'a TaskDefinition> {
+    let fits = |one: &&TaskDefinition| {
+        one.digest == desired.task_definition_digest && one.status == "ACTIVE"
+    };
+    let all = observed.task_definitions.known()?;
+    all.iter()
+        .filter(fits)
+        .max_by_key(|one| (Some(one.arn.as_str()) == in_use, revision_number(&one.arn)))
+}
+
+pub(crate) fn target_revision<'a>(
+    observed: &'a Observed,
+    deployment: &ServiceDeployment,
+) -> Option<&'a ServiceRevision> {
+    service_revision(observed, &deployment.target_service_revision.as_ref()?.arn)
+}
+
+fn service_revision<'a>(observed: &'a Observed, arn: &str) -> Option<&'a ServiceRevision> {
+    observed.service_revisions.known()?.iter().find(|one| one.service_revision_arn == arn)
+}
+
+fn revision_number(arn: &str) -> u64 {
+    arn.rsplit(':').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// The part after the last `/`: a task's id, a deployment's number.
+pub(crate) fn last_part(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}
+
+pub(crate) fn owned_count(desired: &Service) -> Option<u32> {
+    desired.service.value().get("desiredCount")?.as_u64()?.try_into().ok()
+}
+
+pub(crate) fn is_daemon(desired: &Service) -> bool {
+    desired.service.value().get("schedulingStrategy").and_then(Value::as_str) == Some("DAEMON")
+}
+
+/// The members that DescribeServices shows on the PRIMARY deployment or only on the service revision
+/// (ecs-behaviour 4.9, 8.3).
+const SHOWN_ELSEWHERE: &[&str] = &[
+    "serviceConnectConfiguration",
+    "volumeConfigurations",
+    "vpcLatticeConfigurations",
+    "gatewayConnectors",
+    "monitoring",
+];
+
+/// Whether AWS may fail to show a member that is set.
+pub(crate) fn may_be_hidden(member: &str) -> bool {
+    SHOWN_ELSEWHERE.contains(&member)
+}
+
+fn live_members(service: &ObservedService, primary: &Deployment, observed: &Observed) -> Value {
+    let mut document = service.document.clone();
+    let revision = observed.service_revisions.known().and_then(|revisions| {
+        revisions.iter().find(|one| last_part(&one.service_revision_arn) == last_part(&primary.id))
+    });
+    if let Some(members) = document.as_object_mut() {
+        for &name in SHOWN_ELSEWHERE {
+            let shown = primary.rest.get(name).or_else(|| revision?.rest.get(name));
+            if let Some(value) = shown {
+                members.entry(name).or_insert_with(|| value.clone());
+            }
+        }
+    }
+    canonical::service(&document)
+}
+
+/// The manifest's members, with the percentages that a probe narrows spelled out, and with ECS's own
+/// breaker on as backstop unless the manifest has an opinion: it ends a bad rollout if Evenkeel dies.
+pub(crate) fn wanted_members(desired: &Service) -> Value {
+    let mut wanted = desired.service.value();
+    let daemon = is_daemon(desired);
+    let Some(members) = wanted.as_object_mut() else { return wanted };
+    let configuration =
+        members.entry("deploymentConfiguration").or_insert_with(|| Value::Object(Map::new()));
+    let Some(configuration) = configuration.as_object_mut() else { return wanted };
+    if !daemon {
+        configuration.entry("maximumPercent").or_insert(json!(200));
+        configuration.entry("minimumHealthyPercent").or_insert(json!(100));
+    }
+    let rollback = desired.rollout.breaker.on_failure == OnFailure::Rollback;
+    configuration
+        .entry("deploymentCircuitBreaker")
+        .or_insert_with(|| json!({ "enable": true, "rollback": rollback }));
+    wanted
+}
+
+/// The one sentence about a fact that is not known.
+pub(crate) fn explain(unknown: &Unknown) -> String {
+    match unknown {
+        Unknown::NotAsked => "it was not looked at in this pass".to_owned(),
+        Unknown::CapabilityMissing { operation } => {
+            format!("the server does not know {operation}")
+        }
+        Unknown::Failed { operation, message } => format!("{operation} failed: {message}"),
+    }
+}
+
+/// Why a fact is not known although the server could tell; `None` for a fact that is known, absent or
+/// beyond what the server can do.
+pub(crate) fn not_seen<T>(fact: &Fact<T>) -> Option<&Unknown> {
+    fact.unknown().filter(|why| !matches!(why, Unknown::CapabilityMissing { .. }))
+}

@@ -1,0 +1,632 @@
+//! A small stand-in for ECS's semantics, enough to carry plans out; never a model to trust beyond
+//! these tests.
+//!
+//! The image decides what a task does: `crash…` exits before it is healthy, `slow-crash…` after,
+//! `missing…` cannot be pulled,
+//! `sick…` fails its target's health check, `hang…` never reaches RUNNING, others become healthy.
+
+use std::collections::BTreeMap;
+
+use evenkeel_manifest::{Digest, Document, Service, canonical};
+use evenkeel_planner::{
+    Alarm, Call, Depth, Fact, Input, Observed, ObservedService, Plan, Questions, ServiceDeployment,
+    ServiceRevision, TargetGroupHealth, TargetHealth, Task, TaskDefinition, Unknown, check, plan,
+    questions,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+use crate::manifests::{GROUP, key};
+
+pub(crate) const INSTANCE: &str = "test";
+pub(crate) const SERVICE_ARN: &str = "arn:aws:ecs:eu-west-1:123456789012:service/prod/web";
+const EPOCH: i64 = 1_790_000_000;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) id: u64,
+    deployment: u64,
+    definition: String,
+    created: i64,
+    started: Option<i64>,
+    stopped: Option<(i64, &'static str, String)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Rolled {
+    pub(crate) id: u64,
+    pub(crate) state: &'static str,
+    reason: String,
+    created: i64,
+    /// Members that make a revision, with the task definition.
+    content: Map<String, Value>,
+}
+
+/// `ListServiceDeployments`: one a deployment.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    id: u64,
+    source: Option<u64>,
+    pub(crate) status: &'static str,
+    created: i64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ecs {
+    pub(crate) now: i64,
+    pub(crate) next: u64,
+    /// Members of the service that make no revision.
+    pub(crate) members: Option<Map<String, Value>>,
+    pub(crate) status: String,
+    pub(crate) tags: BTreeMap<String, String>,
+    /// PRIMARY first.
+    pub(crate) deployments: Vec<Rolled>,
+    pub(crate) history: Vec<History>,
+    pub(crate) revisions: BTreeMap<u64, Map<String, Value>>,
+    pub(crate) definitions: BTreeMap<String, (Value, &'static str)>,
+    pub(crate) tasks: Vec<Run>,
+    pub(crate) alarms: Vec<Alarm>,
+    pub(crate) events: Vec<(i64, String)>,
+    /// Turned on, the server knows neither service deployments nor their revisions.
+    pub(crate) is_plain: bool,
+    pub(crate) writes: Vec<String>,
+    /// Every task ever started, by image.
+    pub(crate) started: BTreeMap<String, u32>,
+}
+
+const STARTING: &[&str] = &[
+    "taskDefinition",
+    "networkConfiguration",
+    "platformVersion",
+    "loadBalancers",
+    "serviceRegistries",
+    "serviceConnectConfiguration",
+];
+
+impl Ecs {
+    pub(crate) fn new() -> Self {
+        Self { next: 1000, ..Self::default() }
+    }
+
+    pub(crate) fn at(&self) -> Timestamp {
+        Timestamp::from_second(EPOCH + self.now).unwrap()
+    }
+
+    fn id(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.members.as_ref().map_or(0, |one| one["desiredCount"].as_u64().unwrap_or(0))
+    }
+
+    pub(crate) fn image(&self, definition: &str) -> String {
+        let (document, _) = &self.definitions[definition];
+        document["containerDefinitions"][0]["image"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn primary_image(&self) -> String {
+        self.image(self.deployments[0].content["taskDefinition"].as_str().unwrap())
+    }
+
+    pub(crate) fn apply(&mut self, call: &Call) {
+        self.writes.push(call.operation().to_owned());
+        match call {
+            Call::RegisterTaskDefinition { input } => {
+                let number = self.definitions.len() + 1;
+                let arn =
+                    format!("arn:aws:ecs:eu-west-1:123456789012:task-definition/web:{number}");
+                self.definitions.insert(arn, (input.clone(), "ACTIVE"));
+            }
+            Call::CreateService { input } => self.create(input),
+            Call::UpdateService { input } => self.update(input),
+            Call::StopServiceDeployment { .. } => self.roll_back("stopped by a call"),
+            Call::TagResource { arn, tags } => {
+                assert_eq!(arn, SERVICE_ARN);
+                self.tags.extend(tags.clone());
+            }
+            Call::UntagResource { arn, keys } => {
+                assert_eq!(arn, SERVICE_ARN);
+                self.tags.retain(|key, _| !keys.contains(key));
+            }
+        }
+    }
+
+    fn create(&mut self, input: &Value) {
+        assert!(self.members.is_none(), "created twice");
+        let mut members = input.as_object().unwrap().clone();
+        for tag in members.remove("tags").unwrap().as_array().unwrap() {
+            let text = |name: &str| tag[name].as_str().unwrap().to_owned();
+            self.tags.insert(text("key"), text("value"));
+        }
+        let content = take_content(&mut members);
+        self.members = Some(members);
+        self.status = "ACTIVE".to_owned();
+        self.deploy(content);
+    }
+
+    pub(crate) fn update(&mut self, input: &Value) {
+        let mut input = input.as_object().unwrap().clone();
+        let changes = take_content(&mut input);
+        let members = self.members.as_mut().unwrap();
+        for (name, value) in input {
+            match (members.get_mut(&name), &value) {
+                (Some(Value::Object(old)), Value::Object(new))
+                    if name == "deploymentConfiguration" =>
+                {
+                    old.extend(new.clone());
+                }
+                _ => {
+                    members.insert(name, value);
+                }
+            }
+        }
+        let mut content = self.deployments[0].content.clone();
+        content.extend(changes);
+        if content != self.deployments[0].content {
+            self.deploy(content);
+        }
+    }
+
+    fn deploy(&mut self, content: Map<String, Value>) {
+        let id = self.id();
+        let source = self.completed().map(|one| one.id);
+        for one in self.history.iter_mut().filter(|one| one.status == "IN_PROGRESS") {
+            one.status = "STOPPED";
+        }
+        let reason = format!("ECS deployment ecs-svc/{id} in progress.");
+        self.revisions.insert(id, content.clone());
+        let created = self.now;
+        self.deployments.insert(0, Rolled { id, state: "IN_PROGRESS", reason, created, content });
+        self.history.insert(0, History { id, source, status: "IN_PROGRESS", created });
+    }
+
+    fn completed(&self) -> Option<&Rolled> {
+        self.deployments.iter().find(|one| one.state == "COMPLETED")
+    }
+
+    /// As ECS's breaker, an alarm or `StopServiceDeployment` does.
+    pub(crate) fn roll_back(&mut self, why: &str) {
+        let Some(old) = self.completed().cloned() else {
+            self.deployments[0].state = "FAILED";
+            self.deployments[0].reason = why.to_owned();
+            return;
+        };
+        let id = self.id();
+        self.deployments[0].state = "FAILED";
+        self.deployments[0].reason = why.to_owned();
+        self.history[0].status = "ROLLBACK_IN_PROGRESS";
+        let reason = format!(
+            "ECS deployment circuit breaker: rolling back to deploymentId ecs-svc/{}",
+            old.id
+        );
+        let created = self.now;
+        self.deployments.retain(|one| one.id != old.id);
+        for task in self.tasks.iter_mut().filter(|task| task.deployment == old.id) {
+            task.deployment = id;
+        }
+        let back = Rolled { id, state: "IN_PROGRESS", reason, created, content: old.content };
+        self.deployments.insert(0, back);
+    }
+
+    /// Five seconds pass.
+    pub(crate) fn tick(&mut self) {
+        self.now += 5;
+        if self.members.is_some() && !self.deployments.is_empty() {
+            self.advance_tasks();
+            self.schedule();
+            self.complete();
+        }
+    }
+
+    fn advance_tasks(&mut self) {
+        let now = self.now;
+        let images: Vec<String> =
+            self.tasks.iter().map(|task| self.image(&task.definition)).collect();
+        for (task, image) in self.tasks.iter_mut().zip(images) {
+            if task.stopped.is_some() {
+                continue;
+            }
+            let age = now - task.created;
+            let end = |code, why: &str| Some((now, code, why.to_owned()));
+            if image.starts_with("missing") {
+                let why =
+                    format!("CannotPullContainerError: failed to resolve ref {image}: not found");
+                task.stopped = end("TaskFailedToStart", &why);
+            } else if image.starts_with("hang") {
+            } else if task.started.is_none() {
+                task.started = Some(now);
+            } else if image.starts_with("crash") && age >= 15 {
+                task.stopped =
+                    end("EssentialContainerExited", "Essential container in task exited");
+            } else if image.starts_with("slow-crash") && age >= 60 {
+                task.stopped =
+                    end("EssentialContainerExited", "Essential container in task exited");
+            } else if image.starts_with("sick") && age >= 20 {
+                let why = format!("Task failed ELB health checks in (target-group {GROUP})");
+                task.stopped = end("ServiceSchedulerInitiated", &why);
+            }
+        }
+    }
+
+    fn healthy(&self, task: &Run) -> bool {
+        let image = self.image(&task.definition);
+        task.stopped.is_none()
+            && task.started.is_some_and(|at| self.now - at >= 15)
+            && !image.starts_with("sick")
+    }
+
+    fn schedule(&mut self) {
+        let configuration = &self.members.as_ref().unwrap()["deploymentConfiguration"];
+        let percent = |name: &str, default| configuration[name].as_u64().unwrap_or(default);
+        let count = self.count();
+        let max = count * percent("maximumPercent", 200) / 100;
+        let min = (count * percent("minimumHealthyPercent", 100)).div_ceil(100);
+        let primary = self.deployments[0].clone();
+        let active = |ecs: &Self, own: bool| -> Vec<usize> {
+            let tasks = ecs.tasks.iter().enumerate();
+            tasks
+                .filter(|(_, task)| task.stopped.is_none())
+                .filter(|(_, task)| (task.deployment == primary.id) == own)
+                .map(|(index, _)| index)
+                .collect()
+        };
+        let (ours, others) = (active(self, true), active(self, false));
+        let all: usize = ours.len() + others.len();
+        let healthy = self.tasks.iter().filter(|task| self.healthy(task)).count();
+        let total_healthy = u64::try_from(healthy).unwrap();
+        let may_stop = total_healthy.saturating_sub(min);
+        let excess = u64::try_from(ours.len()).unwrap().saturating_sub(count);
+        let stop = |task: &mut Run, now| {
+            task.stopped = Some((
+                now,
+                "ServiceSchedulerInitiated",
+                "Scaling activity initiated by".to_owned(),
+            ));
+        };
+        let now = self.now;
+        let mut left = may_stop;
+        for index in others {
+            let is_healthy = self.healthy(&self.tasks[index]);
+            if !is_healthy || left > 0 {
+                left -= u64::from(is_healthy);
+                stop(&mut self.tasks[index], now);
+            }
+        }
+        for index in ours.iter().take(usize::try_from(excess).unwrap()) {
+            stop(&mut self.tasks[*index], now);
+        }
+        let room = max.max(count).saturating_sub(u64::try_from(all).unwrap());
+        let missing = count.saturating_sub(u64::try_from(ours.len()).unwrap());
+        if primary.state != "FAILED" {
+            for _ in 0..missing.min(room) {
+                self.start_task(&primary);
+            }
+        }
+    }
+
+    fn start_task(&mut self, deployment: &Rolled) {
+        let id = self.id();
+        let definition = deployment.content["taskDefinition"].as_str().unwrap().to_owned();
+        *self.started.entry(self.image(&definition)).or_default() += 1;
+        let created = self.now;
+        self.tasks.push(Run {
+            id,
+            deployment: deployment.id,
+            definition,
+            created,
+            started: None,
+            stopped: None,
+        });
+    }
+
+    fn complete(&mut self) {
+        let primary = &self.deployments[0];
+        let of_primary = |task: &&Run| task.deployment == primary.id;
+        let healthy =
+            self.tasks.iter().filter(of_primary).filter(|task| self.healthy(task)).count();
+        let others =
+            self.tasks.iter().any(|task| task.deployment != primary.id && task.stopped.is_none());
+        if primary.state == "IN_PROGRESS" && healthy as u64 >= self.count() && !others {
+            self.deployments.truncate(1);
+            self.deployments[0].state = "COMPLETED";
+            let id = self.deployments[0].id;
+            self.deployments[0].reason = format!("ECS deployment ecs-svc/{id} completed.");
+            match self.history[0].status {
+                "IN_PROGRESS" => self.history[0].status = "SUCCESSFUL",
+                "ROLLBACK_IN_PROGRESS" => self.history[0].status = "ROLLBACK_SUCCESSFUL",
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn observe(&self, questions: &Questions) -> Observed {
+        let deep = questions.depth == Depth::Deep;
+        Observed {
+            at: self.at(),
+            depth: questions.depth,
+            service: self.members.as_ref().map_or(Fact::Absent, |_| Fact::Known(self.service())),
+            task_definitions: self.definitions_seen(questions),
+            service_deployments: match (deep, self.is_plain) {
+                (true, true) => unimplemented_call("ListServiceDeployments"),
+                (true, false) => Fact::Known(self.service_deployments()),
+                (false, _) => Fact::Unknown(Unknown::NotAsked),
+            },
+            service_revisions: match (deep, self.is_plain) {
+                (true, true) => unimplemented_call("DescribeServiceRevisions"),
+                (true, false) => Fact::Known(self.service_revisions()),
+                (false, _) => Fact::Unknown(Unknown::NotAsked),
+            },
+            tasks: if deep {
+                Fact::Known(self.tasks_seen())
+            } else {
+                Fact::Unknown(Unknown::NotAsked)
+            },
+            target_groups: if deep {
+                Fact::Known(self.target_groups(questions))
+            } else {
+                Fact::Unknown(Unknown::NotAsked)
+            },
+            alarms: if deep {
+                let named = |one: &&Alarm| questions.alarms.contains(&one.name);
+                Fact::Known(self.alarms.iter().filter(named).cloned().collect())
+            } else {
+                Fact::Unknown(Unknown::NotAsked)
+            },
+        }
+    }
+
+    fn service(&self) -> ObservedService {
+        let mut document = self.members.clone().unwrap();
+        let primary = &self.deployments[0];
+        document.extend(primary.content.clone());
+        let running = self.tasks.iter().filter(|t| t.started.is_some() && t.stopped.is_none());
+        let tags: Vec<Value> =
+            self.tags.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect();
+        let events: Vec<Value> = self
+            .events
+            .iter()
+            .map(|(at, text)| json!({ "createdAt": EPOCH + at, "message": text }))
+            .collect();
+        document.extend(
+            json!({
+                "serviceArn": SERVICE_ARN,
+                "serviceName": "web",
+                "clusterArn": "arn:aws:ecs:eu-west-1:123456789012:cluster/prod",
+                "status": self.status,
+                "runningCount": running.count(),
+                "pendingCount": 0,
+                "tags": tags,
+                "events": events,
+                "deployments": self.deployments.iter().enumerate().map(|(i, one)| self.deployment(i, one)).collect::<Vec<_>>(),
+            })
+            .as_object()
+            .unwrap()
+            .clone(),
+        );
+        ObservedService::read(&Value::Object(document)).unwrap()
+    }
+
+    fn deployment(&self, index: usize, one: &Rolled) -> Value {
+        let running = self
+            .tasks
+            .iter()
+            .filter(|t| t.deployment == one.id && t.started.is_some() && t.stopped.is_none());
+        json!({
+            "id": format!("ecs-svc/{}", one.id),
+            "status": if index == 0 { "PRIMARY" } else { "ACTIVE" },
+            "taskDefinition": one.content["taskDefinition"],
+            "desiredCount": if index == 0 { self.count() } else { 0 },
+            "runningCount": running.count(),
+            "createdAt": EPOCH + one.created,
+            "rolloutState": one.state,
+            "rolloutStateReason": one.reason,
+        })
+    }
+
+    fn definitions_seen(&self, questions: &Questions) -> Fact<Vec<TaskDefinition>> {
+        let in_use: Vec<&str> = self
+            .deployments
+            .iter()
+            .map(|one| one.content["taskDefinition"].as_str().unwrap())
+            .collect();
+        if in_use.is_empty() && questions.family.is_none() {
+            return Fact::Unknown(Unknown::NotAsked);
+        }
+        let seen = self.definitions.iter().filter_map(|(arn, (document, status))| {
+            let digest = Digest::of(&canonical::task_definition(document));
+            let asked = questions.family.as_ref().is_some_and(|asked| asked.digest == digest);
+            (in_use.contains(&arn.as_str()) || asked).then(|| TaskDefinition {
+                arn: arn.clone(),
+                status: (*status).to_owned(),
+                digest_tag: Some(digest.clone()),
+                digest,
+                document: (questions.depth == Depth::Deep).then(|| Document::new(document)),
+            })
+        });
+        Fact::Known(seen.collect())
+    }
+
+    fn service_deployments(&self) -> Vec<ServiceDeployment> {
+        let read = |one: &History| {
+            let sources: Vec<Value> =
+                one.source.iter().map(|id| json!({ "arn": revision_arn(*id) })).collect();
+            ServiceDeployment::read(&json!({
+                "serviceDeploymentArn": format!("arn:aws:ecs:eu-west-1:123456789012:service-deployment/prod/web/{}", one.id),
+                "status": one.status,
+                "createdAt": EPOCH + one.created,
+                "targetServiceRevision": { "arn": revision_arn(one.id) },
+                "sourceServiceRevisions": sources,
+            }))
+            .unwrap()
+        };
+        self.history.iter().map(read).collect()
+    }
+
+    fn service_revisions(&self) -> Vec<ServiceRevision> {
+        let read = |(id, content): (&u64, &Map<String, Value>)| {
+            let mut members = content.clone();
+            members.insert("serviceRevisionArn".to_owned(), json!(revision_arn(*id)));
+            ServiceRevision::read(&Value::Object(members)).unwrap()
+        };
+        self.revisions.iter().map(read).collect()
+    }
+
+    fn tasks_seen(&self) -> Vec<Task> {
+        let recent =
+            |task: &&Run| task.stopped.as_ref().is_none_or(|(at, _, _)| self.now - at < 3600);
+        self.tasks.iter().filter(recent).map(|task| self.task(task)).collect()
+    }
+
+    fn task(&self, task: &Run) -> Task {
+        let mut members = json!({
+            "taskArn": format!("arn:aws:ecs:eu-west-1:123456789012:task/prod/{}", task.id),
+            "taskDefinitionArn": task.definition,
+            "startedBy": format!("ecs-svc/{}", task.deployment),
+            "lastStatus": if task.started.is_some() { "RUNNING" } else { "PENDING" },
+            "desiredStatus": "RUNNING",
+            "createdAt": EPOCH + task.created,
+            "containers": [{ "name": "web" }],
+            "attachments": [{
+                "type": "ElasticNetworkInterface",
+                "details": [{ "name": "privateIPv4Address", "value": address(task) }]
+            }],
+        });
+        if let Some(at) = task.started {
+            members["startedAt"] = json!(EPOCH + at);
+        }
+        if let Some((at, code, reason)) = &task.stopped {
+            members["lastStatus"] = json!("STOPPED");
+            members["desiredStatus"] = json!("STOPPED");
+            members["stopCode"] = json!(code);
+            members["stoppedReason"] = json!(reason);
+            members["stoppedAt"] = json!(EPOCH + at);
+            if *code == "EssentialContainerExited" {
+                members["containers"][0]["exitCode"] = json!(1);
+            }
+        }
+        Task::read(&members).unwrap()
+    }
+
+    fn target_groups(&self, questions: &Questions) -> Vec<TargetGroupHealth> {
+        let target = |task: &Run| TargetHealth {
+            id: address(task),
+            port: Some(8080),
+            state: if self.healthy(task) { "healthy" } else { "unhealthy" }.to_owned(),
+            reason: None,
+            description: None,
+        };
+        let running = || self.tasks.iter().filter(|t| t.started.is_some() && t.stopped.is_none());
+        let group = |arn: &String| TargetGroupHealth {
+            arn: arn.clone(),
+            targets: running().map(target).collect(),
+        };
+        questions.target_groups.iter().map(group).collect()
+    }
+
+    /// Looks as often as the planner asks for.
+    pub(crate) fn look(&self, desired: Option<&Service>) -> Observed {
+        let first = questions(desired, None).expect("the first question is always asked");
+        let mut seen = self.observe(&first);
+        for round in 1.. {
+            assert!(round <= 3, "a pass asks at most three times");
+            let Some(more) = questions(desired, Some(&seen)) else { break };
+            seen = self.observe(&more);
+        }
+        seen
+    }
+
+    pub(crate) fn plan(&self, desired: Option<&Service>) -> Plan {
+        let seen = self.look(desired);
+        let key = key();
+        let input = input(&key, desired, &seen);
+        let plan = plan(&input);
+        assert_eq!(check(&plan, &input), Ok(()), "{plan}");
+        plan
+    }
+
+    /// One pass: look, plan, act. The plan is returned.
+    pub(crate) fn pass(&mut self, desired: &Service) -> Plan {
+        let plan = self.plan(Some(desired));
+        for action in &plan.actions {
+            self.apply(&action.call);
+        }
+        plan
+    }
+
+    /// Passes and five-second ticks until a pass neither acts nor waits for ECS, at most `ticks`.
+    pub(crate) fn settle(&mut self, desired: &Service, ticks: u32) -> Plan {
+        let mut last = self.pass(desired);
+        let mut quiet = 0;
+        for _ in 0..ticks {
+            self.tick();
+            last = self.pass(desired);
+            quiet = if last.actions.is_empty() { quiet + 1 } else { 0 };
+            let slow = last.look_again >= std::time::Duration::from_mins(5);
+            if quiet > 3 && slow {
+                break;
+            }
+        }
+        last
+    }
+
+    /// Passes without time passing, until nothing more is written.
+    pub(crate) fn act(&mut self, desired: &Service) -> Plan {
+        for _ in 0..10 {
+            let plan = self.pass(desired);
+            if plan.actions.is_empty() {
+                return plan;
+            }
+        }
+        panic!("the planner writes without end: {:?}", self.writes);
+    }
+
+    /// The oldest task of the PRIMARY deployment exits at once.
+    pub(crate) fn crash_oldest(&mut self) {
+        let (id, now) = (self.deployments[0].id, self.now);
+        let running = |task: &&mut Run| task.deployment == id && task.stopped.is_none();
+        let task = self.tasks.iter_mut().find(running).expect("a task runs");
+        let why = "Essential container in task exited".to_owned();
+        task.stopped = Some((now, "EssentialContainerExited", why));
+    }
+
+    pub(crate) fn later(&mut self, seconds: i64) {
+        self.now += seconds;
+    }
+
+    pub(crate) fn alarm(&mut self, name: &str, state: &str, ago: i64) {
+        self.alarms.retain(|one| one.name != name);
+        let since = self.at().checked_sub(SignedDuration::from_secs(ago)).ok();
+        self.alarms.push(Alarm {
+            name: name.to_owned(),
+            state: state.to_owned(),
+            reason: Some("threshold crossed".to_owned()),
+            since,
+        });
+    }
+}
+
+fn unimplemented_call<T>(operation: &str) -> Fact<T> {
+    Fact::Unknown(Unknown::CapabilityMissing { operation: operation.to_owned() })
+}
+
+pub(crate) fn input<'a>(
+    key: &'a evenkeel_manifest::ServiceKey,
+    desired: Option<&'a Service>,
+    observed: &'a Observed,
+) -> Input<'a> {
+    Input { key, desired, observed, now: observed.at, instance: INSTANCE }
+}
+
+fn revision_arn(id: u64) -> String {
+    format!("arn:aws:ecs:eu-west-1:123456789012:service-revision/prod/web/{id}")
+}
+
+fn address(task: &Run) -> String {
+    format!("10.0.{}.{}", task.id / 256 % 256, task.id % 256)
+}
+
+fn take_content(members: &mut Map<String, Value>) -> Map<String, Value> {
+    STARTING.iter().filter_map(|name| members.remove_entry(*name)).collect()
+}

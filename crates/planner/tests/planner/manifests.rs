@@ -1,0 +1,107 @@
+//! Manifests as the tests write them; never invalid.
+
+use evenkeel_manifest::{
+    Breaker, Digest, Document, Metadata, Probe, Rollout, Service, ServiceKey, Source, Strategy,
+    canonical,
+};
+use serde_json::{Value, json};
+
+pub(crate) const GROUP: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef";
+
+/// A manifest as it is written, before it is made canonical.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    pub(crate) task_definition: Value,
+    pub(crate) service: Value,
+    pub(crate) breaker: Breaker,
+    pub(crate) probe: Probe,
+    pub(crate) paused: bool,
+    pub(crate) adopt: bool,
+}
+
+/// `web` with four tasks of `image`, behind a load balancer.
+pub(crate) fn web(image: &str) -> Draft {
+    Draft {
+        task_definition: json!({
+            "family": "web",
+            "networkMode": "awsvpc",
+            "containerDefinitions": [{
+                "name": "web",
+                "image": image,
+                "portMappings": [{ "containerPort": 8080 }],
+                "environment": [{ "name": "TOKEN", "value": "hunter2" }]
+            }]
+        }),
+        service: json!({
+            "desiredCount": 4,
+            "launchType": "FARGATE",
+            "networkConfiguration": { "awsvpcConfiguration": { "subnets": ["subnet-1"] } },
+            "loadBalancers": [
+                { "targetGroupArn": GROUP, "containerName": "web", "containerPort": 8080 }
+            ]
+        }),
+        breaker: Breaker::default(),
+        probe: Probe::default(),
+        paused: false,
+        adopt: false,
+    }
+}
+
+impl Draft {
+    pub(crate) fn with(mut self, member: &str, value: Value) -> Self {
+        self.service[member] = value;
+        self
+    }
+
+    pub(crate) fn without(mut self, member: &str) -> Self {
+        self.service.as_object_mut().unwrap().remove(member);
+        self
+    }
+
+    pub(crate) fn unprobed(mut self) -> Self {
+        self.probe.enabled = false;
+        self
+    }
+
+    pub(crate) fn adopting(mut self) -> Self {
+        self.adopt = true;
+        self
+    }
+
+    pub(crate) fn paused(mut self) -> Self {
+        self.paused = true;
+        self
+    }
+
+    pub(crate) fn judged(mut self, change: impl FnOnce(&mut Breaker)) -> Self {
+        change(&mut self.breaker);
+        self
+    }
+
+    pub(crate) fn service(&self) -> Service {
+        let definition_digest = Digest::of(&canonical::task_definition(&self.task_definition));
+        let full = canonical::service(&self.service);
+        Service {
+            key: key(),
+            source: Source { file: "shop/web.yaml".into(), line: 1 },
+            metadata: Metadata { name: "web".to_owned(), ..Metadata::default() },
+            task_definition: Document::new(&self.task_definition),
+            family: "web".to_owned(),
+            service: Document::new(&canonical::owned(&full, &self.service)),
+            rollout: Rollout {
+                strategy: Strategy::Rolling,
+                breaker: self.breaker.clone(),
+                probe: self.probe,
+            },
+            paused: self.paused,
+            adopt: self.adopt,
+            revision_digest: Digest::of_revision(&definition_digest, &full),
+            task_definition_digest: definition_digest,
+        }
+    }
+}
+
+pub(crate) fn key() -> ServiceKey {
+    ServiceKey::new("prod", "web")
+}
