@@ -48,7 +48,7 @@ pub fn load(files: &[File]) -> ManifestSet {
 /// documents for one service are both rejected.
 pub fn load_with(files: &[File], limits: &Limits) -> ManifestSet {
     let (files, beyond) = files.split_at_checked(limits.files).unwrap_or((files, &[]));
-    let mut loader = Loader { files: Files::new(files), limits, ..Loader::new(limits) };
+    let mut loader = Loader::new(files, limits);
     for file in files {
         loader.file(file);
     }
@@ -79,9 +79,9 @@ struct Claim {
 }
 
 impl<'a> Loader<'a> {
-    fn new(limits: &'a Limits) -> Self {
+    fn new(files: &'a [File], limits: &'a Limits) -> Self {
         Self {
-            files: Files::default(),
+            files: Files::new(files),
             limits,
             services: Vec::new(),
             problems: Vec::new(),
@@ -140,10 +140,10 @@ impl<'a> Loader<'a> {
     }
 
     fn finish(mut self) -> ManifestSet {
-        let claims = std::mem::take(&mut self.claims);
-        for (key, claims) in claims.into_iter().filter(|(_, claims)| claims.len() > 1) {
-            self.services.retain(|service| service.key != key);
-            self.problems.extend(conflicts(&key, &claims));
+        self.claims.retain(|_, claims| claims.len() > 1);
+        self.services.retain(|service| !self.claims.contains_key(&service.key));
+        for (key, claims) in &self.claims {
+            self.problems.extend(conflicts(key, claims));
         }
         let included = self.included;
         self.problems

@@ -8,6 +8,7 @@ mod scalar;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
@@ -71,11 +72,13 @@ struct Reader<'text, 'limits> {
     faults: Vec<Fault>,
     nodes: usize,
     bytes: usize,
+    copied: usize,
 }
 
 /// A subtree that an alias may repeat, with its cost.
+#[derive(Clone)]
 struct Anchored {
-    node: Node,
+    node: Rc<Node>,
     nodes: usize,
     bytes: usize,
     height: usize,
@@ -92,6 +95,7 @@ impl<'text, 'limits> Reader<'text, 'limits> {
             faults: Vec::new(),
             nodes: 0,
             bytes: 0,
+            copied: 0,
         }
     }
 
@@ -144,7 +148,7 @@ impl<'text, 'limits> Reader<'text, 'limits> {
         };
         let node = Node { position, kind };
         if anchor > 0 {
-            self.remember(anchor, &node, self.nodes - nodes, self.bytes - bytes);
+            self.remember(anchor, &node, self.nodes - nodes, self.bytes - bytes)?;
         }
         Ok(node)
     }
@@ -244,25 +248,32 @@ impl<'text, 'limits> Reader<'text, 'limits> {
     }
 
     fn alias(&mut self, anchor: usize, depth: usize) -> Result<Node, Fault> {
-        let Some(anchored) = self.anchors.get(&anchor) else {
+        let Some(anchored) = self.anchors.get(&anchor).cloned() else {
             return Err(self.fault("this alias is inside of what it repeats".to_owned()));
         };
-        let (nodes, bytes, height) = (anchored.nodes, anchored.bytes, anchored.height);
-        if depth + height > self.limits.depth {
+        if depth + anchored.height > self.limits.depth {
             return Err(self.fault(format!("nested more than {} levels deep", self.limits.depth)));
         }
-        self.count(nodes, bytes)?;
-        let anchored = self.anchors.get(&anchor);
-        Ok(anchored.map_or_else(|| self.null(), |anchored| anchored.node.clone()))
+        self.count(anchored.nodes, anchored.bytes)?;
+        Ok(Node::clone(&anchored.node))
     }
 
-    fn null(&self) -> Node {
-        Node { position: self.position, kind: Kind::Null }
-    }
-
-    fn remember(&mut self, anchor: usize, node: &Node, nodes: usize, bytes: usize) {
-        let height = height(node);
-        self.anchors.insert(anchor, Anchored { node: node.clone(), nodes, bytes, height });
+    /// Keeps a copy for aliases. Anchors may be nested, so copies have a limit of their own.
+    fn remember(
+        &mut self,
+        anchor: usize,
+        node: &Node,
+        nodes: usize,
+        bytes: usize,
+    ) -> Result<(), Fault> {
+        self.copied += nodes;
+        if self.copied > self.limits.nodes {
+            let limit = self.limits.nodes;
+            return Err(self.fault(format!("more than {limit} values under nested anchors")));
+        }
+        let anchored = Anchored { node: Rc::new(node.clone()), nodes, bytes, height: height(node) };
+        self.anchors.insert(anchor, anchored);
+        Ok(())
     }
 
     /// Counts before anything is built, so that no alias can blow up memory.

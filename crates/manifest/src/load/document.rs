@@ -42,62 +42,62 @@ pub(super) fn read(
         node: &empty,
         ..spec.clone()
     });
-    let from = task_definition_from(&spec, files, report);
-    let included = match &from {
-        From::File(file) if files.include(file) > limits.included_bytes => {
+    let origin = origin_of(&spec, files, report);
+    let included = match &origin {
+        Origin::File(file) if files.include(file) > limits.included_bytes => {
             let limit = limits.included_bytes;
             report.error(&spec, format!("more than {limit} bytes of included files in all"));
             None
         }
-        From::File(file) => included(file, limits, report),
-        From::Manifest | From::Nowhere => None,
+        Origin::File(file) => included(file, limits, report),
+        Origin::Manifest | Origin::Nowhere => None,
     };
-    let task_definition = match &from {
-        From::File(file) => {
+    let task_definition = match &origin {
+        Origin::File(file) => {
             included.as_ref().map(|node| described(Cursor::root(&file.name, node), report))
         }
-        From::Manifest => spec.member("taskDefinition"),
-        From::Nowhere => None,
+        Origin::Manifest => spec.member("taskDefinition"),
+        Origin::Nowhere => None,
     };
     let draft = Draft { root, spec: &spec, service: &service, task_definition };
     let service = draft.service(key.as_ref(), limits, report);
-    let included = match from {
-        From::File(file) => Some(Arc::clone(&file.name)),
-        From::Manifest | From::Nowhere => None,
+    let included = match origin {
+        Origin::File(file) => Some(Arc::clone(&file.name)),
+        Origin::Manifest | Origin::Nowhere => None,
     };
     Outcome { key, service, included }
 }
 
 /// Where the task definition stands.
-enum From<'a> {
+enum Origin<'a> {
     Manifest,
     File(&'a File),
     Nowhere,
 }
 
-fn task_definition_from<'a>(spec: &Cursor<'_>, files: &Files<'a>, report: &mut Report) -> From<'a> {
+fn origin_of<'a>(spec: &Cursor<'_>, files: &Files<'a>, report: &mut Report) -> Origin<'a> {
     let Some(at) = spec.member("taskDefinition") else {
         envelope::missing(spec, "taskDefinition", report);
-        return From::Nowhere;
+        return Origin::Nowhere;
     };
     if at.text().is_some() {
         report.error(&at, "expected a task definition, or `file: PATH` for one in another file");
-        return From::Nowhere;
+        return Origin::Nowhere;
     }
-    let Some(file) = at.member("file") else { return From::Manifest };
+    let Some(file) = at.member("file") else { return Origin::Manifest };
     if at.members().count() > 1 {
         report.error(&at, "expected either `file` or the task definition itself, not both");
-        return From::Nowhere;
+        return Origin::Nowhere;
     }
     let Some(path) = file.text() else {
         report.error(&file, "expected a path relative to this file");
-        return From::Nowhere;
+        return Origin::Nowhere;
     };
     match files.find(spec.file, path) {
-        Ok(file) => From::File(file),
+        Ok(file) => Origin::File(file),
         Err(error) => {
             report.error(&file, error.to_string());
-            From::Nowhere
+            Origin::Nowhere
         }
     }
 }

@@ -103,6 +103,14 @@ fn a_large_scalar_cannot_be_multiplied_by_aliases() {
 }
 
 #[test]
+fn nested_anchors_cannot_multiply_what_they_hold() {
+    let inner = vec!["x"; 40_000].join(", ");
+    let text = format!("&a [&b [&c [{inner}]]]\n");
+    let message = stopped(&text, &Limits::default());
+    assert!(message.contains("more than 100000 values under nested anchors"), "{message}");
+}
+
+#[test]
 fn an_alias_to_itself_is_refused() {
     let message = stopped("a: &a [*a]\n", &Limits::default());
     assert_eq!(message, "1:8: this alias is inside of what it repeats");
