@@ -267,19 +267,7 @@ fn the_platform_of_fargate_is_linux_on_x86_and_elsewhere_it_constrains_placement
 }
 
 #[test]
-fn lists_without_order_compare_equal_in_any_order_and_commands_do_not() {
-    let sorted = ["environment", "secrets", "ulimits", "systemControls", "resourceRequirements"];
-    let named =
-        |name: &str| json!({ "name": name, "value": name, "namespace": name, "type": name });
-    for list in sorted {
-        let in_order = |a: &str, b: &str| {
-            canonical::task_definition(
-                &json!({ "containerDefinitions": [{ list: [named(a), named(b)] }] }),
-            )
-        };
-        assert_eq!(in_order("a", "b"), in_order("b", "a"), "{list}");
-        assert_ne!(in_order("a", "b"), in_order("a", "c"), "{list}");
-    }
+fn the_order_of_commands_name_servers_and_placement_is_content() {
     for list in ["command", "entryPoint", "dnsServers", "dnsSearchDomains"] {
         let in_order = |all: Value| {
             canonical::task_definition(&json!({ "containerDefinitions": [{ list: all }] }))
@@ -296,6 +284,106 @@ fn lists_without_order_compare_equal_in_any_order_and_commands_do_not() {
         canonical::service(&json!({ "placementStrategy": [{ "type": a }, { "type": b }] }))
     };
     assert_ne!(strategy("spread", "binpack"), strategy("binpack", "spread"));
+}
+
+/// Two elements of a list, of strings, integers or objects, that differ in every way.
+fn elements(list: &str) -> [Value; 2] {
+    let object = |n: i64| {
+        let text = format!("v{n}");
+        json!({
+            "name": text, "value": text, "key": text, "type": text, "containerName": text,
+            "containerPort": n, "port": n, "hostname": text, "containerPath": text,
+            "hostPath": text, "deviceName": text, "namespace": text, "sourceContainer": text,
+            "expression": text, "capacityProvider": text, "targetGroupArn": text,
+            "registryArn": text, "portName": text, "hookTargetArn": text, "discoveryName": "x"
+        })
+    };
+    let member = list.rsplit('.').next().unwrap_or(list);
+    match member {
+        "ignoredExitCodes" => [json!(9), json!(10)],
+        "requiresCompatibilities"
+        | "dockerSecurityOptions"
+        | "links"
+        | "add"
+        | "drop"
+        | "permissions"
+        | "subnets"
+        | "securityGroups"
+        | "alarmNames"
+        | "lifecycleStages" => [json!("b"), json!("a")],
+        _ => [object(80), object(443)],
+    }
+}
+
+fn assert_order_means_nothing(canonical: fn(&Value) -> Value, path: &str) {
+    let [one, two] = elements(path);
+    let in_order = |list: Vec<Value>| canonical(&document(path, Some(Value::from(list))));
+    let forth = in_order(vec![one.clone(), two.clone()]);
+    assert_eq!(forth, in_order(vec![two, one.clone()]), "{path}: order is no content");
+    assert_ne!(forth, in_order(vec![one]), "{path}: elements are content");
+}
+
+#[test]
+fn every_list_without_order_compares_equal_in_any_order() {
+    let container = [
+        "dependsOn",
+        "dockerSecurityOptions",
+        "environment",
+        "environmentFiles",
+        "extraHosts",
+        "links",
+        "linuxParameters.capabilities.add",
+        "linuxParameters.capabilities.drop",
+        "linuxParameters.devices",
+        "linuxParameters.devices[].permissions",
+        "linuxParameters.tmpfs",
+        "logConfiguration.secretOptions",
+        "mountPoints",
+        "portMappings",
+        "resourceRequirements",
+        "restartPolicy.ignoredExitCodes",
+        "secrets",
+        "systemControls",
+        "ulimits",
+        "volumesFrom",
+    ];
+    for list in container {
+        let path = format!("containerDefinitions[].{list}");
+        assert_order_means_nothing(canonical::task_definition, &path);
+    }
+    let task = [
+        "containerDefinitions",
+        "inferenceAccelerators",
+        "placementConstraints",
+        "proxyConfiguration.properties",
+        "requiresCompatibilities",
+        "volumes",
+    ];
+    for path in task {
+        assert_order_means_nothing(canonical::task_definition, path);
+    }
+    let service = [
+        "capacityProviderStrategy",
+        "deploymentConfiguration.alarms.alarmNames",
+        "deploymentConfiguration.lifecycleHooks",
+        "deploymentConfiguration.lifecycleHooks[].lifecycleStages",
+        "gatewayConnectors",
+        "loadBalancers",
+        "networkConfiguration.awsvpcConfiguration.securityGroups",
+        "networkConfiguration.awsvpcConfiguration.subnets",
+        "placementConstraints",
+        "serviceConnectConfiguration.logConfiguration.secretOptions",
+        "serviceConnectConfiguration.services",
+        "serviceConnectConfiguration.services[].clientAliases",
+        "serviceRegistries",
+        "tags",
+        "volumeConfigurations",
+        "volumeConfigurations[].managedEBSVolume.tagSpecifications[].tags",
+        "vpcLatticeConfigurations",
+    ];
+    for path in service {
+        assert_order_means_nothing(canonical::service, path);
+    }
 }
 
 #[test]
