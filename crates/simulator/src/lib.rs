@@ -4,11 +4,17 @@
 //! Inputs are API calls, time and what happens to tasks; outputs are replies and effects. In
 //! simulation a seed decides what happens to tasks, in `evenkeel-local` real processes do.
 
+mod cloud;
 mod cloudwatch;
 mod effect;
 mod elb;
 mod region;
+mod simulation;
+mod world;
 
+pub use cloud::SimulatedCloud;
 pub use effect::{ContainerLaunch, Effect, Happening, HealthCheck, TaskLaunch};
 pub use elb::{ListenerView, RuleCondition, RuleView, TargetGroupView};
 pub use region::{Api, ApiError, Fault, Region, Settings, Timings};
+pub use simulation::Simulation;
+pub use world::{Behaviour, Exit, World};

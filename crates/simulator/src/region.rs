@@ -24,6 +24,7 @@ mod timings;
 mod validation;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -172,6 +173,16 @@ impl Region {
 
     pub fn target_group(&self, arn: &str) -> Option<TargetGroupView> {
         self.state.elb.target_group_view(arn)
+    }
+
+    /// The state of one target: `initial`, `healthy`, `unhealthy`, `draining` or `unused`.
+    pub fn target_state(
+        &self,
+        target_group: &str,
+        address: IpAddr,
+        port: u16,
+    ) -> Option<&'static str> {
+        self.state.elb.shown_state(target_group, &address.to_string(), port)
     }
 
     /// The ARNs of the target groups whose targets changed since last asked.

@@ -100,6 +100,11 @@ impl Elb {
         self.target(arn, id, port).map(|target| target.state)
     }
 
+    pub(crate) fn shown_state(&self, arn: &str, id: &str, port: u16) -> Option<&'static str> {
+        let in_use = self.in_use(arn);
+        self.target(arn, id, port).map(|target| target.shown_state(in_use).word())
+    }
+
     pub(crate) fn complaint_of(&self, arn: &str, id: &str, port: u16) -> String {
         self.target(arn, id, port).map(|target| target.complaint.clone()).unwrap_or_default()
     }

@@ -12,7 +12,7 @@ use super::input::{epoch, given, invalid, list, map_of, page, paged, put_epoch, 
 use super::service_deployment::ServiceDeployment;
 use super::tags::{self, Tags};
 use super::task_definition::TaskContent;
-use super::{ApiError, State, TaskId, Timer, count, flag, read_back, size, text, validation};
+use super::{ApiError, State, TaskId, Timer, count, flag, read_back, text, validation};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ServiceId(pub(crate) u64);
