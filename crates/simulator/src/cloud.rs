@@ -58,7 +58,12 @@ impl SimulatedCloud {
     }
 
     /// All pages of a listing.
-    fn listed(&self, operation: &str, input: &Value, member: &str) -> Result<Vec<Value>, CloudError> {
+    fn listed(
+        &self,
+        operation: &str,
+        input: &Value,
+        member: &str,
+    ) -> Result<Vec<Value>, CloudError> {
         let mut input = input.clone();
         let mut all = Vec::new();
         loop {
@@ -86,7 +91,8 @@ impl SimulatedCloud {
         if let Some(service) = list(&reply, "services").first() {
             return read(operation, ObservedService::read(service)).map(Fact::Known);
         }
-        let missing = list(&reply, "failures").iter().any(|one| text(one, "reason") == Some("MISSING"));
+        let missing =
+            list(&reply, "failures").iter().any(|one| text(one, "reason") == Some("MISSING"));
         match missing {
             true => Ok(Fact::Absent),
             false => Err(unread(operation, "the reply does not name the service")),
@@ -437,10 +443,12 @@ fn classify(operation: &str, error: ApiError) -> CloudError {
             CloudError::Denied { operation, code, message }
         }
         "LimitExceededException" => CloudError::Quota { operation, code, message },
-        "ServiceNotActiveException" | "ServiceNotFoundException" | "ClusterNotFoundException"
-        | "ConflictException" | "ServiceDeploymentNotFoundException" | "TargetGroupNotFound" => {
-            CloudError::Conflict { operation, code, message }
-        }
+        "ServiceNotActiveException"
+        | "ServiceNotFoundException"
+        | "ClusterNotFoundException"
+        | "ConflictException"
+        | "ServiceDeploymentNotFoundException"
+        | "TargetGroupNotFound" => CloudError::Conflict { operation, code, message },
         _ if status >= 500 && is_read => CloudError::Transient { operation, message },
         _ if status >= 500 => CloudError::UnknownOutcome { operation, message },
         _ if timing.iter().any(|part| message.contains(part)) => {

@@ -236,9 +236,11 @@ impl World {
     fn start(&mut self, task: &str, region: &mut Region) {
         let now = region.now();
         let Some(run) = self.runs.get(task) else { return };
-        let failure = run.launch.containers.iter().find_map(|container| {
-            self.behaviour(&container.image).start_failure.clone()
-        });
+        let failure = run
+            .launch
+            .containers
+            .iter()
+            .find_map(|container| self.behaviour(&container.image).start_failure.clone());
         if let Some(reason) = failure {
             self.forget(task);
             region.report(Happening::TaskFailedToStart { task: task.to_owned(), reason });

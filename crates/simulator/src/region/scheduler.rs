@@ -240,6 +240,8 @@ impl State {
         let surplus = old.saturating_sub(keep).max(for_room);
         let spare = census.healthy().saturating_sub(census.floor);
         let mut stops = stoppable(others.iter().rev(), surplus, spare);
+        // What is stopped is not wanted back.
+        let keep = if stops.is_empty() { keep } else { keep.min(old - size(stops.len())) };
         let spare = spare.saturating_sub(size(stops.iter().filter(|seat| seat.healthy).count()));
         let excess = crew.live().saturating_sub(service.desired);
         stops.extend(stoppable(std::iter::once(crew), excess, spare));

@@ -1,0 +1,14 @@
+//! What an emulator must get right to be worth testing against: the checklist of the behaviour
+//! reference, one module a line. Line 12, the wire protocols, is `evenkeel-local`'s.
+
+mod alarms;
+mod breaker;
+mod controllers;
+mod deletion;
+mod draining;
+mod events;
+mod fixture;
+mod percentages;
+mod read_back;
+mod rolling;
+mod throttling;
