@@ -1,17 +1,16 @@
 //! The demo web application that the region's tasks run; never used by the region itself.
 
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
-use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::tether;
 
 /// A web application that says its version, and that can be made to misbehave.
 #[derive(Clone, Debug, clap::Args)]
@@ -69,7 +68,7 @@ pub async fn run(arguments: AppArguments) -> Result<(), AppError> {
     let end = async move {
         tokio::select! {
             _ = terminate.recv() => {}
-            () = untethered(arguments.tethered) => {}
+            () = tether::cut(arguments.tethered) => {}
         }
         tracing::info!("finishing the requests in flight");
     };
@@ -93,17 +92,4 @@ async fn version(State(app): State<App>) -> String {
 async fn health(State(app): State<App>) -> StatusCode {
     tokio::time::sleep(app.latency).await;
     app.health
-}
-
-/// Returns when standard input, a pipe, ends; never if that is not watched or is no pipe.
-async fn untethered(tethered: bool) {
-    if tethered
-        && let Ok(input) = std::io::stdin().as_fd().try_clone_to_owned()
-        && let Ok(mut input) = pipe::Receiver::from_owned_fd(input)
-    {
-        let mut ignored = [0; 64];
-        while let Ok(1..) = input.read(&mut ignored).await {}
-        return;
-    }
-    std::future::pending::<()>().await;
 }

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::app::{self, AppArguments};
+use crate::demo::{self, DaemonArguments, DemoArguments};
 use crate::serve::{self, ServeArguments};
 
 /// A region of Amazon ECS on this machine: tasks are real processes, and the load balancer carries
@@ -22,6 +23,14 @@ pub struct Cli {
 enum LocalCommand {
     /// Run the region alone, for the AWS CLI, boto3, any AWS SDK or the daemon.
     Serve(ServeArguments),
+    /// Watch a good release, three bad ones and a good one under steady traffic.
+    ///
+    /// Takes under two minutes, ends with a table, and exits with 1 if anything was not as it
+    /// should be.
+    Demo(DemoArguments),
+    /// The daemon of the demo.
+    #[command(hide = true)]
+    Daemon(DaemonArguments),
     /// The demo web application that the region's tasks run.
     #[command(hide = true)]
     App(AppArguments),
@@ -34,6 +43,13 @@ pub async fn run(cli: Cli) -> ExitCode {
             log("evenkeel_local=info");
             serve::run(arguments).await.map(|()| ExitCode::SUCCESS).map_err(Into::into)
         }
+        LocalCommand::Demo(arguments) => {
+            log("warn,evenkeel_local::balancer=error");
+            demo::run(arguments).await.map(as_expected).map_err(Into::into)
+        }
+        LocalCommand::Daemon(arguments) => {
+            demo::run_daemon(arguments).await.map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
         LocalCommand::App(arguments) => {
             log("info");
             app::run(arguments).await.map(|()| ExitCode::SUCCESS).map_err(Into::into)
@@ -43,6 +59,10 @@ pub async fn run(cli: Cli) -> ExitCode {
         writeln!(std::io::stderr(), "error: {error}").ok();
         ExitCode::FAILURE
     })
+}
+
+fn as_expected(as_expected: bool) -> ExitCode {
+    if as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// To stderr; `RUST_LOG` says otherwise.

@@ -15,7 +15,7 @@ use crate::catalogue::Catalogue;
 use crate::clock::{BadSpeed, Clock};
 use crate::door::{CallLog, Door};
 use crate::live_region::LiveRegion;
-use crate::tasks::{Stop, TaskOutput, Tasks};
+use crate::tasks::{Stop, TaskNews, TaskOutput, Tasks};
 
 /// What a local region is started with.
 #[derive(Clone, Debug)]
@@ -71,6 +71,7 @@ pub struct Server {
     calls: CallLog,
     counts: Counts,
     output: TaskOutput,
+    news: TaskNews,
     end: CancellationToken,
     parts: JoinSet<Result<(), ServerError>>,
 }
@@ -93,12 +94,12 @@ impl Server {
         let (calls, end) = (CallLog::default(), CancellationToken::new());
         let tasks = Tasks::new(region.clone(), &settings.region, settings.catalogue, settings.logs);
         let balancer = Balancer::new(region.clone());
-        let (output, counts) = (tasks.output(), balancer.counts());
+        let (output, news, counts) = (tasks.output(), tasks.news(), balancer.counts());
         let mut parts = JoinSet::new();
         let door = Door::new(region.clone(), calls.clone());
         parts.spawn(serve(listener, door, end.clone()));
         parts.spawn(drive(region.clone(), tasks, balancer, end.clone()));
-        Ok(Self { region, address, calls, counts, output, end, parts })
+        Ok(Self { region, address, calls, counts, output, news, end, parts })
     }
 
     /// `http://127.0.0.1:4599`
@@ -120,6 +121,10 @@ impl Server {
 
     pub fn output(&self) -> &TaskOutput {
         &self.output
+    }
+
+    pub fn news(&self) -> &TaskNews {
+        &self.news
     }
 
     /// Returns when a part of the region has ended by itself, which is a failure.

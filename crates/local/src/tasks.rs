@@ -2,6 +2,7 @@
 
 mod container;
 mod health;
+mod news;
 mod output;
 mod place;
 mod task;
@@ -14,6 +15,7 @@ use evenkeel_simulator::TaskLaunch;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
+pub use news::{TaskEvent, TaskNews};
 pub use output::TaskOutput;
 pub use place::Places;
 
@@ -35,6 +37,7 @@ pub(crate) struct Host {
     pub(crate) catalogue: Catalogue,
     pub(crate) places: Places,
     pub(crate) output: TaskOutput,
+    pub(crate) news: TaskNews,
     /// `us-east-1`, for `AWS_REGION`.
     pub(crate) region_name: String,
 }
@@ -60,6 +63,7 @@ impl Tasks {
             catalogue,
             places: Places::detect(),
             output: TaskOutput::new(log_directory),
+            news: TaskNews::default(),
             region_name: region_name.to_owned(),
         };
         Self { host: Arc::new(host), running: JoinSet::new(), stops: HashMap::new() }
@@ -70,8 +74,14 @@ impl Tasks {
         self.host.output.clone()
     }
 
+    /// What became of tasks.
+    pub fn news(&self) -> TaskNews {
+        self.host.news.clone()
+    }
+
     pub(crate) fn start(&mut self, launch: TaskLaunch) {
         let (stop, stopped) = watch::channel(Stop::No);
+        self.host.news.count(&launch);
         let task = launch.task.clone();
         self.stops.insert(task.clone(), stop);
         let host = Arc::clone(&self.host);

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::container::{Container, environment};
+use super::news::{TaskEvent, images};
 use super::place::Place;
 use super::{Host, Stop, health};
 use crate::catalogue::Image;
@@ -23,9 +24,13 @@ pub(super) async fn run(host: &Arc<Host>, launch: TaskLaunch, stop: watch::Recei
     match start_all(host, &launch) {
         Err(reason) => {
             tracing::info!(task = super::short_id(&launch.task), reason, "a task cannot start");
+            let (task, images) = (launch.task.clone(), images(&launch));
+            host.news.tell(TaskEvent::CannotStart { task, images, reason: reason.clone() });
             host.region.report(Happening::TaskFailedToStart { task: launch.task, reason });
         }
         Ok((place, containers)) => {
+            let (task, images) = (launch.task.clone(), images(&launch));
+            host.news.tell(TaskEvent::Started { task, images });
             host.region.report(Happening::TaskRunning {
                 task: launch.task.clone(),
                 address: place.address,
@@ -110,6 +115,13 @@ impl Life {
         timeout(OUTPUT_DELAY, captures.join_all()).await.ok();
         let (task, container) = (self.task.clone(), self.launch.name.clone());
         tracing::info!(task = super::short_id(&task), container, exit_code, "a container exited");
+        self.host.news.tell(TaskEvent::Exited {
+            task: task.clone(),
+            image: self.launch.image.clone(),
+            exit_code,
+            told_to: *stop.borrow() > Stop::No,
+            last_line: self.host.output.tail(&task, &container).pop(),
+        });
         let exited = Happening::ContainerExited { task, container, exit_code, reason: None };
         self.host.region.report(exited);
     }

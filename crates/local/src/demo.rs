@@ -1,0 +1,92 @@
+//! `evenkeel-local demo`: six revisions of a service, three of them bad, under steady traffic; never
+//! hides a result that is not as it should be.
+
+mod daemon;
+mod narrator;
+mod report;
+mod stage;
+mod story;
+mod traffic;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+pub use daemon::{DaemonArguments, DaemonFailure, run as run_daemon};
+use narrator::Narrator;
+use report::Report;
+use stage::Stage;
+
+use crate::catalogue::CatalogueError;
+use crate::server::ServerError;
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct DemoArguments {
+    /// Also write the final table to FILE, as JSON.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Decides all that is random in the region.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How much faster than here time passes in the region.
+    #[arg(long, default_value_t = 20.0)]
+    speed: f64,
+    /// Requests per second through the load balancer, sent whether earlier ones were answered or not.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rate: u32,
+    /// Keep manifests and logs in DIR instead of a temporary directory.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error("setting up the region failed: {0}")]
+    SetUp(#[from] evenkeel_simulator::ApiError),
+    #[error("{what}: {source}")]
+    File { what: String, source: io::Error },
+    #[error("the daemon cannot be started: {0}")]
+    Daemon(io::Error),
+    #[error("the daemon ended unexpectedly ({status}); its last lines:\n{lines}")]
+    DaemonEnded { status: String, lines: String },
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Plays the whole story. `true` means that everything was as it should be.
+pub async fn run(arguments: DemoArguments) -> Result<bool, DemoError> {
+    let listen = |kind| signal(kind).map_err(DemoError::Daemon);
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let narrator = Narrator::start();
+    let mut stage = Stage::set_up(&arguments, narrator.clone()).await?;
+    let played = tokio::select! {
+        played = story::play(&mut stage) => played,
+        _ = interrupt.recv() => Err(DemoError::Interrupted),
+        _ = terminate.recv() => Err(DemoError::Interrupted),
+    };
+    stage.clear().await?;
+    let report = played?;
+    narrator.table(&report);
+    if let Some(file) = &arguments.report {
+        write(file, &report)?;
+    }
+    Ok(report.differences.is_empty())
+}
+
+fn write(file: &PathBuf, report: &Report) -> Result<(), DemoError> {
+    let text = format!("{:#}\n", report.json());
+    std::fs::write(file, text).map_err(|source| DemoError::File {
+        what: format!("the report {} cannot be written", file.display()),
+        source,
+    })
+}
+
+/// How long anything in the demo may take before it counts as failed, in real time.
+const PATIENCE: Duration = Duration::from_secs(45);

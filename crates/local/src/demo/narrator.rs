@@ -1,0 +1,163 @@
+//! Says what happens as it happens; never decides anything.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Instant;
+
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use serde_json::Value;
+
+use super::report::{Outcome, Report, Row};
+use crate::tasks::TaskEvent;
+
+/// Writes to stdout, with colours on a terminal only.
+#[derive(Clone, Debug)]
+pub(super) struct Narrator {
+    started: Instant,
+    colour: bool,
+}
+
+/// Who does or says something.
+#[derive(Clone, Copy, Debug)]
+enum Speaker {
+    Demo,
+    Evenkeel,
+    Ecs,
+    Task,
+    Traffic,
+}
+
+impl Speaker {
+    fn name_and_colour(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Demo => ("you", "1"),
+            Self::Evenkeel => ("evenkeel", "36"),
+            Self::Ecs => ("ecs", "2"),
+            Self::Task => ("task", "33"),
+            Self::Traffic => ("traffic", "31"),
+        }
+    }
+}
+
+impl Narrator {
+    pub(super) fn start() -> Self {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { started: Instant::now(), colour: std::io::stdout().is_terminal() && !plain }
+    }
+
+    /// What the demo itself does.
+    pub(super) fn demo(&self, text: &str) {
+        self.say(Speaker::Demo, text);
+    }
+
+    /// An event of the ECS service.
+    pub(super) fn ecs(&self, text: &str) {
+        self.say(Speaker::Ecs, text);
+    }
+
+    pub(super) fn failed_request(&self, why: &str) {
+        self.say(Speaker::Traffic, &format!("A REQUEST FAILED: {why}"));
+    }
+
+    /// A line of the daemon's log, which is JSON.
+    pub(super) fn daemon_line(&self, line: &str) {
+        let Ok(entry) = serde_json::from_str::<Value>(line) else {
+            return self.say(Speaker::Evenkeel, line);
+        };
+        let text = |name: &str| entry.get(name).and_then(Value::as_str);
+        let message = text("message").unwrap_or_default();
+        let sentence = match (message, text("action"), text("why")) {
+            ("applied", Some(action), Some(why)) => format!("{action}: {why}"),
+            (message, Some(action), Some(why)) => format!("{message}: {action}: {why}"),
+            (message, None, Some(why)) => format!("{message}: {why}"),
+            (message, _, None) => message.to_owned(),
+        };
+        let error = text("error").map(|error| format!(" ({error})")).unwrap_or_default();
+        self.say(Speaker::Evenkeel, &format!("{sentence}{error}"));
+    }
+
+    pub(super) fn task(&self, event: &TaskEvent) {
+        let id = |task: &str| -> String {
+            task.rsplit('/').next().unwrap_or_default().chars().take(8).collect()
+        };
+        let text = match event {
+            TaskEvent::Started { task, images } => {
+                format!("{} runs {}", id(task), images.join(", "))
+            }
+            TaskEvent::CannotStart { task, reason, .. } => {
+                format!("{} cannot start: {reason}", id(task))
+            }
+            TaskEvent::Exited { told_to: true, task, image, .. } => {
+                format!("{} has stopped ({image})", id(task))
+            }
+            TaskEvent::Exited { task, image, exit_code, last_line, .. } => {
+                let last = last_line.as_deref().unwrap_or_default();
+                format!("{} CRASHED with exit code {exit_code} ({image}): {last}", id(task))
+            }
+        };
+        self.say(Speaker::Task, &text);
+    }
+
+    pub(super) fn table(&self, report: &Report) {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        if table.width().is_none() {
+            table.set_width(140);
+        }
+        table.set_header([
+            "revision",
+            "outcome",
+            "why",
+            "verdict after",
+            "bad tasks",
+            "requests",
+            "failed",
+            "API calls",
+        ]);
+        for row in &report.rows {
+            table.add_row(cells(row));
+        }
+        write(&format!("\n{table}\n"));
+        for difference in &report.differences {
+            write(&self.paint("31", &format!("NOT AS IT SHOULD BE: {difference}")));
+        }
+        if report.differences.is_empty() {
+            write(&self.paint("32", "Everything went as it should."));
+        }
+    }
+
+    fn say(&self, speaker: Speaker, text: &str) {
+        let (name, colour) = speaker.name_and_colour();
+        let seconds = self.started.elapsed().as_secs_f64();
+        let who = self.paint(colour, &format!("{name:<8}"));
+        write(&format!("{seconds:6.1} s  {who}  {text}"));
+    }
+
+    fn paint(&self, colour: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// A reader that went away is no reason to stop.
+fn write(line: &str) {
+    writeln!(std::io::stdout(), "{line}").ok();
+}
+
+fn cells(row: &Row) -> Vec<Cell> {
+    let number = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+    let outcome = match row.outcome {
+        Outcome::Succeeded => "live",
+        Outcome::RolledBack => "rolled back",
+        Outcome::Undecided => "undecided",
+    };
+    vec![
+        Cell::new(row.name),
+        Cell::new(outcome),
+        Cell::new(&row.reason),
+        number(format!("{:.1} s", row.seconds_to_verdict)),
+        number(row.bad_tasks_started.to_string()),
+        number(row.requests.to_string()),
+        number(row.failed_requests.to_string()),
+        number(row.api_calls.to_string()),
+    ]
+}
