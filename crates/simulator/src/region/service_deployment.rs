@@ -326,8 +326,6 @@ impl State {
         put_epoch(&mut map, "createdAt", Some(one.created_at));
         put_epoch(&mut map, "startedAt", one.started_at);
         put_epoch(&mut map, "finishedAt", one.finished_at);
-        put_epoch(&mut map, "stoppedAt", one.stopped_at);
-        put_epoch(&mut map, "updatedAt", Some(one.updated_at));
         if let Some(reason) = &one.status_reason {
             map.insert("statusReason".to_owned(), json!(reason));
         }
@@ -376,6 +374,8 @@ impl State {
             Some(sum.of_revision(&revision.arn, requested))
         };
         let mut map = self.times_and_status(service, one);
+        put_epoch(&mut map, "stoppedAt", one.stopped_at);
+        put_epoch(&mut map, "updatedAt", Some(one.updated_at));
         let mut put = |name: &str, value: Value| {
             map.insert(name.to_owned(), value);
         };
