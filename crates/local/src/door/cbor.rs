@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn what_was_written_reads_back_the_same() {
-        let document = json!({"Values": [1.5, 2.0], "Label": "x", "Timestamps": [60.0]});
+        let document = json!({"MetricDataResults": [
+            {"Values": [1.5, 2.0], "Label": "x", "Timestamps": [60.0]}]});
         assert_eq!(read(&body(&document)), Ok(document));
     }
 

@@ -17,7 +17,7 @@ pub(super) enum Kind {
 pub(super) fn kind(parent: &str, name: &str) -> Kind {
     match (parent, name) {
         ("RedirectConfig", "Port") => Kind::Text,
-        ("MetricData", "Value") => Kind::Decimal,
+        ("MetricData", "Value" | "Values") | ("MetricDataResults", "Values") => Kind::Decimal,
         _ if WHOLE.contains(&name) => Kind::Whole,
         _ if DECIMAL.contains(&name) => Kind::Decimal,
         _ if FLAG.contains(&name) => Kind::Flag,
@@ -69,7 +69,6 @@ const DECIMAL: &[&str] = &[
     "SampleCount",
     "Sum",
     "Threshold",
-    "Values",
 ];
 
 const FLAG: &[&str] = &[

@@ -168,6 +168,13 @@ mod tests {
     }
 
     #[test]
+    fn a_condition_s_values_are_text() {
+        let form = "Conditions.member.1.PathPatternConfig.Values.member.1=1.5";
+        let expected = json!({"Conditions": [{"PathPatternConfig": {"Values": ["1.5"]}}]});
+        assert_eq!(read(form), Ok(expected));
+    }
+
+    #[test]
     fn an_empty_value_of_a_list_is_an_empty_list() {
         assert_eq!(read("Targets=&Name="), Ok(json!({"Targets": [], "Name": ""})));
     }
