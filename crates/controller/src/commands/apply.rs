@@ -1,6 +1,7 @@
 //! `evenkeel apply`: makes AWS match some manifests once and tells how it went; never stays longer
 //! than it was told.
 
+mod failures;
 mod progress;
 mod standing;
 
@@ -9,7 +10,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_manifest::{Service, Severity};
+use evenkeel_manifest::{Service, ServiceKey, Severity};
 use evenkeel_reconciler::{Cloud, ControlLoop, DesiredState, LoopMetrics, Shutdown, StatusBoard};
 use prometheus::Registry;
 use tokio::sync::watch;
@@ -21,6 +22,7 @@ use crate::cli::{CommandError, Exit};
 use crate::config::Config;
 use crate::daemon::{connect, loop_settings};
 use crate::input;
+use failures::{Failures, Noting};
 use progress::Progress;
 use standing::{Standing, standing};
 
@@ -80,13 +82,16 @@ impl Apply<'_> {
         let board = Arc::new(StatusBoard::new());
         let metrics = LoopMetrics::register(registry).map_err(crate::daemon::StartError::from)?;
         let settings = loop_settings(self.config);
+        let failures = Failures::default();
+        let cloud = Arc::new(Noting::new(cloud, failures.clone()));
         let control_loop = ControlLoop::new(cloud, settings, metrics, wanted, board.clone());
         let shutdown = Shutdown::new();
         let deadline = Instant::now() + self.wait.unwrap_or(BEGIN_WITHIN);
         let mut progress = Progress::new(out);
+        let wait = self.wait.is_some();
+        let follow = Follow { board: &board, desired: &desired, failures: &failures, wait };
         let watching = async {
-            let ended =
-                follow(&board, &desired, self.wait.is_some(), deadline, &mut progress).await;
+            let ended = follow.until(deadline, &mut progress).await;
             shutdown.drain.cancel();
             ended
         };
@@ -94,43 +99,51 @@ impl Apply<'_> {
         looped.map_err(|error| CommandError::Sentence(format!("the loop ended: {error}")))?;
         let standings = ended?;
         progress.summary(&standings)?;
-        Ok(verdict(standings.values().map(|(standing, _)| *standing), self.wait.is_some()))
+        Ok(verdict(standings.values().map(|(standing, _)| *standing), wait))
     }
 }
 
 type Standings = BTreeMap<String, (Standing, String)>;
 
-/// Shows every change of the board until all services are at rest or the time is over.
-async fn follow(
-    board: &StatusBoard,
-    desired: &DesiredState,
+/// What the progress is read from.
+struct Follow<'a> {
+    board: &'a StatusBoard,
+    desired: &'a DesiredState,
+    failures: &'a Failures,
     wait: bool,
-    deadline: Instant,
-    progress: &mut Progress<'_>,
-) -> Result<Standings, CommandError> {
-    let mut changed = board.changed();
-    let mut standings: Standings = BTreeMap::new();
-    loop {
-        changed.borrow_and_update();
-        for key in desired.services.keys() {
-            let (standing, sentence) = match board.get(key) {
-                Some(status) => standing(&status),
-                None => (Standing::Working, "is being looked at".to_owned()),
-            };
-            progress.show(&key.to_string(), standing, &sentence)?;
-            standings.insert(key.to_string(), (standing, sentence));
+}
+
+impl Follow<'_> {
+    /// Shows every change of the board until all services are at rest or the time is over.
+    async fn until(
+        &self,
+        deadline: Instant,
+        progress: &mut Progress<'_>,
+    ) -> Result<Standings, CommandError> {
+        let mut changed = self.board.changed();
+        loop {
+            changed.borrow_and_update();
+            let standings = self.standings();
+            for (name, (standing, sentence)) in &standings {
+                progress.show(name, *standing, sentence)?;
+            }
+            let at_rest = standings.values().all(|(standing, _)| standing.is_at_rest(self.wait));
+            // The sender lives in the board, so only time can end the waiting.
+            if at_rest || timeout_at(deadline, changed.changed()).await.is_err() {
+                return Ok(standings);
+            }
         }
-        let at_rest = |standing: Standing| match standing {
-            Standing::Working => false,
-            Standing::Begun => !wait,
-            _ => true,
-        };
-        if standings.values().all(|(standing, _)| at_rest(*standing)) {
-            return Ok(standings);
-        }
-        // The sender lives in the board, so only time can end this.
-        if timeout_at(deadline, changed.changed()).await.is_err() {
-            return Ok(standings);
+    }
+
+    fn standings(&self) -> Standings {
+        self.desired.services.keys().map(|key| (key.to_string(), self.standing(key))).collect()
+    }
+
+    fn standing(&self, key: &ServiceKey) -> (Standing, String) {
+        match (self.failures.of(key), self.board.get(key)) {
+            (Some(failure), Some(_)) => (Standing::Failed, failure),
+            (_, Some(status)) => standing(&status),
+            (_, None) => (Standing::Working, "is being looked at".to_owned()),
         }
     }
 }
@@ -141,10 +154,12 @@ fn verdict(standings: impl Iterator<Item = Standing>, wait: bool) -> Exit {
         Standing::Settled => Exit::Done,
         Standing::Begun if !wait => Exit::Done,
         Standing::Begun | Standing::Working => Exit::TimedOut,
+        Standing::Failed => Exit::Bad,
         Standing::RolledBack => Exit::RolledBack,
         Standing::WaitsForPerson => Exit::WaitsForPerson,
     };
     let rank = |exit: &Exit| match exit {
+        Exit::Bad => 4,
         Exit::RolledBack => 3,
         Exit::WaitsForPerson => 2,
         Exit::TimedOut => 1,
@@ -155,6 +170,9 @@ fn verdict(standings: impl Iterator<Item = Standing>, wait: bool) -> Exit {
 
 #[cfg(test)]
 mod tests {
+    use evenkeel_planner::{Action, Applied, Observed, Questions};
+    use evenkeel_reconciler::CloudError;
+
     use super::*;
 
     #[test]
@@ -167,5 +185,51 @@ mod tests {
     fn a_change_that_has_begun_is_enough_only_when_nobody_waits() {
         assert_eq!(verdict([Standing::Begun].into_iter(), false), Exit::Done);
         assert_eq!(verdict([Standing::Begun].into_iter(), true), Exit::TimedOut);
+    }
+
+    /// A cloud in which nothing is allowed.
+    #[derive(Debug)]
+    struct Denied;
+
+    fn denied() -> CloudError {
+        CloudError::Denied {
+            operation: "DescribeServices".to_owned(),
+            code: "AccessDeniedException".to_owned(),
+            message: "no".to_owned(),
+        }
+    }
+
+    impl Cloud for Denied {
+        async fn owned(&self, _: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
+            Err(denied())
+        }
+
+        async fn observe(&self, _: &ServiceKey, _: &Questions) -> Result<Observed, CloudError> {
+            Err(denied())
+        }
+
+        async fn apply(&self, _: &ServiceKey, _: &Action) -> Result<Applied, CloudError> {
+            Err(denied())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_missing_permission_ends_it_before_the_time_is_over() {
+        let text = "apiVersion: evenkeel.dev/v1\nkind: Service\nmetadata: {name: web}\nspec:\n  \
+                    cluster: prod\n  taskDefinition: {memory: '512', containerDefinitions: [{name: \
+                    app, image: app}]}\n  service: {desiredCount: 1}\n";
+        let file = evenkeel_manifest::File { name: "web.yaml".into(), text: text.to_owned() };
+        let set = evenkeel_manifest::load(&[file]);
+        assert_eq!(set.problems, []);
+        let config = Config::default();
+        let wait = Duration::from_hours(1);
+        let apply = Apply { config: &config, services: set.services, wait: Some(wait) };
+        let (mut out, began) = (Vec::new(), Instant::now());
+        let exit = apply.run(Arc::new(Denied), &Registry::new(), &mut out).await.unwrap();
+        assert_eq!(exit, Exit::Bad);
+        assert!(began.elapsed() < Duration::from_mins(1), "it took {:?}", began.elapsed());
+        let text = anstream::adapter::strip_bytes(&out).into_vec();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains("prod/web failed: DescribeServices was denied"), "{text}");
     }
 }

@@ -78,7 +78,9 @@ fn mark(standing: Standing) -> String {
     match standing {
         Standing::Working | Standing::Begun => paint(style::CAREFUL, "~"),
         Standing::Settled => paint(style::GOOD, "="),
-        Standing::RolledBack | Standing::WaitsForPerson => paint(style::BAD, "!"),
+        Standing::RolledBack | Standing::WaitsForPerson | Standing::Failed => {
+            paint(style::BAD, "!")
+        }
     }
 }
 
@@ -89,6 +91,7 @@ fn word(standing: Standing) -> &'static str {
         Standing::Settled => "settled",
         Standing::RolledBack => "rejected",
         Standing::WaitsForPerson => "waits for a person",
+        Standing::Failed => "failed",
     }
 }
 

@@ -13,6 +13,20 @@ pub(super) enum Standing {
     RolledBack,
     /// Only a person can bring it on.
     WaitsForPerson,
+    /// AWS refuses, and would refuse again.
+    Failed,
+}
+
+impl Standing {
+    /// Whether there is nothing more to wait for; without waiting, a change that has begun is
+    /// enough.
+    pub(super) fn is_at_rest(self, wait: bool) -> bool {
+        match self {
+            Self::Working => false,
+            Self::Begun => !wait,
+            Self::Settled | Self::RolledBack | Self::WaitsForPerson | Self::Failed => true,
+        }
+    }
 }
 
 /// With the sentence that says so.
@@ -67,4 +81,82 @@ fn in_progress(status: &Status, progressing: &str, unknown: &str) -> (Standing, 
 fn is_true(status: &Status, kind: ConditionKind) -> bool {
     let is = |c: &evenkeel_planner::Condition| c.kind == kind && c.status == ConditionStatus::True;
     status.conditions.iter().any(is)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use evenkeel_manifest::ServiceKey;
+    use evenkeel_planner::{Condition, Wait};
+
+    use super::*;
+
+    fn status(true_kinds: &[ConditionKind], waits: &[WaitReason], did: &[&str]) -> Status {
+        let condition = |kind: &ConditionKind| Condition {
+            kind: *kind,
+            status: ConditionStatus::True,
+            reason: "Test",
+            message: format!("{kind:?} is true"),
+        };
+        let wait = |reason: &WaitReason| Wait {
+            reason: *reason,
+            sentence: format!("waits for {reason:?}"),
+            until: None,
+        };
+        Status {
+            key: ServiceKey::new("prod", "web"),
+            observed_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+            wanted: None,
+            conditions: true_kinds.iter().map(condition).collect(),
+            rollout: None,
+            breaker: Vec::new(),
+            evidence: Vec::new(),
+            waiting: waits.iter().map(wait).collect(),
+            did: did.iter().map(ToString::to_string).collect(),
+            events: Vec::new(),
+            desired_count: 1,
+            running_count: 1,
+            look_again: Duration::from_secs(5),
+        }
+    }
+
+    fn of(true_kinds: &[ConditionKind], waits: &[WaitReason], did: &[&str]) -> Standing {
+        standing(&status(true_kinds, waits, did)).0
+    }
+
+    #[test]
+    fn ready_is_settled_only_after_a_pass_that_did_nothing() {
+        assert_eq!(of(&[ConditionKind::Ready], &[], &[]), Standing::Settled);
+        assert_eq!(of(&[ConditionKind::Ready], &[], &["tagged it"]), Standing::Working);
+    }
+
+    #[test]
+    fn a_rejected_revision_is_awaited_until_it_is_rolled_back() {
+        let rejected = [ConditionKind::Rejected];
+        assert_eq!(of(&rejected, &[], &["wrote the verdict"]), Standing::Working);
+        assert_eq!(of(&rejected, &[WaitReason::Rollback], &[]), Standing::Working);
+        let back = [ConditionKind::Rejected, ConditionKind::RolledBack];
+        assert_eq!(of(&back, &[WaitReason::Rejected], &[]), Standing::RolledBack);
+    }
+
+    #[test]
+    fn a_rejection_that_is_held_ends_as_a_rejection() {
+        let held = [ConditionKind::Rejected, ConditionKind::Held];
+        assert_eq!(of(&held, &[WaitReason::Held], &[]), Standing::RolledBack);
+    }
+
+    #[test]
+    fn what_only_a_person_can_mend_waits_for_one() {
+        assert_eq!(of(&[ConditionKind::Held], &[], &[]), Standing::WaitsForPerson);
+        for reason in [WaitReason::Paused, WaitReason::NotOwned, WaitReason::Unsupported] {
+            assert_eq!(of(&[], &[reason], &[]), Standing::WaitsForPerson);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_neither_settled_nor_failed() {
+        let unknown = status(&[ConditionKind::Unknown], &[WaitReason::Unknown], &[]);
+        assert_eq!(standing(&unknown), (Standing::Working, "Unknown is true".to_owned()));
+    }
 }
