@@ -185,7 +185,7 @@ mod tests {
         let cloudwatch = ("AWS_ENDPOINT_URL_CLOUDWATCH", "http://cw");
         let balancing = ("AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2", "http://elb");
         let set = (CASE, "http://set");
-        let cases: [(&[(&str, &str)], [&str; 3]); 6] = [
+        let cases: [Case<'_>; 6] = [
             (&[region], aws),
             (&[region, all], ["http://all/", "http://all/", "http://all/"]),
             (
@@ -200,6 +200,9 @@ mod tests {
             assert_eq!(endpoints_in(environment, CASE), expected, "{environment:?}");
         }
     }
+
+    /// An environment, and where calls to ECS, Elastic Load Balancing and `CloudWatch` go in it.
+    type Case<'a> = (&'a [(&'a str, &'a str)], [&'a str; 3]);
 
     fn endpoints_in(environment: &[(&str, &str)], case: &str) -> Vec<String> {
         let output = Command::new(std::env::current_exe().unwrap())

@@ -144,7 +144,7 @@ impl Look<'_> {
     }
 
     /// The revision in use, those of the other deployments, and the one with the digest asked for.
-    /// On a deep look the one in use and those in `verify` are read anew.
+    /// On a deep look the one in use comes with its content, and those in `verify` are read anew.
     async fn task_definitions(
         &self,
         verify: &BTreeSet<String>,
@@ -160,14 +160,15 @@ impl Look<'_> {
         verify: &BTreeSet<String>,
     ) -> Result<Vec<TaskDefinition>, CloudError> {
         let revisions = &self.cloud.task_definitions;
-        let deep = self.questions.depth == Depth::Deep;
-        let in_use = self.service.and_then(|service| service.task_definition.as_ref());
         let mut read = Vec::new();
-        for arn in in_use.into_iter().chain(verify.iter().filter(|arn| Some(*arn) != in_use)) {
-            read.push(if deep {
-                revisions.fresh(arn, self.lane()).await?
-            } else {
-                revisions.remembered(arn, self.lane()).await?
+        for arn in verify {
+            read.push(revisions.fresh(arn, self.lane()).await?);
+        }
+        let in_use = self.service.and_then(|service| service.task_definition.as_ref());
+        if let Some(arn) = in_use.filter(|arn| !verify.contains(*arn)) {
+            read.push(match self.questions.depth {
+                Depth::Shallow => revisions.remembered(arn, self.lane()).await?,
+                Depth::Deep => revisions.recent(arn, self.lane()).await?,
             });
         }
         for arn in self.deployed().filter(|arn| Some(*arn) != in_use && !verify.contains(*arn)) {
@@ -245,7 +246,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::fake::{Fake, Reply, Request, answer, error, ok};
+    use crate::fake::{Fake, Reply, Request, error, ok};
 
     const TASK_DEFINITION: &str = "arn:aws:ecs:eu-west-1:1:task-definition/web:7";
     const PROVEN: &str = "arn:aws:ecs:eu-west-1:1:service-revision/main/web/5";
@@ -425,13 +426,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_that_the_server_does_not_know_is_remembered_for_a_while() {
         let fake = Fake::new(|request| match request.operation.as_str() {
-            "ListServiceDeployments" => answer(501, &json!({})),
-            // moto's server, observed with moto 5.
-            "DescribeAlarms" => Reply::Body {
+            // Both as moto's server 5 answers.
+            "ListServiceDeployments" => Reply::Body {
                 status: 500,
-                headers: vec![("server", "Werkzeug/3.1 Python/3.11".to_owned())],
+                headers: vec![("server", "Werkzeug/3.1.9 Python/3.11.7".to_owned())],
                 body: b"<!doctype html><title>500 Internal Server Error</title>".to_vec(),
             },
+            "DescribeAlarms" => Reply::Body { status: 404, headers: vec![], body: vec![] },
             _ => region(request),
         });
         let cloud = fake.cloud();

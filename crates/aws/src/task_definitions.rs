@@ -3,12 +3,14 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use evenkeel_manifest::{Digest, Document, canonical};
 use evenkeel_planner::{FamilyQuestion, Lane, TaskDefinition, tag};
 use evenkeel_reconciler::CloudError;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::caller::Caller;
 use crate::operation::Operation;
@@ -19,6 +21,7 @@ use crate::reply::{elements, text};
 pub(crate) struct TaskDefinitions {
     caller: Arc<Caller>,
     known: Mutex<Known>,
+    recent: Mutex<HashMap<String, (Instant, TaskDefinition)>>,
 }
 
 /// What is remembered of revisions, without their content: about 300 bytes each. Two generations
@@ -32,12 +35,16 @@ struct Known {
 
 /// Ten thousand services use as many revisions.
 const GENERATION: usize = 12_000;
+/// For how long content counts as read just now: a rollout is looked at every few seconds.
+const RECENT: Duration = Duration::from_secs(30);
+/// Rollouts at one time whose contents are kept, at most 64 KiB each (ECS's limit).
+const RECENT_MAX: usize = 128;
 /// How far back a revision with the wanted digest is looked for.
 const NEWEST: usize = 20;
 
 impl TaskDefinitions {
     pub(crate) fn new(caller: Arc<Caller>) -> Self {
-        Self { caller, known: Mutex::default() }
+        Self { caller, known: Mutex::default(), recent: Mutex::default() }
     }
 
     /// Digest, tag and status as first seen: status and tag may have changed since.
@@ -46,11 +53,27 @@ impl TaskDefinitions {
         arn: &str,
         lane: Lane,
     ) -> Result<TaskDefinition, CloudError> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(arn);
+        let known = lock(&self.known).get(arn);
         match known {
             Some(task_definition) => Ok(task_definition),
             None => Ok(TaskDefinition { document: None, ..self.fresh(arn, lane).await? }),
         }
+    }
+
+    /// With its content, as AWS had it at most 30 seconds ago.
+    pub(crate) async fn recent(&self, arn: &str, lane: Lane) -> Result<TaskDefinition, CloudError> {
+        if let Some((read, task_definition)) = lock(&self.recent).get(arn)
+            && read.elapsed() < RECENT
+        {
+            return Ok(task_definition.clone());
+        }
+        let task_definition = self.fresh(arn, lane).await?;
+        let mut recent = lock(&self.recent);
+        recent.retain(|_, (read, _)| read.elapsed() < RECENT);
+        if recent.len() < RECENT_MAX {
+            recent.insert(arn.to_owned(), (Instant::now(), task_definition.clone()));
+        }
+        Ok(task_definition)
     }
 
     /// As AWS has it now, with its content.
@@ -62,7 +85,7 @@ impl TaskDefinitions {
             message: format!("the reply holds no task definition for {arn}"),
         })?;
         let known = TaskDefinition { document: None, ..task_definition.clone() };
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(known);
+        lock(&self.known).insert(known);
         Ok(task_definition)
     }
 
@@ -99,6 +122,10 @@ impl TaskDefinitions {
         of_family.sort_by_key(|(revision, _)| Reverse(*revision));
         Ok(of_family.into_iter().map(|(_, arn)| arn).collect())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Known {
@@ -213,6 +240,18 @@ mod tests {
         let fresh = cloud.task_definitions.fresh(&arn(1), Lane::Sweep).await.unwrap();
         assert_eq!(fresh.document.unwrap().value()["containerDefinitions"][0]["image"], "web:1");
         assert_eq!(fake.operations().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn content_that_was_just_read_is_read_again_after_half_a_minute() {
+        let fake = Fake::new(registry);
+        let cloud = fake.cloud();
+        for calls in [1, 1, 2] {
+            let recent = cloud.task_definitions.recent(&arn(1), Lane::Sweep).await.unwrap();
+            assert!(recent.document.is_some());
+            assert_eq!(fake.operations().len(), calls);
+            tokio::time::advance(RECENT / 2).await;
+        }
     }
 
     #[test]
