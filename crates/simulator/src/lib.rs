@@ -6,6 +6,7 @@
 
 mod cloud;
 mod cloudwatch;
+mod daemon;
 mod effect;
 mod elb;
 mod region;
@@ -13,6 +14,7 @@ mod simulation;
 mod world;
 
 pub use cloud::SimulatedCloud;
+pub use daemon::Daemon;
 pub use effect::{ContainerLaunch, Effect, Happening, HealthCheck, TaskLaunch};
 pub use elb::{ListenerView, RuleCondition, RuleView, TargetGroupView};
 pub use region::{Api, ApiError, Fault, Region, Settings, Timings};

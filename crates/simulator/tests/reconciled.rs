@@ -1,0 +1,165 @@
+//! The production planner and pass against the region model, in virtual time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_manifest::{File, Service, load};
+use evenkeel_planner::{Outcome, tag};
+use evenkeel_simulator::{Api, ApiError, Behaviour, Daemon, Fault, Simulation};
+use serde_json::{Value, json};
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+fn manifest(image: &str) -> Service {
+    let text = format!(
+        r#"
+apiVersion: evenkeel.dev/v1
+kind: Service
+metadata:
+  name: web
+spec:
+  cluster: main
+  taskDefinition:
+    family: web
+    requiresCompatibilities: [FARGATE]
+    networkMode: awsvpc
+    cpu: "256"
+    memory: "512"
+    containerDefinitions:
+      - name: web
+        image: {image}
+        essential: true
+        portMappings: [{{containerPort: 8080}}]
+  service:
+    desiredCount: 4
+    launchType: FARGATE
+    networkConfiguration:
+      awsvpcConfiguration: {{subnets: [subnet-1], securityGroups: [sg-1]}}
+"#
+    );
+    let set = load(&[File { name: Arc::from("web.yaml"), text }]);
+    assert!(!set.has_errors(), "{:?}", set.problems);
+    set.services.into_iter().next().expect("one service")
+}
+
+/// A region with the cluster `main`, and a daemon over it.
+struct Driven {
+    simulation: Simulation,
+    daemon: Daemon,
+}
+
+impl Driven {
+    fn new() -> Self {
+        let mut simulation = Simulation::new(3);
+        simulation.ecs("CreateCluster", &json!({"clusterName": "main"})).unwrap();
+        simulation.world.script("web:crash", Behaviour::crashes(Duration::from_secs(5), 1));
+        let daemon = Daemon::new(&simulation, "test");
+        Self { simulation, daemon }
+    }
+
+    fn drive(&mut self, wanted: &Service, duration: Duration) {
+        self.daemon.want(wanted.clone());
+        self.daemon.run_with(&mut self.simulation, duration, |_, _, report| {
+            assert!(!matches!(report.outcome, Outcome::Refused(_)), "{:?}", report.outcome);
+        });
+    }
+
+    /// The daemon dies and another one starts, which knows the manifests and nothing else.
+    fn restart(&mut self) {
+        self.daemon = Daemon::new(&self.simulation, "test");
+    }
+
+    fn service(&self) -> Value {
+        let input = json!({"cluster": "main", "services": ["web"], "include": ["TAGS"]});
+        self.simulation.ecs("DescribeServices", &input).unwrap()["services"][0].clone()
+    }
+
+    fn image(&self) -> String {
+        let input = json!({"taskDefinition": self.service()["taskDefinition"]});
+        let reply = self.simulation.ecs("DescribeTaskDefinition", &input).unwrap();
+        let image = &reply["taskDefinition"]["containerDefinitions"][0]["image"];
+        image.as_str().unwrap().to_owned()
+    }
+
+    fn tag(&self, key: &str) -> Option<String> {
+        let service = self.service();
+        let found = service["tags"].as_array().unwrap().iter().find(|tag| tag["key"] == key)?;
+        found["value"].as_str().map(str::to_owned)
+    }
+
+    fn is_settled(&self) -> bool {
+        let service = self.service();
+        service["deployments"].as_array().unwrap().len() == 1
+            && service["deployments"][0]["rolloutState"] == "COMPLETED"
+            && service["runningCount"] == 4
+    }
+}
+
+#[test]
+fn a_service_is_created_rolled_rolled_back_and_the_bad_revision_is_never_tried_again() {
+    let mut driven = Driven::new();
+    let [first, second, bad] = ["web:1", "web:2", "web:crash"].map(manifest);
+    driven.drive(&first, 15 * MINUTE);
+    assert!(driven.is_settled(), "{:#}", driven.service());
+    driven.drive(&second, 30 * MINUTE);
+    assert!(driven.is_settled(), "{:#}", driven.service());
+    assert_eq!(driven.image(), "web:2");
+
+    driven.drive(&bad, 60 * MINUTE);
+    assert!(driven.is_settled(), "{:#}", driven.service());
+    assert_eq!(driven.image(), "web:2");
+    let rejected = driven.tag(tag::REJECTED).expect("the verdict is remembered");
+    assert!(rejected.contains(bad.revision_digest.as_str()), "{rejected}");
+    let launched = driven.simulation.world.launched("web:crash");
+    assert!((1..=3).contains(&launched), "{launched} bad tasks");
+
+    driven.restart();
+    driven.drive(&bad, 6 * 60 * MINUTE);
+    assert_eq!(driven.simulation.world.launched("web:crash"), launched);
+    assert_eq!(driven.daemon.cloud().writes(), 0, "a rejected revision is let be");
+
+    driven.drive(&manifest("web:4"), 30 * MINUTE);
+    assert!(driven.is_settled());
+    assert_eq!(driven.image(), "web:4");
+}
+
+#[test]
+fn a_settled_service_is_not_written_to() {
+    let mut driven = Driven::new();
+    let wanted = manifest("web:1");
+    driven.drive(&wanted, 15 * MINUTE);
+    let writes = driven.daemon.cloud().writes();
+    driven.drive(&wanted, 6 * 60 * MINUTE);
+    assert_eq!(driven.daemon.cloud().writes(), writes);
+}
+
+#[test]
+fn a_lost_answer_to_any_write_does_not_start_a_second_deployment() {
+    for operation in ["RegisterTaskDefinition", "CreateService", "UpdateService", "TagResource"] {
+        let mut driven = Driven::new();
+        let lost = || ApiError::server("ServerException", "lost");
+        driven.simulation.region().inject(Fault::lose_answer(operation, lost()));
+        driven.drive(&manifest("web:1"), 20 * MINUTE);
+        driven.drive(&manifest("web:2"), 40 * MINUTE);
+        assert!(driven.is_settled(), "{operation}: {:#}", driven.service());
+        assert_eq!(driven.image(), "web:2", "{operation}");
+        let input = json!({"cluster": "main", "service": "web"});
+        let listed = driven.simulation.call(Api::Ecs, "ListServiceDeployments", &input).unwrap();
+        assert_eq!(listed["serviceDeployments"].as_array().unwrap().len(), 2, "{operation}");
+        let revisions =
+            driven.simulation.ecs("ListTaskDefinitions", &json!({"familyPrefix": "web"})).unwrap();
+        assert_eq!(revisions["taskDefinitionArns"].as_array().unwrap().len(), 2, "{operation}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_course() {
+    let course = || {
+        let mut driven = Driven::new();
+        driven.drive(&manifest("web:1"), 15 * MINUTE);
+        driven.drive(&manifest("web:crash"), 60 * MINUTE);
+        let events = driven.simulation.region().take_events();
+        (driven.service().to_string(), driven.daemon.cloud().calls(), events)
+    };
+    assert_eq!(course(), course());
+}
