@@ -209,6 +209,21 @@ fn defaults_inside_values_that_aws_replaces_whole_are_the_same_as_absent_ones() 
 }
 
 #[test]
+fn a_deployment_configuration_read_back_whole_is_the_same_as_none() {
+    let read_back = json!({
+        "maximumPercent": 200, "minimumHealthyPercent": 100, "strategy": "ROLLING",
+        "bakeTimeInMinutes": 0, "lifecycleHooks": [],
+        "alarms": { "alarmNames": [], "enable": false, "rollback": false },
+        "deploymentCircuitBreaker": {
+            "enable": false, "rollback": false, "resetOnHealthyTask": true,
+            "thresholdConfiguration": { "type": "BOUNDED_PERCENT", "value": 50 }
+        }
+    });
+    let read_back = canonical::service(&json!({ "deploymentConfiguration": read_back }));
+    assert_eq!(canonical::service(&json!({})), read_back);
+}
+
+#[test]
 fn the_default_percentages_of_a_daemon_are_100_and_0() {
     let daemon = canonical::service(&json!({ "schedulingStrategy": "DAEMON" }));
     assert_eq!(daemon["deploymentConfiguration"]["maximumPercent"], 100);
