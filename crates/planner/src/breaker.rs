@@ -57,15 +57,23 @@ impl Judgement {
     }
 }
 
-/// Judges the rollout that `deployment` carries out.
-pub(crate) fn judge(view: &View<'_>, deployment: &str, phase: RolloutPhase) -> Judgement {
+/// Judges the rollout that `deployment` carries out, from what happened after `since`: the start of
+/// the rollout, or a person's wish to try again.
+pub(crate) fn judge(
+    view: &View<'_>,
+    deployment: &str,
+    phase: RolloutPhase,
+    since: Timestamp,
+) -> Judgement {
     let listed = view.service.deployments.iter().find(|one| one.id == deployment);
     let tasks = tasks_of(view, deployment);
     let healthy = healthy_tasks(view, deployment);
     let evidence = evidence(&tasks);
     let reset = reset_at(view, healthy.as_deref().unwrap_or_default(), &tasks);
+    let reset = reset.max(Some(since));
     let counts = counts(view, &evidence, reset, phase);
-    let progress = listed.and_then(|one| Progress::of(view, one, healthy.as_deref()?, &evidence));
+    let progress =
+        listed.and_then(|one| Progress::of(view, one, since, healthy.as_deref()?, &evidence));
     let against = tripped(&counts, &evidence)
         .or_else(|| alarmed(view, listed))
         .or_else(|| progress.as_ref()?.stalled(view));
@@ -245,6 +253,7 @@ impl Progress {
     fn of(
         view: &View<'_>,
         deployment: &Deployment,
+        since: Timestamp,
         healthy: &[&Task],
         evidence: &[Evidence],
     ) -> Option<Self> {
@@ -252,7 +261,8 @@ impl Progress {
         let environment = environment(view, deployment, evidence);
         let last_start = healthy.iter().filter_map(|task| task.started_at).max();
         let last_hindrance = environment.as_ref().map(|(at, _)| *at);
-        let since = [Some(began), last_start, last_hindrance].into_iter().flatten().max()?;
+        let since =
+            [Some(began), Some(since), last_start, last_hindrance].into_iter().flatten().max()?;
         let completed = deployment.rollout_state.as_deref() == Some("COMPLETED");
         let all_healthy = healthy.len() >= usize::try_from(view.service.desired_count).ok()?;
         Some(Self {

@@ -1,4 +1,4 @@
-//! What differs between wanted and live members of a service, as the smallest UpdateService; never
+//! What differs between wanted and live members of a service, as the smallest `UpdateService`; never
 //! sends it and never says when.
 
 mod changes;
@@ -17,8 +17,10 @@ struct Member {
     effect: Effect,
     /// What takes the member back, with the code by which the digest tag remembers that a manifest
     /// set it. AWS takes absent for "keep", `[]` for "remove" (ecs-behaviour 1.5).
-    removed: Option<(&'static str, fn() -> Value)>,
+    removed: Option<Removed>,
 }
+
+type Removed = (&'static str, fn() -> Value);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
@@ -53,14 +55,11 @@ const MEMBERS: &[Member] = &[
     changes_in_place("propagateTags", Some(("pt", || json!("NONE")))),
 ];
 
-const fn starts(name: &'static str, removed: Option<(&'static str, fn() -> Value)>) -> Member {
+const fn starts(name: &'static str, removed: Option<Removed>) -> Member {
     Member { name, effect: Effect::Deployment, removed }
 }
 
-const fn changes_in_place(
-    name: &'static str,
-    removed: Option<(&'static str, fn() -> Value)>,
-) -> Member {
+const fn changes_in_place(name: &'static str, removed: Option<Removed>) -> Member {
     Member { name, effect: Effect::InPlace, removed }
 }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::breaker::{self, Judgement};
+use crate::tags::RolloutMark;
 use crate::view::View;
 use crate::{BreakerCount, Evidence, Input, ObservedService, Plan, VerdictKind, Wait};
 
@@ -187,7 +188,7 @@ fn judgement(view: &View<'_>) -> Option<Judgement> {
         return None;
     }
     let id = mark.deployment.as_deref().unwrap_or(&view.primary.id);
-    let mut judgement = breaker::judge(view, id, mark.phase);
+    let mut judgement = breaker::judge(view, id, mark.phase, judged_since(view, mark));
     let code = view.memory.rejected.as_ref().map(|rejection| rejection.code.as_str());
     for count in &mut judgement.counts {
         let tripped = VerdictKind::of(count.kind).map(|kind| format!("{kind:?}"));
@@ -198,6 +199,15 @@ fn judgement(view: &View<'_>) -> Option<Judgement> {
         }
     }
     Some(judgement)
+}
+
+/// The mark of a rollback begins at the verdict; the evidence is older.
+fn judged_since(view: &View<'_>, mark: &RolloutMark) -> Timestamp {
+    if mark.phase == RolloutPhase::RollingBack {
+        Timestamp::MIN
+    } else {
+        mark.since.min(view.now())
+    }
 }
 
 fn rollout(view: &View<'_>) -> Option<RolloutStatus> {

@@ -1,7 +1,7 @@
 //! The tags that are Evenkeel's only memory, and their values; never decides from them.
 //!
 //! AWS allows letters, digits, spaces and `+ - = . _ : / @` in a value, at most 256 characters
-//! (TagResource API reference). Values begin with a version; a value of an unknown version reads as
+//! (`TagResource` API reference). Values begin with a version; a value of an unknown version reads as
 //! absent, except a rejection, which keeps its force as long as it names the digest.
 
 use std::collections::{BTreeMap, BTreeSet};

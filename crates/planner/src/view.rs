@@ -65,9 +65,8 @@ impl<'a> View<'a> {
         match self.primary.rollout_state.as_deref() {
             Some("COMPLETED") => Standing::Completed,
             Some("FAILED") => Standing::Failed,
-            Some(_) => Standing::InFlight,
             None if self.counts_are_settled() => Standing::Completed,
-            None => Standing::InFlight,
+            Some(_) | None => Standing::InFlight,
         }
     }
 

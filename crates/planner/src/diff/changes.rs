@@ -132,7 +132,7 @@ impl Found {
 
     fn push(&mut self, path: &str, old: Option<Value>, new: Option<Value>) {
         let effect = self.effect.to_owned();
-        let (old, new) = (old.map(|old| hide_in(path, old)), new.map(|new| hide_in(path, new)));
+        let (old, new) = (old.map(|old| hide_in(path, &old)), new.map(|new| hide_in(path, &new)));
         self.changes.push(Change { path: path.to_owned(), old, new, effect });
     }
 
@@ -204,7 +204,7 @@ fn named(value: Option<&Value>) -> Option<Map<String, Value>> {
 
 /// The value of an environment variable is not shown: people put secrets there, though they should
 /// not.
-fn hide_in(path: &str, value: Value) -> Value {
+fn hide_in(path: &str, value: &Value) -> Value {
     if path.contains(".environment[") && path.ends_with(".value") {
         return json!(crate::action::SENSITIVE);
     }
@@ -214,5 +214,5 @@ fn hide_in(path: &str, value: Value) -> Value {
             .cloned()
             .unwrap_or_default();
     }
-    crate::action::without_secrets(&value)
+    crate::action::without_secrets(value)
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::rollout::{forget_rollout, is_rollback};
+use super::rollout::{forget_rollout, is_rollback, mark_rollout};
+use super::start::probes;
 use super::{capability_waits, stand_still, unknown};
 use crate::breaker::judge;
 use crate::diff::{Comparison, return_to, runs_what_is_wanted};
@@ -56,8 +57,8 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
     let wanted = mark.digest == view.desired.revision_digest;
     let begun = mark.deployment.as_deref() != Some(view.primary.id.as_str());
     match (wanted, begun) {
+        (true, _) if !view.memory.rejects(&mark.digest) => Some(retried(view, mark, begun)),
         (true, false) => Some(leave(view)),
-        (true, true) if !view.memory.rejects(&mark.digest) => Some(retried(view)),
         (true, true) => Some(follow(view)),
         // A fix supersedes a bad rollout, but not the return from it: that one must end first.
         (false, true) if view.standing() == Standing::InFlight && !is_stalled(view) => {
@@ -67,10 +68,17 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
     }
 }
 
-/// A person removed the verdict: the mark of the return goes too.
-fn retried(view: &View<'_>) -> Plan {
-    let why = "forgets the rollback: its verdict was taken back".to_owned();
-    Plan::acting(vec![forget_rollout(view, why)], Vec::new())
+/// A person removed the verdict: the mark of the return goes too, or, when the service has not left the
+/// revision yet, it is judged again from now on.
+fn retried(view: &View<'_>, mark: &RolloutMark, begun: bool) -> Plan {
+    if begun {
+        let why = "forgets the rollback: its verdict was taken back".to_owned();
+        return Plan::acting(vec![forget_rollout(view, why)], Vec::new());
+    }
+    let phase = if probes(view) { RolloutPhase::Probing } else { RolloutPhase::Widening };
+    let again = RolloutMark { phase, since: view.now(), ..mark.clone() };
+    let why = format!("judges {} again: its verdict was taken back", view.primary.id);
+    Plan::acting(vec![mark_rollout(view, &again, why)], Vec::new())
 }
 
 /// Makes ECS leave the bad revision, which is still PRIMARY.
@@ -195,12 +203,17 @@ fn follow(view: &View<'_>) -> Plan {
 }
 
 fn is_stalled(view: &View<'_>) -> bool {
-    let judgement = judge(view, &view.primary.id, RolloutPhase::RollingBack);
+    let judgement = judge(view, &view.primary.id, RolloutPhase::RollingBack, begun_at(view));
     matches!(judgement.against, Some((VerdictKind::Stalled, _)))
 }
 
+/// When the deployment that returns to the proven revision began.
+fn begun_at(view: &View<'_>) -> jiff::Timestamp {
+    view.primary.created_at.unwrap_or(view.now())
+}
+
 fn returning(view: &View<'_>) -> Wait {
-    let judgement = judge(view, &view.primary.id, RolloutPhase::RollingBack);
+    let judgement = judge(view, &view.primary.id, RolloutPhase::RollingBack, begun_at(view));
     let sentence = format!(
         "ECS returns to {} with {}: {} of {} tasks are running",
         view.primary.task_definition,

@@ -61,11 +61,12 @@ fn is_of(view: &View<'_>, mark: &RolloutMark) -> bool {
 
 /// The PRIMARY deployment is not the one that the mark, if there is one, tells of.
 fn unidentified(view: &View<'_>, mark: Option<&RolloutMark>) -> Option<Plan> {
+    // A mark without an id was written by CreateService: the first deployment is ours.
     let same_deployment =
-        mark.is_some_and(|mark| mark.deployment.as_deref() == Some(view.primary.id.as_str()));
+        mark.is_some_and(|mark| mark.deployment.as_deref().is_none_or(|id| id == view.primary.id));
     // Ours, of an earlier manifest. When only the way of hashing changed it is still the wanted one.
     let comparison = match view.standing() {
-        Standing::InFlight if !same_deployment => Comparison::Lenient,
+        Standing::InFlight if !same_deployment || is_created(mark) => Comparison::Lenient,
         Standing::InFlight | Standing::Completed | Standing::Failed => Comparison::Exact,
     };
     if runs_what_is_wanted(view, comparison) {
@@ -78,6 +79,10 @@ fn unidentified(view: &View<'_>, mark: Option<&RolloutMark>) -> Option<Plan> {
         Some(mark) if mark.digest == view.desired.revision_digest => Some(lost(view, mark)),
         _ => others(view),
     }
+}
+
+fn is_created(mark: Option<&RolloutMark>) -> bool {
+    mark.is_some_and(|mark| mark.deployment.is_none())
 }
 
 /// Marks the PRIMARY deployment as the rollout of what is wanted.
@@ -98,7 +103,7 @@ fn identify(view: &View<'_>) -> Plan {
     Plan::acting(vec![mark_rollout(view, &mark, why)], Vec::new())
 }
 
-fn mark_rollout(view: &View<'_>, mark: &RolloutMark, why: String) -> Action {
+pub(super) fn mark_rollout(view: &View<'_>, mark: &RolloutMark, why: String) -> Action {
     let tags = BTreeMap::from([(tag::ROLLOUT.to_owned(), mark.encode())]);
     let call = Call::TagResource { arn: view.service.service_arn.clone(), tags };
     Action { call, lane: Lane::RolloutStep, why }
@@ -114,7 +119,7 @@ fn lost(view: &View<'_>, mark: &RolloutMark) -> Plan {
     }
     let id = mark.deployment.as_deref();
     if let Some(sentence) = id.and_then(|id| rolled_back_by_ecs(view, id)) {
-        let judgement = judge(view, id.unwrap_or_default(), mark.phase);
+        let judgement = judge(view, id.unwrap_or_default(), mark.phase, mark.since);
         return against(view, &judgement, VerdictKind::RolledBackByEcs, sentence, mark);
     }
     if view.standing() == Standing::InFlight {
@@ -182,7 +187,7 @@ fn others(view: &View<'_>) -> Option<Plan> {
             phase: RolloutPhase::Probing,
             since: failed.created_at.unwrap_or(view.now()),
         };
-        let judgement = judge(view, &failed.id, mark.phase);
+        let judgement = judge(view, &failed.id, mark.phase, mark.since);
         return Some(against(view, &judgement, VerdictKind::RolledBackByEcs, sentence, &mark));
     }
     Some(foreign(view))
@@ -208,7 +213,7 @@ fn foreign(view: &View<'_>) -> Plan {
 
 /// The step of our own rollout.
 fn judged(view: &View<'_>, mark: &RolloutMark) -> Plan {
-    let judgement = judge(view, &view.primary.id, mark.phase);
+    let judgement = judge(view, &view.primary.id, mark.phase, mark.since);
     if let Some((kind, sentence)) = judgement.against.clone() {
         return against(view, &judgement, kind, sentence, mark);
     }

@@ -1,4 +1,4 @@
-//! The start of a rollout: registering content and the one UpdateService that begins it; never more
+//! The start of a rollout: registering content and the one `UpdateService` that begins it; never more
 //! than one of ours at a time.
 
 use evenkeel_manifest::Service;

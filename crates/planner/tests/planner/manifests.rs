@@ -1,5 +1,7 @@
 //! Manifests as the tests write them; never invalid.
 
+#![expect(clippy::unwrap_used, reason = "a stand-in that does not fit its tests is to fail loudly")]
+
 use evenkeel_manifest::{
     Breaker, Digest, Document, Metadata, Probe, Rollout, Service, ServiceKey, Source, Strategy,
     canonical,

@@ -102,7 +102,7 @@ fn the_first_revision_has_nothing_to_return_to() {
 #[test]
 fn a_fix_supersedes_a_revision_that_is_held() {
     let mut ecs = Ecs::new();
-    ecs.settle(&web("crash:1").service(), 40);
+    drop(ecs.settle(&web("crash:1").service(), 40));
     let plan = ecs.settle(&web("good:2").service(), 100);
     assert_eq!(plan.to_string(), "nothing to do\n");
     assert_eq!((ecs.primary_image().as_str(), ecs.count()), ("good:2", 4));
@@ -111,7 +111,7 @@ fn a_fix_supersedes_a_revision_that_is_held() {
 #[test]
 fn a_newer_manifest_supersedes_a_rollout_in_flight() {
     let mut ecs = settled(&web("good:1"));
-    ecs.settle(&web("good:2").service(), 2);
+    drop(ecs.settle(&web("good:2").service(), 2));
     let plan = ecs.settle(&web("good:3").service(), 100);
     assert_eq!(plan.to_string(), "nothing to do\n");
     assert_eq!(ecs.primary_image(), "good:3");
@@ -122,7 +122,7 @@ fn a_rollback_in_flight_ends_before_a_fix_starts() {
     let mut ecs = settled(&web("good:1"));
     let bad = web("crash:2").service();
     for _ in 0..30 {
-        ecs.pass(&bad);
+        drop(ecs.pass(&bad));
         if ecs.history[0].status == "ROLLBACK_IN_PROGRESS" {
             break;
         }
@@ -150,7 +150,7 @@ fn with_on_failure_hold_nothing_is_rolled_back() {
 fn ecs_s_own_rollback_is_recognised_and_remembered() {
     let mut ecs = settled(&web("good:1"));
     let v2 = web("good:2").service();
-    ecs.settle(&v2, 2);
+    drop(ecs.settle(&v2, 2));
     ecs.roll_back("ECS deployment circuit breaker: tasks failed to start.");
     let plan = ecs.pass(&v2);
     assert_eq!(plan.verdict.map(|verdict| verdict.kind), Some(VerdictKind::RolledBackByEcs));
@@ -163,7 +163,7 @@ fn ecs_s_own_rollback_is_recognised_and_remembered() {
 fn a_rollback_by_ecs_that_ended_before_we_looked_is_found_in_the_history() {
     let mut ecs = settled(&web("good:1"));
     let v2 = web("good:2").service();
-    ecs.pass(&v2);
+    drop(ecs.pass(&v2));
     let update = ecs.pass(&v2);
     assert_eq!(update.actions[0].call.operation(), "UpdateService");
     ecs.roll_back("ECS deployment circuit breaker: tasks failed to start.");
@@ -181,9 +181,9 @@ fn a_rollback_by_ecs_that_ended_before_we_looked_is_found_in_the_history() {
 fn a_person_retries_by_removing_the_verdict() {
     let mut ecs = settled(&web("good:1"));
     let v2 = web("good:2").service();
-    ecs.settle(&v2, 2);
+    drop(ecs.settle(&v2, 2));
     ecs.roll_back("ECS deployment circuit breaker: tasks failed to start.");
-    ecs.settle(&v2, 100);
+    drop(ecs.settle(&v2, 100));
     ecs.tags.remove(tag::REJECTED);
     let plan = ecs.settle(&v2, 100);
     assert_eq!(plan.to_string(), "nothing to do\n");
@@ -191,21 +191,49 @@ fn a_person_retries_by_removing_the_verdict() {
 }
 
 #[test]
+fn a_retry_of_the_first_revision_is_judged_from_then_on() {
+    let mut ecs = Ecs::new();
+    let v1 = web("good:1").service();
+    drop(ecs.settle(&v1, 3));
+    for _ in 0..2 {
+        ecs.crash_oldest();
+        ecs.tick();
+        ecs.tick();
+    }
+    assert_eq!(reasons(&ecs.act(&v1)), [WaitReason::Held]);
+    ecs.tags.remove(tag::REJECTED);
+    ecs.later(5);
+    assert_eq!(ecs.settle(&v1, 100).to_string(), "nothing to do\n");
+    assert_eq!(ecs.count(), 4);
+}
+
+#[test]
+fn a_manifest_that_changes_right_after_the_creation_supersedes_it() {
+    let mut ecs = Ecs::new();
+    let v1 = web("crash:1").service();
+    for _ in 0..2 {
+        drop(ecs.pass(&v1));
+    }
+    assert_eq!(ecs.settle(&web("good:2").service(), 100).to_string(), "nothing to do\n");
+    assert_eq!(ecs.primary_image(), "good:2");
+}
+
+#[test]
 fn a_rejected_revision_that_somebody_deploys_again_is_rolled_back_again() {
     let mut ecs = settled(&web("good:1"));
     let bad = web("crash:2").service();
-    ecs.settle(&bad, 100);
-    let definition = ecs.definitions.keys().next_back().unwrap().clone();
+    drop(ecs.settle(&bad, 100));
+    let definition = ecs.newest_definition();
     ecs.update(&json!({ "taskDefinition": definition }));
     assert_eq!(ecs.primary_image(), "crash:2");
-    ecs.settle(&bad, 100);
+    drop(ecs.settle(&bad, 100));
     assert_eq!(ecs.primary_image(), "good:1");
 }
 
 #[test]
 fn without_service_deployments_the_proven_task_definition_is_put_back_by_update() {
     let mut ecs = Ecs { is_plain: true, ..Ecs::new() };
-    ecs.settle(&web("good:1").service(), 100);
+    drop(ecs.settle(&web("good:1").service(), 100));
     let plan = ecs.settle(&web("crash:2").service(), 100);
     assert_eq!(reasons(&plan), [WaitReason::Rejected]);
     assert!(!ecs.writes.contains(&"StopServiceDeployment".to_owned()));
@@ -216,7 +244,7 @@ fn without_service_deployments_the_proven_task_definition_is_put_back_by_update(
 fn a_missing_capability_is_named() {
     let mut ecs = Ecs { is_plain: true, ..Ecs::new() };
     let v1 = web("good:1").service();
-    ecs.act(&v1);
+    drop(ecs.act(&v1));
     let plan = ecs.plan(Some(&v1));
     let named: Vec<&str> = plan
         .waiting
@@ -232,7 +260,7 @@ fn a_foreign_deployment_is_left_alone_until_it_ends_and_an_hour_is_over() {
     let v1 = web("good:1");
     let mut ecs = settled(&v1);
     ecs.apply(&Call::RegisterTaskDefinition { input: web("good:9").task_definition });
-    let theirs = ecs.definitions.keys().next_back().unwrap().clone();
+    let theirs = ecs.newest_definition();
     ecs.later(-3 * 3600 / 2);
     ecs.update(&json!({ "taskDefinition": theirs }));
     ecs.writes.clear();
@@ -242,7 +270,7 @@ fn a_foreign_deployment_is_left_alone_until_it_ends_and_an_hour_is_over() {
     assert_eq!(reasons(&plan), [WaitReason::ForeignDeployment]);
     assert_eq!((plan.waiting[0].until.is_some(), ecs.writes.as_slice()), (true, [].as_slice()));
     ecs.later(3600);
-    ecs.settle(&v1.service(), 50);
+    drop(ecs.settle(&v1.service(), 50));
     assert_eq!(ecs.primary_image(), "good:1");
 }
 
@@ -331,7 +359,7 @@ fn a_count_that_is_raised_with_a_new_revision_follows_the_probe() {
 fn without_a_probe_the_manifest_s_percentages_hold_from_the_start() {
     let mut ecs = settled(&web("good:1").unprobed());
     let v2 = web("good:2").unprobed().service();
-    ecs.act(&v2);
+    drop(ecs.act(&v2));
     assert_eq!(ecs.members.as_ref().unwrap()["deploymentConfiguration"]["maximumPercent"], 200);
     assert_eq!(ecs.settle(&v2, 60).to_string(), "nothing to do\n");
 }
@@ -385,13 +413,13 @@ fn an_alarm_that_goes_off_in_the_rollout_rejects_it() {
     let watched = |image| web(image).judged(|breaker| breaker.alarms = vec!["5xx".to_owned()]);
     let mut ecs = Ecs::new();
     ecs.alarm("5xx", "OK", 0);
-    ecs.settle(&watched("good:1").service(), 100);
+    drop(ecs.settle(&watched("good:1").service(), 100));
     let v2 = watched("good:2").service();
-    ecs.settle(&v2, 2);
+    drop(ecs.settle(&v2, 2));
     ecs.alarm("5xx", "ALARM", 1);
     let plan = ecs.pass(&v2);
     assert_eq!(plan.verdict.as_ref().map(|verdict| verdict.kind), Some(VerdictKind::Alarm));
-    ecs.settle(&v2, 100);
+    drop(ecs.settle(&v2, 100));
     assert_eq!(ecs.primary_image(), "good:1");
 }
 
@@ -400,7 +428,7 @@ fn an_alarm_that_was_red_before_does_not_reject_but_nothing_is_proven_under_it()
     let watched = |image| web(image).judged(|breaker| breaker.alarms = vec!["5xx".to_owned()]);
     let mut ecs = Ecs::new();
     ecs.alarm("5xx", "OK", 0);
-    ecs.settle(&watched("good:1").service(), 100);
+    drop(ecs.settle(&watched("good:1").service(), 100));
     ecs.alarm("5xx", "ALARM", 60);
     let v2 = watched("good:2").service();
     let plan = ecs.settle(&v2, 100);
@@ -421,7 +449,7 @@ fn a_rollout_does_not_start_when_its_alarm_does_not_exist() {
 fn waiting_for_capacity_stops_the_clock_and_says_so() {
     let mut ecs = settled(&web("good:1"));
     let v2 = web("hang:2").service();
-    ecs.settle(&v2, 1);
+    drop(ecs.settle(&v2, 1));
     for _ in 0..300 {
         ecs.tick();
         let text = "(service web) was unable to place a task because no capacity".to_owned();
@@ -446,7 +474,7 @@ fn cumulative_counting_trips_on_failures_between_healthy_tasks() {
     for (mode, trips) in [(Counting::Cumulative, true), (Counting::Consecutive, false)] {
         let mut ecs = settled(&counting(mode));
         let v2 = Draft { task_definition: web("good:2").task_definition, ..counting(mode) };
-        ecs.settle(&v2.service(), 4);
+        drop(ecs.settle(&v2.service(), 4));
         for _ in 0..2 {
             ecs.crash_oldest();
             for _ in 0..30 {
@@ -460,9 +488,9 @@ fn cumulative_counting_trips_on_failures_between_healthy_tasks() {
 #[test]
 fn the_same_content_registered_before_is_found_and_not_registered_again() {
     let mut ecs = settled(&web("good:1"));
-    ecs.settle(&web("good:2").service(), 100);
+    drop(ecs.settle(&web("good:2").service(), 100));
     ecs.writes.clear();
-    ecs.settle(&web("good:1").service(), 100);
+    drop(ecs.settle(&web("good:1").service(), 100));
     assert!(!ecs.writes.contains(&"RegisterTaskDefinition".to_owned()), "{:?}", ecs.writes);
     assert_eq!(ecs.primary_image(), "good:1");
 }
@@ -472,7 +500,7 @@ fn an_answer_from_the_past_is_not_taken_for_a_rollback() {
     let mut ecs = settled(&web("good:1"));
     let v2 = web("good:2").service();
     let past = ecs.clone();
-    ecs.act(&v2);
+    drop(ecs.act(&v2));
     let stale = Ecs { tags: ecs.tags.clone(), definitions: ecs.definitions.clone(), ..past };
     let plan = stale.plan(Some(&v2));
     assert_eq!((reasons(&plan), plan.actions.len()), (vec![WaitReason::Unknown], 0));
