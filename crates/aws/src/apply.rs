@@ -168,4 +168,15 @@ mod tests {
         let call = Call::CreateService { input: json!({ "serviceName": "web" }) };
         assert_eq!(apply(&fake, call).await.unwrap_err().class(), "unknown_outcome");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_after_fifteen_seconds_with_an_unknown_outcome() {
+        let fake = Fake::new(|_| Reply::Silence);
+        let began = tokio::time::Instant::now();
+        let call = Call::UpdateService { input: json!({ "service": "web" }) };
+        let error = apply(&fake, call).await.unwrap_err();
+        assert_eq!(error.class(), "unknown_outcome", "{error}");
+        assert_eq!(began.elapsed().as_secs(), 15);
+        assert_eq!(fake.operations(), ["UpdateService"]);
+    }
 }

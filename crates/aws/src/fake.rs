@@ -48,6 +48,8 @@ pub(crate) enum Reply {
     },
     /// The connection broke after the request was sent.
     Lost,
+    /// Nothing ever comes back.
+    Silence,
 }
 
 pub(crate) fn ok(body: &Value) -> Reply {
@@ -122,7 +124,11 @@ impl HttpConnector for Fake {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let request = read(&request);
         self.requests.lock().unwrap().push(request.clone());
-        HttpConnectorFuture::ready(match (self.answer)(&request) {
+        let reply = (self.answer)(&request);
+        if matches!(reply, Reply::Silence) {
+            return HttpConnectorFuture::new(std::future::pending());
+        }
+        HttpConnectorFuture::ready(match reply {
             Reply::Body { status, headers, body } => {
                 let status = status.try_into().unwrap();
                 let mut response = HttpResponse::new(status, SdkBody::from(body));
@@ -131,7 +137,9 @@ impl HttpConnector for Fake {
                 }
                 Ok(response)
             }
-            Reply::Lost => Err(ConnectorError::io("connection reset by peer".into())),
+            Reply::Lost | Reply::Silence => {
+                Err(ConnectorError::io("connection reset by peer".into()))
+            }
         })
     }
 }

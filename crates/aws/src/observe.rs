@@ -495,7 +495,7 @@ mod tests {
                 let date = "Mon, 23 Nov 2026 05:00:00 GMT".to_owned();
                 Reply::Body { status, headers: vec![("date", date)], body }
             }
-            Reply::Lost => Reply::Lost,
+            other => other,
         });
         let cloud = fake.cloud();
         let observed = cloud.observe(&key(), &questions(Depth::Shallow)).await.unwrap();
