@@ -93,9 +93,10 @@ impl SimulatedCloud {
         }
         let missing =
             list(&reply, "failures").iter().any(|one| text(one, "reason") == Some("MISSING"));
-        match missing {
-            true => Ok(Fact::Absent),
-            false => Err(unread(operation, "the reply does not name the service")),
+        if missing {
+            Ok(Fact::Absent)
+        } else {
+            Err(unread(operation, "the reply does not name the service"))
         }
     }
 
@@ -106,8 +107,8 @@ impl SimulatedCloud {
             .get("taskDefinition")
             .ok_or_else(|| unread(operation, "the reply holds no task definition"))?;
         let tags = list(&reply, "tags").iter();
-        let digest_tag = tags.filter(|one| text(one, "key") == Some(tag::DIGEST));
-        let digest_tag = digest_tag.filter_map(|one| text(one, "value")).next();
+        let mut digest_tags = tags.filter(|one| text(one, "key") == Some(tag::DIGEST));
+        let digest_tag = digest_tags.find_map(|one| text(one, "value"));
         let arn = text(content, "taskDefinitionArn").unwrap_or_default();
         Ok(TaskDefinition {
             arn: arn.to_owned(),

@@ -41,11 +41,11 @@ impl State {
             "PutMetricAlarm" => self.put_metric_alarm(input),
             "DescribeAlarms" => self.describe_alarms(input),
             "SetAlarmState" => self.set_alarm_state(input),
-            "DeleteAlarms" => self.delete_alarms(input),
+            "DeleteAlarms" => Ok(self.delete_alarms(input)),
             "PutMetricData" => self.put_metric_data(input),
             "GetMetricData" => self.get_metric_data(input),
             "GetMetricStatistics" => self.get_metric_statistics(input),
-            "ListMetrics" => self.list_metrics(input),
+            "ListMetrics" => Ok(self.list_metrics(input)),
             _ => return None,
         })
     }

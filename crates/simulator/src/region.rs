@@ -18,6 +18,7 @@ mod tags;
 mod task;
 mod task_calls;
 mod task_definition;
+mod task_set;
 mod throttle;
 mod timers;
 mod timings;
@@ -113,7 +114,7 @@ impl Region {
     }
 
     /// Answers one API call. `input` and the reply are JSON objects in the member names of AWS's
-    /// model (camelCase for ECS, PascalCase for the others); times are seconds since the epoch.
+    /// model (`camelCase` for ECS, `PascalCase` for the others); times are seconds since the epoch.
     pub fn call(&mut self, api: Api, operation: &str, input: &Value) -> Result<Value, ApiError> {
         self.buckets.take(api, operation, self.state.now)?;
         if let Some(error) = self.faults.before(operation) {
@@ -156,7 +157,7 @@ impl Region {
         std::mem::take(&mut self.state.effects)
     }
 
-    /// Takes the EventBridge events (whole envelopes) since last asked, in the order in which they
+    /// Takes the `EventBridge` events (whole envelopes) since last asked, in the order in which they
     /// happened; delivering them late, twice or out of order is up to the taker.
     pub fn take_events(&mut self) -> Vec<Value> {
         std::mem::take(&mut self.state.events)

@@ -29,8 +29,8 @@ impl Simulation {
             seed,
             throttling: false,
         };
-        // 2026-01-01T00:00:00Z.
-        let start = Timestamp::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
+        // 2026-01-01T00:00:00Z: 20,454 days.
+        let start = Timestamp::UNIX_EPOCH + Duration::from_hours(24 * 20_454);
         Self::of(Region::with_timings(settings, start, timings), World::default())
     }
 

@@ -1,5 +1,11 @@
 //! The production planner and pass against the region model, in virtual time.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a fixture that does not find what it set up is a failed test"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

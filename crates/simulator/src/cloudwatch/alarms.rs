@@ -30,7 +30,7 @@ impl AlarmState {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Alarm {
-    /// The members of PutMetricAlarm.
+    /// The members of `PutMetricAlarm`.
     definition: Map<String, Value>,
     arn: String,
     state: AlarmState,
@@ -204,11 +204,11 @@ impl State {
         Ok(json!({}))
     }
 
-    pub(super) fn delete_alarms(&mut self, input: &Value) -> Result<Value, ApiError> {
+    pub(super) fn delete_alarms(&mut self, input: &Value) -> Value {
         for name in list(input, "AlarmNames").iter().filter_map(Value::as_str) {
             self.cloudwatch.alarms.remove(name);
         }
-        Ok(json!({}))
+        json!({})
     }
 
     fn enter_alarm_state(

@@ -205,7 +205,7 @@ impl State {
         Ok(json!({"Label": key.name, "Datapoints": points.collect::<Value>()}))
     }
 
-    pub(super) fn list_metrics(&self, input: &Value) -> Result<Value, ApiError> {
+    pub(super) fn list_metrics(&self, input: &Value) -> Value {
         let (namespace, name) = (text(input, "Namespace"), text(input, "MetricName"));
         let wanted = list(input, "Dimensions");
         let fits = |key: &&MetricKey| {
@@ -226,7 +226,7 @@ impl State {
                 .collect();
             json!({"Namespace": key.namespace, "MetricName": key.name, "Dimensions": dimensions})
         });
-        Ok(json!({"Metrics": metrics.collect::<Value>()}))
+        json!({"Metrics": metrics.collect::<Value>()})
     }
 }
 
@@ -237,13 +237,11 @@ fn number(value: &Value) -> Option<f64> {
 /// A time as seconds since the epoch or as ISO 8601 text.
 fn time(input: &Value, name: &str) -> Option<Timestamp> {
     let value = input.get(name)?;
-    match value.as_str() {
-        Some(text) => text.parse().ok(),
-        None => {
-            let duration = SignedDuration::try_from_secs_f64(value.as_f64()?).ok()?;
-            Timestamp::from_duration(duration).ok()
-        }
+    if let Some(text) = value.as_str() {
+        return text.parse().ok();
     }
+    let duration = SignedDuration::try_from_secs_f64(value.as_f64()?).ok()?;
+    Timestamp::from_duration(duration).ok()
 }
 
 fn seconds(input: &Value, name: &str) -> Result<i64, ApiError> {

@@ -32,7 +32,7 @@ impl Rule {
         self.actions.iter().flat_map(forwards)
     }
 
-    /// A single group is read back both ways, several only as ForwardConfig.
+    /// A single group is read back both ways, several only as `ForwardConfig`.
     pub(super) fn read_actions(&self) -> Value {
         self.actions.iter().zip(1..).map(|(action, order)| read_action(action, order)).collect()
     }

@@ -69,8 +69,7 @@ impl State {
         service: ServiceId,
         deployment: u64,
     ) -> Option<&mut Deployment> {
-        let deployments = &mut self.services.get_mut(&service)?.deployments;
-        deployments.iter_mut().find(|one| one.id == deployment)
+        self.services.get_mut(&service)?.launcher_mut(deployment)
     }
 
     pub(crate) fn task_became_healthy(&mut self, id: ServiceId, task: TaskId, deployment: u64) {
@@ -219,7 +218,7 @@ impl State {
         failed.reason = cause.text();
         failed.updated_at = now;
         let (number, reason) = (failed.id, failed.reason.clone());
-        let service_deployment = failed.service_deployment;
+        let service_deployment = failed.part_of;
         self.say(id, |service| {
             format!(
                 "(service {}) (deployment {}) deployment failed: tasks failed to start.",

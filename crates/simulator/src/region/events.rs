@@ -1,6 +1,6 @@
 //! EventBridge-shaped events of what happens; never delivered from here.
 //!
-//! Source: DG:ecs_task_events, DG:ecs_service_deployment_events, DG:ecs_service_events.
+//! Source: `DG:ecs_task_events`, `DG:ecs_service_deployment_events`, `DG:ecs_service_events`.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use super::{State, TaskId};
 const MOST: usize = 20_000;
 
 impl State {
-    fn emit(&mut self, kind: &str, resource: &str, detail: Value) {
+    fn emit(&mut self, kind: &str, resource: &str, detail: &Value) {
         if self.events.len() >= MOST {
             self.events.drain(..MOST / 2);
         }
@@ -55,7 +55,7 @@ impl State {
                 }
             }
         }
-        self.emit("ECS Task State Change", &arn, detail);
+        self.emit("ECS Task State Change", &arn, &detail);
     }
 
     /// `ECS Deployment State Change`.
@@ -80,7 +80,7 @@ impl State {
             "updatedAt": self.now.to_string(),
             "reason": reason,
         });
-        self.emit("ECS Deployment State Change", &arn, detail);
+        self.emit("ECS Deployment State Change", &arn, &detail);
     }
 
     /// `ECS Service Action`.
@@ -105,7 +105,7 @@ impl State {
         if let Some(detail) = detail.as_object_mut().filter(|_| !reason.is_empty()) {
             detail.insert("reason".to_owned(), json!(reason));
         }
-        self.emit("ECS Service Action", &arn, detail);
+        self.emit("ECS Service Action", &arn, &detail);
     }
 }
 

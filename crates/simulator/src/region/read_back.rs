@@ -34,9 +34,9 @@ pub(crate) fn task_definition(input: &Value, rng: &mut fastrand::Rng) -> Map<Str
     for member in ["volumes", "placementConstraints"] {
         default(&mut map, member, json!([]));
     }
-    for (member, convert) in [("cpu", cpu_units as fn(&str) -> String), ("memory", mebibytes)] {
+    for (member, unit) in [("cpu", "vcpu"), ("memory", "gb")] {
         if let Some(Value::String(text)) = map.get_mut(member) {
-            *text = convert(text);
+            *text = scaled(text, unit);
         }
     }
     let awsvpc = matches!(text(input, "networkMode"), Some("awsvpc" | "host"));
@@ -97,16 +97,7 @@ fn container(input: &Value, port_is_host_port: bool, rng: &mut fastrand::Rng) ->
     Value::Object(map)
 }
 
-/// `1 vCPU` is 1024 units.
-fn cpu_units(text: &str) -> String {
-    scaled(text, "vcpu")
-}
-
-/// `1 GB` is 1024 MiB.
-fn mebibytes(text: &str) -> String {
-    scaled(text, "gb")
-}
-
+/// `1 vCPU` is 1024 units and `1 GB` is 1024 MiB.
 fn scaled(text: &str, unit: &str) -> String {
     let lower = text.trim().to_ascii_lowercase();
     let number = lower.strip_suffix(unit).map(str::trim);

@@ -91,15 +91,13 @@ impl State {
                 self.report_stuck(id);
                 self.complete(id);
             }
-            ServiceStatus::Active => self.schedule_task_sets(id),
+            ServiceStatus::Active => {
+                self.judge_tasks(id);
+                self.schedule_task_sets(id);
+            }
             ServiceStatus::Draining => self.drain_service(id),
             ServiceStatus::Inactive => {}
         }
-    }
-
-    /// Task sets are not scheduled by ECS's deployment logic.
-    fn schedule_task_sets(&mut self, id: ServiceId) {
-        self.judge_tasks(id);
     }
 
     fn census(&self, service: &Service) -> Census {
@@ -212,7 +210,7 @@ impl State {
         }
     }
 
-    fn replace_failing(&mut self, id: ServiceId, task: TaskId) {
+    pub(crate) fn replace_failing(&mut self, id: ServiceId, task: TaskId) {
         let Some(found) = self.tasks.get(&task) else { return };
         let (deployment, reason) = (found.deployment, found.failing.clone().unwrap_or_default());
         self.stop_task_for(task, StopCode::ServiceSchedulerInitiated, &reason);
@@ -239,12 +237,12 @@ impl State {
         let for_room = missing.saturating_sub(leaving).min(old);
         let surplus = old.saturating_sub(keep).max(for_room);
         let spare = census.healthy().saturating_sub(census.floor);
-        let mut stops = stoppable(others.iter().rev(), surplus, spare);
+        let mut stops = stoppable(&others.iter().rev().collect::<Vec<_>>(), surplus, spare);
         // What is stopped is not wanted back.
         let keep = if stops.is_empty() { keep } else { keep.min(old - size(stops.len())) };
         let spare = spare.saturating_sub(size(stops.iter().filter(|seat| seat.healthy).count()));
         let excess = crew.live().saturating_sub(service.desired);
-        stops.extend(stoppable(std::iter::once(crew), excess, spare));
+        stops.extend(stoppable(&[crew], excess, spare));
         let reason = format!("Scaling activity initiated by (deployment {})", primary.started_by());
         let stops: Vec<TaskId> = stops.into_iter().map(|seat| seat.id).collect();
         for task in &stops {
@@ -303,7 +301,7 @@ impl State {
         }
     }
 
-    fn start_tasks(&mut self, id: ServiceId, deployment: u64, number: u32) {
+    pub(crate) fn start_tasks(&mut self, id: ServiceId, deployment: u64, number: u32) {
         let zones = self.open_zones();
         if zones.is_empty() {
             self.report_placement(id, deployment);
@@ -323,7 +321,7 @@ impl State {
             service.steady = false;
             let desired = service.desired;
             let live = size(started.len());
-            if let Some(deployment) = service.deployments.iter_mut().find(|d| d.id == deployment) {
+            if let Some(deployment) = service.launcher_mut(deployment) {
                 deployment.placement_reported = false;
                 let raised = deployment.desired.saturating_add(live).min(desired);
                 set_desired(deployment, raised.max(deployment.desired.min(desired)), now);
@@ -355,8 +353,7 @@ impl State {
         let retry = self.now + self.timings.placement_retry;
         self.look_at(id, retry);
         let Some(service) = self.services.get_mut(&id) else { return };
-        let deployments = &mut service.deployments;
-        let Some(found) = deployments.iter_mut().find(|one| one.id == deployment) else { return };
+        let Some(found) = service.launcher_mut(deployment) else { return };
         if std::mem::replace(&mut found.placement_reported, true) {
             return;
         }
@@ -523,12 +520,8 @@ fn goal(service: &Service, index: usize, deployment: &Deployment, crew: &Crew) -
 }
 
 /// At most `number` tasks: those that are not healthy first, of the healthy ones at most `spare`.
-fn stoppable<'a>(
-    crews: impl Iterator<Item = &'a Crew> + Clone,
-    number: u32,
-    spare: u32,
-) -> Vec<Seat> {
-    let seats = || crews.clone().flat_map(|crew| crew.seats.iter().copied());
+fn stoppable(crews: &[&Crew], number: u32, spare: u32) -> Vec<Seat> {
+    let seats = || crews.iter().flat_map(|crew| crew.seats.iter().copied());
     let limit = usize::try_from(number).unwrap_or(usize::MAX);
     let spare = usize::try_from(spare).unwrap_or(usize::MAX);
     let idle = seats().filter(|seat| !seat.healthy && !seat.protected);

@@ -42,8 +42,10 @@ pub(crate) struct Service {
     pub(crate) spec: Map<String, Value>,
     /// PRIMARY first, then from newest to oldest.
     pub(crate) deployments: Vec<Deployment>,
+    /// Of an EXTERNAL service.
+    pub(crate) task_sets: Vec<super::task_set::TaskSet>,
     /// Oldest first.
-    pub(crate) service_deployments: Vec<ServiceDeployment>,
+    pub(crate) rollouts: Vec<ServiceDeployment>,
     pub(crate) revisions: BTreeMap<u64, Arc<Revision>>,
     /// The most recent deployment in state COMPLETED: what a rollback returns to.
     pub(crate) last_completed: Option<(u64, Arc<Revision>)>,
@@ -106,6 +108,7 @@ pub(crate) enum Rollout {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a deployment")]
 pub(crate) struct Deployment {
     pub(crate) id: u64,
     pub(crate) revision: Arc<Revision>,
@@ -118,7 +121,7 @@ pub(crate) struct Deployment {
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
     /// The service deployment that it belongs to.
-    pub(crate) service_deployment: u64,
+    pub(crate) part_of: u64,
     pub(crate) has_completed: bool,
     /// One of its tasks has been RUNNING: stage 2 of the breaker.
     pub(crate) has_run: bool,
@@ -314,7 +317,8 @@ impl State {
             settings: new_settings(input),
             spec,
             deployments: Vec::new(),
-            service_deployments: Vec::new(),
+            task_sets: Vec::new(),
+            rollouts: Vec::new(),
             revisions: BTreeMap::new(),
             last_completed: None,
             tasks: BTreeSet::new(),
@@ -454,6 +458,10 @@ impl State {
             self.read_deployment(service, deployment, counts)
         };
         put("deployments", service.deployments.iter().map(read).collect());
+        if service.controller != "ECS" {
+            let sets = service.task_sets.iter();
+            put("taskSets", sets.map(|set| self.read_task_set(service, set, false)).collect());
+        }
         put("events", service.events.iter().map(read_event).collect());
         put("createdBy", json!(format!("arn:aws:iam::{}:root", self.settings.account)));
         put("resourceManagementType", json!("CUSTOMER"));

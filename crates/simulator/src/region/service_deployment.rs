@@ -96,7 +96,7 @@ impl Deployment {
             reason: format!("ECS deployment {} in progress.", deployment_name(id)),
             created_at: now,
             updated_at: now,
-            service_deployment,
+            part_of: service_deployment,
             has_completed: false,
             has_run: false,
             start_failures: 0,
@@ -112,20 +112,20 @@ impl Deployment {
 
 impl Service {
     pub(crate) fn current_service_deployment(&self) -> Option<&ServiceDeployment> {
-        self.service_deployments.last().filter(|last| !last.status.is_terminal())
+        self.rollouts.last().filter(|last| !last.status.is_terminal())
     }
 
     pub(crate) fn service_deployment_mut(&mut self, id: u64) -> Option<&mut ServiceDeployment> {
-        self.service_deployments.iter_mut().rev().find(|one| one.id == id)
+        self.rollouts.iter_mut().rev().find(|one| one.id == id)
     }
 
     fn forget_old_deployments(&mut self) {
-        let excess = self.service_deployments.len().saturating_sub(HISTORY);
-        self.service_deployments.drain(..excess);
+        let excess = self.rollouts.len().saturating_sub(HISTORY);
+        self.rollouts.drain(..excess);
         if excess == 0 {
             return;
         }
-        let (deployments, kept) = (&self.deployments, &self.service_deployments);
+        let (deployments, kept) = (&self.deployments, &self.rollouts);
         let completed = self.last_completed.as_ref().map(|(_, revision)| revision.number);
         self.revisions.retain(|number, _| {
             completed == Some(*number)
@@ -174,7 +174,7 @@ impl State {
         let now = self.now;
         let Some(service) = self.services.get_mut(&id) else { return };
         service.revisions.insert(number, Arc::clone(&revision));
-        service.service_deployments.push(service_deployment);
+        service.rollouts.push(service_deployment);
         let mut deployment = Deployment::new(number, revision, sequence, now);
         deployment.alarms_ignored = red;
         let reason = deployment.reason.clone();
@@ -190,8 +190,7 @@ impl State {
     fn supersede(&mut self, id: ServiceId) {
         let now = self.now;
         let Some(service) = self.services.get_mut(&id) else { return };
-        let Some(current) =
-            service.service_deployments.last_mut().filter(|last| !last.status.is_terminal())
+        let Some(current) = service.rollouts.last_mut().filter(|last| !last.status.is_terminal())
         else {
             return;
         };
@@ -267,7 +266,7 @@ impl State {
         primary.updated_at = now;
         primary.desired = service.desired;
         primary.reason = format!("ECS deployment {} completed.", deployment_name(number));
-        let (reason, record) = (primary.reason.clone(), primary.service_deployment);
+        let (reason, record) = (primary.reason.clone(), primary.part_of);
         service.last_completed = Some((number, Arc::clone(&primary.revision)));
         service.deployments.truncate(1);
         if let Some(found) = service.service_deployment_mut(record) {
@@ -295,7 +294,7 @@ impl State {
         let service = self.services.get(&id).ok_or_else(not_found)?;
         let statuses: Vec<&str> = texts(input, "status").collect();
         let newest_first: Vec<&ServiceDeployment> = service
-            .service_deployments
+            .rollouts
             .iter()
             .rev()
             .filter(|one| statuses.is_empty() || statuses.contains(&one.status.word()))
@@ -353,7 +352,7 @@ impl State {
 
     fn service_deployment(&self, arn: &str) -> Option<(&Service, &ServiceDeployment)> {
         let service = self.service_of_arn(arn)?;
-        let found = service.service_deployments.iter().rev().find(|one| one.arn == arn)?;
+        let found = service.rollouts.iter().rev().find(|one| one.arn == arn)?;
         Some((service, found))
     }
 

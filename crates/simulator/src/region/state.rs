@@ -102,7 +102,7 @@ impl State {
     pub(crate) fn happened(&mut self, happening: Happening) {
         match happening {
             Happening::TaskRunning { task, address, ports } => {
-                self.task_runs(&task, address, ports);
+                self.task_runs(&task, address, &ports);
             }
             Happening::TaskFailedToStart { task, reason } => self.task_failed(&task, &reason),
             Happening::ContainerExited { task, container, exit_code, reason } => {

@@ -73,6 +73,7 @@ impl StopCode {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts of a task")]
 pub(crate) struct Task {
     pub(crate) id: TaskId,
     pub(crate) hex: String,
@@ -213,7 +214,7 @@ impl State {
         let id = TaskId(self.next_sequence());
         let hex = task_hex(self.rng.u64(..), id);
         let service = self.services.get(&start.service)?;
-        let deployment = service.deployments.iter().find(|one| one.id == start.deployment)?;
+        let deployment = service.launcher(start.deployment)?;
         let content = Arc::clone(&deployment.revision.task_definition);
         let task = Task {
             id,
@@ -307,7 +308,7 @@ impl State {
         self.effects.push(Effect::StartTask(launch(task)));
     }
 
-    pub(crate) fn task_runs(&mut self, arn: &str, address: IpAddr, ports: BTreeMap<u16, u16>) {
+    pub(crate) fn task_runs(&mut self, arn: &str, address: IpAddr, ports: &BTreeMap<u16, u16>) {
         let now = self.now;
         let Some(task) = self.reported(arn).filter(|task| task.state == TaskState::Activating)
         else {
@@ -317,7 +318,7 @@ impl State {
         task.address = address;
         task.times.started = Some(now);
         self.enter(id, TaskState::Running);
-        self.register_targets_of(id, &ports);
+        self.register_targets_of(id, ports);
         if let Some(deployment) = self.deployment_mut(service, deployment) {
             deployment.has_run = true;
         }

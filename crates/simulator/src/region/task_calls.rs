@@ -61,14 +61,11 @@ impl State {
         let with_tags = tags::included(input);
         let (mut tasks, mut failures) = (Vec::new(), Vec::new());
         for name in texts(input, "tasks") {
-            match self.task_named(&cluster, name) {
-                Some(task) => {
-                    tasks.push(self.read_task(task, with_tags, "ElasticNetworkInterface"))
-                }
-                None => {
-                    let arn = self.ecs_arn(&format!("task/{cluster}/{}", last_part(name)));
-                    failures.push(json!({"arn": arn, "reason": "MISSING"}));
-                }
+            if let Some(task) = self.task_named(&cluster, name) {
+                tasks.push(self.read_task(task, with_tags, "ElasticNetworkInterface"));
+            } else {
+                let arn = self.ecs_arn(&format!("task/{cluster}/{}", last_part(name)));
+                failures.push(json!({"arn": arn, "reason": "MISSING"}));
             }
         }
         Ok(json!({"tasks": tasks, "failures": failures}))

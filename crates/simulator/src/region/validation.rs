@@ -97,9 +97,6 @@ pub(crate) fn client_token(input: &Value) -> Result<(), ApiError> {
 
 /// The members that a controller type does not take, by presence and not by difference.
 pub(crate) fn created_members(input: &Value, controller: &str) -> Result<(), ApiError> {
-    if controller != "EXTERNAL" {
-        return Ok(());
-    }
     const FORBIDDEN: [(&str, &str); 7] = [
         ("networkConfiguration", "NetworkConfiguration must be null."),
         (
@@ -127,6 +124,9 @@ pub(crate) fn created_members(input: &Value, controller: &str) -> Result<(), Api
             "ServiceRegistries must be empty for services with an EXTERNAL deployment controller.",
         ),
     ];
+    if controller != "EXTERNAL" {
+        return Ok(());
+    }
     refuse_members(input, FORBIDDEN.into_iter())
 }
 

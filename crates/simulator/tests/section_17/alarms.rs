@@ -1,4 +1,4 @@
-//! 4. An alarm that is in ALARM when a deployment starts is ignored for the whole deployment.
+//! Line 4: An alarm that is in ALARM when a deployment starts is ignored for the whole deployment.
 
 use serde_json::{Value, json};
 

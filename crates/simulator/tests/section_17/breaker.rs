@@ -1,5 +1,5 @@
-//! 3. failedTasks and its reset; threshold clamp(3..200); trip at equality; a rollback is a new
-//! deployment id with the old task definition and flips service.taskDefinition; no COMPLETED
+//! Line 3: `failedTasks` and its reset; threshold clamp(3..200); trip at equality; a rollback is a new
+//! deployment id with the old task definition and flips `service.taskDefinition`; no COMPLETED
 //! deployment: stall.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! 6. Fields are rejected by presence for CODE_DEPLOY and EXTERNAL services.
+//! Line 6: Fields are rejected by presence for `CODE_DEPLOY` and `EXTERNAL` services.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! 11. INACTIVE services are still described; DRAINING on delete.
+//! Line 11: INACTIVE services are still described; DRAINING on delete.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! 5. The deregistration delay between the decision to stop and STOPPED; a new target is healthy
-//! after one success; a group that no rule refers to: Target.NotInUse.
+//! Line 5: The deregistration delay between the decision to stop and STOPPED; a new target is healthy
+//! after one success; a group that no rule refers to: `Target.NotInUse`.
 
 use std::time::Duration;
 

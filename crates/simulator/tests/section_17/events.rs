@@ -1,4 +1,4 @@
-//! 10. Events carry detail.version on task events only; DescribeTasks forgets stopped tasks after
+//! Line 10: Events carry detail.version on task events only; `DescribeTasks` forgets stopped tasks after
 //! about an hour. Lateness, repetition and order are up to whoever takes them.
 
 use evenkeel_simulator::Behaviour;

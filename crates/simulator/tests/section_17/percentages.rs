@@ -1,4 +1,4 @@
-//! 2. ceil/floor percentages; a stuck service with an event instead of an error.
+//! Line 2: ceil/floor percentages; a stuck service with an event instead of an error.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! 9. Read-back defaults and shuffled orders.
+//! Line 9: Read-back defaults and shuffled orders.
 
 use std::collections::BTreeSet;
 

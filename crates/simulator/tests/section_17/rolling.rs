@@ -1,4 +1,4 @@
-//! 1. UpdateService returns immediately with a new PRIMARY of desired 0; scheduling happens in
+//! Line 1: UpdateService returns immediately with a new PRIMARY of desired 0; scheduling happens in
 //! later ticks; two deployments coexist; COMPLETED requires the old tasks to be gone.
 
 use serde_json::json;

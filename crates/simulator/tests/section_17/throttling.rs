@@ -1,4 +1,4 @@
-//! 8. Token buckets per family with ThrottlingException 400.
+//! Line 8: Token buckets per family with `ThrottlingException` 400.
 
 use evenkeel_simulator::{Api, Region, Settings, Simulation, World};
 use jiff::Timestamp;
