@@ -23,6 +23,11 @@ impl LiveRegion {
         Self { region: Arc::new(Mutex::new(region)), moved: Arc::default(), clock }
     }
 
+    /// The model itself, for who looks at it without the wire. It is not told of the time.
+    pub fn model(&self) -> Arc<Mutex<Region>> {
+        Arc::clone(&self.region)
+    }
+
     pub fn clock(&self) -> Clock {
         self.clock
     }
