@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use evenkeel_planner::{Lane, ServiceDeployment, ServiceRevision};
 use evenkeel_reconciler::CloudError;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::caller::Caller;
@@ -14,17 +15,28 @@ use crate::reply::{elements, text};
 
 /// Most ARNs in one call of DescribeServiceDeployments and DescribeServiceRevisions.
 const ARNS_MAX: usize = 20;
+const WEEK_SECONDS: i64 = 7 * 24 * 3600;
 /// ECS keeps service deployments for 90 days: at most this many are listed to find the newest.
 const LISTED_MAX: usize = 5_000;
 
-/// The newest twenty, newest first.
+/// The newest twenty, newest first; those of the last week only, if there are any. A newer service
+/// deployment ends an older one, so an older one cannot be in flight then.
 pub(crate) async fn newest(
     caller: &Caller,
     cluster: &str,
     service: &str,
+    now: Timestamp,
     lane: Lane,
 ) -> Result<Vec<ServiceDeployment>, CloudError> {
-    let arns = newest_arns(caller, cluster, service, lane).await?;
+    let after = now.as_second() - WEEK_SECONDS;
+    let lately = json!({
+        "cluster": cluster, "service": service, "maxResults": 100, "createdAt": { "after": after },
+    });
+    let ever = json!({ "cluster": cluster, "service": service, "maxResults": 100 });
+    let mut arns = newest_arns(caller, lately, lane).await?;
+    if arns.is_empty() {
+        arns = newest_arns(caller, ever, lane).await?;
+    }
     if arns.is_empty() {
         return Ok(Vec::new());
     }
@@ -39,16 +51,11 @@ pub(crate) async fn newest(
     Ok(deployments)
 }
 
-/// AWS does not say in which order it lists them, so all are listed.
-async fn newest_arns(
-    caller: &Caller,
-    cluster: &str,
-    service: &str,
-    lane: Lane,
-) -> Result<Vec<String>, CloudError> {
+/// AWS does not say in which order it lists them, so all that `input` asks for are listed.
+async fn newest_arns(caller: &Caller, input: Value, lane: Lane) -> Result<Vec<String>, CloudError> {
     let listing = Listing {
         operation: Operation::ListServiceDeployments,
-        input: json!({ "cluster": cluster, "service": service, "maxResults": 100 }),
+        input,
         member: "serviceDeployments",
         limit: Limit::All(LISTED_MAX),
     };

@@ -111,7 +111,7 @@ impl Look<'_> {
             };
         }
         let (cluster, name) = (&self.key.cluster, &self.key.name);
-        let newest = deployments::newest(&self.cloud.caller, cluster, name, self.lane());
+        let newest = deployments::newest(&self.cloud.caller, cluster, name, self.at, self.lane());
         let deployments = fact(newest).await;
         let revisions = self.revisions(&deployments).await;
         let proven = self.asked_task_definitions(&revisions);
@@ -376,6 +376,9 @@ mod tests {
         let revisions = revisions.iter().map(|r| r.service_revision_arn.as_str());
         assert_eq!(revisions.collect::<Vec<_>>(), [PROVEN, "sr/0", "sr/1", "sr/2", "sr/3"]);
         assert_eq!(observed.tasks.known().unwrap().len(), 128, "130 tasks, two forgotten");
+        let asked = fake.bodies("ListServiceDeployments");
+        let after = observed.at.as_second() - 7 * 24 * 3600;
+        assert!(asked.iter().all(|body| body["createdAt"]["after"] == after), "{asked:?}");
         let sizes = fake.bodies("DescribeTasks");
         let sizes = sizes.iter().map(|body| body["tasks"].as_array().unwrap().len());
         assert_eq!(sizes.collect::<Vec<_>>(), [100, 30]);
@@ -466,6 +469,21 @@ mod tests {
         let mut operations = fake.operations();
         operations.sort();
         assert_eq!(operations, ["DescribeAlarms", "DescribeServices", "DescribeTargetHealth"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_deployment_of_a_quiet_service_is_found_however_old_it_is() {
+        let fake = Fake::new(|request| {
+            let lately = request.json().get("createdAt").is_some();
+            match request.operation.as_str() {
+                "ListServiceDeployments" if lately => ok(&json!({ "serviceDeployments": [] })),
+                _ => region(request),
+            }
+        });
+        let quiet =
+            Questions { alarms: [].into(), target_groups: [].into(), ..questions(Depth::Deep) };
+        let observed = fake.cloud().observe(&key(), &quiet).await.unwrap();
+        assert_eq!(observed.service_deployments.known().unwrap().len(), 3);
     }
 
     #[tokio::test(start_paused = true)]
