@@ -117,7 +117,7 @@ pub enum Applied {
     TaskDefinition {
         arn: String,
     },
-    /// The PRIMARY deployment in the reply of CreateService or UpdateService.
+    /// The PRIMARY deployment in the reply of `CreateService` or `UpdateService`.
     Service {
         deployment: Option<String>,
     },

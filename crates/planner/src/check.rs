@@ -63,7 +63,7 @@ const ACTION_RULES: &[ActionRule] = &[
     sends_no_fixed_members,
 ];
 
-/// Members of UpdateService that start a deployment (UpdateService API reference).
+/// Members of `UpdateService` that start a deployment (`UpdateService` API reference).
 const STARTING: &[&str] = &[
     "taskDefinition",
     "networkConfiguration",
@@ -177,17 +177,14 @@ fn is_owned(ground: &Ground<'_>, action: &Action) -> Option<String> {
     if !about_the_service {
         return None;
     }
-    match ground.tag("evenkeel:owner") {
-        Some(owner) => {
-            let instance = owner.strip_prefix("v1:").and_then(|rest| rest.split(':').next());
-            let ours = instance.is_some_and(|name| is_name_of(name, ground.input.instance));
-            (!ours).then(|| format!("the service belongs to {owner}"))
-        }
-        None => {
-            let adopts = ground.desired.adopt
-                && matches!(&action.call, Call::TagResource { tags, .. } if tags.contains_key("evenkeel:owner"));
-            (!adopts).then(|| "the service does not carry our owner tag".to_owned())
-        }
+    if let Some(owner) = ground.tag("evenkeel:owner") {
+        let instance = owner.strip_prefix("v1:").and_then(|rest| rest.split(':').next());
+        let ours = instance.is_some_and(|name| is_name_of(name, ground.input.instance));
+        (!ours).then(|| format!("the service belongs to {owner}"))
+    } else {
+        let adopts = ground.desired.adopt
+            && matches!(&action.call, Call::TagResource { tags, .. } if tags.contains_key("evenkeel:owner"));
+        (!adopts).then(|| "the service does not carry our owner tag".to_owned())
     }
 }
 
@@ -379,7 +376,7 @@ fn leaves_foreign_tags(ground: &Ground<'_>, action: &Action) -> Option<String> {
     }
 }
 
-/// Members that UpdateService does not take, and the one that starts a deployment on every repeat.
+/// Members that `UpdateService` does not take, and the one that starts a deployment on every repeat.
 fn sends_no_fixed_members(_: &Ground<'_>, action: &Action) -> Option<String> {
     let input = update(action)?;
     ["clientToken", "role", "schedulingStrategy", "launchType", "tags", "forceNewDeployment"]

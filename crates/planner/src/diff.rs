@@ -11,7 +11,7 @@ use crate::view::{View, may_be_hidden};
 
 pub use changes::changes;
 
-/// A member of UpdateService.
+/// A member of `UpdateService`.
 struct Member {
     name: &'static str,
     effect: Effect,
@@ -32,7 +32,7 @@ fn none() -> Value {
     json!([])
 }
 
-/// Source: UpdateService API reference; which members start a deployment: ecs-behaviour 1.5.
+/// Source: `UpdateService` API reference; which members start a deployment: ecs-behaviour 1.5.
 const MEMBERS: &[Member] = &[
     starts("gatewayConnectors", Some(("gc", none))),
     starts("loadBalancers", Some(("lb", none))),
@@ -72,7 +72,7 @@ pub(crate) enum Comparison {
     Lenient,
 }
 
-/// The members that differ, each as UpdateService takes it.
+/// The members that differ, each as `UpdateService` takes it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Differences {
     pub(crate) starting: Map<String, Value>,
@@ -134,7 +134,7 @@ fn wanted(view: &View<'_>, member: &Member) -> Option<Value> {
     (was_ours || replaced).then(value)
 }
 
-/// The members of `wanted` that `live` lacks or has otherwise. UpdateService merges
+/// The members of `wanted` that `live` lacks or has otherwise. `UpdateService` merges
 /// `deploymentConfiguration` member by member.
 fn missing_members(wanted: &Value, live: &Value) -> Option<Value> {
     let missing: Map<String, Value> = wanted

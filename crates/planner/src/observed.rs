@@ -15,7 +15,7 @@ pub struct Observed {
     /// When the look began, by AWS's clock.
     pub at: Timestamp,
     pub depth: Depth,
-    /// `Absent` when DescribeServices says MISSING; an INACTIVE service is `Known`.
+    /// `Absent` when `DescribeServices` says MISSING; an INACTIVE service is `Known`.
     pub service: Fact<ObservedService>,
     /// The revision in use, and any revision found to carry the digest that was asked for.
     pub task_definitions: Fact<Vec<TaskDefinition>>,

@@ -27,7 +27,7 @@ pub struct Questions {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
-    /// DescribeServices with tags (shared by ten services a call) and the cached digest of the
+    /// `DescribeServices` with tags (shared by ten services a call) and the cached digest of the
     /// task definition in use.
     Shallow,
     /// Also service deployments, their revisions, running and stopped tasks, target health, alarms
@@ -93,7 +93,7 @@ fn needs_depth(desired: &Service, seen: &Observed, service: &ObservedService) ->
     !view.memory.rejects(&desired.revision_digest) && !runs_what_is_wanted(&view, comparison(&view))
 }
 
-/// Members that only DescribeServiceRevisions shows (ecs-behaviour 4.9).
+/// Members that only `DescribeServiceRevisions` shows (ecs-behaviour 4.9).
 fn shown_by_revisions_only(desired: &Service) -> bool {
     let members = desired.service.value();
     ["gatewayConnectors", "monitoring"].iter().any(|name| members.get(name).is_some())

@@ -19,9 +19,9 @@ pub(crate) struct View<'a> {
     pub(crate) service: &'a ObservedService,
     pub(crate) memory: Memory,
     pub(crate) primary: &'a Deployment,
-    /// The members of CreateService as they are, canonical.
+    /// The members of `CreateService` as they are, canonical.
     pub(crate) live: Value,
-    /// The members of CreateService as they are to be in the end.
+    /// The members of `CreateService` as they are to be in the end.
     pub(crate) wanted: Value,
 }
 
@@ -172,7 +172,7 @@ pub(crate) fn is_daemon(desired: &Service) -> bool {
     desired.service.value().get("schedulingStrategy").and_then(Value::as_str) == Some("DAEMON")
 }
 
-/// The members that DescribeServices shows on the PRIMARY deployment or only on the service revision
+/// The members that `DescribeServices` shows on the PRIMARY deployment or only on the service revision
 /// (ecs-behaviour 4.9, 8.3).
 const SHOWN_ELSEWHERE: &[&str] = &[
     "serviceConnectConfiguration",

@@ -7,7 +7,7 @@ use crate::view::{View, not_seen};
 use crate::{Fact, TargetGroupHealth, Task};
 
 /// What ECS itself waits before it calls a task without any health check healthy
-/// (developer guide, service_definition_parameters).
+/// (developer guide, `service_definition_parameters`).
 pub(crate) const SETTLED: SignedDuration = SignedDuration::from_secs(40);
 
 /// The tasks of `deployment` that are healthy now: RUNNING, passing their container health checks,

@@ -66,7 +66,7 @@ const ALWAYS: &[Row] = &[
 ];
 
 /// Texts about a task that never reached RUNNING.
-/// Sources: developer guide, task_cannot_pull_image, resource-initialization-error,
+/// Sources: developer guide, `task_cannot_pull_image`, resource-initialization-error,
 /// failed-to-start-error; ecs-behaviour 7.3.
 const BEFORE_RUNNING: &[Row] = &[
     // Not the revision's fault.

@@ -205,10 +205,11 @@ fn named(value: Option<&Value>) -> Option<Map<String, Value>> {
 /// The value of an environment variable is not shown: people put secrets there, though they should
 /// not.
 fn hide_in(path: &str, value: &Value) -> Value {
-    if path.contains(".environment[") && path.ends_with(".value") {
+    let last = path.rsplit('.').next();
+    if path.contains(".environment[") && last == Some("value") {
         return json!(crate::action::SENSITIVE);
     }
-    if path.ends_with(".environment") {
+    if last == Some("environment") {
         return crate::action::without_secrets(&json!({ "environment": value }))
             .get("environment")
             .cloned()

@@ -101,7 +101,7 @@ fn tags(input: &Input<'_>, desired: &Service, theirs: Option<Value>) -> Value {
 }
 
 /// Equal for a repeated call, so that a lost answer creates no second service; another one after the
-/// service was deleted. At most 36 ASCII characters (CreateService API reference).
+/// service was deleted. At most 36 ASCII characters (`CreateService` API reference).
 fn client_token(input: &Input<'_>, desired: &Service) -> String {
     let former = input.observed.service.known().and_then(|one| one.document.get("createdAt"));
     let mut content = Map::new();

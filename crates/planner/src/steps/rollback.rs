@@ -135,7 +135,7 @@ fn stop(history: &ServiceDeployment, id: &str, proven: &str) -> Plan {
     Plan::acting(vec![Action { call, lane: Lane::Rollback, why }], Vec::new())
 }
 
-/// Returns by UpdateService, with every member of the proven revision that differs from what is live.
+/// Returns by `UpdateService`, with every member of the proven revision that differs from what is live.
 fn update_back(view: &View<'_>, proven: &str) -> Plan {
     let (definition, mut body) = if is_service_revision(proven) {
         match view.service_revision(proven) {

@@ -389,7 +389,7 @@ pub(super) fn applied_now(view: &View<'_>) -> LastApplied {
     }
 }
 
-/// One UpdateService with the members that differ and start no deployment.
+/// One `UpdateService` with the members that differ and start no deployment.
 pub(super) fn change_in_place(view: &View<'_>, lane: Lane, why: &str) -> Option<Action> {
     let members = differences(view, Comparison::Lenient).in_place;
     if members.is_empty() {

@@ -115,7 +115,7 @@ fn heal(view: &View<'_>, mut waiting: Vec<Wait>) -> Plan {
     Plan::acting(actions, waiting)
 }
 
-/// The tags of the manifest and the bookkeeping ones, as one TagResource and one UntagResource.
+/// The tags of the manifest and the bookkeeping ones, as one `TagResource` and one `UntagResource`.
 fn tag_changes(view: &View<'_>) -> Vec<Action> {
     let wanted = wanted_tags(view);
     let arn = || view.service.service_arn.clone();

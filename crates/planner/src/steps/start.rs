@@ -13,7 +13,7 @@ use crate::view::View;
 use crate::{Action, Call, Depth, Lane, Plan, WaitReason};
 
 /// Registers the wanted task definition. Only to be called when a look for its digest found none:
-/// RegisterTaskDefinition is not idempotent.
+/// `RegisterTaskDefinition` is not idempotent.
 pub(super) fn register(desired: &Service) -> Plan {
     let mut input = desired.task_definition.value();
     if let Some(members) = input.as_object_mut() {

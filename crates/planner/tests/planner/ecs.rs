@@ -148,7 +148,7 @@ impl Ecs {
         }
         let content = take_content(&mut members);
         self.members = Some(members);
-        self.status = "ACTIVE".to_owned();
+        self.status = "ACTIVE".into();
         self.deploy(content);
     }
 
@@ -196,12 +196,12 @@ impl Ecs {
     pub(crate) fn roll_back(&mut self, why: &str) {
         let Some(old) = self.completed().cloned() else {
             self.deployments[0].state = "FAILED";
-            self.deployments[0].reason = why.to_owned();
+            self.deployments[0].reason = why.into();
             return;
         };
         let id = self.id();
         self.deployments[0].state = "FAILED";
-        self.deployments[0].reason = why.to_owned();
+        self.deployments[0].reason = why.into();
         self.history[0].status = "ROLLBACK_IN_PROGRESS";
         let reason = format!(
             "ECS deployment circuit breaker: rolling back to deploymentId ecs-svc/{}",
@@ -245,10 +245,7 @@ impl Ecs {
                 task.stopped = end("TaskFailedToStart", &why);
             } else if task.started.is_none() {
                 task.started = Some(now);
-            } else if image.starts_with("crash") && age >= 15 {
-                task.stopped =
-                    end("EssentialContainerExited", "Essential container in task exited");
-            } else if image.starts_with("slow-crash") && age >= 60 {
+            } else if life(&image).is_some_and(|life| age >= life) {
                 task.stopped =
                     end("EssentialContainerExited", "Essential container in task exited");
             } else if image.starts_with("sick") && age >= 20 {
@@ -487,10 +484,10 @@ impl Ecs {
     fn tasks_seen(&self) -> Vec<Task> {
         let recent =
             |task: &&Run| task.stopped.as_ref().is_none_or(|(at, _, _)| self.now - at < 3600);
-        self.tasks.iter().filter(recent).map(|task| self.task(task)).collect()
+        self.tasks.iter().filter(recent).map(Self::task).collect()
     }
 
-    fn task(&self, task: &Run) -> Task {
+    fn task(task: &Run) -> Task {
         let mut members = json!({
             "taskArn": format!("arn:aws:ecs:eu-west-1:123456789012:task/prod/{}", task.id),
             "taskDefinitionArn": task.definition,
@@ -624,6 +621,15 @@ impl Ecs {
             reason: Some("threshold crossed".to_owned()),
             since,
         });
+    }
+}
+
+/// After how many seconds a task of this image exits by itself.
+fn life(image: &str) -> Option<i64> {
+    match image {
+        _ if image.starts_with("crash") => Some(15),
+        _ if image.starts_with("slow-crash") => Some(60),
+        _ => None,
     }
 }
 

@@ -189,7 +189,8 @@ fn reversed(seen: Observed) -> Observed {
         Fact::Known(mut service) => {
             service.deployments.reverse();
             for list in ["loadBalancers", "tags", "events"] {
-                if let Some(list) = service.document[list].as_array_mut() {
+                if let Some(list) = service.document.get_mut(list).and_then(|it| it.as_array_mut())
+                {
                     list.reverse();
                 }
             }

@@ -1,6 +1,10 @@
 //! Manifests as the tests write them; never invalid.
 
-#![expect(clippy::unwrap_used, reason = "a stand-in that does not fit its tests is to fail loudly")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a draft that is not an object is a mistake of its test"
+)]
 
 use evenkeel_manifest::{
     Breaker, Digest, Document, Metadata, Probe, Rollout, Service, ServiceKey, Source, Strategy,
