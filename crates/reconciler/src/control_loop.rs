@@ -221,7 +221,7 @@ impl<C: Cloud> ControlLoop<C> {
             let has_pass = self.current.services.contains_key(key);
             match shown {
                 Some(status) => self.publish((*status).clone()),
-                None if is_named && !has_pass => self.publish(unplanned::never_valid(key)),
+                None if is_named && !has_pass => self.publish(unplanned::never_seen(key)),
                 None => {}
             }
         }

@@ -20,14 +20,6 @@ pub(crate) fn interrupted(
     status
 }
 
-/// The status of a service that was never valid since the daemon started.
-pub(crate) fn never_valid(key: &ServiceKey) -> Status {
-    let mut status = never_seen(key);
-    let message = "not looked at, because no valid manifest is known";
-    set(&mut status, ConditionKind::Ready, ConditionStatus::Unknown, "Invalid", message);
-    status
-}
-
 /// Says, in an otherwise unchanged status, whether the newest manifest is bad.
 pub(crate) fn mark_invalid(status: &mut Status, problems: Option<&Vec<String>>) {
     match problems {
@@ -54,20 +46,7 @@ fn set(
     }
 }
 
-fn never_seen(key: &ServiceKey) -> Status {
-    Status {
-        key: key.clone(),
-        observed_at: Timestamp::now(),
-        wanted: None,
-        conditions: Vec::new(),
-        rollout: None,
-        breaker: Vec::new(),
-        evidence: Vec::new(),
-        waiting: Vec::new(),
-        did: Vec::new(),
-        events: Vec::new(),
-        desired_count: 0,
-        running_count: 0,
-        look_again: std::time::Duration::ZERO,
-    }
+/// Nothing is known but the name. Whether the manifest is bad is said by [`mark_invalid`].
+pub(crate) fn never_seen(key: &ServiceKey) -> Status {
+    Status::invalid(key.clone(), &[], Timestamp::now(), None)
 }
