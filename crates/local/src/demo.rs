@@ -31,7 +31,7 @@ pub struct DemoArguments {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How much faster than here time passes in the region.
-    #[arg(long, default_value_t = 20.0)]
+    #[arg(long, default_value_t = 15.0)]
     speed: f64,
     /// Requests per second through the load balancer, sent whether earlier ones were answered or not.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use evenkeel_simulator::{Api, ApiError};
 use serde_json::{Value, json};
@@ -40,6 +41,9 @@ pub struct ServeArguments {
     throttling: bool,
 }
 
+/// How long the targets of `--with-alb` drain: shorter than AWS's 300 s, for who waits for it.
+const DRAIN: Duration = Duration::from_secs(30);
+
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error(transparent)]
@@ -71,7 +75,7 @@ pub async fn run(arguments: ServeArguments) -> Result<(), ServeError> {
     .await?;
     create_cluster(server.region(), "default")?;
     let target_group = match arguments.with_alb {
-        Some(port) => Some((port, create_load_balancer(server.region(), "demo", port)?)),
+        Some(port) => Some((port, create_load_balancer(server.region(), "demo", port, DRAIN)?)),
         None => None,
     };
     announce(&server, arguments.speed, target_group.as_ref());
@@ -107,11 +111,12 @@ pub(crate) fn create_cluster(region: &LiveRegion, name: &str) -> Result<(), ApiE
 }
 
 /// A load balancer with one listener that forwards to one target group of IP addresses, on port
-/// 8080 with the health path `/health`. Returns the target group's ARN.
+/// 8080 with the health path `/health`; its targets drain for that long. Returns the target group's ARN.
 pub(crate) fn create_load_balancer(
     region: &LiveRegion,
     name: &str,
     port: u16,
+    drain: Duration,
 ) -> Result<String, ApiError> {
     let elb =
         |operation: &str, input: &Value| region.call(Api::ElasticLoadBalancingV2, operation, input);
@@ -130,7 +135,7 @@ pub(crate) fn create_load_balancer(
         reply.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
     let group_arn = arn_in(&group, "/TargetGroups/0/TargetGroupArn");
-    let delay = json!([{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}]);
+    let delay = json!([{"Key": "deregistration_delay.timeout_seconds", "Value": drain.as_secs().to_string()}]);
     let attributes = json!({"TargetGroupArn": group_arn, "Attributes": delay});
     elb("ModifyTargetGroupAttributes", &attributes)?;
     elb(

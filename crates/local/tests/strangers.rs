@@ -2,6 +2,8 @@
 //!
 //! `.ci/tools` installs both with locked versions into `.tools/`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

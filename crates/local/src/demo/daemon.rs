@@ -81,8 +81,15 @@ pub(super) struct DaemonProcess {
     _tether: Option<ChildStdin>,
     address: SocketAddr,
     client: Client<HttpConnector, Empty<Bytes>>,
-    lines: Arc<Mutex<VecDeque<String>>>,
+    said: Arc<Mutex<Said>>,
     _reading: JoinSet<()>,
+}
+
+/// What is kept of its log.
+#[derive(Debug, Default)]
+struct Said {
+    lines: VecDeque<String>,
+    rejection: Option<String>,
 }
 
 /// How the daemon is started, so that it can be started again.
@@ -101,21 +108,21 @@ impl DaemonProcess {
     pub(super) fn start(settings: &DaemonSettings, narrator: Narrator) -> Result<Self, DemoError> {
         let address = free_address().map_err(DemoError::Daemon)?;
         let mut child = command(settings, address).spawn().map_err(DemoError::Daemon)?;
-        let lines: Arc<Mutex<VecDeque<String>>> = Arc::default();
+        let said: Arc<Mutex<Said>> = Arc::default();
         let mut reading = JoinSet::new();
         if let Some(stderr) = child.stderr.take() {
-            let lines = Arc::clone(&lines);
+            let said = Arc::clone(&said);
             reading.spawn(async move {
                 let mut log = BufReader::new(stderr).lines();
                 while let Ok(Some(line)) = log.next_line().await {
                     narrator.daemon_line(&line);
-                    keep(&lines, line);
+                    keep(&said, line);
                 }
             });
         }
         let tether = child.stdin.take();
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
-        Ok(Self { child, _tether: tether, address, client, lines, _reading: reading })
+        Ok(Self { child, _tether: tether, address, client, said, _reading: reading })
     }
 
     /// What the daemon says about the service; nothing while it says nothing.
@@ -129,13 +136,18 @@ impl DaemonProcess {
         serde_json::from_slice(&body).ok()
     }
 
+    /// Why it last rejected a revision.
+    pub(super) fn rejection(&self) -> Option<String> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).rejection.clone()
+    }
+
     /// An error if it has ended by itself.
     pub(super) fn check(&mut self) -> Result<(), DemoError> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
             Ok(Some(status)) => {
-                let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-                let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+                let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+                let lines: Vec<&str> = said.lines.iter().map(String::as_str).collect();
                 Err(DemoError::DaemonEnded { status: status.to_string(), lines: lines.join("\n") })
             }
             Err(error) => Err(DemoError::Daemon(error)),
@@ -173,12 +185,17 @@ fn command(settings: &DaemonSettings, address: SocketAddr) -> Command {
     command
 }
 
-fn keep(lines: &Mutex<VecDeque<String>>, line: String) {
-    let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-    if lines.len() == LINES {
-        lines.pop_front();
+fn keep(said: &Mutex<Said>, line: String) {
+    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Ok(entry) = serde_json::from_str::<Value>(&line)
+        && entry.get("message").and_then(Value::as_str) == Some("revision rejected")
+    {
+        said.rejection = entry.get("why").and_then(Value::as_str).map(ToOwned::to_owned);
     }
-    lines.push_back(line);
+    if said.lines.len() == LINES {
+        said.lines.pop_front();
+    }
+    said.lines.push_back(line);
 }
 
 fn free_address() -> io::Result<SocketAddr> {

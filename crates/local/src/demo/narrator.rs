@@ -128,6 +128,7 @@ impl Narrator {
 
     fn say(&self, speaker: Speaker, text: &str) {
         let (name, colour) = speaker.name_and_colour();
+        let text = in_short(text);
         let seconds = self.started.elapsed().as_secs_f64();
         let who = self.paint(colour, &format!("{name:<8}"));
         write(&format!("{seconds:6.1} s  {who}  {text}"));
@@ -143,6 +144,43 @@ fn write(line: &str) {
     writeln!(std::io::stdout(), "{line}").ok();
 }
 
+/// Without the longer parts of ARNs and ids, which say nothing to a person here.
+fn in_short(text: &str) -> String {
+    let text = text.trim_start_matches("(service web) ");
+    text.split(' ').map(word_in_short).collect::<Vec<_>>().join(" ")
+}
+
+fn word_in_short(word: &str) -> String {
+    let bare = word.trim_start_matches('(').trim_end_matches(['.', ',', ':', ';', ')']);
+    let Some((before, after)) = word.split_once(bare).filter(|_| !bare.is_empty()) else {
+        return word.to_owned();
+    };
+    let short = match bare.split(':').nth(5).filter(|_| bare.starts_with("arn:")) {
+        Some(resource) => resource_in_short(bare, resource),
+        None if is_id(bare) => bare.chars().take(8).collect(),
+        None => match bare.split_once(':').filter(|(_, digest)| is_id(digest)) {
+            Some((version, digest)) => {
+                format!("{version}:{}", digest.chars().take(8).collect::<String>())
+            }
+            None => bare.to_owned(),
+        },
+    };
+    format!("{before}{short}{after}")
+}
+
+/// A target group's name stands before its id; all else is named last.
+fn resource_in_short(arn: &str, resource: &str) -> String {
+    let mut parts = resource.split('/');
+    match (parts.next(), parts.next()) {
+        (Some("targetgroup"), Some(name)) => name.to_owned(),
+        _ => arn.rsplit('/').next().unwrap_or(arn).to_owned(),
+    }
+}
+
+fn is_id(word: &str) -> bool {
+    word.len() >= 32 && word.chars().all(|c| c.is_ascii_hexdigit())
+}
+
 fn cells(row: &Row) -> Vec<Cell> {
     let number = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
     let outcome = match row.outcome {
@@ -153,11 +191,39 @@ fn cells(row: &Row) -> Vec<Cell> {
     vec![
         Cell::new(row.name),
         Cell::new(outcome),
-        Cell::new(&row.reason),
+        Cell::new(in_short(&row.reason)),
         number(format!("{:.1} s", row.seconds_to_verdict)),
         number(row.bad_tasks_started.to_string()),
         number(row.requests.to_string()),
         number(row.failed_requests.to_string()),
         number(row.api_calls.to_string()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_has_no_long_ids() {
+        for (long, short) in [
+            (
+                "(service web) registered 1 targets in (target-group \
+                 arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/88dc97e5aab5fe3d)",
+                "registered 1 targets in (target-group web)",
+            ),
+            (
+                "has started 1 tasks: (task 17f94033310bf0b70000000000000003).",
+                "has started 1 tasks: (task 17f94033).",
+            ),
+            (
+                "rolls out arn:aws:ecs:us-east-1:1:task-definition/web:4 (changes x)",
+                "rolls out web:4 (changes x)",
+            ),
+            ("rejects v1:2ff9282336e3f3bfdfa408ca72bbeca4 now", "rejects v1:2ff92823 now"),
+            ("as it is", "as it is"),
+        ] {
+            assert_eq!(in_short(long), short);
+        }
+    }
 }

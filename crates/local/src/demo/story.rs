@@ -39,7 +39,7 @@ const fn bad(name: &'static str, image: &'static str, nature: &'static str, most
 /// How often the demo looks.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long traffic goes on once a revision has come to its end.
-const AFTERWARDS: Duration = Duration::from_millis(1500);
+const AFTERWARDS: Duration = Duration::from_secs(1);
 
 pub(super) async fn play(stage: &mut Stage) -> Result<Report, DemoError> {
     introduce(stage);
@@ -119,8 +119,8 @@ async fn watch(
             let verdict = saved.elapsed();
             return Ok(End { outcome: Outcome::Succeeded, reason: message, verdict });
         }
-        if let Some(message) = condition(&status, "Rejected") {
-            reason = message;
+        if let Some(sentence) = rejected.and_then(|_| stage.rejection()) {
+            reason = sentence;
         }
         if let (Some(at), Some(_), Some(settled)) =
             (rejected, condition(&status, "RolledBack"), settled)
