@@ -156,9 +156,9 @@ pub(crate) struct Capabilities {
     missing: Mutex<BTreeMap<Operation, Instant>>,
 }
 
-/// A server that is upgraded is found out without a restart, and one that is not is not asked in
-/// every pass.
-const MISSING_FOR: Duration = Duration::from_mins(10);
+/// A server that is not asked in every pass for what it does not know, and asked again soon in case
+/// something on the way to it only looked like that.
+const MISSING_FOR: Duration = Duration::from_mins(1);
 
 impl Capabilities {
     fn check(&self, operation: Operation) -> Result<(), CloudError> {

@@ -449,7 +449,7 @@ mod tests {
         }
         let asked = || fake.operations().iter().filter(|o| *o == "ListServiceDeployments").count();
         assert_eq!(asked(), 1);
-        tokio::time::advance(std::time::Duration::from_mins(11)).await;
+        tokio::time::advance(std::time::Duration::from_mins(1)).await;
         cloud.observe(&key(), &questions(Depth::Deep)).await.unwrap();
         assert_eq!(asked(), 2);
     }
