@@ -46,3 +46,8 @@ snapshots:
 # Regenerate the tree of AWS fields from the SDK.
 shapes:
     cargo run -p evenkeel-aws --example shapes > crates/manifest/src/shapes.json
+
+# Read the members that AWS knows out of the SDK, after an update of it.
+shapes:
+    cargo run -q -p evenkeel-aws --example shapes > target/shapes.json
+    mv target/shapes.json crates/manifest/src/shapes.json

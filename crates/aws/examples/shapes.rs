@@ -1,5 +1,5 @@
 //! Prints the members of RegisterTaskDefinition and CreateService as the SDK knows them; writes no
-//! file. `cargo run -p evenkeel-aws --example shapes > crates/manifest/src/shapes.json`
+//! file: `just shapes` does.
 
 use std::io::Write;
 

@@ -192,8 +192,7 @@ mod tests {
             serde_json::from_str(&std::fs::read_to_string(CHECKED_IN).unwrap()).unwrap();
         assert!(
             checked_in == shapes().unwrap(),
-            "crates/manifest/src/shapes.json is out of date: run \
-             `cargo run -p evenkeel-aws --example shapes > crates/manifest/src/shapes.json`"
+            "crates/manifest/src/shapes.json is out of date: run `just shapes`"
         );
     }
 
