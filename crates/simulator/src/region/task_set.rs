@@ -282,7 +282,7 @@ impl State {
         }
     }
 
-    /// STEADY_STATE: as many run as computed, none is pending, all are healthy.
+    /// `STEADY_STATE`: as many run as computed, none is pending, all are healthy.
     fn is_steady(&self, service: &Service, set: &TaskSet) -> bool {
         let without_check = self.timings.healthy_without_check;
         let wanted = set.wanted(service.desired);
