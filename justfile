@@ -43,10 +43,6 @@ bench:
 snapshots:
     INSTA_UPDATE=always cargo test --workspace
 
-# Regenerate the tree of AWS fields from the SDK.
-shapes:
-    cargo run -p evenkeel-aws --example shapes > crates/manifest/src/shapes.json
-
 # Read the members that AWS knows out of the SDK, after an update of it.
 shapes:
     cargo run -q -p evenkeel-aws --example shapes > target/shapes.json
