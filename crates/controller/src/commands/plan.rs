@@ -47,14 +47,14 @@ fn exit(reports: &BTreeMap<ServiceKey, PassReport>, problems: &[Problem]) -> Exi
     let invalid = problems.iter().any(|problem| problem.severity == Severity::Error);
     if invalid || reports.values().any(|report| fault(report).is_some()) {
         Exit::Bad
-    } else if reports.values().any(would_change) {
+    } else if reports.values().any(differs) {
         Exit::Changes
     } else {
         Exit::Done
     }
 }
 
-fn would_change(report: &PassReport) -> bool {
+fn differs(report: &PassReport) -> bool {
     !report.plan.actions.is_empty() || !report.changes.is_empty()
 }
 
@@ -74,7 +74,7 @@ fn data(reports: &BTreeMap<ServiceKey, PassReport>, problems: &[Problem]) -> Val
         let action = |action: &evenkeel_planner::Action| json!({ "operation": action.call.operation(), "why": action.why });
         json!({
             "key": key,
-            "wouldChange": would_change(report),
+            "differs": differs(report),
             "changes": report.changes,
             "actions": report.plan.actions.iter().map(action).collect::<Vec<_>>(),
             "waiting": report.plan.waiting,
@@ -97,10 +97,10 @@ fn write_text(
     for (key, report) in reports {
         write_service(out, key, report)?;
     }
-    let changed = reports.values().filter(|report| would_change(report)).count();
+    let changed = reports.values().filter(|report| differs(report)).count();
     let failed = reports.values().filter(|report| fault(report).is_some()).count();
     let errors = problems.iter().filter(|p| p.severity == Severity::Error).count();
-    write!(out, "{}: {changed} would change", counted(reports.len(), "service"))?;
+    write!(out, "{}: {changed} with differences", counted(reports.len(), "service"))?;
     for (count, what) in [(failed, "could not be planned"), (elsewhere, "of another target")] {
         if count > 0 {
             write!(out, ", {count} {what}")?;
@@ -122,8 +122,8 @@ fn write_service(
         let mark = paint(style::BAD, "!");
         return Ok(writeln!(out, "{mark} {name}: {}", safe(&fault))?);
     }
-    let mark = if would_change(report) { paint(style::CAREFUL, "~") } else { "=".to_owned() };
-    let what = if would_change(report) { String::new() } else { ": no change".to_owned() };
+    let mark = if differs(report) { paint(style::CAREFUL, "~") } else { "=".to_owned() };
+    let what = if differs(report) { String::new() } else { ": no change".to_owned() };
     writeln!(out, "{mark} {}{what}", paint(style::TITLE, name))?;
     for change in &report.changes {
         writeln!(out, "    {}", change_line(change))?;

@@ -56,7 +56,8 @@ fn conditions(text: &mut String, conditions: &[ConditionView]) {
             _ => style::BAD,
         };
         let status = paint(colour, format!("{:<7}", safe(status)));
-        line!(text, "  {:<12} {status} {:<20} {}", safe(kind), safe(reason), safe(message));
+        let words = format!("{:<20} {}", safe(reason), safe(message));
+        line!(text, "  {:<12} {status} {}", safe(kind), words.trim_end());
     }
     if conditions.is_empty() {
         line!(text, "  none yet");

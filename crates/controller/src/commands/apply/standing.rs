@@ -43,8 +43,10 @@ pub(super) fn standing(status: &Status) -> (Standing, String) {
     match (judged, going_back) {
         (_, Some(wait)) => return (Standing::Working, wait.sentence.clone()),
         // What was written in this pass has yet to be seen.
-        (Some(kind), None) if status.did.is_empty() => {
-            return (Standing::RolledBack, message(kind));
+        (Some(_), None) if status.did.is_empty() => {
+            let sentences = [ConditionKind::Rejected, ConditionKind::RolledBack].map(message);
+            let said: Vec<_> = sentences.into_iter().filter(|said| !said.is_empty()).collect();
+            return (Standing::RolledBack, said.join("; "));
         }
         _ => {}
     }
@@ -137,7 +139,10 @@ mod tests {
         assert_eq!(of(&rejected, &[], &["wrote the verdict"]), Standing::Working);
         assert_eq!(of(&rejected, &[WaitReason::Rollback], &[]), Standing::Working);
         let back = [ConditionKind::Rejected, ConditionKind::RolledBack];
-        assert_eq!(of(&back, &[WaitReason::Rejected], &[]), Standing::RolledBack);
+        assert_eq!(
+            standing(&status(&back, &[WaitReason::Rejected], &[])),
+            (Standing::RolledBack, "Rejected is true; RolledBack is true".to_owned())
+        );
     }
 
     #[test]
