@@ -22,6 +22,7 @@ pub use report::ManifestsReport;
 use report::log_difference;
 pub(crate) use tree::read_text;
 pub(crate) use tree::{Tree, TreeError, TreeLimits, read};
+use tree::{fingerprint, walk};
 use watcher::Watcher;
 
 /// How soon a directory that could not be read or watched is tried again.
@@ -39,7 +40,8 @@ pub(crate) struct DirectorySource {
     limits: TreeLimits,
     watcher: Watcher,
     last_good: LastGood,
-    seen: Option<Tree>,
+    /// The fingerprint of the last look; `None` when that failed.
+    seen: Option<u64>,
     desired: watch::Sender<Arc<DesiredState>>,
     report: watch::Sender<Arc<ManifestsReport>>,
 }
@@ -83,17 +85,16 @@ impl DirectorySource {
     /// Reads the directory once and publishes what follows from it.
     pub(crate) async fn look(&mut self) {
         self.watcher.follow(&self.path);
-        let (path, limits) = (self.path.clone(), self.limits);
-        let seen = self.seen.take();
-        let read = tokio::task::spawn_blocking(move || look(&path, &limits, seen.as_ref())).await;
+        let (path, limits, seen) = (self.path.clone(), self.limits, self.seen.take());
+        let read = tokio::task::spawn_blocking(move || look(&path, &limits, seen)).await;
         match read {
-            Ok(Look::Same(tree)) => {
-                self.seen = Some(tree);
+            Ok(Look::Same) => {
+                self.seen = seen;
                 self.publish_unchanged();
             }
-            Ok(Look::Changed(tree, set)) => {
+            Ok(Look::Changed { tree, fingerprint, set }) => {
                 let settled = self.last_good.settle(&tree, set);
-                self.seen = Some(tree);
+                self.seen = Some(fingerprint);
                 self.publish(settled);
             }
             Ok(Look::Failed(error)) => self.failed(&error.to_string()),
@@ -169,18 +170,30 @@ impl DirectorySource {
 
 enum Look {
     /// Nothing differs from what was seen before.
-    Same(Tree),
-    Changed(Tree, ManifestSet),
+    Same,
+    Changed {
+        tree: Tree,
+        fingerprint: u64,
+        set: ManifestSet,
+    },
     Failed(TreeError),
 }
 
-fn look(path: &Path, limits: &TreeLimits, seen: Option<&Tree>) -> Look {
-    match read(path, limits) {
+fn look(path: &Path, limits: &TreeLimits, seen: Option<u64>) -> Look {
+    let unchanged = match seen {
+        Some(seen) => fingerprint(path, limits).map(|now| now == seen),
+        None => Ok(false),
+    };
+    match unchanged {
+        Err(error) => return Look::Failed(error),
+        Ok(true) => return Look::Same,
+        Ok(false) => {}
+    }
+    match walk(path, limits, true) {
         Err(error) => Look::Failed(error),
-        Ok(tree) if Some(&tree) == seen => Look::Same(tree),
-        Ok(tree) => {
+        Ok((tree, fingerprint)) => {
             let set = evenkeel_manifest::load(&tree.files);
-            Look::Changed(tree, set)
+            Look::Changed { tree, fingerprint, set }
         }
     }
 }

@@ -221,6 +221,23 @@ async fn a_saved_file_is_taken_in_and_a_vanished_directory_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_link_that_is_swapped_to_another_checkout_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    for (checkout, name) in [("one", "web"), ("two", "shop")] {
+        std::fs::create_dir(dir.path().join(checkout)).unwrap();
+        std::fs::write(dir.path().join(checkout).join("x.yaml"), manifest(name)).unwrap();
+    }
+    let current = dir.path().join("current");
+    std::os::unix::fs::symlink("one", &current).unwrap();
+    let daemon = start(&current, Empty::with_looks(UNLIMITED), &Shutdown::new()).await;
+    until_on_board(&daemon, "web").await;
+
+    std::os::unix::fs::symlink("two", dir.path().join("next")).unwrap();
+    std::fs::rename(dir.path().join("next"), &current).unwrap();
+    until_on_board(&daemon, "shop").await;
+}
+
+#[tokio::test]
 async fn a_drain_lets_the_running_pass_finish_while_http_answers() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("web.yaml"), manifest("web")).unwrap();

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File as OpenFile;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,21 +58,41 @@ pub enum TreeError {
 
 /// Reads every `.yaml`, `.yml` and `.json` file under `root` whose path has no hidden part.
 pub(crate) fn read(root: &Path, limits: &TreeLimits) -> Result<Tree, TreeError> {
+    walk(root, limits, true).map(|(tree, _)| tree)
+}
+
+/// A hash of all that [`read`] would return, without holding more than one file in memory: ten
+/// thousand manifests are compared every minute and rarely differ.
+pub(crate) fn fingerprint(root: &Path, limits: &TreeLimits) -> Result<u64, TreeError> {
+    walk(root, limits, false).map(|(_, fingerprint)| fingerprint)
+}
+
+/// The tree, with or without the texts, and the hash of it with the texts.
+pub(crate) fn walk(
+    root: &Path,
+    limits: &TreeLimits,
+    keep_texts: bool,
+) -> Result<(Tree, u64), TreeError> {
     let real_root =
         root.canonicalize().map_err(|source| TreeError::Root { path: root.to_owned(), source })?;
     if !real_root.is_dir() {
         return Err(TreeError::NotADirectory { path: root.to_owned() });
     }
-    let mut reader = Reader { root, real_root, limits, tree: Tree::default(), bytes: 0 };
+    let (tree, hasher) = (Tree::default(), DefaultHasher::new());
+    let mut reader = Reader { root, real_root, limits, keep_texts, tree, hasher, bytes: 0 };
     reader.read()?;
-    Ok(reader.tree)
+    reader.tree.unreadable.sort_by(|a, b| a.name.cmp(&b.name));
+    reader.tree.unreadable.hash(&mut reader.hasher);
+    Ok((reader.tree, reader.hasher.finish()))
 }
 
 struct Reader<'a> {
     root: &'a Path,
     real_root: PathBuf,
     limits: &'a TreeLimits,
+    keep_texts: bool,
     tree: Tree,
+    hasher: DefaultHasher,
     bytes: u64,
 }
 
@@ -93,6 +114,8 @@ impl Reader<'_> {
                 Err(error) => self.walk_failed(error)?,
             }
         }
+        // In the order of names and not of the file system, for the sake of the fingerprint.
+        links.sort();
         let linked = self.resolve(links, &paths);
         for path in paths.into_iter().chain(linked) {
             self.read_file(&path)?;
@@ -133,6 +156,8 @@ impl Reader<'_> {
             Ok(text) => {
                 self.bytes += u64::try_from(text.len()).unwrap_or(u64::MAX);
                 let name = self.name(path);
+                (&name, &text).hash(&mut self.hasher);
+                let text = if self.keep_texts { text } else { String::new() };
                 self.tree.files.push(File { name, text });
             }
             Err(message) => self.unreadable(path, &message),
@@ -261,6 +286,23 @@ mod tests {
     fn a_directory_that_is_not_there_is_an_error_and_not_an_empty_tree() {
         let error = read(Path::new("/nonexistent"), &TreeLimits::default()).unwrap_err();
         assert!(matches!(error, TreeError::Root { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_fingerprint_changes_with_a_name_a_text_and_what_cannot_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| dir.path().join(name);
+        let look = || fingerprint(dir.path(), &TreeLimits::default()).unwrap();
+        fs::write(file("a.yaml"), "x").unwrap();
+        let mut seen = vec![look(), look()];
+        assert_eq!(seen[0], seen[1]);
+        fs::write(file("a.yaml"), "y").unwrap();
+        seen.push(look());
+        fs::rename(file("a.yaml"), file("b.yaml")).unwrap();
+        seen.push(look());
+        symlink("nowhere", file("c.yaml")).unwrap();
+        seen.push(look());
+        assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), 4);
     }
 
     #[test]

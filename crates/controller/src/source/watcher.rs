@@ -88,6 +88,11 @@ fn start(path: &Path, changes: watch::Sender<u64>) -> notify::Result<Recommended
     // A link is resolved here, because watching the link itself would see nothing.
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     notify::Watcher::watch(&mut watcher, &real, RecursiveMode::Recursive)?;
+    // Tools that check out a repository swap such a link, which only its own directory shows.
+    if let Some(parent) = path.parent().filter(|_| path.is_symlink()) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        notify::Watcher::watch(&mut watcher, parent, RecursiveMode::NonRecursive)?;
+    }
     Ok(watcher)
 }
 
