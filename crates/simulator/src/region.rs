@@ -12,6 +12,7 @@ mod read_back;
 mod scheduler;
 mod service;
 mod service_deployment;
+mod service_reply;
 mod service_update;
 mod state;
 mod tags;

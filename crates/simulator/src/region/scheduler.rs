@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::service::{Deployment, Rollout, Service, ServiceId, ServiceStatus, present};
+use super::service::{Deployment, Rollout, Service, ServiceId, ServiceStatus};
+use super::service_reply::present;
 use super::task::{Start, StopCode};
 use super::{State, TaskId, Timer, size};
 use crate::elb::TargetState;

@@ -9,9 +9,9 @@ use super::breaker::Cause;
 use super::identifiers::{image_digest, last_part};
 use super::input::{epoch, invalid, list, map_of, page, paged, put_epoch, required, text, texts};
 use super::service::{
-    Deployment, Revision, Rollout, Service, ServiceId, concrete_platform, deployment_name,
-    load_balancers, not_found,
+    Deployment, Revision, Rollout, Service, ServiceId, deployment_name, load_balancers, not_found,
 };
+use super::service_reply::concrete_platform;
 use super::task_definition::TaskContent;
 use super::{ApiError, State, Timer, read_back};
 
@@ -360,7 +360,7 @@ impl State {
         let tally = self.tally(service);
         let counts = |number: &u64| {
             let revision = service.revisions.get(number)?;
-            let mut sum = super::service::Tally::default();
+            let mut sum = super::service_reply::Tally::default();
             let mut requested = 0;
             for deployment in &service.deployments {
                 if deployment.revision.number == *number {

@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::identifiers::{image_digest, last_part, task_id, uuid};
 use super::input::{invalid, list, map_of, page, paged, put_epoch, required, text, texts};
-use super::service::{ServiceId, concrete_platform, not_found};
+use super::service::{ServiceId, not_found};
+use super::service_reply::concrete_platform;
 use super::tags;
 use super::task::{Health, StopCode, Task};
 use super::{ApiError, State};

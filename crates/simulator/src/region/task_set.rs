@@ -10,9 +10,10 @@ use serde_json::{Map, Value, json};
 use super::identifiers::last_part;
 use super::input::{epoch, given, invalid, map_of, required, text, texts};
 use super::service::{
-    Deployment, REVISION_MEMBERS, Revision, Service, ServiceId, ServiceStatus, Tally,
-    concrete_platform, deployment_name, load_balancers, not_found, settle_capacity,
+    Deployment, REVISION_MEMBERS, Revision, Service, ServiceId, ServiceStatus, deployment_name,
+    load_balancers, not_found, settle_capacity,
 };
+use super::service_reply::{Tally, concrete_platform};
 use super::tags::{self, Tags};
 use super::task::{StopCode, Task};
 use super::{ApiError, State, TaskId, flag, size, validation};
@@ -265,7 +266,7 @@ impl State {
     fn retire_task_sets(&mut self, id: ServiceId) {
         let Some(service) = self.services.get(&id) else { return };
         let tally = self.tally(service);
-        let present = |set: &TaskSet| super::service::present(&tally, set.deployment.id);
+        let present = |set: &TaskSet| super::service_reply::present(&tally, set.deployment.id);
         if let Some(service) = self.services.get_mut(&id) {
             service.task_sets.retain(|set| !set.draining || present(set) > 0);
         }

@@ -179,6 +179,12 @@ fn sent(input: &Value, member: &str) -> bool {
 }
 
 pub(crate) fn deployment_configuration(configuration: &Value) -> Result<(), ApiError> {
+    if let Some(strategy) = text(configuration, "strategy").filter(|word| *word != "ROLLING") {
+        return Err(ApiError::client(
+            "UnsupportedFeatureException",
+            format!("This model of a region runs the strategy ROLLING only, not {strategy}."),
+        ));
+    }
     let least = count(configuration, "minimumHealthyPercent").unwrap_or(0);
     let most = count(configuration, "maximumPercent").unwrap_or(0);
     if most == 100 && least == 100 {

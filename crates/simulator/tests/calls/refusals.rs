@@ -124,3 +124,13 @@ fn the_caller_is_the_account() {
     let reply = fixture.simulation.call(Api::Sts, "GetCallerIdentity", &json!({})).unwrap();
     assert_eq!(reply["Account"], "123456789012");
 }
+
+#[test]
+fn strategies_that_the_model_does_not_run_are_refused_and_not_run_as_rolling() {
+    let fixture = Fixture::new();
+    fixture.register("web:1");
+    let mut input = base();
+    input["deploymentConfiguration"] = json!({"strategy": "BLUE_GREEN"});
+    let error = fixture.try_ecs("CreateService", input).unwrap_err();
+    assert_eq!(error.code, "UnsupportedFeatureException");
+}
