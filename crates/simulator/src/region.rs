@@ -164,7 +164,8 @@ impl Region {
         std::mem::take(&mut self.state.events)
     }
 
-    /// Whether events are made at all; they are until told otherwise.
+    /// Whether events are made for [`Self::take_events`]; none are until asked for, because they
+    /// cost more than all the rest.
     pub fn collect_events(&mut self, wanted: bool) {
         self.state.events_wanted = wanted;
     }

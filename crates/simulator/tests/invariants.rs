@@ -47,7 +47,7 @@ impl Course {
             "desiredCount": desired,
             "deploymentConfiguration": {
                 "minimumHealthyPercent": least, "maximumPercent": most,
-                "deploymentCircuitBreaker": {"enable": seed % 2 == 0, "rollback": true},
+                "deploymentCircuitBreaker": {"enable": seed.is_multiple_of(2), "rollback": true},
             },
         });
         course.simulation.ecs("CreateService", &input).unwrap();

@@ -57,6 +57,7 @@ struct Driven {
 impl Driven {
     fn new() -> Self {
         let mut simulation = Simulation::new(3);
+        simulation.region().collect_events(true);
         simulation.ecs("CreateCluster", &json!({"clusterName": "main"})).unwrap();
         simulation.world.script("web:crash", Behaviour::crashes(Duration::from_secs(5), 1));
         let daemon = Daemon::new(&simulation, "test");

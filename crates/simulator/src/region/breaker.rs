@@ -240,7 +240,7 @@ impl State {
                 self.end_without_rollback(id, service_deployment, &reason);
             }
         }
-        self.look_soon(id);
+        self.look_after_change(id);
     }
 
     fn roll_back(

@@ -83,7 +83,7 @@ impl State {
         let Some(service) = self.services.get_mut(&id) else { return };
         service.next_look = None;
         match service.status {
-            ServiceStatus::Active if service.controller == "ECS" => {
+            ServiceStatus::Active if service.controller != "EXTERNAL" => {
                 self.judge_tasks(id);
                 self.stop_failing(id);
                 self.stop_surplus(id);

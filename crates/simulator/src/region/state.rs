@@ -65,7 +65,7 @@ impl State {
             effects: Vec::new(),
             events: Vec::new(),
             sequence: 0,
-            events_wanted: true,
+            events_wanted: false,
         }
     }
 

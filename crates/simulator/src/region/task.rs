@@ -496,7 +496,13 @@ impl State {
             task.times.stopping.get_or_insert(now);
             task.times.execution_stopped.get_or_insert(now);
         }
-        self.enter_for(id, TaskState::Deprovisioning, self.timings.deprovisioning);
+        let unstarted = self.tasks.get(&id).is_some_and(|task| task.times.pull_started.is_none());
+        let duration = if unstarted {
+            self.timings.deprovisioning_unstarted
+        } else {
+            self.timings.deprovisioning
+        };
+        self.enter_for(id, TaskState::Deprovisioning, duration);
     }
 
     fn finish(&mut self, id: TaskId) {

@@ -18,6 +18,8 @@ pub struct Timings {
     pub pending: Duration,
     /// DEPROVISIONING.
     pub deprovisioning: Duration,
+    /// The same for a task that is stopped before anything of it was started.
+    pub deprovisioning_unstarted: Duration,
     /// How long a task without any health check runs before it counts as healthy.
     pub healthy_without_check: Duration,
     /// From the count reaching the threshold to the trip. Seen: 5 s and 44 s.
@@ -48,6 +50,7 @@ impl Default for Timings {
             provisioning: Duration::from_secs(10),
             pending: Duration::from_secs(5),
             deprovisioning: Duration::from_secs(14),
+            deprovisioning_unstarted: Duration::from_secs(2),
             healthy_without_check: Duration::from_secs(40),
             breaker_delay: Duration::from_secs(5),
             alarm_poll: Duration::from_secs(10),

@@ -301,3 +301,30 @@ fn the_tasks_of_a_lost_zone_are_replaced_elsewhere() {
     assert!(fixture.tasks("RUNNING").iter().all(|task| task["availabilityZone"] != "us-east-1b"));
     assert_eq!(fixture.tasks("STOPPED")[0]["stopCode"], "InfrastructureHealth");
 }
+
+/// Breaker lab of 2026-09-24: starts 52, 51 and 50 s apart, tripped 158 s after the first start,
+/// rolled back 79 s later.
+#[test]
+fn a_crash_loop_takes_as_long_as_it_was_seen_to_take_at_aws() {
+    let mut fixture = failing(1, Behaviour::crashes(seconds(10), 1));
+    let bad = fixture.primary()["id"].clone();
+    assert!(fixture.until(|service| service["deployments"][0]["id"] != bad));
+    let tripped = fixture.primary()["createdAt"].as_f64().unwrap();
+    assert!(fixture.settle());
+    let completed = fixture.primary()["updatedAt"].as_f64().unwrap();
+    let tasks = [fixture.tasks("STOPPED"), fixture.tasks("RUNNING")].concat();
+    let mut starts: Vec<f64> = tasks
+        .iter()
+        .filter(|task| task["startedBy"] == bad)
+        .map(|task| task["createdAt"].as_f64().unwrap())
+        .collect();
+    starts.sort_by(f64::total_cmp);
+    assert!(
+        starts.windows(2).all(|pair| (45.0..60.0).contains(&(pair[1] - pair[0]))),
+        "{starts:?}"
+    );
+    let took = tripped - starts[0];
+    assert!((140.0..175.0).contains(&took), "{took}");
+    let rollback = completed - tripped;
+    assert!((65.0..95.0).contains(&rollback), "{rollback}");
+}

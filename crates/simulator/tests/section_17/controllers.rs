@@ -69,3 +69,11 @@ fn external_services_take_neither_network_nor_task_definition() {
         5
     );
 }
+
+#[test]
+fn a_code_deploy_service_runs_the_tasks_that_it_was_created_with_and_scales() {
+    let mut fixture = of("CODE_DEPLOY");
+    assert!(fixture.until(|service| service["runningCount"] == 1));
+    fixture.update(json!({"desiredCount": 2}));
+    assert!(fixture.until(|service| service["runningCount"] == 2));
+}

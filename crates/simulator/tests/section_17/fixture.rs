@@ -31,6 +31,7 @@ impl Fixture {
 
     pub(crate) fn seeded(seed: u64) -> Self {
         let fixture = Self { simulation: Simulation::new(seed) };
+        fixture.simulation.region().collect_events(true);
         fixture.ecs("CreateCluster", json!({"clusterName": "main"}));
         fixture
     }
