@@ -161,8 +161,8 @@ pub(crate) struct ServerArgs {
     )]
     #[arg(long, value_name = "URL", env = "EVENKEEL_SERVER")]
     pub server: Option<String>,
-    /// Ask AWS directly instead of a daemon; needs credentials and the manifests
-    #[arg(long, conflicts_with = "server")]
+    /// Ask AWS itself, whatever --server says; needs credentials and the manifests
+    #[arg(long)]
     pub direct: bool,
     /// With --direct: the manifests [default: `manifests.path` of the configuration]
     #[arg(long, short, value_name = "PATH", requires = "direct")]
@@ -243,6 +243,12 @@ mod tests {
         assert_eq!(wait("evenkeel apply a.yaml"), None);
         assert_eq!(wait("evenkeel apply --wait a.yaml"), Some(Duration::from_mins(30)));
         assert_eq!(wait("evenkeel apply --wait=90s a.yaml"), Some(Duration::from_secs(90)));
+    }
+
+    #[test]
+    fn direct_goes_with_a_server_in_the_environment() {
+        let line = ["evenkeel", "get", "--direct", "--server", "http://127.0.0.1:9464"];
+        assert!(Args::try_parse_from(line).is_ok());
     }
 
     #[test]

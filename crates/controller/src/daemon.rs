@@ -98,34 +98,27 @@ impl Daemon {
         shutdown: Shutdown,
         dropped_lines: Option<ErrorCounter>,
     ) -> Result<Self, StartError> {
-        let listen = config.http.listen;
-        let failed = |source| StartError::Listen { address: listen, source };
-        let listener = TcpListener::bind(listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-
+        let (listener, address) = bind(config.http.listen).await?;
         let (desired, wanted) = watch::channel(Arc::new(DesiredState::default()));
         let (report_sender, report) = watch::channel(Arc::new(ManifestsReport::default()));
         metrics::register(&registry, report.clone(), dropped_lines)?;
         let board = Arc::new(StatusBoard::new());
-        let (cloud, read) = FirstRead::watching(cloud);
-        let control_loop = ControlLoop::new(
-            Arc::new(cloud),
-            loop_settings(&config),
-            LoopMetrics::register(&registry)?,
-            wanted,
-            board.clone(),
-        );
+        let (cloud, first_read) = FirstRead::watching(cloud);
+        let loop_metrics = LoopMetrics::register(&registry)?;
+        let settings = loop_settings(&config);
+        let control_loop =
+            ControlLoop::new(Arc::new(cloud), settings, loop_metrics, wanted, board.clone());
+        let handle = control_loop.handle();
+        let source = DirectorySource::new(&config, desired.clone(), report_sender);
         let state = http::State {
             target: config.target.clone(),
             board: board.clone(),
             report: report.clone(),
             registry: registry.clone(),
-            first_read: read,
+            first_read,
             draining: shutdown.drain.clone(),
         };
 
-        let source = DirectorySource::new(&config, desired.clone(), report_sender);
-        let handle = control_loop.handle();
         let http_stop = CancellationToken::new();
         let mut tasks = JoinMap::new();
         let (of_loop, of_source, of_http) = (shutdown.clone(), shutdown.clone(), http_stop.clone());
@@ -140,14 +133,7 @@ impl Daemon {
             http::serve(listener, http::router(state), of_http).await;
             Ok(())
         });
-        tracing::info!(
-            version = env!("CARGO_PKG_VERSION"),
-            instance = config.instance,
-            target_name = config.target,
-            manifests = %config.manifests.path.display(),
-            http = %address,
-            "evenkeel started"
-        );
+        log_start(&config, address);
         Ok(Self {
             board,
             report,
@@ -213,6 +199,24 @@ impl Daemon {
             _ => self.shutdown.drain.is_cancelled() || self.shutdown.abort.is_cancelled(),
         }
     }
+}
+
+async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address: listen, source };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+fn log_start(config: &Config, address: SocketAddr) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        instance = config.instance,
+        target_name = config.target,
+        manifests = %config.manifests.path.display(),
+        http = %address,
+        "evenkeel started"
+    );
 }
 
 fn why_ended(ended: Result<Result<(), String>, JoinError>) -> String {
