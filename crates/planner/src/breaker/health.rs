@@ -132,3 +132,76 @@ pub(crate) fn is_checked(view: &View<'_>) -> bool {
 pub(crate) fn running_for(task: &Task, now: Timestamp) -> SignedDuration {
     task.started_at.map_or(SignedDuration::ZERO, |started| now.duration_since(started))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TargetHealth;
+    use serde_json::json;
+
+    fn target(id: &str, port: u16, state: &str) -> TargetHealth {
+        TargetHealth {
+            id: id.to_owned(),
+            port: Some(port),
+            state: state.to_owned(),
+            reason: None,
+            description: None,
+        }
+    }
+
+    fn task(address: Option<&str>) -> Task {
+        let details = address.map(|value| json!({ "name": "privateIPv4Address", "value": value }));
+        let details: Vec<Value> = details.into_iter().collect();
+        Task::read(&json!({ "taskArn": "t", "attachments": [{ "details": details }] })).unwrap()
+    }
+
+    fn healthy(targets: Vec<TargetHealth>, task: &Task, running: usize) -> bool {
+        let health = TargetGroupHealth { arn: "g".to_owned(), targets };
+        let group = Group { container_port: Some(8080), health: &health };
+        is_healthy_target(&group, task, running)
+    }
+
+    #[test]
+    fn a_task_with_its_own_address_is_as_healthy_as_its_target() {
+        let ours = task(Some("10.0.0.1"));
+        let targets =
+            |state| vec![target("10.0.0.1", 8080, state), target("10.0.0.2", 8080, "healthy")];
+        assert!(healthy(targets("healthy"), &ours, 2));
+        assert!(!healthy(targets("unhealthy"), &ours, 2));
+        assert!(!healthy(targets("initial"), &ours, 2));
+        assert!(!healthy(targets("draining"), &ours, 1));
+    }
+
+    #[test]
+    fn a_task_that_is_not_registered_yet_is_not_healthy() {
+        assert!(!healthy(vec![target("10.0.0.2", 8080, "healthy")], &task(Some("10.0.0.1")), 1));
+        assert!(!healthy(Vec::new(), &task(Some("10.0.0.1")), 1));
+    }
+
+    #[test]
+    fn tasks_that_share_an_address_are_healthy_when_all_targets_are() {
+        let shared = task(Some("127.0.0.1"));
+        let targets = |second| {
+            vec![target("127.0.0.1", 40_001, "healthy"), target("127.0.0.1", 40_002, second)]
+        };
+        assert!(healthy(targets("healthy"), &shared, 2));
+        assert!(!healthy(targets("initial"), &shared, 2));
+    }
+
+    #[test]
+    fn tasks_on_instances_are_healthy_when_all_targets_are() {
+        let targets =
+            |second| vec![target("i-1", 40_001, "healthy"), target("i-2", 40_002, second)];
+        assert!(healthy(targets("healthy"), &task(None), 2));
+        assert!(!healthy(targets("unhealthy"), &task(None), 2));
+    }
+
+    #[test]
+    fn without_a_container_check_unknown_health_is_no_objection() {
+        let with =
+            |status: &str| Task::read(&json!({ "taskArn": "t", "healthStatus": status })).unwrap();
+        let passes = |status, checked| passes_container_checks(&with(status), checked);
+        assert!(passes("UNKNOWN", false) && !passes("UNKNOWN", true));
+        assert!(passes("HEALTHY", true) && !passes("UNHEALTHY", false));
+    }
+}

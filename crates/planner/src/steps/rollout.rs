@@ -347,7 +347,10 @@ fn widened(view: &View<'_>, judgement: &Judgement) -> Plan {
 }
 
 /// ECS is at work, or waits for capacity.
-fn still(view: &View<'_>, judgement: &Judgement, reason: WaitReason, sentence: String) -> Plan {
+fn still(view: &View<'_>, judgement: &Judgement, reason: WaitReason, mut sentence: String) -> Plan {
+    if view.primary.failed_tasks > 0 {
+        sentence = format!("{sentence}; ECS counts {} failed tasks", view.primary.failed_tasks);
+    }
     let mut waiting = vec![Wait::new(reason, sentence).until(judgement.deadline)];
     let mut look_again = IN_FLIGHT;
     if let Some(cause) = &judgement.environment {

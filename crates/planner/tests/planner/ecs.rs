@@ -70,6 +70,7 @@ pub(crate) struct Ecs {
     pub(crate) history: Vec<History>,
     pub(crate) revisions: BTreeMap<u64, Map<String, Value>>,
     pub(crate) definitions: BTreeMap<String, (Value, &'static str)>,
+    pub(crate) digests: BTreeMap<String, Digest>,
     pub(crate) tasks: Vec<Run>,
     pub(crate) alarms: Vec<Alarm>,
     pub(crate) events: Vec<(i64, String)>,
@@ -123,6 +124,8 @@ impl Ecs {
                 let number = self.definitions.len() + 1;
                 let arn =
                     format!("arn:aws:ecs:eu-west-1:123456789012:task-definition/web:{number}");
+                let digest = Digest::of(&canonical::task_definition(input));
+                self.digests.insert(arn.clone(), digest);
                 self.definitions.insert(arn, (input.clone(), "ACTIVE"));
             }
             Call::CreateService { input } => self.create(input),
@@ -228,6 +231,7 @@ impl Ecs {
 
     fn advance_tasks(&mut self) {
         let now = self.now;
+        self.tasks.retain(|task| task.stopped.as_ref().is_none_or(|(at, _, _)| now - at < 3600));
         let images: Vec<String> =
             self.tasks.iter().map(|task| self.image(&task.definition)).collect();
         for (task, image) in self.tasks.iter_mut().zip(images) {
@@ -443,7 +447,7 @@ impl Ecs {
             return Fact::Unknown(Unknown::NotAsked);
         }
         let seen = self.definitions.iter().filter_map(|(arn, (document, status))| {
-            let digest = Digest::of(&canonical::task_definition(document));
+            let digest = self.digests[arn].clone();
             let asked = questions.family.as_ref().is_some_and(|asked| asked.digest == digest);
             (in_use.contains(&arn.as_str()) || asked).then(|| TaskDefinition {
                 arn: arn.clone(),
@@ -482,9 +486,7 @@ impl Ecs {
     }
 
     fn tasks_seen(&self) -> Vec<Task> {
-        let recent =
-            |task: &&Run| task.stopped.as_ref().is_none_or(|(at, _, _)| self.now - at < 3600);
-        self.tasks.iter().filter(recent).map(Self::task).collect()
+        self.tasks.iter().map(Self::task).collect()
     }
 
     fn task(task: &Run) -> Task {

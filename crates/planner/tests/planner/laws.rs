@@ -20,6 +20,8 @@ enum Event {
     Crash,
     /// A person takes a verdict back.
     Retry,
+    /// The daemon dies after the first call of a plan.
+    Killed,
 }
 
 fn draft() -> impl Strategy<Value = Draft> {
@@ -56,6 +58,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (1_u8..12).prop_map(Event::Scale),
         1 => Just(Event::Crash),
         1 => Just(Event::Retry),
+        2 => Just(Event::Killed),
     ]
 }
 
@@ -79,6 +82,13 @@ fn happen(ecs: &mut Ecs, wanted: &mut Draft, event: &Event) {
             ecs.update(&json!({ "desiredCount": count }));
         }
         Event::Crash if ecs.members.is_some() => ecs.crash_oldest(),
+        Event::Killed => {
+            let plan = ecs.plan(Some(&wanted.service()));
+            if let Some(action) = plan.actions.first() {
+                ecs.apply(&action.call);
+            }
+            ecs.tick();
+        }
         Event::Retry => drop(ecs.tags.remove(tag::REJECTED)),
         Event::Rival | Event::RolledBack | Event::Scale(_) | Event::Crash => {}
     }

@@ -58,6 +58,20 @@ fn a_revision_that_crashes_is_rejected_then_rolled_back_and_never_tried_again() 
 }
 
 #[test]
+fn a_revision_that_never_works_starts_at_most_three_tasks_at_any_size() {
+    for count in [1, 2, 3, 7, 50, 100] {
+        for image in ["crash:2", "sick:2", "missing:2"] {
+            let sized = |image| web(image).with("desiredCount", json!(count));
+            let mut ecs = settled(&sized("good:1"));
+            let plan = ecs.settle(&sized(image).service(), 60);
+            assert_eq!(reasons(&plan), [WaitReason::Rejected], "{image} {count}");
+            assert!(ecs.started[image] <= 3, "{count}: {:?}", ecs.started);
+            assert_eq!((ecs.primary_image(), ecs.count()), ("good:1".to_owned(), count));
+        }
+    }
+}
+
+#[test]
 fn a_revision_that_is_healthy_for_a_while_before_each_crash_is_rejected_too() {
     let probe = |image| {
         let mut draft = web(image);
