@@ -57,7 +57,7 @@ pub(crate) struct LastApplied {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RolloutMark {
     pub(crate) digest: Digest,
-    /// `None` between `CreateService` and the first look at its deployment.
+    /// `None` from before the start until the first look at its deployment.
     pub(crate) deployment: Option<String>,
     pub(crate) phase: RolloutPhase,
     pub(crate) since: Timestamp,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::rollout::{forget_rollout, is_rollback, mark_rollout};
-use super::start::probes;
+use super::start::first_phase;
 use super::{capability_waits, stand_still, unknown};
 use crate::breaker::judge;
 use crate::diff::{Comparison, return_to, runs_what_is_wanted};
@@ -75,8 +75,7 @@ fn retried(view: &View<'_>, mark: &RolloutMark, begun: bool) -> Plan {
         let why = "forgets the rollback: its verdict was taken back".to_owned();
         return Plan::acting(vec![forget_rollout(view, why)], Vec::new());
     }
-    let phase = if probes(view) { RolloutPhase::Probing } else { RolloutPhase::Widening };
-    let again = RolloutMark { phase, since: view.now(), ..mark.clone() };
+    let again = RolloutMark { phase: first_phase(view), since: view.now(), ..mark.clone() };
     let why = format!("judges {} again: its verdict was taken back", view.primary.id);
     Plan::acting(vec![mark_rollout(view, &again, why)], Vec::new())
 }

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
 use super::ownership::{owner, primary_revision};
-use super::start::probes;
+use super::start::first_phase;
 use super::{capability_waits, rollback, unknown, unseen};
 use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
 use crate::diff::{Comparison, differences, removable_codes, runs_what_is_wanted};
@@ -61,12 +61,12 @@ fn is_of(view: &View<'_>, mark: &RolloutMark) -> bool {
 
 /// The PRIMARY deployment is not the one that the mark, if there is one, tells of.
 fn unidentified(view: &View<'_>, mark: Option<&RolloutMark>) -> Option<Plan> {
-    // A mark without an id was written by CreateService: the first deployment is ours.
+    // A mark without an id announces a deployment of ours that nobody has seen yet.
     let same_deployment =
         mark.is_some_and(|mark| mark.deployment.as_deref().is_none_or(|id| id == view.primary.id));
     // Ours, of an earlier manifest. When only the way of hashing changed it is still the wanted one.
     let comparison = match view.standing() {
-        Standing::InFlight if !same_deployment || is_created(mark) => Comparison::Lenient,
+        Standing::InFlight if !same_deployment || is_announced(mark) => Comparison::Lenient,
         Standing::InFlight | Standing::Completed | Standing::Failed => Comparison::Exact,
     };
     if runs_what_is_wanted(view, comparison) {
@@ -81,7 +81,7 @@ fn unidentified(view: &View<'_>, mark: Option<&RolloutMark>) -> Option<Plan> {
     }
 }
 
-fn is_created(mark: Option<&RolloutMark>) -> bool {
+fn is_announced(mark: Option<&RolloutMark>) -> bool {
     mark.is_some_and(|mark| mark.deployment.is_none())
 }
 
@@ -92,7 +92,7 @@ fn identify(view: &View<'_>) -> Plan {
     if view.memory.rejects(digest) {
         return rollback::begin(view, id, format!("{id} runs the rejected {digest}"));
     }
-    let phase = if probes(view) { RolloutPhase::Probing } else { RolloutPhase::Widening };
+    let phase = first_phase(view);
     let mark = RolloutMark {
         digest: digest.clone(),
         deployment: Some(id.clone()),

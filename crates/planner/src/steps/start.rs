@@ -4,13 +4,14 @@
 use evenkeel_manifest::Service;
 use serde_json::{Map, Value, json};
 
+use super::rollout::mark_rollout;
 use super::{stand_still, unknown};
 use crate::breaker::missing_alarm;
 use crate::diff::{Comparison, differences};
 use crate::probe::Percentages;
-use crate::tags::tag;
+use crate::tags::{RolloutMark, tag};
 use crate::view::View;
-use crate::{Action, Call, Depth, Lane, Plan, WaitReason};
+use crate::{Action, Call, Depth, Lane, Plan, RolloutPhase, WaitReason};
 
 /// Registers the wanted task definition. Only to be called when a look for its digest found none:
 /// `RegisterTaskDefinition` is not idempotent.
@@ -51,7 +52,25 @@ pub(super) fn start(view: &View<'_>) -> Plan {
     }
     let why = start_sentence(view, &definition.arn, &body);
     let call = Call::UpdateService { input: Value::Object(body) };
-    Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], super::capability_waits(view))
+    let start = Action { call, lane: Lane::NewChange, why };
+    Plan::acting(vec![announce(view), start], super::capability_waits(view))
+}
+
+/// Marks the rollout before it begins: should nobody be there to note its deployment's id, the next
+/// pass still knows that the deployment is ours.
+fn announce(view: &View<'_>) -> Action {
+    let digest = &view.desired.revision_digest;
+    let mark = RolloutMark {
+        digest: digest.clone(),
+        deployment: None,
+        phase: first_phase(view),
+        since: view.now(),
+    };
+    mark_rollout(view, &mark, format!("announces the rollout of {digest}"))
+}
+
+pub(super) fn first_phase(view: &View<'_>) -> RolloutPhase {
+    if probes(view) { RolloutPhase::Probing } else { RolloutPhase::Widening }
 }
 
 /// Every member that differs, but a count and percentages that keep the first step small.
@@ -73,7 +92,7 @@ fn starting_members(view: &View<'_>) -> Map<String, Value> {
     body
 }
 
-pub(super) fn probes(view: &View<'_>) -> bool {
+fn probes(view: &View<'_>) -> bool {
     view.desired.rollout.probe.enabled && !view.is_daemon()
 }
 

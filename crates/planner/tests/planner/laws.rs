@@ -110,7 +110,7 @@ fn after(first: &Draft, events: &[Event]) -> (Ecs, Draft) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Every plan on the way also passes `check`: the stand-in asserts it.
     #[test]

@@ -178,8 +178,7 @@ fn a_rollback_by_ecs_that_ended_before_we_looked_is_found_in_the_history() {
     let mut ecs = settled(&web("good:1"));
     let v2 = web("good:2").service();
     drop(ecs.pass(&v2));
-    let update = ecs.pass(&v2);
-    assert_eq!(update.actions[0].call.operation(), "UpdateService");
+    assert_eq!(ecs.pass(&v2).actions[1].call.operation(), "UpdateService");
     ecs.roll_back("ECS deployment circuit breaker: tasks failed to start.");
     for _ in 0..30 {
         ecs.tick();
@@ -219,6 +218,18 @@ fn a_retry_of_the_first_revision_is_judged_from_then_on() {
     ecs.later(5);
     assert_eq!(ecs.settle(&v1, 100).to_string(), "nothing to do\n");
     assert_eq!(ecs.count(), 4);
+}
+
+#[test]
+fn a_manifest_that_changes_right_after_the_start_supersedes_it() {
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("hang:2").service();
+    while ecs.primary_image() != "hang:2" {
+        let plan = ecs.pass(&v2);
+        assert!(!plan.actions.is_empty(), "{plan}");
+    }
+    assert_eq!(ecs.settle(&web("good:3").service(), 100).to_string(), "nothing to do\n");
+    assert_eq!(ecs.primary_image(), "good:3");
 }
 
 #[test]
@@ -346,7 +357,7 @@ fn network_changes_alone_start_a_rollout_that_can_be_rolled_back() {
     let network = json!({ "awsvpcConfiguration": { "subnets": ["subnet-2"] } });
     let v2 = web("good:1").with("networkConfiguration", network);
     let plan = ecs.pass(&v2.service());
-    let Call::UpdateService { input } = &plan.actions[0].call else { panic!("{plan}") };
+    let Call::UpdateService { input } = &plan.actions[1].call else { panic!("{plan}") };
     assert_eq!(input.get("taskDefinition"), None);
     assert_eq!(
         input["networkConfiguration"]["awsvpcConfiguration"]["subnets"],
@@ -363,7 +374,7 @@ fn a_count_that_is_raised_with_a_new_revision_follows_the_probe() {
     let plan = ecs.pass(&v2);
     assert_eq!(plan.actions[0].call.operation(), "RegisterTaskDefinition");
     let plan = ecs.pass(&v2);
-    let Call::UpdateService { input } = &plan.actions[0].call else { panic!("{plan}") };
+    let Call::UpdateService { input } = &plan.actions[1].call else { panic!("{plan}") };
     assert_eq!(input.get("desiredCount"), None);
     assert_eq!(ecs.settle(&v2, 60).to_string(), "nothing to do\n");
     assert_eq!(ecs.count(), 40);
@@ -515,7 +526,12 @@ fn an_answer_from_the_past_is_not_taken_for_a_rollback() {
     let v2 = web("good:2").service();
     let past = ecs.clone();
     drop(ecs.act(&v2));
-    let stale = Ecs { tags: ecs.tags.clone(), definitions: ecs.definitions.clone(), ..past };
+    let stale = Ecs {
+        tags: ecs.tags.clone(),
+        definitions: ecs.definitions.clone(),
+        digests: ecs.digests.clone(),
+        ..past
+    };
     let plan = stale.plan(Some(&v2));
     assert_eq!((reasons(&plan), plan.actions.len()), (vec![WaitReason::Unknown], 0));
 }
