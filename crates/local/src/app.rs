@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -81,12 +81,23 @@ pub async fn run(arguments: AppArguments) -> Result<(), AppError> {
 }
 
 fn router(app: App) -> Router {
-    Router::new().route("/health", get(health)).fallback(version).with_state(app)
+    Router::new()
+        .route("/health", get(health))
+        .route("/echo", get(echo))
+        .fallback(version)
+        .with_state(app)
 }
 
 async fn version(State(app): State<App>) -> String {
     tokio::time::sleep(app.latency).await;
     app.version
+}
+
+/// The request's headers, one on a line.
+async fn echo(headers: HeaderMap) -> String {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let lines = headers.iter().map(|(name, value)| format!("{name}: {}", text(value)));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 async fn health(State(app): State<App>) -> StatusCode {

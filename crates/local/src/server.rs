@@ -15,7 +15,7 @@ use crate::catalogue::Catalogue;
 use crate::clock::{BadSpeed, Clock};
 use crate::door::{CallLog, Door};
 use crate::live_region::LiveRegion;
-use crate::tasks::{Stop, TaskNews, TaskOutput, Tasks};
+use crate::tasks::{Places, Stop, TaskNews, TaskOutput, Tasks};
 
 /// What a local region is started with.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct ServerSettings {
     pub region: String,
     /// Whether calls above AWS's rates are refused.
     pub throttling: bool,
+    /// Gives tasks ports of 127.0.0.1 even where each could have an address of its own.
+    pub shared_address: bool,
 }
 
 impl ServerSettings {
@@ -47,6 +49,7 @@ impl ServerSettings {
             account: "123456789012".to_owned(),
             region: "us-east-1".to_owned(),
             throttling: true,
+            shared_address: false,
         }
     }
 }
@@ -92,7 +95,10 @@ impl Server {
         let address = listener.local_addr().map_err(listen)?;
 
         let (calls, end) = (CallLog::default(), CancellationToken::new());
-        let tasks = Tasks::new(region.clone(), &settings.region, settings.catalogue, settings.logs);
+        let places =
+            if settings.shared_address { Places::shared_address() } else { Places::detect() };
+        let tasks =
+            Tasks::new(region.clone(), &settings.region, settings.catalogue, places, settings.logs);
         let balancer = Balancer::new(region.clone());
         let (output, news, counts) = (tasks.output(), tasks.news(), balancer.counts());
         let mut parts = JoinSet::new();

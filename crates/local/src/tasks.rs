@@ -56,12 +56,13 @@ impl Tasks {
         region: LiveRegion,
         region_name: &str,
         catalogue: Catalogue,
+        places: Places,
         log_directory: Option<PathBuf>,
     ) -> Self {
         let host = Host {
             region,
             catalogue,
-            places: Places::detect(),
+            places,
             output: TaskOutput::new(log_directory),
             news: TaskNews::default(),
             region_name: region_name.to_owned(),
