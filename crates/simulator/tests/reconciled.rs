@@ -17,7 +17,20 @@ use serde_json::{Value, json};
 const MINUTE: Duration = Duration::from_mins(1);
 
 fn manifest(image: &str) -> Service {
-    let text = format!(
+    read(manifest_text(image))
+}
+
+/// The same behind a target group.
+fn balanced(image: &str, group: &str) -> Service {
+    let balancers = format!(
+        "    loadBalancers:\n      - {{targetGroupArn: \"{group}\", containerName: web, \
+         containerPort: 8080}}\n"
+    );
+    read(manifest_text(image) + &balancers)
+}
+
+fn manifest_text(image: &str) -> String {
+    format!(
         r#"
 apiVersion: evenkeel.dev/v1
 kind: Service
@@ -42,7 +55,10 @@ spec:
     networkConfiguration:
       awsvpcConfiguration: {{subnets: [subnet-1], securityGroups: [sg-1]}}
 "#
-    );
+    )
+}
+
+fn read(text: String) -> Service {
     let set = load(&[File { name: Arc::from("web.yaml"), text }]);
     assert!(!set.has_errors(), "{:?}", set.problems);
     set.services.into_iter().next().expect("one service")
@@ -169,4 +185,59 @@ fn the_same_seed_gives_the_same_course() {
         (driven.service().to_string(), driven.daemon.cloud().calls(), events)
     };
     assert_eq!(course(), course());
+}
+
+#[test]
+fn a_daemon_that_dies_after_any_pass_of_a_bad_rollout_is_carried_on_by_the_next() {
+    let bad = manifest("web:crash");
+    for survived in 1..=12 {
+        let mut driven = Driven::new();
+        driven.drive(&manifest("web:1"), 15 * MINUTE);
+        driven.daemon.want(bad.clone());
+        let mut passes = 0;
+        while passes < survived {
+            driven.daemon.run_with(&mut driven.simulation, Duration::from_secs(1), |_, _, _| {
+                passes += 1;
+            });
+        }
+        driven.restart();
+        driven.drive(&bad, 60 * MINUTE);
+        assert!(driven.is_settled(), "after {survived} passes: {:#}", driven.service());
+        assert_eq!(driven.image(), "web:1", "after {survived} passes");
+        assert!(driven.tag(tag::REJECTED).is_some(), "after {survived} passes");
+        let launched = driven.simulation.world.launched("web:crash");
+        assert!((1..=3).contains(&launched), "after {survived} passes: {launched} bad tasks");
+    }
+}
+
+#[test]
+fn behind_a_load_balancer_a_revision_that_fails_its_checks_is_rejected_and_traffic_is_kept() {
+    let mut driven = Driven::new();
+    driven.simulation.world.script("web:500", Behaviour::answers(500));
+    let elb = |operation: &str, input: Value| {
+        driven.simulation.call(Api::ElasticLoadBalancingV2, operation, &input).unwrap()
+    };
+    let input = json!({"Name": "blue", "Port": 8080, "TargetType": "ip"});
+    let group = elb("CreateTargetGroup", input)["TargetGroups"][0]["TargetGroupArn"].clone();
+    let balancer = elb("CreateLoadBalancer", json!({"Name": "front"}));
+    elb(
+        "CreateListener",
+        json!({
+            "LoadBalancerArn": balancer["LoadBalancers"][0]["LoadBalancerArn"], "Port": 80,
+            "DefaultActions": [{"Type": "forward", "TargetGroupArn": group}],
+        }),
+    );
+    let group = group.as_str().unwrap();
+    let [good, bad] = ["web:1", "web:500"].map(|image| balanced(image, group));
+    driven.drive(&good, 20 * MINUTE);
+    assert!(driven.is_settled(), "{:#}", driven.service());
+    let mut least = usize::MAX;
+    driven.daemon.want(bad);
+    driven.daemon.run_with(&mut driven.simulation, 120 * MINUTE, |simulation, _, _| {
+        let view = simulation.region().target_group(group).unwrap();
+        least = least.min(view.targets.iter().filter(|(_, _, state)| state == "healthy").count());
+    });
+    assert!(driven.is_settled(), "{:#}", driven.service());
+    assert_eq!((driven.image().as_str(), least), ("web:1", 4));
+    assert!((1..=3).contains(&driven.simulation.world.launched("web:500")));
 }
