@@ -241,3 +241,19 @@ fn behind_a_load_balancer_a_revision_that_fails_its_checks_is_rejected_and_traff
     assert_eq!((driven.image().as_str(), least), ("web:1", 4));
     assert!((1..=3).contains(&driven.simulation.world.launched("web:500")));
 }
+
+#[test]
+fn a_view_of_services_that_lags_changes_neither_the_end_nor_the_number_of_deployments() {
+    let mut driven = Driven::new();
+    driven.simulation.region().set_read_lag("DescribeServices", Duration::from_secs(4));
+    driven.drive(&manifest("web:1"), 20 * MINUTE);
+    driven.drive(&manifest("web:2"), 40 * MINUTE);
+    assert!(driven.is_settled(), "{:#}", driven.service());
+    assert_eq!(driven.image(), "web:2");
+    let input = json!({"cluster": "main", "service": "web"});
+    let listed = driven.simulation.call(Api::Ecs, "ListServiceDeployments", &input).unwrap();
+    assert_eq!(listed["serviceDeployments"].as_array().unwrap().len(), 2, "{listed:#}");
+    driven.drive(&manifest("web:crash"), 60 * MINUTE);
+    assert!(driven.is_settled(), "{:#}", driven.service());
+    assert_eq!(driven.image(), "web:2");
+}
