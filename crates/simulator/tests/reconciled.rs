@@ -6,11 +6,13 @@
     reason = "a fixture that does not find what it set up is a failed test"
 )]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_manifest::{File, Service, load};
 use evenkeel_planner::{Outcome, tag};
+use evenkeel_reconciler::{ControlLoop, DesiredState, LoopMetrics, LoopSettings, Shutdown};
 use evenkeel_simulator::{Api, ApiError, Behaviour, Daemon, Fault, Simulation};
 use serde_json::{Value, json};
 
@@ -256,4 +258,52 @@ fn a_view_of_services_that_lags_changes_neither_the_end_nor_the_number_of_deploy
     driven.drive(&manifest("web:crash"), 60 * MINUTE);
     assert!(driven.is_settled(), "{:#}", driven.service());
     assert_eq!(driven.image(), "web:2");
+}
+
+fn wanting(service: Service) -> Arc<DesiredState> {
+    let services = BTreeMap::from([(service.key.clone(), Arc::new(service))]);
+    Arc::new(DesiredState { services, ..DesiredState::default() })
+}
+
+/// The region follows the runtime's paused clock.
+async fn follow(simulation: &mut Simulation, duration: Duration) {
+    let end = simulation.now() + duration;
+    while simulation.now() < end {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        simulation.advance(Duration::from_secs(1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_the_whole_control_loop_reads_that_lag_add_no_revision_and_no_deployment() {
+    let Driven { mut simulation, .. } = Driven::new();
+    for operation in ["DescribeServices", "ListServiceDeployments", "ListTaskDefinitions"] {
+        simulation.region().set_read_lag(operation, Duration::from_secs(4));
+    }
+    let (wanted, desired) = tokio::sync::watch::channel(wanting(manifest("web:1")));
+    let settings = LoopSettings { seed: Some(1), ..LoopSettings::default() };
+    let metrics = LoopMetrics::register(&prometheus::Registry::new()).unwrap();
+    let cloud = Arc::new(simulation.cloud());
+    let control = ControlLoop::new(cloud, settings, metrics, desired, Arc::default());
+    let script = async {
+        follow(&mut simulation, 20 * MINUTE).await;
+        wanted.send_replace(wanting(manifest("web:2")));
+        follow(&mut simulation, 40 * MINUTE).await;
+        wanted.send_replace(wanting(manifest("web:crash")));
+        follow(&mut simulation, 60 * MINUTE).await;
+    };
+    tokio::select! {
+        ended = control.run(Shutdown::new()) => panic!("the loop ended: {ended:?}"),
+        () = script => {}
+    }
+    let daemon = Daemon::new(&simulation, "test");
+    let driven = Driven { simulation, daemon };
+    assert!(driven.is_settled(), "{:#}", driven.service());
+    assert_eq!(driven.image(), "web:2");
+    assert!((1..=3).contains(&driven.simulation.world.launched("web:crash")));
+    let input = json!({"cluster": "main", "service": "web"});
+    let listed = driven.simulation.ecs("ListServiceDeployments", &input).unwrap();
+    assert_eq!(listed["serviceDeployments"].as_array().unwrap().len(), 3, "{listed:#}");
+    let listed = driven.simulation.ecs("ListTaskDefinitions", &json!({})).unwrap();
+    assert_eq!(listed["taskDefinitionArns"].as_array().unwrap().len(), 3, "{listed:#}");
 }
