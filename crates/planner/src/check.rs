@@ -212,8 +212,12 @@ fn registers_only_what_is_missing(ground: &Ground<'_>, action: &Action) -> Optio
         return None;
     }
     let observed = ground.input.observed;
-    let (Some(known), Depth::Deep) = (observed.task_definitions.known(), observed.depth) else {
-        return Some("nobody looked whether the content is registered already".to_owned());
+    let known = match &observed.task_definitions {
+        Fact::Known(known) if observed.depth == Depth::Deep => known.as_slice(),
+        Fact::Absent if observed.depth == Depth::Deep => &[],
+        Fact::Known(_) | Fact::Absent | Fact::Unknown(_) => {
+            return Some("nobody looked whether the content is registered already".to_owned());
+        }
     };
     let wanted = &ground.desired.task_definition_digest;
     let there = known.iter().find(|one| one.digest == *wanted && one.status == "ACTIVE")?;
