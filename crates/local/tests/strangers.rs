@@ -1,6 +1,7 @@
-//! The AWS CLI and boto3, unchanged, against the built `evenkeel-local serve`; never our own client.
+//! The AWS CLI and boto3, unchanged, against the built `evenkeel-local serve`, and the daemon against
+//! moto's server; never our own model with our own client.
 //!
-//! `.ci/tools` installs both with locked versions into `.tools/`.
+//! `.ci/tools` installs them with locked versions into `.tools/`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -15,15 +16,21 @@ use nix::unistd::Pid;
 #[test]
 fn boto3_creates_rolls_lists_tags_and_deletes_and_every_reply_fits_its_model() {
     let region = Serve::start();
-    region.session(&["python", "boto3_session.py"]);
+    session(&["python", "boto3_session.py"], &region.environment);
     region.stop();
 }
 
 #[test]
 fn the_aws_cli_creates_rolls_waits_lists_tags_and_deletes() {
     let region = Serve::start();
-    region.session(&["python", "-c", RUN_SCRIPT, "aws_cli.sh"]);
+    session(&["python", "-c", RUN_SCRIPT, "aws_cli.sh"], &region.environment);
     region.stop();
+}
+
+#[test]
+fn on_moto_the_daemon_creates_adopts_updates_and_writes_nothing_without_need() {
+    let program = env!("CARGO_BIN_EXE_evenkeel-local");
+    session(&["python", "moto_session.py", program], &[]);
 }
 
 /// Puts the directory of the installed `aws` first on the path and runs the script.
@@ -64,22 +71,6 @@ impl Serve {
         Self { child, environment }
     }
 
-    /// Runs a session of `tests/strangers` to its end; it must succeed.
-    fn session(&self, command: &[&str]) {
-        let output = Command::new(project().join(".ci/tools"))
-            .arg("strangers")
-            .args(command)
-            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/strangers"))
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .env("AWS_CONFIG_FILE", "/dev/null")
-            .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-            .output()
-            .unwrap();
-        let (said, complained) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{command:?} failed:\n{said}\n{complained}");
-    }
-
     /// An interrupt ends the region cleanly.
     fn stop(mut self) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGINT).unwrap();
@@ -96,6 +87,22 @@ impl Drop for Serve {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// Runs a session of `tests/strangers` to its end; it must succeed.
+fn session(command: &[&str], environment: &[(String, String)]) {
+    let output = Command::new(project().join(".ci/tools"))
+        .arg("strangers")
+        .args(command)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/strangers"))
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        .output()
+        .unwrap();
+    let (said, complained) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?} failed:\n{said}\n{complained}");
 }
 
 fn project() -> PathBuf {
