@@ -235,3 +235,18 @@ fn the_digests_of_version_1_never_change() {
     assert_eq!(service.task_definition_digest.as_str(), "v1:1ffc2717eddc5f309d88455d49cf6784");
     assert_eq!(service.revision_digest.as_str(), "v1:c975086380064130abee5ff8f4618ffc");
 }
+
+#[test]
+fn a_service_leaves_room_for_the_seven_tags_that_are_ours() {
+    let tagged = |count: usize| {
+        let tags: Vec<String> = (0..count).map(|n| format!("{{ key: k{n}, value: v }}")).collect();
+        let text = format!("{}  service: {{ tags: [{}] }}\n", manifest("web"), tags.join(", "));
+        said(&load(&[file("a", text)]))
+    };
+    assert_eq!(tagged(43), [""; 0]);
+    let problems = tagged(44);
+    assert!(
+        matches!(problems.as_slice(), [one] if one.contains("spec.service.tags[43]: expected at most 43")),
+        "{problems:?}"
+    );
+}
