@@ -58,7 +58,8 @@ aws ecs update-service --cluster cli --service web --task-definition cli:2 >/dev
 
 # Listings in pages.
 is revisions "$(aws ecs list-task-definitions --family-prefix cli --page-size 1 --query 'length(taskDefinitionArns)' --output json)" 3
-aws ecs list-task-definitions --family-prefix cli --max-items 2 --query NextToken --output text | grep -q . || fail "the listing says no NextToken"
+next=$(aws ecs list-task-definitions --family-prefix cli --max-items 2 --query NextToken --output text)
+[ -n "$next" ] || fail "the listing says no NextToken"
 is families "$(aws ecs list-task-definition-families --family-prefix cli --query 'families[0]' --output text)" cli
 
 # Tags.
