@@ -171,7 +171,7 @@ const EVENTS_MAX: usize = 5;
 
 fn last_events(service: &ObservedService) -> Vec<String> {
     let events = breaker::events(service).into_iter().take(EVENTS_MAX);
-    events.map(|(at, text)| format!("{at} {text}")).collect()
+    events.map(|(at, text)| format!("{at:.0} {text}")).collect()
 }
 
 fn evidence(plan: &Plan, judgement: Option<Judgement>) -> Vec<Evidence> {
