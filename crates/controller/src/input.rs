@@ -168,15 +168,11 @@ fn file_name(path: &Path) -> String {
     parts.join("/")
 }
 
-/// The values of `taskDefinition.file` in the manifests of a text. What cannot be parsed refers to
-/// nothing here; its problem is told by the validation.
+/// The files that the manifests of a text include, relative ones only.
 fn references(text: &str) -> Vec<String> {
-    let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(text).unwrap_or_default();
-    let file = |document: &serde_json::Value| {
-        let file = document.pointer("/spec/taskDefinition/file")?.as_str()?;
-        (!Path::new(file).is_absolute()).then(|| file.to_owned())
-    };
-    documents.iter().filter_map(file).collect()
+    let mut paths = evenkeel_manifest::included_paths(text);
+    paths.retain(|path| !Path::new(path).is_absolute());
+    paths
 }
 
 #[cfg(test)]

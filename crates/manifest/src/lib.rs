@@ -59,7 +59,7 @@ pub use digest::Digest;
 pub use document::Document;
 pub use key::ServiceKey;
 pub use limits::Limits;
-pub use load::{File, ManifestSet, load, load_with};
+pub use load::{File, ManifestSet, included_paths, load, load_with};
 pub use problem::{Problem, Severity};
 pub use rollout::{Breaker, Counting, OnFailure, Probe, Rollout, Strategy, Threshold};
 pub use schema::schema;

@@ -14,6 +14,8 @@ use crate::reader::{self, Fault};
 use crate::{Limits, Problem, Service, ServiceKey, Severity};
 use included::Files;
 
+pub use included::included_paths;
+
 /// A file by the name that problems show and that `taskDefinition.file` is resolved against, with
 /// `/` between directories.
 #[derive(Clone, Debug, PartialEq, Eq)]

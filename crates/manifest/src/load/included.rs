@@ -5,6 +5,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::File;
+use crate::node::Cursor;
+use crate::{Limits, reader};
+
+/// The paths that the manifests of a text name under `taskDefinition.file`, as written, in order. What
+/// cannot be parsed names nothing here; [`super::load`] tells its problem.
+pub fn included_paths(text: &str) -> Vec<String> {
+    let name: Arc<str> = Arc::from("");
+    let read = reader::read(&name, text, &Limits::default());
+    let path = |document: &reader::Document| {
+        let file = Cursor::root(&name, &document.root).descendant("spec.taskDefinition.file")?;
+        file.text().map(str::to_owned)
+    };
+    read.documents.iter().filter_map(path).collect()
+}
 
 /// The files of a load by name.
 #[derive(Debug, Default)]
@@ -77,6 +91,13 @@ fn normalise(directory: &str, path: &str) -> Result<String, PathError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn included_paths_are_found_in_every_document_that_can_be_read() {
+        let text = "spec: {taskDefinition: {file: a.json}}\n---\nspec: {taskDefinition: {file: /etc/x}}\n---\nspec: {taskDefinition: {family: x}}\n";
+        assert_eq!(included_paths(text), ["a.json", "/etc/x"]);
+        assert!(included_paths("spec: [").is_empty());
+    }
 
     #[test]
     fn paths_are_relative_to_the_manifest_and_stay_under_the_root() {
