@@ -8,10 +8,11 @@ use super::rollout::mark_rollout;
 use super::{stand_still, unknown};
 use crate::breaker::missing_alarm;
 use crate::diff::{Comparison, differences};
+use crate::plan::IN_FLIGHT;
 use crate::probe::Percentages;
 use crate::tags::{RolloutMark, tag};
 use crate::view::View;
-use crate::{Action, Call, Depth, Lane, Plan, RolloutPhase, WaitReason};
+use crate::{Action, Call, Depth, Lane, Plan, RolloutPhase, Wait, WaitReason};
 
 /// Registers the wanted task definition. Only to be called when a look for its digest found none:
 /// `RegisterTaskDefinition` is not idempotent.
@@ -44,6 +45,9 @@ pub(super) fn start(view: &View<'_>) -> Plan {
     let Some(definition) = view.wanted_definition() else {
         return register(view.desired);
     };
+    if is_accepted(view, &definition.arn) {
+        return not_shown_yet(view, &definition.arn);
+    }
     let mut body = starting_members(view);
     body.insert("cluster".to_owned(), json!(view.desired.key.cluster));
     body.insert("service".to_owned(), json!(view.desired.key.name));
@@ -54,6 +58,25 @@ pub(super) fn start(view: &View<'_>) -> Plan {
     let call = Call::UpdateService { input: Value::Object(body) };
     let start = Action { call, lane: Lane::NewChange, why };
     Plan::acting(vec![announce(view), start], super::capability_waits(view))
+}
+
+/// Whether the service has taken the revision over and only its deployment is missing: ECS shows both
+/// at once, and to say the same again would start nothing (ecs-behaviour 1.5, 3.4).
+fn is_accepted(view: &View<'_>, definition: &str) -> bool {
+    definition != view.primary.task_definition
+        && view.service.task_definition.as_deref() == Some(definition)
+        && differences(view, Comparison::Exact).starting.is_empty()
+}
+
+fn not_shown_yet(view: &View<'_>, definition: &str) -> Plan {
+    let sentence = format!(
+        "the service is to run {definition}, but its PRIMARY deployment {} still runs {}; waits for \
+         the server to show the deployment",
+        view.primary.id, view.primary.task_definition
+    );
+    let mut waiting = vec![Wait::new(WaitReason::Deployment, sentence)];
+    waiting.extend(super::capability_waits(view));
+    Plan::waiting(waiting, IN_FLIGHT)
 }
 
 /// Marks the rollout before it begins: should nobody be there to note its deployment's id, the next

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use evenkeel_manifest::{Counting, OnFailure, Service, Threshold};
-use evenkeel_planner::{Call, VerdictKind, WaitReason, tag};
+use evenkeel_planner::{Call, Fact, VerdictKind, WaitReason, tag};
 use serde_json::json;
 
-use crate::ecs::Ecs;
-use crate::manifests::{Draft, web};
+use crate::ecs::{Ecs, input};
+use crate::manifests::{Draft, key, web};
 
 /// What the passes of `ticks` times five seconds say; what is said twice in a row is told once.
 fn story(ecs: &mut Ecs, desired: &Service, ticks: u32) -> String {
@@ -278,6 +278,24 @@ fn a_missing_capability_is_named() {
         .map(|wait| wait.sentence.as_str())
         .collect();
     insta::assert_debug_snapshot!(named);
+}
+
+#[test]
+fn an_update_that_the_server_took_and_shows_no_deployment_of_is_not_sent_again() {
+    let mut ecs = Ecs { is_plain: true, ..Ecs::new() };
+    drop(ecs.settle(&web("good:1").service(), 100));
+    let v2 = web("good:2").service();
+    drop(ecs.pass(&v2));
+    let mut seen = ecs.look(Some(&v2));
+    let Fact::Known(service) = &mut seen.service else { panic!("{seen:?}") };
+    // As moto's server 5 shows a service after UpdateService.
+    service.task_definition = Some(ecs.newest_definition());
+    let key = key();
+    let plan = evenkeel_planner::plan(&input(&key, Some(&v2), &seen));
+    assert_eq!(plan.actions, []);
+    let expected =
+        [WaitReason::Deployment, WaitReason::CapabilityMissing, WaitReason::CapabilityMissing];
+    assert_eq!(reasons(&plan), expected);
 }
 
 #[test]
