@@ -31,8 +31,12 @@ impl AwsCloud {
 }
 
 impl Cloud for AwsCloud {
-    async fn owned(&self, clusters: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
-        owned::owned(&self.caller, clusters).await
+    async fn owned(
+        &self,
+        instance: &str,
+        clusters: &[String],
+    ) -> Result<Vec<ServiceKey>, CloudError> {
+        owned::owned(&self.caller, instance, clusters).await
     }
 
     async fn observe(

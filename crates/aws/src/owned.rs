@@ -1,7 +1,7 @@
 //! The services that carry our owner tag; never a partial list.
 
 use evenkeel_manifest::ServiceKey;
-use evenkeel_planner::{Lane, ObservedService, tag};
+use evenkeel_planner::{Lane, ObservedService, is_owner, tag};
 use evenkeel_reconciler::CloudError;
 use serde_json::{Value, json};
 
@@ -16,9 +16,10 @@ const LISTED_MAX: usize = 5_000;
 /// Most names in one DescribeServices call.
 const NAMES_MAX: usize = 10;
 
-/// Services of these clusters, whoever of us owns them. The first failure ends it.
+/// Services of these clusters that `instance` owns. The first failure ends it.
 pub(crate) async fn owned(
     caller: &Caller,
+    instance: &str,
     clusters: &[String],
 ) -> Result<Vec<ServiceKey>, CloudError> {
     let mut keys = Vec::new();
@@ -26,7 +27,7 @@ pub(crate) async fn owned(
         for names in list(caller, cluster).await?.chunks(NAMES_MAX) {
             let services = services::describe(caller, cluster, names, Lane::Sweep).await?;
             for (name, service) in services {
-                if service?.known().is_some_and(is_owned) {
+                if service?.known().is_some_and(|one| is_owned(one, instance)) {
                     keys.push(ServiceKey::new(cluster, name));
                 }
             }
@@ -46,8 +47,9 @@ async fn list(caller: &Caller, cluster: &str) -> Result<Vec<String>, CloudError>
     Ok(arns.iter().filter_map(Value::as_str).map(|arn| last_part(arn).to_owned()).collect())
 }
 
-fn is_owned(service: &ObservedService) -> bool {
-    service.status != "INACTIVE" && service.tags.contains_key(tag::OWNER)
+fn is_owned(service: &ObservedService, instance: &str) -> bool {
+    let owner = service.tags.get(tag::OWNER);
+    service.status != "INACTIVE" && owner.is_some_and(|owner| is_owner(owner, instance))
 }
 
 #[cfg(test)]
@@ -57,7 +59,8 @@ mod tests {
     use super::*;
     use crate::fake::{Fake, Reply, Request, error, ok};
 
-    /// A cluster of 23 services in three pages; every second one is ours.
+    /// A cluster of 23 services in three pages; every second one is ours, the others of another
+    /// instance.
     fn region(request: &Request) -> Reply {
         let body = request.json();
         if request.operation == "ListServices" {
@@ -74,16 +77,17 @@ mod tests {
         let names = body["services"].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
         let services = names.map(|name| {
             let ours = name.strip_prefix('s').unwrap().parse::<u32>().unwrap() % 2 == 0;
-            let tags = if ours { json!([{ "key": tag::OWNER, "value": "me" }]) } else { json!([]) };
+            let owner = if ours { "v1:me:web.yaml" } else { "v1:another:web.yaml" };
+            let tags = json!([{ "key": tag::OWNER, "value": owner }]);
             json!({ "serviceArn": name, "serviceName": name, "status": "ACTIVE", "tags": tags })
         });
         ok(&json!({ "services": services.collect::<Vec<_>>() }))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn all_pages_are_read_and_only_services_with_our_tag_are_named() {
+    async fn all_pages_are_read_and_services_of_another_instance_are_not_ours() {
         let fake = Fake::new(region);
-        let mut keys = fake.cloud().owned(&["main".to_owned()]).await.unwrap();
+        let mut keys = fake.cloud().owned("me", &["main".to_owned()]).await.unwrap();
         keys.sort();
         let mut expected: Vec<ServiceKey> =
             (0..23).step_by(2).map(|n| ServiceKey::new("main", format!("s{n}"))).collect();
@@ -99,7 +103,7 @@ mod tests {
             Some(token) if token == "2" => error("ServerException", "oops"),
             _ => region(request),
         });
-        let owned = fake.cloud().owned(&["main".to_owned()]).await;
+        let owned = fake.cloud().owned("me", &["main".to_owned()]).await;
         assert_eq!(owned.unwrap_err().class(), "transient");
     }
 }

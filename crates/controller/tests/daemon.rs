@@ -34,7 +34,7 @@ impl Empty {
 }
 
 impl Cloud for Empty {
-    async fn owned(&self, _: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
+    async fn owned(&self, _: &str, _: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
         Ok(Vec::new())
     }
 

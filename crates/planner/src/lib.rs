@@ -37,4 +37,4 @@ pub use status::{
     Condition, ConditionKind, ConditionStatus, Outcome, RolloutPhase, RolloutStatus, Status, status,
 };
 pub use steps::plan;
-pub use tags::tag;
+pub use tags::{is_owner, tag};

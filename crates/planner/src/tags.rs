@@ -129,6 +129,11 @@ impl Owner {
     }
 }
 
+/// Whether the value of an owner tag names this instance.
+pub fn is_owner(value: &str, instance: &str) -> bool {
+    Owner::decode(value) == Owner::Instance(Owner::name(instance))
+}
+
 impl LastApplied {
     /// `v1:<digest>:<epoch>:<code>+<code>…`
     pub(crate) fn encode(&self) -> String {

@@ -8,9 +8,11 @@ use evenkeel_planner::{Action, Applied, Observed, Questions};
 
 /// Implemented by the AWS edge and by the simulator.
 pub trait Cloud: Send + Sync + 'static {
-    /// Services in the clusters given that carry our owner tag. An error is never an empty list.
+    /// Services in the clusters given that carry the owner tag of this instance, in the default
+    /// target, for a cloud does not know its own name. An error is never an empty list.
     fn owned(
         &self,
+        instance: &str,
         clusters: &[String],
     ) -> impl Future<Output = Result<Vec<ServiceKey>, CloudError>> + Send;
 

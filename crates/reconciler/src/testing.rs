@@ -254,7 +254,7 @@ impl Drop for Running<'_> {
 }
 
 impl Cloud for ScriptedCloud {
-    async fn owned(&self, clusters: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
+    async fn owned(&self, _: &str, clusters: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
         let mut state = self.state();
         state.listed.push(clusters.to_vec());
         Ok(state.owned.clone())

@@ -7,7 +7,7 @@ use evenkeel_manifest::{Digest, Document, ServiceKey, canonical};
 use evenkeel_planner::{
     Action, Alarm, Applied, Call, Depth, Fact, Observed, ObservedService, Questions, ReadError,
     ServiceDeployment, ServiceRevision, TargetGroupHealth, TargetHealth, Task, TaskDefinition,
-    Unknown, tag,
+    Unknown, is_owner, tag,
 };
 use evenkeel_reconciler::{Cloud, CloudError};
 use serde_json::{Value, json};
@@ -299,7 +299,11 @@ impl SimulatedCloud {
         }
     }
 
-    fn owned_services(&self, clusters: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
+    fn owned_services(
+        &self,
+        instance: &str,
+        clusters: &[String],
+    ) -> Result<Vec<ServiceKey>, CloudError> {
         let mut owned = Vec::new();
         for cluster in clusters {
             let input = json!({"cluster": cluster, "maxResults": 100});
@@ -307,7 +311,8 @@ impl SimulatedCloud {
             for chunk in arns.chunks(10) {
                 let input = json!({"cluster": cluster, "services": chunk, "include": ["TAGS"]});
                 let reply = self.ecs("DescribeServices", &input)?;
-                for service in list(&reply, "services").iter().filter(|one| is_owned(one)) {
+                let services = list(&reply, "services").iter();
+                for service in services.filter(|one| is_owned(one, instance)) {
                     let name = text(service, "serviceName").unwrap_or_default();
                     owned.push(ServiceKey::new(cluster, name));
                 }
@@ -340,8 +345,12 @@ impl SimulatedCloud {
 }
 
 impl Cloud for SimulatedCloud {
-    async fn owned(&self, clusters: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
-        self.owned_services(clusters)
+    async fn owned(
+        &self,
+        instance: &str,
+        clusters: &[String],
+    ) -> Result<Vec<ServiceKey>, CloudError> {
+        self.owned_services(instance, clusters)
     }
 
     async fn observe(
@@ -375,8 +384,11 @@ fn applied(call: &Call, reply: &Value) -> Applied {
     }
 }
 
-fn is_owned(service: &Value) -> bool {
-    list(service, "tags").iter().any(|one| text(one, "key") == Some(tag::OWNER))
+fn is_owned(service: &Value, instance: &str) -> bool {
+    let mut tags = list(service, "tags").iter();
+    tags.find(|one| text(one, "key") == Some(tag::OWNER))
+        .and_then(|one| text(one, "value"))
+        .is_some_and(|owner| is_owner(owner, instance))
 }
 
 fn target_health(description: &Value) -> TargetHealth {

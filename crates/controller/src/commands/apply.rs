@@ -200,7 +200,7 @@ mod tests {
     }
 
     impl Cloud for Denied {
-        async fn owned(&self, _: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
+        async fn owned(&self, _: &str, _: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
             Err(denied())
         }
 

@@ -23,8 +23,12 @@ impl<C: Cloud> FirstRead<C> {
 }
 
 impl<C: Cloud> Cloud for FirstRead<C> {
-    async fn owned(&self, clusters: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
-        self.cloud.owned(clusters).await
+    async fn owned(
+        &self,
+        instance: &str,
+        clusters: &[String],
+    ) -> Result<Vec<ServiceKey>, CloudError> {
+        self.cloud.owned(instance, clusters).await
     }
 
     async fn observe(

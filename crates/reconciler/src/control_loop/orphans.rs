@@ -55,9 +55,10 @@ impl<C: Cloud> ControlLoop<C> {
             self.current.keys().into_iter().map(|key| key.cluster.as_str()).collect();
         let clusters: Vec<String> = clusters.into_iter().map(str::to_owned).collect();
         let cloud = self.cloud.clone();
+        let instance = self.settings.instance.clone();
         let limit = self.settings.pass_timeout;
         self.orphans.listing.spawn(async move {
-            let listing = tokio::time::timeout(limit, cloud.owned(&clusters));
+            let listing = tokio::time::timeout(limit, cloud.owned(&instance, &clusters));
             listing.await.unwrap_or_else(|_| Err(timed_out(limit)))
         });
     }
@@ -68,8 +69,13 @@ impl<C: Cloud> ControlLoop<C> {
             Ok(Err(error)) => return tracing::warn!(%error, "could not list our services"),
             Err(error) => return tracing::error!(%error, "listing our services panicked"),
         };
+        // All manifests of a daemon have one target; the cloud does not know its name.
+        let Some(target) = self.current.keys().first().map(|key| key.target.clone()) else {
+            return;
+        };
+        let here = |key| ServiceKey { target: target.clone(), ..key };
         let orphans: BTreeSet<ServiceKey> =
-            owned.into_iter().filter(|key| !self.current.names(key)).collect();
+            owned.into_iter().map(here).filter(|key| !self.current.names(key)).collect();
         for key in orphans.difference(&self.orphans.known) {
             tracing::warn!(
                 service = %key,

@@ -472,6 +472,18 @@ async fn a_service_of_ours_that_no_manifest_names_is_counted_and_not_touched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_daemon_of_a_named_target_does_not_take_its_own_services_for_orphans() {
+    let cloud = ScriptedCloud::new(SECOND);
+    cloud.own([key("web")]);
+    let mut wanted = service("web", "1");
+    wanted.key.target = "eu".to_owned();
+    let running = Running::start(exact(), cloud, state([wanted]));
+    sleep(MINUTE).await;
+    assert_eq!(running.cloud.listed(), [["main"]]);
+    running.assert_metric("evenkeel_orphaned_services 0");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_listed_while_there_is_no_manifest_to_compare_with() {
     let cloud = ScriptedCloud::new(SECOND);
     cloud.own([key("web")]);

@@ -56,8 +56,12 @@ impl<C> Noting<C> {
 }
 
 impl<C: Cloud> Cloud for Noting<C> {
-    async fn owned(&self, clusters: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
-        self.cloud.owned(clusters).await
+    async fn owned(
+        &self,
+        instance: &str,
+        clusters: &[String],
+    ) -> Result<Vec<ServiceKey>, CloudError> {
+        self.cloud.owned(instance, clusters).await
     }
 
     async fn observe(
