@@ -3,7 +3,10 @@
 //! Only tasks that the deployment in question started count, told by `startedBy`. Counts are of the
 //! last hour, for ECS forgets stopped tasks after that.
 //!
-//! With consecutive counting a task sets the counts back once it is healthy *and* has outlived every
+//! While the probe lasts nothing sets the counts back: a revision that is healthy for some seconds and
+//! then fails must not earn itself another task each time.
+//!
+//! After it, with consecutive counting, a task sets the counts back once it is healthy *and* has outlived every
 //! failed task of its deployment: only failures after its start count. ECS's own rule, any healthy
 //! task, lets a revision that crashes after a minute loop for ever (ecs-behaviour 3.3).
 
@@ -34,10 +37,8 @@ pub(crate) struct Judgement {
     /// Newest first.
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) against: Option<(VerdictKind, String)>,
-    /// `None` when health cannot be seen.
-    pub(crate) healthy: Option<u32>,
-    /// How long the longest-running healthy task has been running.
-    pub(crate) healthy_for: Option<SignedDuration>,
+    /// The ids of the healthy tasks, the longest running first; `None` when health cannot be seen.
+    pub(crate) healthy: Option<Vec<String>>,
     /// A cause outside of the revision that holds the rollout up.
     pub(crate) environment: Option<String>,
     /// When the rollout runs out of patience; `None` while the clock stands.
@@ -69,7 +70,12 @@ pub(crate) fn judge(
     let tasks = tasks_of(view, deployment);
     let healthy = healthy_tasks(view, deployment);
     let evidence = evidence(&tasks);
-    let reset = reset_at(view, healthy.as_deref().unwrap_or_default(), &tasks);
+    let reset = match phase {
+        RolloutPhase::Probing => None,
+        RolloutPhase::Widening | RolloutPhase::RollingBack => {
+            reset_at(view, healthy.as_deref().unwrap_or_default(), &tasks)
+        }
+    };
     let reset = reset.max(Some(since));
     let counts = counts(view, &evidence, reset, phase);
     let progress =
@@ -80,14 +86,17 @@ pub(crate) fn judge(
     Judgement {
         counts,
         against,
-        healthy: healthy.as_ref().map(|all| u32::try_from(all.len()).unwrap_or(u32::MAX)),
-        healthy_for: healthy
-            .as_ref()
-            .and_then(|all| all.iter().map(|task| health::running_for(task, view.now())).max()),
+        healthy: healthy.as_deref().map(ids),
         environment: progress.as_ref().and_then(|one| one.environment.clone()),
         deadline: progress.and_then(|one| one.deadline(view)),
         evidence: evidence.into_iter().take(EVIDENCE_MAX).collect(),
     }
+}
+
+fn ids(tasks: &[&Task]) -> Vec<String> {
+    let mut tasks = tasks.to_vec();
+    tasks.sort_by_key(|task| (task.started_at, task.task_arn.as_str()));
+    tasks.into_iter().map(|task| last_part(&task.task_arn).to_owned()).collect()
 }
 
 fn tasks_of<'a>(view: &View<'a>, deployment: &str) -> Vec<&'a Task> {
@@ -129,11 +138,9 @@ fn reset_at(view: &View<'_>, healthy: &[&Task], all: &[&Task]) -> Option<Timesta
         .filter_map(|task| Some(ended_at(task)?.duration_since(task.started_at?)))
         .max()
         .unwrap_or(SignedDuration::ZERO);
-    let least = if health::is_checked(view) { SignedDuration::ZERO } else { health::SETTLED };
-    let needed = longest_failed.max(least);
     healthy
         .iter()
-        .filter(|task| health::running_for(task, view.now()) > needed)
+        .filter(|task| health::running_for(task, view.now()) > longest_failed)
         .filter_map(|task| task.started_at)
         .max()
 }

@@ -61,6 +61,7 @@ const ACTION_RULES: &[ActionRule] = &[
     widens_and_proves_with_open_eyes,
     leaves_foreign_tags,
     sends_no_fixed_members,
+    forces_only_what_ecs_gave_up,
 ];
 
 /// Members of `UpdateService` that start a deployment (`UpdateService` API reference).
@@ -380,11 +381,23 @@ fn leaves_foreign_tags(ground: &Ground<'_>, action: &Action) -> Option<String> {
     }
 }
 
-/// Members that `UpdateService` does not take, and the one that starts a deployment on every repeat.
+/// Members that `UpdateService` does not take.
 fn sends_no_fixed_members(_: &Ground<'_>, action: &Action) -> Option<String> {
     let input = update(action)?;
-    ["clientToken", "role", "schedulingStrategy", "launchType", "tags", "forceNewDeployment"]
+    ["clientToken", "role", "schedulingStrategy", "launchType", "tags"]
         .iter()
         .find(|name| input.get(name).is_some())
         .map(|name| format!("UpdateService must not carry {name}"))
+}
+
+/// Every repeat of a forced deployment starts another one, so it needs a failed one that nobody holds
+/// against the revision any more.
+fn forces_only_what_ecs_gave_up(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    update(action)?.get("forceNewDeployment")?;
+    let failed = ground
+        .service?
+        .deployments
+        .iter()
+        .any(|one| one.status == "PRIMARY" && one.rollout_state.as_deref() == Some("FAILED"));
+    (!failed).then(|| "it forces a deployment although ECS gave none up".to_owned())
 }

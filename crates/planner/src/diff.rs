@@ -187,7 +187,9 @@ pub(crate) fn return_to(live: &Value, revision: &BTreeMap<String, Value>) -> Map
             // The revision shows the concrete platform version, the service the declared one.
             (Some(_), Some(_)) if member.name == "platformVersion" => None,
             (Some(old), _) => Some(old.clone()),
-            (None, Some(_)) => member.removed.map(|(_, value)| value()),
+            (None, Some(now)) => {
+                member.removed.map(|(_, value)| value()).filter(|back| back != now)
+            }
             (None, None) => None,
         };
         if let Some(value) = back.filter(|value| now.is_some() || *value != none()) {

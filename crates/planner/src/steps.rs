@@ -1,7 +1,10 @@
 //! The order of the gates that lead to the next safe step; never looks into the leaves.
 
 mod absent;
+mod foreign;
 mod ownership;
+mod probe;
+mod retry;
 mod rollback;
 mod rollout;
 mod settled;

@@ -22,7 +22,7 @@ pub mod tag {
     pub const PROVEN: &str = "evenkeel:proven";
     /// The revision digest judged bad, with when and why.
     pub const REJECTED: &str = "evenkeel:rejected";
-    /// The rollout in flight: digest, deployment id, phase, since.
+    /// The rollout in flight: digest, deployment id, phase, since, and the healthy task watched.
     pub const ROLLOUT: &str = "evenkeel:rollout";
     /// Set by a person: no writes until it is removed.
     pub const HOLD: &str = "evenkeel:hold";
@@ -60,6 +60,16 @@ pub(crate) struct RolloutMark {
     /// `None` from before the start until the first look at its deployment.
     pub(crate) deployment: Option<String>,
     pub(crate) phase: RolloutPhase,
+    pub(crate) since: Timestamp,
+    /// The probe: the first task that was seen healthy and still is.
+    pub(crate) probe: Option<ProbeMark>,
+}
+
+/// ECS does not tell since when a task is healthy; the first look that saw it so does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProbeMark {
+    /// The last part of its ARN.
+    pub(crate) task: String,
     pub(crate) since: Timestamp,
 }
 
@@ -157,15 +167,23 @@ impl LastApplied {
 }
 
 impl RolloutMark {
-    /// `v1:<digest>:<deployment id or ->:<phase>:<epoch>`
+    /// `v1:<digest>:<deployment id or ->:<phase>:<epoch>`, and `:<task>/<epoch>` while a healthy
+    /// task is being watched.
     pub(crate) fn encode(&self) -> String {
         let deployment = self.deployment.as_deref().unwrap_or("-");
         let phase = phase_code(self.phase);
-        format!("{VERSION}{}:{deployment}:{phase}:{}", self.digest, self.since.as_second())
+        let since = self.since.as_second();
+        let probe = self.probe.as_ref().map(ProbeMark::encode).unwrap_or_default();
+        format!("{VERSION}{}:{deployment}:{phase}:{since}{probe}", self.digest)
     }
 
     fn decode(value: &str) -> Option<Self> {
-        let (rest, since) = value.strip_prefix(VERSION)?.rsplit_once(':')?;
+        let value = value.strip_prefix(VERSION)?;
+        let (value, probe) = match value.rsplit_once(':') {
+            Some((rest, last)) if last.contains('/') => (rest, Some(ProbeMark::decode(last)?)),
+            _ => (value, None),
+        };
+        let (rest, since) = value.rsplit_once(':')?;
         let (rest, phase) = rest.rsplit_once(':')?;
         let (digest, deployment) = rest.rsplit_once(':')?;
         Some(Self {
@@ -173,7 +191,19 @@ impl RolloutMark {
             deployment: (deployment != "-").then(|| deployment.to_owned()),
             phase: phase_of(phase)?,
             since: epoch(since)?,
+            probe,
         })
+    }
+}
+
+impl ProbeMark {
+    fn encode(&self) -> String {
+        format!(":{}/{}", self.task, self.since.as_second())
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        let (task, since) = text.split_once('/')?;
+        Some(Self { task: task.to_owned(), since: epoch(since)? })
     }
 }
 
@@ -268,19 +298,22 @@ mod tests {
     }
 
     #[test]
-    fn a_rollout_reads_back_as_written_with_and_without_a_deployment() {
+    fn a_rollout_reads_back_as_written_with_and_without_a_deployment_or_a_probe() {
         for deployment in [None, Some("ecs-svc/6216346761948112104".to_owned())] {
             for phase in [RolloutPhase::Probing, RolloutPhase::Widening, RolloutPhase::RollingBack]
             {
-                let mark = RolloutMark {
-                    digest: digest(),
-                    deployment: deployment.clone(),
-                    phase,
-                    since: at(),
-                };
-                assert_eq!(memory(tag::ROLLOUT, &mark.encode()).rollout, Some(mark));
+                for probe in [None, Some(probe())] {
+                    let deployment = deployment.clone();
+                    let mark =
+                        RolloutMark { digest: digest(), deployment, phase, since: at(), probe };
+                    assert_eq!(memory(tag::ROLLOUT, &mark.encode()).rollout, Some(mark));
+                }
             }
         }
+    }
+
+    fn probe() -> ProbeMark {
+        ProbeMark { task: "0123456789abcdef0123456789abcdef".to_owned(), since: at() }
     }
 
     #[test]
@@ -344,6 +377,7 @@ mod tests {
             deployment: Some("ecs-svc/62163467619481121040".to_owned()),
             phase: RolloutPhase::RollingBack,
             since: at(),
+            probe: Some(probe()),
         };
         assert!(mark.encode().len() <= VALUE_MAX);
     }

@@ -82,6 +82,31 @@ impl Driven {
         Self { simulation, daemon }
     }
 
+    /// A target group behind a listener, checked every five seconds and drained for `drains` seconds.
+    fn target_group(&self, drains: u32) -> String {
+        let elb = |operation: &str, input: Value| {
+            self.simulation.call(Api::ElasticLoadBalancingV2, operation, &input).unwrap()
+        };
+        let input = json!({
+            "Name": "blue", "Port": 8080, "TargetType": "ip", "HealthCheckIntervalSeconds": 5,
+            "HealthCheckTimeoutSeconds": 2
+        });
+        let group = elb("CreateTargetGroup", input)["TargetGroups"][0]["TargetGroupArn"].clone();
+        let delay = json!({
+            "Key": "deregistration_delay.timeout_seconds", "Value": drains.to_string()
+        });
+        elb("ModifyTargetGroupAttributes", json!({"TargetGroupArn": group, "Attributes": [delay]}));
+        let balancer = elb("CreateLoadBalancer", json!({"Name": "front"}));
+        elb(
+            "CreateListener",
+            json!({
+                "LoadBalancerArn": balancer["LoadBalancers"][0]["LoadBalancerArn"], "Port": 80,
+                "DefaultActions": [{"Type": "forward", "TargetGroupArn": group}],
+            }),
+        );
+        group.as_str().unwrap().to_owned()
+    }
+
     fn drive(&mut self, wanted: &Service, duration: Duration) {
         self.daemon.want(wanted.clone());
         self.daemon.run_with(&mut self.simulation, duration, |_, _, report| {
@@ -216,20 +241,8 @@ fn a_daemon_that_dies_after_any_pass_of_a_bad_rollout_is_carried_on_by_the_next(
 fn behind_a_load_balancer_a_revision_that_fails_its_checks_is_rejected_and_traffic_is_kept() {
     let mut driven = Driven::new();
     driven.simulation.world.script("web:500", Behaviour::answers(500));
-    let elb = |operation: &str, input: Value| {
-        driven.simulation.call(Api::ElasticLoadBalancingV2, operation, &input).unwrap()
-    };
-    let input = json!({"Name": "blue", "Port": 8080, "TargetType": "ip"});
-    let group = elb("CreateTargetGroup", input)["TargetGroups"][0]["TargetGroupArn"].clone();
-    let balancer = elb("CreateLoadBalancer", json!({"Name": "front"}));
-    elb(
-        "CreateListener",
-        json!({
-            "LoadBalancerArn": balancer["LoadBalancers"][0]["LoadBalancerArn"], "Port": 80,
-            "DefaultActions": [{"Type": "forward", "TargetGroupArn": group}],
-        }),
-    );
-    let group = group.as_str().unwrap();
+    let group = driven.target_group(300);
+    let group = group.as_str();
     let [good, bad] = ["web:1", "web:500"].map(|image| balanced(image, group));
     driven.drive(&good, 20 * MINUTE);
     assert!(driven.is_settled(), "{:#}", driven.service());
@@ -306,4 +319,75 @@ async fn under_the_whole_control_loop_reads_that_lag_add_no_revision_and_no_depl
     assert_eq!(listed["serviceDeployments"].as_array().unwrap().len(), 3, "{listed:#}");
     let listed = driven.simulation.ecs("ListTaskDefinitions", &json!({})).unwrap();
     assert_eq!(listed["taskDefinitionArns"].as_array().unwrap().len(), 3, "{listed:#}");
+}
+
+/// `count` tasks of `image`, behind `group` where there is one, with a probe of `healthy_for`.
+fn sized(image: &str, count: u32, group: Option<&str>, healthy_for: &str) -> Service {
+    let balancers = group.map_or(String::new(), |group| {
+        format!(
+            "    loadBalancers:\n      - {{targetGroupArn: \"{group}\", containerName: web, \
+             containerPort: 8080}}\n"
+        )
+    });
+    let rollout = format!("  rollout: {{probe: {{healthyFor: {healthy_for}}}}}\n");
+    let text = manifest_text(image) + &balancers + &rollout;
+    read(text.replace("desiredCount: 4", &format!("desiredCount: {count}")))
+}
+
+/// What a bad revision meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ground {
+    /// Tasks of the good revision.
+    count: u32,
+    /// How long its target group drains, in seconds; `None` for no load balancer.
+    drains: Option<u32>,
+    /// How many seconds after RUNNING a bad task crashes.
+    life: u64,
+}
+
+/// How many bad tasks start before the good revision is back.
+fn bad_tasks(ground: Ground) -> u32 {
+    bad_tasks_probed(ground, "30s")
+}
+
+fn bad_tasks_probed(ground: Ground, healthy_for: &str) -> u32 {
+    let mut driven = Driven::new();
+    let crash = Behaviour::crashes(Duration::from_secs(ground.life), 1);
+    driven.simulation.world.script("web:short", crash);
+    let group = ground.drains.map(|seconds| driven.target_group(seconds));
+    let [good, bad] = ["web:1", "web:short"]
+        .map(|image| sized(image, ground.count, group.as_deref(), healthy_for));
+    driven.drive(&good, 15 * MINUTE);
+    driven.drive(&bad, 20 * MINUTE);
+    assert_eq!(driven.image(), "web:1", "{ground:?}");
+    driven.simulation.world.launched("web:short")
+}
+
+fn over(counts: &[u32], drains: Option<u32>, lives: &[u64]) -> Vec<(Ground, u32)> {
+    let grounds = counts
+        .iter()
+        .flat_map(|&count| lives.iter().map(move |&life| Ground { count, drains, life }));
+    grounds.map(|ground| (ground, bad_tasks(ground))).collect()
+}
+
+fn more_than(most: u32, all: Vec<(Ground, u32)>) -> Vec<(Ground, u32)> {
+    all.into_iter().filter(|(_, started)| !(1..=most).contains(started)).collect()
+}
+
+#[test]
+fn a_revision_that_crashes_after_it_was_healthy_for_seconds_starts_three_tasks_at_most() {
+    for drains in [None, Some(0), Some(300)] {
+        assert_eq!(more_than(3, over(&[1, 4, 10], drains, &[5, 10, 35])), []);
+    }
+    assert_eq!(more_than(3, over(&[4], None, &[45, 69])), [], "healthy after 40 s unchecked");
+    assert_eq!(more_than(3, over(&[100], Some(0), &[35])), []);
+}
+
+/// While a probe lasts, ECS goes on replacing one old task for each new one that is healthy.
+#[test]
+fn a_probe_of_minutes_lets_one_more_task_start_for_each_that_became_healthy() {
+    let ground = Ground { count: 10, drains: None, life: 200 };
+    let started = bad_tasks_probed(ground, "5m");
+    // A task needs about a minute to start and to count as healthy.
+    assert!((4..=6).contains(&started), "{started} bad tasks");
 }

@@ -8,18 +8,21 @@ use crate::{Fact, TargetGroupHealth, Task};
 
 /// What ECS itself waits before it calls a task without any health check healthy
 /// (developer guide, `service_definition_parameters`).
-pub(crate) const SETTLED: SignedDuration = SignedDuration::from_secs(40);
+const SETTLED: SignedDuration = SignedDuration::from_secs(40);
 
 /// The tasks of `deployment` that are healthy now: RUNNING, passing their container health checks,
-/// and `healthy` in every target group of the service. `None` when that cannot be seen.
+/// and `healthy` in every target group of the service, or, where nothing checks them, RUNNING for as
+/// long as ECS waits. `None` when that cannot be seen.
 pub(crate) fn healthy_tasks<'a>(view: &View<'a>, deployment: &str) -> Option<Vec<&'a Task>> {
     let tasks = view.observed().tasks.known()?;
     let groups = target_groups(view)?;
     let checked = has_container_checks(view);
+    let least = if is_checked(view) { SignedDuration::ZERO } else { SETTLED };
     let running = tasks.iter().filter(|task| runs(task)).count();
     let healthy = tasks.iter().filter(|task| {
         task.started_by.as_deref() == Some(deployment)
             && runs(task)
+            && running_for(task, view.now()) >= least
             && passes_container_checks(task, checked)
             && groups.iter().all(|group| is_healthy_target(group, task, running))
     });
@@ -123,7 +126,7 @@ fn addresses(task: &Task) -> Vec<&str> {
 }
 
 /// Whether anything but time tells that a task is healthy.
-pub(crate) fn is_checked(view: &View<'_>) -> bool {
+fn is_checked(view: &View<'_>) -> bool {
     let balanced = view.live.get("loadBalancers").and_then(Value::as_array);
     has_container_checks(view) || balanced.is_some_and(|all| !all.is_empty())
 }

@@ -84,6 +84,7 @@ fn tags(input: &Input<'_>, desired: &Service, theirs: Option<Value>) -> Value {
         deployment: None,
         phase: if probing { RolloutPhase::Probing } else { RolloutPhase::Widening },
         since: input.now,
+        probe: None,
     };
     let mut tags = match theirs {
         Some(Value::Array(tags)) => tags,

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::rollout::{forget_rollout, is_rollback, mark_rollout};
-use super::start::first_phase;
-use super::{capability_waits, stand_still, unknown};
+use super::rollout::{forget_rollout, is_rollback};
+use super::{capability_waits, retry, stand_still, unknown};
 use crate::breaker::judge;
 use crate::diff::{Comparison, return_to, runs_what_is_wanted};
 use crate::plan::{IN_FLIGHT, SETTLED};
@@ -42,6 +41,7 @@ fn rollback_mark(view: &View<'_>, deployment: &str) -> BTreeMap<String, String> 
         deployment: Some(deployment.to_owned()),
         phase: RolloutPhase::RollingBack,
         since: view.now(),
+        probe: None,
     };
     BTreeMap::from([(tag::ROLLOUT.to_owned(), mark.encode())])
 }
@@ -57,7 +57,7 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
     let wanted = mark.digest == view.desired.revision_digest;
     let begun = mark.deployment.as_deref() != Some(view.primary.id.as_str());
     match (wanted, begun) {
-        (true, _) if !view.memory.rejects(&mark.digest) => Some(retried(view, mark, begun)),
+        (true, _) if !view.memory.rejects(&mark.digest) => Some(retry::retry(view, mark, begun)),
         (true, false) => Some(leave(view)),
         (true, true) => Some(follow(view)),
         // A fix supersedes a bad rollout, but not the return from it: that one must end first.
@@ -66,18 +66,6 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
         }
         (false, _) => None,
     }
-}
-
-/// A person removed the verdict: the mark of the return goes too, or, when the service has not left the
-/// revision yet, it is judged again from now on.
-fn retried(view: &View<'_>, mark: &RolloutMark, begun: bool) -> Plan {
-    if begun {
-        let why = "forgets the rollback: its verdict was taken back".to_owned();
-        return Plan::acting(vec![forget_rollout(view, why)], Vec::new());
-    }
-    let again = RolloutMark { phase: first_phase(view), since: view.now(), ..mark.clone() };
-    let why = format!("judges {} again: its verdict was taken back", view.primary.id);
-    Plan::acting(vec![mark_rollout(view, &again, why)], Vec::new())
 }
 
 /// Makes ECS leave the bad revision, which is still PRIMARY.
@@ -144,7 +132,7 @@ fn update_back(view: &View<'_>, proven: &str) -> Plan {
             None => return without_revision(view, proven),
         }
     } else {
-        (proven, serde_json::Map::new())
+        (proven, Map::new())
     };
     if view.definition(definition).is_some_and(|one| one.status != "ACTIVE") {
         return held(format!("{definition}, the revision to return to, is no longer active"));
@@ -155,11 +143,25 @@ fn update_back(view: &View<'_>, proven: &str) -> Plan {
     if body.is_empty() {
         return held(format!("{} is the proven revision and was rejected", view.primary.id));
     }
+    resend_volumes(view, proven, &mut body);
     body.insert("cluster".to_owned(), json!(view.desired.key.cluster));
     body.insert("service".to_owned(), json!(view.desired.key.name));
     let why = format!("returns from {} to the settings of {proven}", view.primary.id);
     let call = Call::UpdateService { input: Value::Object(body) };
     Plan::acting(vec![Action { call, lane: Lane::Rollback, why }], capability_waits(view))
+}
+
+/// ECS wants volumes configured at launch again with every revision that has some (ecs-behaviour 1.5):
+/// those of the proven one, or the live ones where the server does not show revisions.
+fn resend_volumes(view: &View<'_>, proven: &str, body: &mut Map<String, Value>) {
+    let volumes = match view.service_revision(proven) {
+        Some(revision) => revision.rest.get("volumeConfigurations"),
+        None => view.live.get("volumeConfigurations"),
+    };
+    let some = |volumes: &&Value| volumes.as_array().is_some_and(|all| !all.is_empty());
+    if let Some(volumes) = volumes.filter(some) {
+        body.entry("volumeConfigurations").or_insert_with(|| volumes.clone());
+    }
 }
 
 fn without_revision(view: &View<'_>, proven: &str) -> Plan {

@@ -2,20 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
 use super::ownership::{owner, primary_revision};
 use super::start::first_phase;
-use super::{capability_waits, rollback, unknown, unseen};
+use super::{capability_waits, foreign, probe, retry, rollback, unknown, unseen};
 use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
 use crate::diff::{Comparison, differences, removable_codes, runs_what_is_wanted};
 use crate::plan::{CAPACITY, IN_FLIGHT};
-use crate::render::span;
 use crate::tags::{LastApplied, RolloutMark, tag};
 use crate::view::{Standing, View, not_seen};
 use crate::{
-    Action, Call, Depth, Fact, Lane, Plan, RolloutPhase, Verdict, VerdictKind, Wait, WaitReason,
+    Action, Call, Depth, Lane, Plan, RolloutPhase, Verdict, VerdictKind, Wait, WaitReason,
 };
 
 /// The plan while something is rolled out or rolled back; `None` when the service is settled, or when
@@ -70,13 +68,13 @@ fn unidentified(view: &View<'_>, mark: Option<&RolloutMark>) -> Option<Plan> {
         Standing::InFlight | Standing::Completed | Standing::Failed => Comparison::Exact,
     };
     if runs_what_is_wanted(view, comparison) {
-        return Some(identify(view));
+        return Some(retry::awaited(view, mark).unwrap_or_else(|| identify(view)));
     }
     if same_deployment {
         return None;
     }
     match mark {
-        Some(mark) if mark.digest == view.desired.revision_digest => Some(lost(view, mark)),
+        Some(mark) if mark.digest == view.desired.revision_digest => lost(view, mark),
         _ => others(view),
     }
 }
@@ -98,6 +96,7 @@ fn identify(view: &View<'_>) -> Plan {
         deployment: Some(id.clone()),
         phase,
         since: view.primary.created_at.unwrap_or(view.now()),
+        probe: None,
     };
     let why = format!("marks {id} as the rollout of {digest}");
     Plan::acting(vec![mark_rollout(view, &mark, why)], Vec::new())
@@ -110,30 +109,32 @@ pub(super) fn mark_rollout(view: &View<'_>, mark: &RolloutMark, why: String) -> 
 }
 
 /// Our deployment is no longer PRIMARY and something else than what is wanted runs.
-fn lost(view: &View<'_>, mark: &RolloutMark) -> Plan {
+fn lost(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
     if view.primary.created_at.is_some_and(|created| created < mark.since) {
-        return unknown(format!(
+        return Some(unknown(format!(
             "AWS shows {}, which is older than our rollout: an answer from the past",
             view.primary.id
-        ));
+        )));
     }
     let id = mark.deployment.as_deref();
     if let Some(sentence) = id.and_then(|id| rolled_back_by_ecs(view, id)) {
         let judgement = judge(view, id.unwrap_or_default(), mark.phase, mark.since);
-        return against(view, &judgement, VerdictKind::RolledBackByEcs, sentence, mark);
+        let kind = VerdictKind::RolledBackByEcs;
+        return Some(against(view, &judgement, kind, sentence, mark));
     }
     if view.standing() == Standing::InFlight {
-        return foreign(view);
+        return foreign::wait(view);
     }
     if let Some(why) = not_seen(&view.observed().service_deployments) {
         let why = crate::view::explain(why);
-        return unknown(format!("our rollout is gone, and what became of it is not known: {why}"));
+        let sentence = format!("our rollout is gone, and what became of it is not known: {why}");
+        return Some(unknown(sentence));
     }
     let why = format!(
         "forgets the rollout of {}: {} took its place and is complete",
         mark.digest, view.primary.id
     );
-    Plan::acting(vec![forget_rollout(view, why)], Vec::new())
+    Some(Plan::acting(vec![forget_rollout(view, why)], Vec::new()))
 }
 
 pub(super) fn forget_rollout(view: &View<'_>, why: String) -> Action {
@@ -186,29 +187,16 @@ fn others(view: &View<'_>) -> Option<Plan> {
             deployment: Some(failed.id.clone()),
             phase: RolloutPhase::Probing,
             since: failed.created_at.unwrap_or(view.now()),
+            probe: None,
         };
         let judgement = judge(view, &failed.id, mark.phase, mark.since);
         return Some(against(view, &judgement, VerdictKind::RolledBackByEcs, sentence, &mark));
     }
-    Some(foreign(view))
+    foreign::wait(view)
 }
 
 fn is_wanted_definition(view: &View<'_>, arn: &str) -> bool {
     view.definition(arn).is_some_and(|one| one.digest == view.desired.task_definition_digest)
-}
-
-fn foreign(view: &View<'_>) -> Plan {
-    let id = &view.primary.id;
-    let (reason, sentence) = if rollback::runs_proven(view) {
-        (WaitReason::Rollback, format!("ECS returns to the proven revision with {id}"))
-    } else {
-        let sentence = format!(
-            "{id} rolls out {}, which the manifest does not want; nothing is written until it ends",
-            view.primary.task_definition
-        );
-        (WaitReason::ForeignDeployment, sentence)
-    };
-    Plan::waiting(vec![Wait::new(reason, sentence)], IN_FLIGHT)
 }
 
 /// The step of our own rollout.
@@ -228,7 +216,7 @@ fn judged(view: &View<'_>, mark: &RolloutMark) -> Plan {
         return Plan::waiting(vec![Wait::new(WaitReason::Alarm, sentence)], CAPACITY);
     }
     match mark.phase {
-        RolloutPhase::Probing => probed(view, mark, &judgement),
+        RolloutPhase::Probing => probe::step(view, mark, &judgement),
         RolloutPhase::Widening | RolloutPhase::RollingBack => widened(view, &judgement),
     }
 }
@@ -276,53 +264,6 @@ pub(super) fn reject_from_history(view: &View<'_>, id: &str, sentence: String) -
     plan
 }
 
-/// Widens when a task has proved healthy, else waits for one.
-fn probed(view: &View<'_>, mark: &RolloutMark, judgement: &Judgement) -> Plan {
-    let Some(why) = probe_passed(view, judgement) else {
-        return still(view, judgement, WaitReason::Probe, probe_sentence(view, judgement));
-    };
-    let mark = RolloutMark { phase: RolloutPhase::Widening, ..mark.clone() };
-    let mut actions: Vec<Action> =
-        change_in_place(view, Lane::RolloutStep, &format!("widens the rollout: {why}"))
-            .into_iter()
-            .collect();
-    actions.push(mark_rollout(view, &mark, format!("notes that the probe passed: {why}")));
-    Plan::acting(actions, capability_waits(view))
-}
-
-/// Why the probe passed. Evidence of time is how long a task that is healthy now has been running.
-fn probe_passed(view: &View<'_>, judgement: &Judgement) -> Option<String> {
-    let needed = view.desired.rollout.probe.healthy_for;
-    if view.service.desired_count == 0 {
-        return Some("no task is desired, so none can be probed".to_owned());
-    }
-    if matches!(&view.observed().tasks, Fact::Unknown(_)) && view.standing() == Standing::Completed
-    {
-        return Some("ECS completed it, and this server shows no tasks".to_owned());
-    }
-    let (healthy, ran) = (judgement.healthy?, judgement.healthy_for?);
-    (ran.unsigned_abs() >= needed && healthy > 0).then(|| {
-        format!("{healthy} healthy, the first running for {} ({})", span(ran), healthy_for(view))
-    })
-}
-
-fn probe_sentence(view: &View<'_>, judgement: &Judgement) -> String {
-    let id = &view.primary.id;
-    match (judgement.healthy, judgement.healthy_for) {
-        (Some(healthy), Some(ran)) if healthy > 0 => format!(
-            "{healthy} healthy of {id}, the first running for {} ({})",
-            span(ran),
-            healthy_for(view)
-        ),
-        _ => format!("the first task of {id} is not healthy yet"),
-    }
-}
-
-fn healthy_for(view: &View<'_>) -> String {
-    let needed = SignedDuration::try_from(view.desired.rollout.probe.healthy_for);
-    format!("healthyFor {}", span(needed.unwrap_or(SignedDuration::MAX)))
-}
-
 /// After the probe: what starts no deployment is brought in line, then ECS does the rest.
 fn widened(view: &View<'_>, judgement: &Judgement) -> Plan {
     if let Some(action) =
@@ -337,7 +278,8 @@ fn widened(view: &View<'_>, judgement: &Judgement) -> Plan {
             "{} of {} tasks of {} are running",
             primary.running_count, view.service.desired_count, primary.id
         );
-        return still(view, judgement, WaitReason::Deployment, sentence);
+        let wait = Wait::new(WaitReason::Deployment, sentence).until(judgement.deadline);
+        return still(view, judgement, wait);
     }
     if let Some(alarm) = red_alarm(view) {
         let sentence = format!("the rollout is complete but alarm {alarm} is in ALARM");
@@ -347,11 +289,12 @@ fn widened(view: &View<'_>, judgement: &Judgement) -> Plan {
 }
 
 /// ECS is at work, or waits for capacity.
-fn still(view: &View<'_>, judgement: &Judgement, reason: WaitReason, mut sentence: String) -> Plan {
+pub(super) fn still(view: &View<'_>, judgement: &Judgement, mut wait: Wait) -> Plan {
     if view.primary.failed_tasks > 0 {
-        sentence = format!("{sentence}; ECS counts {} failed tasks", view.primary.failed_tasks);
+        wait.sentence =
+            format!("{}; ECS counts {} failed tasks", wait.sentence, view.primary.failed_tasks);
     }
-    let mut waiting = vec![Wait::new(reason, sentence).until(judgement.deadline)];
+    let mut waiting = vec![wait];
     let mut look_again = IN_FLIGHT;
     if let Some(cause) = &judgement.environment {
         waiting.push(Wait::new(WaitReason::Capacity, format!("waits for capacity: {cause}")));

@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 use super::rollout::mark_rollout;
 use super::{stand_still, unknown};
 use crate::breaker::missing_alarm;
-use crate::diff::{Comparison, differences};
+use crate::diff::{Comparison, differences, runs_what_is_wanted};
 use crate::plan::IN_FLIGHT;
 use crate::probe::Percentages;
 use crate::tags::{RolloutMark, tag};
-use crate::view::View;
+use crate::view::{Standing, View};
 use crate::{Action, Call, Depth, Lane, Plan, RolloutPhase, Wait, WaitReason};
 
 /// Registers the wanted task definition. Only to be called when a look for its digest found none:
@@ -54,6 +54,9 @@ pub(super) fn start(view: &View<'_>) -> Plan {
     if definition.arn != view.primary.task_definition {
         body.insert("taskDefinition".to_owned(), json!(definition.arn));
     }
+    if is_given_up(view) {
+        body.insert("forceNewDeployment".to_owned(), json!(true));
+    }
     let why = start_sentence(view, &definition.arn, &body);
     let call = Call::UpdateService { input: Value::Object(body) };
     let start = Action { call, lane: Lane::NewChange, why };
@@ -79,6 +82,11 @@ fn not_shown_yet(view: &View<'_>, definition: &str) -> Plan {
     Plan::waiting(waiting, IN_FLIGHT)
 }
 
+/// Whether ECS gave up a deployment of just what is wanted: nothing differs that would start another.
+fn is_given_up(view: &View<'_>) -> bool {
+    view.standing() == Standing::Failed && runs_what_is_wanted(view, Comparison::Exact)
+}
+
 /// Marks the rollout before it begins: should nobody be there to note its deployment's id, the next
 /// pass still knows that the deployment is ours.
 fn announce(view: &View<'_>) -> Action {
@@ -88,6 +96,7 @@ fn announce(view: &View<'_>) -> Action {
         deployment: None,
         phase: first_phase(view),
         since: view.now(),
+        probe: None,
     };
     mark_rollout(view, &mark, format!("announces the rollout of {digest}"))
 }

@@ -248,8 +248,20 @@ fn tags_of_aws_and_of_others_are_left_alone() {
 #[test]
 fn what_update_service_does_not_take_is_not_sent() {
     let (ecs, v1) = settled();
-    for name in ["clientToken", "role", "schedulingStrategy", "launchType", "forceNewDeployment"] {
+    for name in ["clientToken", "role", "schedulingStrategy", "launchType"] {
         let found = broken(&ecs, &v1, vec![action(update(&json!({ name: "x" })))]);
         assert_breaks(&found, &format!("must not carry {name}"));
     }
+}
+
+#[test]
+fn a_deployment_is_forced_only_over_one_that_failed() {
+    let (mut ecs, v1) = settled();
+    let narrow = json!({ "maximumPercent": 125 });
+    let forced = || {
+        update(&json!({ "forceNewDeployment": true, "deploymentConfiguration": narrow.clone() }))
+    };
+    assert_breaks(&broken(&ecs, &v1, vec![action(forced())]), "although ECS gave none up");
+    ecs.deployments[0].state = "FAILED";
+    assert_eq!(broken(&ecs, &v1, vec![action(forced())]), "");
 }

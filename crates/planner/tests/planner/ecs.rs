@@ -2,8 +2,9 @@
 //! these tests.
 //!
 //! The image decides what a task does: `crash…` exits before it is healthy, `slow-crash…` after,
-//! `missing…` cannot be pulled,
-//! `sick…` fails its target's health check, `hang…` never reaches RUNNING, others become healthy.
+//! `late…` needs two minutes to become healthy, `missing…` cannot be pulled,
+//! `sick…` fails its target's health check, `hang…` never reaches RUNNING, nor does `lonely…` but for
+//! the first task of a deployment, others become healthy.
 
 #![expect(
     clippy::unwrap_used,
@@ -45,7 +46,7 @@ pub(crate) struct Rolled {
     reason: String,
     created: i64,
     /// Members that make a revision, with the task definition.
-    content: Map<String, Value>,
+    pub(crate) content: Map<String, Value>,
 }
 
 /// `ListServiceDeployments`: one a deployment.
@@ -88,7 +89,11 @@ const STARTING: &[&str] = &[
     "loadBalancers",
     "serviceRegistries",
     "serviceConnectConfiguration",
+    "volumeConfigurations",
 ];
+
+/// Hosts, each of which runs one task of a DAEMON service.
+const HOSTS: u64 = 3;
 
 impl Ecs {
     pub(crate) fn new() -> Self {
@@ -105,7 +110,10 @@ impl Ecs {
     }
 
     pub(crate) fn count(&self) -> u64 {
-        self.members.as_ref().map_or(0, |one| one["desiredCount"].as_u64().unwrap_or(0))
+        let Some(members) = &self.members else { return 0 };
+        let daemon = members.get("schedulingStrategy").is_some_and(|one| one == "DAEMON");
+        let wanted = members.get("desiredCount").and_then(Value::as_u64).unwrap_or(0);
+        if daemon { HOSTS } else { wanted }
     }
 
     pub(crate) fn image(&self, definition: &str) -> String {
@@ -143,7 +151,11 @@ impl Ecs {
     }
 
     fn create(&mut self, input: &Value) {
-        assert!(self.members.is_none(), "created twice");
+        assert!(self.members.is_none() || self.status == "INACTIVE", "created twice");
+        self.tags.clear();
+        self.deployments.clear();
+        self.history.clear();
+        self.revisions.clear();
         let mut members = input.as_object().unwrap().clone();
         for tag in members.remove("tags").unwrap().as_array().unwrap() {
             let text = |name: &str| tag[name].as_str().unwrap().to_owned();
@@ -158,6 +170,7 @@ impl Ecs {
     pub(crate) fn update(&mut self, input: &Value) {
         let mut input = input.as_object().unwrap().clone();
         let changes = take_content(&mut input);
+        let forced = input.remove("forceNewDeployment").is_some();
         let members = self.members.as_mut().unwrap();
         for (name, value) in input {
             match (members.get_mut(&name), &value) {
@@ -172,8 +185,13 @@ impl Ecs {
             }
         }
         let mut content = self.deployments[0].content.clone();
+        let volumes = content.contains_key("volumeConfigurations");
+        assert!(
+            !volumes || changes.is_empty() || changes.contains_key("volumeConfigurations"),
+            "volumes configured at launch were not sent again"
+        );
         content.extend(changes);
-        if content != self.deployments[0].content {
+        if content != self.deployments[0].content || forced {
             self.deploy(content);
         }
     }
@@ -234,13 +252,17 @@ impl Ecs {
         self.tasks.retain(|task| task.stopped.as_ref().is_none_or(|(at, _, _)| now - at < 3600));
         let images: Vec<String> =
             self.tasks.iter().map(|task| self.image(&task.definition)).collect();
+        let firsts: Vec<u64> =
+            self.deployments.iter().filter_map(|one| self.first_task(one.id)).collect();
         for (task, image) in self.tasks.iter_mut().zip(images) {
             if task.stopped.is_some() {
                 continue;
             }
             let age = now - task.created;
             let end = |code, why: &str| Some((now, code, why.to_owned()));
-            if image.starts_with("hang") {
+            if image.starts_with("hang")
+                || image.starts_with("lonely") && !firsts.contains(&task.id)
+            {
                 continue;
             }
             if image.starts_with("missing") {
@@ -259,10 +281,14 @@ impl Ecs {
         }
     }
 
+    fn first_task(&self, deployment: u64) -> Option<u64> {
+        self.tasks.iter().find(|task| task.deployment == deployment).map(|task| task.id)
+    }
+
     fn healthy(&self, task: &Run) -> bool {
         let image = self.image(&task.definition);
         task.stopped.is_none()
-            && task.started.is_some_and(|at| self.now - at >= 15)
+            && task.started.is_some_and(|at| self.now - at >= warm_up(&image))
             && !image.starts_with("sick")
     }
 
@@ -391,8 +417,11 @@ impl Ecs {
 
     fn service(&self) -> ObservedService {
         let mut document = self.members.clone().unwrap();
-        let primary = &self.deployments[0];
-        document.extend(primary.content.clone());
+        if let Some(primary) = self.deployments.first() {
+            let shown = primary.content.iter().filter(|(name, _)| *name != "volumeConfigurations");
+            document.extend(shown.map(|(name, value)| (name.clone(), value.clone())));
+        }
+        document.insert("desiredCount".to_owned(), json!(self.count()));
         let running = self.tasks.iter().filter(|t| t.started.is_some() && t.stopped.is_none());
         let tags: Vec<Value> =
             self.tags.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect();
@@ -425,7 +454,7 @@ impl Ecs {
             .tasks
             .iter()
             .filter(|t| t.deployment == one.id && t.started.is_some() && t.stopped.is_none());
-        json!({
+        let mut shown = json!({
             "id": format!("ecs-svc/{}", one.id),
             "status": if index == 0 { "PRIMARY" } else { "ACTIVE" },
             "taskDefinition": one.content["taskDefinition"],
@@ -434,7 +463,11 @@ impl Ecs {
             "createdAt": EPOCH + one.created,
             "rolloutState": one.state,
             "rolloutStateReason": one.reason,
-        })
+        });
+        if let Some(volumes) = one.content.get("volumeConfigurations") {
+            shown["volumeConfigurations"] = volumes.clone();
+        }
+        shown
     }
 
     fn definitions_seen(&self, questions: &Questions) -> Fact<Vec<TaskDefinition>> {
@@ -633,6 +666,11 @@ fn life(image: &str) -> Option<i64> {
         _ if image.starts_with("slow-crash") => Some(60),
         _ => None,
     }
+}
+
+/// How many seconds after RUNNING a task of this image becomes healthy.
+fn warm_up(image: &str) -> i64 {
+    if image.starts_with("late") { 120 } else { 15 }
 }
 
 fn unimplemented_call<T>(operation: &str) -> Fact<T> {

@@ -10,7 +10,7 @@ use crate::ecs::{Ecs, input};
 use crate::manifests::{Draft, key, web};
 
 /// What the passes of `ticks` times five seconds say; what is said twice in a row is told once.
-fn story(ecs: &mut Ecs, desired: &Service, ticks: u32) -> String {
+pub(crate) fn story(ecs: &mut Ecs, desired: &Service, ticks: u32) -> String {
     let mut told = String::new();
     for _ in 0..ticks {
         let plan = ecs.pass(desired).to_string();
@@ -23,7 +23,7 @@ fn story(ecs: &mut Ecs, desired: &Service, ticks: u32) -> String {
 }
 
 /// A region in which this manifest is settled and proven.
-fn settled(draft: &Draft) -> Ecs {
+pub(crate) fn settled(draft: &Draft) -> Ecs {
     let mut ecs = Ecs::new();
     let plan = ecs.settle(&draft.service(), 100);
     assert_eq!(plan.to_string(), "nothing to do\n");
@@ -32,7 +32,7 @@ fn settled(draft: &Draft) -> Ecs {
     ecs
 }
 
-fn reasons(plan: &evenkeel_planner::Plan) -> Vec<WaitReason> {
+pub(crate) fn reasons(plan: &evenkeel_planner::Plan) -> Vec<WaitReason> {
     plan.waiting.iter().map(|wait| wait.reason).collect()
 }
 
@@ -191,36 +191,6 @@ fn a_rollback_by_ecs_that_ended_before_we_looked_is_found_in_the_history() {
 }
 
 #[test]
-fn a_person_retries_by_removing_the_verdict() {
-    let mut ecs = settled(&web("good:1"));
-    let v2 = web("good:2").service();
-    drop(ecs.settle(&v2, 2));
-    ecs.roll_back("ECS deployment circuit breaker: tasks failed to start.");
-    drop(ecs.settle(&v2, 100));
-    ecs.tags.remove(tag::REJECTED);
-    let plan = ecs.settle(&v2, 100);
-    assert_eq!(plan.to_string(), "nothing to do\n");
-    assert_eq!(ecs.primary_image(), "good:2");
-}
-
-#[test]
-fn a_retry_of_the_first_revision_is_judged_from_then_on() {
-    let mut ecs = Ecs::new();
-    let v1 = web("good:1").service();
-    drop(ecs.settle(&v1, 3));
-    for _ in 0..2 {
-        ecs.crash_oldest();
-        ecs.tick();
-        ecs.tick();
-    }
-    assert_eq!(reasons(&ecs.act(&v1)), [WaitReason::Held]);
-    ecs.tags.remove(tag::REJECTED);
-    ecs.later(5);
-    assert_eq!(ecs.settle(&v1, 100).to_string(), "nothing to do\n");
-    assert_eq!(ecs.count(), 4);
-}
-
-#[test]
 fn a_manifest_that_changes_right_after_the_start_supersedes_it() {
     let mut ecs = settled(&web("good:1"));
     let v2 = web("hang:2").service();
@@ -296,25 +266,6 @@ fn an_update_that_the_server_took_and_shows_no_deployment_of_is_not_sent_again()
     let expected =
         [WaitReason::Deployment, WaitReason::CapabilityMissing, WaitReason::CapabilityMissing];
     assert_eq!(reasons(&plan), expected);
-}
-
-#[test]
-fn a_foreign_deployment_is_left_alone_until_it_ends_and_an_hour_is_over() {
-    let v1 = web("good:1");
-    let mut ecs = settled(&v1);
-    ecs.apply(&Call::RegisterTaskDefinition { input: web("good:9").task_definition });
-    let theirs = ecs.newest_definition();
-    ecs.later(-3 * 3600 / 2);
-    ecs.update(&json!({ "taskDefinition": theirs }));
-    ecs.writes.clear();
-    let plan = ecs.pass(&v1.service());
-    assert_eq!(reasons(&plan), [WaitReason::ForeignDeployment]);
-    let plan = ecs.settle(&v1.service(), 50);
-    assert_eq!(reasons(&plan), [WaitReason::ForeignDeployment]);
-    assert_eq!((plan.waiting[0].until.is_some(), ecs.writes.as_slice()), (true, [].as_slice()));
-    ecs.later(3600);
-    drop(ecs.settle(&v1.service(), 50));
-    assert_eq!(ecs.primary_image(), "good:1");
 }
 
 #[test]
@@ -481,6 +432,36 @@ fn an_alarm_that_was_red_before_does_not_reject_but_nothing_is_proven_under_it()
 }
 
 #[test]
+fn an_alarm_that_was_red_before_and_goes_off_anew_rejects_the_rollout() {
+    let watched = |image| web(image).judged(|breaker| breaker.alarms = vec!["5xx".to_owned()]);
+    let mut ecs = Ecs::new();
+    ecs.alarm("5xx", "OK", 0);
+    drop(ecs.settle(&watched("good:1").service(), 100));
+    ecs.alarm("5xx", "ALARM", 60);
+    let v2 = watched("good:2").service();
+    assert_eq!(ecs.settle(&v2, 3).verdict, None);
+    ecs.alarm("5xx", "OK", 0);
+    assert_eq!(ecs.settle(&v2, 1).verdict, None);
+    ecs.alarm("5xx", "ALARM", 1);
+    let plan = ecs.pass(&v2);
+    assert_eq!(plan.verdict.map(|verdict| verdict.kind), Some(VerdictKind::Alarm));
+}
+
+#[test]
+fn a_rollout_of_which_only_the_first_task_ever_runs_stalls_too() {
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("lonely:2").service();
+    drop(ecs.settle(&v2, 30));
+    assert!(ecs.tags[tag::ROLLOUT].contains(":widen:"), "{:?}", ecs.tags);
+    let mut verdict = None;
+    for _ in 0..200 {
+        ecs.tick();
+        verdict = verdict.or(ecs.pass(&v2).verdict.map(|verdict| verdict.kind));
+    }
+    assert_eq!((verdict, ecs.primary_image().as_str()), (Some(VerdictKind::Stalled), "good:1"));
+}
+
+#[test]
 fn a_rollout_does_not_start_when_its_alarm_does_not_exist() {
     let mut ecs = settled(&web("good:1"));
     let v2 = web("good:2").judged(|breaker| breaker.alarms = vec!["5xx".to_owned()]).service();
@@ -489,7 +470,7 @@ fn a_rollout_does_not_start_when_its_alarm_does_not_exist() {
 }
 
 #[test]
-fn waiting_for_capacity_stops_the_clock_and_says_so() {
+fn waiting_for_capacity_stops_the_clock_until_there_is_some_and_says_so() {
     let mut ecs = settled(&web("good:1"));
     let v2 = web("hang:2").service();
     drop(ecs.settle(&v2, 1));
@@ -504,6 +485,8 @@ fn waiting_for_capacity_stops_the_clock_and_says_so() {
             assert_eq!(plan.look_again, Duration::from_secs(30));
         }
     }
+    let plan = ecs.settle(&v2, 200);
+    assert_eq!(reasons(&plan), [WaitReason::Rejected], "the clock runs again");
 }
 
 #[test]
@@ -517,7 +500,10 @@ fn cumulative_counting_trips_on_failures_between_healthy_tasks() {
     for (mode, trips) in [(Counting::Cumulative, true), (Counting::Consecutive, false)] {
         let mut ecs = settled(&counting(mode));
         let v2 = Draft { task_definition: web("good:2").task_definition, ..counting(mode) };
-        drop(ecs.settle(&v2.service(), 4));
+        while !ecs.tags.get(tag::ROLLOUT).is_some_and(|mark| mark.contains(":widen:")) {
+            drop(ecs.pass(&v2.service()));
+            ecs.tick();
+        }
         for _ in 0..2 {
             ecs.crash_oldest();
             for _ in 0..30 {

@@ -1,0 +1,91 @@
+//! The probe: how long one task must be healthy, and what that costs when it is not.
+
+use std::time::Duration;
+
+use evenkeel_planner::{VerdictKind, tag};
+
+use crate::ecs::Ecs;
+use crate::manifests::{Draft, web};
+use crate::plans::settled;
+
+/// Passes and ticks until the rollout is widened, at most `ticks`; how many of them it took.
+fn widened_after(ecs: &mut Ecs, draft: &Draft, ticks: u32) -> Option<u32> {
+    (0..ticks).find(|_| {
+        drop(ecs.pass(&draft.service()));
+        ecs.tick();
+        ecs.tags.get(tag::ROLLOUT).is_some_and(|mark| mark.contains(":widen:"))
+    })
+}
+
+#[test]
+fn a_task_that_outlives_the_first_failure_does_not_buy_another_one_while_probing() {
+    let long = |image| {
+        let mut draft = web(image);
+        draft.probe.healthy_for = Duration::from_mins(5);
+        draft.service()
+    };
+    let mut ecs = settled(&web("good:1"));
+    let v2 = long("good:2");
+    let mut verdict = None;
+    for lived in [6, 12] {
+        assert_eq!(verdict, None);
+        for _ in 0..lived {
+            drop(ecs.pass(&v2));
+            ecs.tick();
+        }
+        ecs.crash_oldest();
+        verdict = ecs.pass(&v2).verdict.map(|verdict| verdict.kind);
+    }
+    assert_eq!(verdict, Some(VerdictKind::Crashes));
+}
+
+#[test]
+fn a_task_that_starts_slowly_must_be_healthy_for_as_long_as_any_other() {
+    let late = |image| {
+        let mut draft = web(image);
+        draft.probe.healthy_for = Duration::from_mins(1);
+        draft
+    };
+    let mut ecs = settled(&late("good:1"));
+    let ticks = widened_after(&mut ecs, &late("late:2"), 100);
+    assert!(ticks.is_some_and(|ticks| ticks >= (120 + 60) / 5), "{ticks:?}");
+}
+
+#[test]
+fn a_restart_does_not_begin_the_probe_anew_and_writes_nothing_for_it() {
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("good:2").service();
+    let watched = |ecs: &Ecs| {
+        ecs.tags.get(tag::ROLLOUT).filter(|mark| mark.matches('/').count() == 2).cloned()
+    };
+    for _ in 0..8 {
+        drop(ecs.pass(&v2));
+        ecs.tick();
+    }
+    assert!(watched(&ecs).is_some(), "{:?}", ecs.tags);
+    let (mark, writes) = (watched(&ecs), ecs.writes.len());
+    drop(ecs.pass(&v2));
+    assert_eq!((watched(&ecs), ecs.writes.len()), (mark, writes));
+}
+
+#[test]
+fn when_the_task_watched_is_gone_the_next_one_is_watched_from_the_start() {
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("good:2");
+    for _ in 0..7 {
+        drop(ecs.pass(&v2.service()));
+        ecs.tick();
+    }
+    let before = ecs.tags[tag::ROLLOUT].clone();
+    assert_eq!(before.matches('/').count(), 2, "{before}");
+    ecs.crash_oldest();
+    let ticks = widened_after(&mut ecs, &v2, 100);
+    assert!(ticks.is_some_and(|ticks| ticks >= 30 / 5), "{ticks:?}");
+}
+
+#[test]
+fn without_any_check_a_task_is_healthy_when_ecs_says_so_and_not_before() {
+    let mut ecs = settled(&web("good:1").without("loadBalancers"));
+    let ticks = widened_after(&mut ecs, &web("good:2").without("loadBalancers"), 100);
+    assert!(ticks.is_some_and(|ticks| ticks >= (40 + 30) / 5), "{ticks:?}");
+}

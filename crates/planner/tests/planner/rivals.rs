@@ -1,0 +1,110 @@
+//! Others at work on the same service: their deployments, an autoscaler, a person who says stop.
+
+use evenkeel_planner::{Call, WaitReason, tag};
+use serde_json::json;
+
+use crate::ecs::Ecs;
+use crate::manifests::{Draft, web};
+use crate::plans::{reasons, settled};
+
+#[test]
+fn a_foreign_deployment_is_left_alone_until_it_ends_and_an_hour_is_over() {
+    let v1 = web("good:1");
+    let mut ecs = settled(&v1);
+    ecs.apply(&Call::RegisterTaskDefinition { input: web("good:9").task_definition });
+    let theirs = ecs.newest_definition();
+    ecs.later(-3 * 3600 / 2);
+    ecs.update(&json!({ "taskDefinition": theirs }));
+    ecs.writes.clear();
+    let plan = ecs.pass(&v1.service());
+    assert_eq!(reasons(&plan), [WaitReason::ForeignDeployment]);
+    let plan = ecs.settle(&v1.service(), 50);
+    assert_eq!(reasons(&plan), [WaitReason::ForeignDeployment]);
+    assert_eq!((plan.waiting[0].until.is_some(), ecs.writes.as_slice()), (true, [].as_slice()));
+    ecs.later(3600);
+    drop(ecs.settle(&v1.service(), 50));
+    assert_eq!(ecs.primary_image(), "good:1");
+}
+
+/// A settled service, over which somebody rolls out what never starts.
+fn hung(first: &Draft) -> Ecs {
+    let mut ecs = settled(first);
+    ecs.apply(&Call::RegisterTaskDefinition { input: web("hang:9").task_definition });
+    let theirs = ecs.newest_definition();
+    ecs.update(&json!({ "taskDefinition": theirs }));
+    ecs.writes.clear();
+    ecs
+}
+
+#[test]
+fn a_foreign_deployment_that_hangs_is_held_for_a_person_after_the_progress_deadline() {
+    let v1 = web("good:1");
+    let mut ecs = hung(&v1);
+    let plan = ecs.pass(&v1.service());
+    assert_eq!(reasons(&plan), [WaitReason::ForeignDeployment]);
+    assert!(plan.waiting[0].until.is_some(), "{plan}");
+    let plan = ecs.settle(&v1.service(), 150);
+    assert_eq!((reasons(&plan), ecs.writes.as_slice()), (vec![WaitReason::Held], [].as_slice()));
+    assert_eq!(ecs.primary_image(), "hang:9");
+}
+
+#[test]
+fn new_content_waits_for_a_foreign_deployment_and_supersedes_one_that_hangs() {
+    let mut ecs = hung(&web("good:1"));
+    let v2 = web("good:2").service();
+    let plan = ecs.settle(&v2, 60);
+    assert_eq!(reasons(&plan), [WaitReason::ForeignDeployment]);
+    assert_eq!(ecs.writes, Vec::<String>::new());
+    assert_eq!(ecs.settle(&v2, 200).to_string(), "nothing to do\n");
+    assert_eq!(ecs.primary_image(), "good:2");
+}
+
+#[test]
+fn a_rollout_that_was_displaced_by_one_that_hangs_is_not_asserted_against_it() {
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("good:2").service();
+    drop(ecs.settle(&v2, 2));
+    ecs.apply(&Call::RegisterTaskDefinition { input: web("hang:9").task_definition });
+    let theirs = ecs.newest_definition();
+    ecs.update(&json!({ "taskDefinition": theirs }));
+    ecs.writes.clear();
+    let plan = ecs.settle(&v2, 200);
+    assert_eq!((reasons(&plan), ecs.writes.as_slice()), (vec![WaitReason::Held], [].as_slice()));
+}
+
+#[test]
+fn an_autoscaler_that_moves_the_count_in_mid_rollout_is_left_alone() {
+    let free = |image| web(image).without("desiredCount");
+    let mut ecs = settled(&free("good:1"));
+    ecs.update(&json!({ "desiredCount": 6 }));
+    drop(ecs.settle(&free("good:1").service(), 20));
+    let v2 = free("good:2").service();
+    for count in [3, 9, 2, 5] {
+        for _ in 0..4 {
+            for action in ecs.pass(&v2).actions {
+                let Call::UpdateService { input } = &action.call else { continue };
+                assert_eq!(input.get("desiredCount"), None, "{}", action.why);
+            }
+            ecs.tick();
+        }
+        ecs.update(&json!({ "desiredCount": count }));
+    }
+    assert_eq!(ecs.settle(&v2, 100).to_string(), "nothing to do\n");
+    assert_eq!((ecs.primary_image().as_str(), ecs.count()), ("good:2", 5));
+}
+
+#[test]
+fn a_person_who_says_stop_in_mid_rollout_stops_all_writes_until_it_is_taken_back() {
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("crash:2");
+    drop(ecs.settle(&v2.service(), 2));
+    ecs.writes.clear();
+    ecs.tags.insert(tag::HOLD.to_owned(), String::new());
+    let plan = ecs.settle(&v2.service(), 20);
+    assert_eq!((reasons(&plan), ecs.writes.len()), (vec![WaitReason::Held], 0));
+    ecs.tags.remove(tag::HOLD);
+    let plan = ecs.settle(&v2.clone().paused().service(), 20);
+    assert_eq!((reasons(&plan), ecs.writes.len()), (vec![WaitReason::Paused], 0));
+    assert_eq!(reasons(&ecs.settle(&v2.service(), 100)), [WaitReason::Rejected]);
+    assert_eq!(ecs.primary_image(), "good:1");
+}
