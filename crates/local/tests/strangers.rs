@@ -1,5 +1,5 @@
-//! The AWS CLI and boto3, unchanged, against the built `evenkeel-local serve`, and the daemon against
-//! moto's server; never our own model with our own client.
+//! The AWS CLI and boto3, unchanged, against the built `evenkeel-local serve`; never our own model with
+//! our own client.
 //!
 //! `.ci/tools` installs them with locked versions into `.tools/`.
 
@@ -25,12 +25,6 @@ fn the_aws_cli_creates_rolls_waits_lists_tags_and_deletes() {
     let region = Serve::start();
     session(&["python", "-c", RUN_SCRIPT, "aws_cli.sh"], &region.environment);
     region.stop();
-}
-
-#[test]
-fn on_moto_the_daemon_creates_adopts_updates_and_writes_nothing_without_need() {
-    let program = env!("CARGO_BIN_EXE_evenkeel-local");
-    session(&["python", "moto_session.py", program], &[]);
 }
 
 /// Puts the directory of the installed `aws` first on the path and runs the script.
