@@ -36,8 +36,9 @@ serve *ARGS:
     cargo run --release -p evenkeel-local -- serve {{ARGS}}
 
 # Print the figures of docs/testing.md on this machine.
-bench:
-    cargo run --release -p evenkeel-local --bin evenkeel-bench
+bench *ARGS:
+    cargo build --release -p evenkeel-local -p evenkeel-controller
+    cargo run --release -p evenkeel-local --bin evenkeel-bench -- {{ARGS}}
 
 # Accept changed snapshots after having read them.
 snapshots:

@@ -31,6 +31,10 @@ pub(crate) struct Caller {
     pub(crate) capabilities: Capabilities,
 }
 
+/// Leave to make one call of an operation.
+#[derive(Debug)]
+pub(crate) struct Token(Operation);
+
 /// Sends an ECS operation with the body and for the reply of an [`Exchange`].
 macro_rules! exchange {
     ($request:expr, $exchange:expr) => {
@@ -53,13 +57,36 @@ impl Caller {
         lane: Lane,
         input: &Value,
     ) -> Result<Value, CloudError> {
+        let token = self.token(operation, lane).await?;
+        self.ecs_with(token, input).await
+    }
+
+    /// Waits for the operation's token, for who decides only then what to ask.
+    pub(crate) async fn token(
+        &self,
+        operation: Operation,
+        lane: Lane,
+    ) -> Result<Token, CloudError> {
+        self.capabilities.check(operation)?;
+        let asked = Instant::now();
+        self.budget.take(operation.family(), lane).await;
+        self.metrics.waited(operation.family(), asked.elapsed());
+        Ok(Token(operation))
+    }
+
+    /// As [`Self::ecs`], at once.
+    pub(crate) async fn ecs_with(
+        &self,
+        Token(operation): Token,
+        input: &Value,
+    ) -> Result<Value, CloudError> {
         let exchange = Exchange::new(input);
         let send = async {
             self.send(operation, &exchange).await?;
             exchange.reply()
         };
         // The futures of the SDK are large, and this one is part of all others.
-        Box::pin(self.metered(operation, lane, send)).await
+        Box::pin(self.metered(operation, send)).await
     }
 
     async fn send(&self, operation: Operation, exchange: &Exchange) -> Result<(), Failure> {
@@ -108,18 +135,16 @@ impl Caller {
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
+        let Token(operation) = self.token(operation, lane).await?;
         let send = async { send.await.map_err(|error| failure(&error, false)) };
-        Box::pin(self.metered(operation, lane, send)).await
+        Box::pin(self.metered(operation, send)).await
     }
 
     async fn metered<T>(
         &self,
         operation: Operation,
-        lane: Lane,
         send: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, CloudError> {
-        self.capabilities.check(operation)?;
-        self.take_token(operation, lane).await;
         let began = Instant::now();
         let result = send.await.map_err(|failure| failure.classify(operation));
         let outcome = result.as_ref().map_or_else(CloudError::class, |_| "ok");
@@ -130,12 +155,6 @@ impl Caller {
             self.learn(operation, error);
         }
         result
-    }
-
-    async fn take_token(&self, operation: Operation, lane: Lane) {
-        let asked = Instant::now();
-        self.budget.take(operation.family(), lane).await;
-        self.metrics.waited(operation.family(), asked.elapsed());
     }
 
     fn learn(&self, operation: Operation, error: &CloudError) {

@@ -25,7 +25,8 @@ pub(crate) async fn owned(
     let mut keys = Vec::new();
     for cluster in clusters {
         for names in list(caller, cluster).await?.chunks(NAMES_MAX) {
-            let services = services::describe(caller, cluster, names, Lane::Sweep).await?;
+            let token = caller.token(Operation::DescribeServices, Lane::Sweep).await?;
+            let services = services::describe(caller, token, cluster, names).await?;
             for (name, service) in services {
                 if service?.known().is_some_and(|one| is_owned(one, instance)) {
                     keys.push(ServiceKey::new(cluster, name));

@@ -12,7 +12,7 @@ use futures_util::future::{BoxFuture, Shared};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Token};
 use crate::operation::Operation;
 use crate::reply::{elements, last_part, text};
 
@@ -39,7 +39,8 @@ type Reply = BTreeMap<String, Result<Fact<ObservedService>, CloudError>>;
 
 /// Most names in one DescribeServices call (API reference).
 const NAMES_MAX: usize = 10;
-/// How long a batch waits for company: little beside a call, enough for passes that start together.
+/// How long a batch waits for company at least: little beside a call, enough for passes that start
+/// together.
 const GATHER: Duration = Duration::from_millis(20);
 
 impl Services {
@@ -86,9 +87,12 @@ impl Services {
         let reply = async move {
             // Ended by either: the batch is full, or it has waited long enough.
             drop(tokio::time::timeout(GATHER, gathering.notified()).await);
+            // It takes names until it may be sent: closed before, a budget once exhausted would be
+            // spent on calls for one or two services and never recover.
+            let token = caller.token(Operation::DescribeServices, key.1).await;
             close(&open, &key, &gathered);
             let names: Vec<String> = lock(&gathered).iter().cloned().collect();
-            describe(&caller, &key.0, &names, key.1).await.map(Arc::new)
+            describe(&caller, token?, &key.0, &names).await.map(Arc::new)
         };
         Batch { names, full, reply: reply.boxed().shared() }
     }
@@ -109,13 +113,13 @@ fn close(
 /// One DescribeServices call for at most ten names.
 pub(crate) async fn describe(
     caller: &Caller,
+    token: Token,
     cluster: &str,
     names: &[String],
-    lane: Lane,
 ) -> Result<Reply, CloudError> {
     caller.metrics.batched(names.len());
     let input = json!({ "cluster": cluster, "services": names, "include": ["TAGS"] });
-    let reply = caller.ecs(Operation::DescribeServices, lane, &input).await?;
+    let reply = caller.ecs_with(token, &input).await?;
     let mut services: Reply = elements(&reply, "failures").map(failed).collect();
     for service in elements(&reply, "services") {
         let name = text(service, "serviceName").to_owned();
@@ -204,6 +208,25 @@ mod tests {
         let sizes = bodies.iter().map(|body| body["services"].as_array().unwrap().len());
         assert_eq!(sizes.collect::<Vec<_>>(), [10, 10, 5]);
         assert!(bodies.iter().all(|body| body["include"] == json!(["TAGS"])));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn services_that_come_while_a_batch_waits_for_its_token_join_it() {
+        let fake = Fake::new(all_exist);
+        let cloud = fake.cloud();
+        let family = Operation::DescribeServices.family();
+        cloud.caller.budget.throttled(family);
+        let names: Vec<String> = (0..10).map(|n| format!("web-{n}")).collect();
+        // The last ones come when a batch no longer waits for company, but still for its token.
+        let one_by_one = names.iter().zip(0_u32..).map(|(name, position)| {
+            let cloud = &cloud;
+            async move {
+                tokio::time::sleep(GATHER * 2 * position / 10).await;
+                read(cloud, name).await
+            }
+        });
+        assert!(join_all(one_by_one).await.into_iter().all(|fact| fact.is_ok()));
+        assert_eq!(fake.bodies("DescribeServices").len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

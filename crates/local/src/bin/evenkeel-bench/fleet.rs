@@ -1,4 +1,4 @@
-//! Manifests of many services that share one task definition; never says what becomes of them.
+//! Manifests of many services; never says what becomes of them.
 
 use std::sync::Arc;
 
@@ -8,6 +8,10 @@ pub(crate) const CLUSTER: &str = "bench";
 
 /// How many manifests go into one file, as a team would write them.
 const SERVICES_PER_FILE: usize = 20;
+
+/// Larger fleets share task definitions: AWS shows twenty a second, so that ten thousand would take
+/// eight minutes.
+pub(crate) const TASK_DEFINITIONS_MAX: usize = 1_000;
 
 /// The manifest files of `count` services with no task each.
 pub(crate) fn files(count: usize) -> Vec<File> {
@@ -23,9 +27,8 @@ pub(crate) fn loaded(count: usize) -> ManifestSet {
     load(&files(count))
 }
 
-/// Every service has the same task definition, so that one registration serves all: AWS allows one
-/// a second.
 fn manifest(number: usize) -> String {
+    let family = number % TASK_DEFINITIONS_MAX;
     format!(
         r#"---
 apiVersion: evenkeel.dev/v1
@@ -36,7 +39,7 @@ metadata:
 spec:
   cluster: {CLUSTER}
   taskDefinition:
-    family: bench
+    family: bench-{family:03}
     requiresCompatibilities: [FARGATE]
     networkMode: awsvpc
     cpu: "256"

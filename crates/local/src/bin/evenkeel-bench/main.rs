@@ -1,8 +1,8 @@
 //! Prints figures of this machine, one line each; asserts nothing and compares with nobody.
 //!
-//! `evenkeel-bench` measures all; the hidden command `daemon` is the process whose memory is read.
+//! The daemon that is measured is the binary `evenkeel` beside this one, as a process of its own.
 
-mod child;
+mod daemon;
 mod figures;
 mod fleet;
 mod manifests;
@@ -11,9 +11,10 @@ mod rollback;
 mod sweep;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 
 use figures::Figures;
 
@@ -21,33 +22,22 @@ use figures::Figures;
 #[derive(Debug, Parser)]
 #[command(name = "evenkeel-bench", version)]
 struct Cli {
-    /// Leave out what takes minutes: the fleet of 10,000 services.
+    /// Leave out the fleet of 10,000 services.
     #[arg(long)]
     quick: bool,
     /// The size of the fleet whose sweep is measured.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, value_name = "COUNT")]
     services: usize,
-    #[command(subcommand)]
-    command: Option<BenchCommand>,
-}
-
-#[derive(Debug, Subcommand)]
-enum BenchCommand {
-    /// The daemon that is measured.
-    #[command(hide = true)]
-    Daemon(child::DaemonArguments),
+    /// Also write the figures to this file as JSON.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 }
 
 type BenchResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let result = match cli.command {
-        Some(BenchCommand::Daemon(arguments)) => child::run(arguments).await,
-        None => measure(cli.quick, cli.services).await,
-    };
-    match result {
+    match measure(&Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             writeln!(std::io::stderr(), "error: {error}").ok();
@@ -56,16 +46,18 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn measure(quick: bool, services: usize) -> BenchResult<()> {
+async fn measure(cli: &Cli) -> BenchResult<()> {
     let mut figures = Figures::begin();
     manifests::measure(&mut figures, 1_000);
     manifests::measure(&mut figures, 10_000);
     passes::measure(&mut figures).await?;
     rollback::measure(&mut figures).await?;
-    sweep::measure(&mut figures, services).await?;
-    if !quick {
+    sweep::measure(&mut figures, cli.services).await?;
+    if !cli.quick {
         sweep::measure_memory(&mut figures, 10_000).await?;
     }
-    figures.end();
-    Ok(())
+    match &cli.report {
+        Some(file) => figures.report(file),
+        None => Ok(()),
+    }
 }

@@ -1,6 +1,7 @@
 //! What a settled fleet costs, in calls and in memory: the daemon as a process of its own, against
 //! the local region over the wire. Never counts what it did itself.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -16,52 +17,127 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::BenchResult;
-use crate::child::Daemon;
+use crate::daemon::Daemon;
 use crate::figures::{Figures, show};
-use crate::fleet::{self, CLUSTER};
+use crate::fleet::{self, CLUSTER, TASK_DEFINITIONS_MAX};
 use crate::passes::INSTANCE;
 
 /// The region runs so much faster, so that new services settle while they are set up.
 const SPEED: f64 = 100.0;
 
 /// Longer than the first look at ten thousand services takes at AWS's rates.
-const FIRST_SWEEP_MAX: Duration = Duration::from_mins(5);
+const FIRST_LOOK_MAX: Duration = Duration::from_mins(3);
 
-const SETTLED_WITHIN: Duration = Duration::from_mins(5);
+const SETTLED_WITHIN: Duration = Duration::from_mins(2);
+
+/// The sweep that is measured. The default is ten times as long, for as many calls.
+const RESYNC: Duration = Duration::from_secs(30);
+
+/// Services in one call, and calls a second, of DescribeServices at AWS.
+const SERVICES_PER_CALL: usize = 10;
+const CALLS_PER_SECOND: usize = 20;
 
 pub(crate) async fn measure(figures: &mut Figures, count: usize) -> BenchResult<()> {
-    let resync = Duration::from_secs(30);
     let bench = Bench::start(count).await?;
-    let daemon = Daemon::start(&bench.endpoint, bench.manifests.path(), resync)?;
-    let first = bench.quiet().await?;
-    figures.add(format!("first look at {count} settled services"), show(first));
+    let daemon = Daemon::start(&bench.endpoint, bench.manifests.path(), RESYNC).await?;
+    first_look(figures, &bench, &daemon, count).await?;
+    bench.owned_listed(count).await?;
 
     let before = bench.calls.total();
-    tokio::time::sleep(resync).await;
-    let calls = bench.calls.after(before);
-    let (writes, reads): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.is_write());
-    let each = |calls: usize| format!("{:.3}", as_f64(calls) / as_f64(count));
-    let sweep = format!("a service in one sweep of {count} settled services");
-    figures.add(format!("reads {sweep} (goal 0.1)"), each(reads.len()));
-    figures.add(format!("writes {sweep} (goal 0)"), each(writes.len()));
-    figures.add(format!("resident memory with {count} services"), mebibytes(&daemon)?);
+    tokio::time::sleep(RESYNC).await;
+    add_calls(figures, count, &bench.calls.after(before));
+    add_memory(figures, count, &daemon).await?;
 
     let took = bench.file_to_first_write().await?;
-    figures.add("file saved to first write", show(took));
+    figures.add(
+        "file_to_first_write_seconds",
+        "file saved to first write",
+        took.as_secs_f64(),
+        show(took),
+        format!(
+            "One of {count} manifests changed, to the RegisterTaskDefinition that follows at the \
+             region's door: 200 ms of debounce, reading all files, two looks."
+        ),
+    );
     daemon.stop().await
 }
 
 pub(crate) async fn measure_memory(figures: &mut Figures, count: usize) -> BenchResult<()> {
     let bench = Bench::start(count).await?;
-    let daemon = Daemon::start(&bench.endpoint, bench.manifests.path(), Duration::from_mins(5))?;
-    let first = bench.quiet().await?;
-    figures.add(format!("first look at {count} settled services"), show(first));
-    figures.add(format!("resident memory with {count} services"), mebibytes(&daemon)?);
+    let resync = Duration::from_mins(5);
+    let daemon = Daemon::start(&bench.endpoint, bench.manifests.path(), resync).await?;
+    first_look(figures, &bench, &daemon, count).await?;
+    add_memory(figures, count, &daemon).await?;
     daemon.stop().await
 }
 
-fn mebibytes(daemon: &Daemon) -> BenchResult<String> {
-    Ok(format!("{} MiB", daemon.resident_bytes()? >> 20))
+async fn first_look(
+    figures: &mut Figures,
+    bench: &Bench,
+    daemon: &Daemon,
+    count: usize,
+) -> BenchResult<()> {
+    let took = daemon.ready(count, FIRST_LOOK_MAX).await?;
+    let calls = by_operation(&bench.calls.after(0));
+    figures.add(
+        format!("first_look_{count}_seconds"),
+        format!("start to all of {count} services Ready"),
+        took.as_secs_f64(),
+        show(took),
+        format!(
+            "Process start, reading the manifests, one look at every service, {} task \
+             definitions, within AWS's rates: {calls}.",
+            count.min(TASK_DEFINITIONS_MAX)
+        ),
+    );
+    Ok(())
+}
+
+fn add_calls(figures: &mut Figures, count: usize, calls: &[CallRecord]) {
+    let (writes, reads): (Vec<_>, Vec<_>) = calls.iter().cloned().partition(|call| call.is_write());
+    for (name, goal, calls) in [("reads", "0.1", reads), ("writes", "0", writes)] {
+        let each = as_f64(calls.len()) / as_f64(count);
+        figures.add(
+            format!("sweep_{count}_{name}_per_service"),
+            format!("{name} a service, sweep of {count} (goal {goal})"),
+            each,
+            format!("{each:.3}"),
+            format!(
+                "All calls at the region's door during one sweep of {} s over settled services: \
+                 {}. Not in it: listing the owned services, once an hour.",
+                RESYNC.as_secs(),
+                by_operation(&calls)
+            ),
+        );
+    }
+}
+
+async fn add_memory(figures: &mut Figures, count: usize, daemon: &Daemon) -> BenchResult<()> {
+    daemon.metrics().await?;
+    let (resident, most) = daemon.resident_mebibytes()?;
+    figures.add(
+        format!("resident_{count}_mebibytes"),
+        format!("resident memory with {count} services"),
+        resident,
+        format!("{resident:.1} MiB (peak {most:.1})"),
+        format!(
+            "The process `evenkeel run` after a look at every service and a scrape of its metrics \
+             ({} task definitions, no rollout in flight); the program itself is part of it.",
+            count.min(TASK_DEFINITIONS_MAX)
+        ),
+    );
+    Ok(())
+}
+
+/// `100 DescribeServices, 3 ListTasks`
+fn by_operation(calls: &[CallRecord]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for call in calls {
+        *counts.entry(&call.operation).or_default() += 1;
+    }
+    let counts = counts.into_iter().map(|(operation, count)| format!("{count} {operation}"));
+    let counts: Vec<String> = counts.collect();
+    if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
 }
 
 fn as_f64(count: usize) -> f64 {
@@ -102,23 +178,16 @@ impl Bench {
         Ok(Self { calls, endpoint, manifests, _server: server })
     }
 
-    /// Waits until no call has come for two seconds. Returns the time to the last call.
-    async fn quiet(&self) -> BenchResult<Duration> {
-        let began = Instant::now();
+    /// Waits for the hourly listing of the owned services, which begins with the daemon, and until
+    /// its looks at them have surely ended.
+    async fn owned_listed(&self, count: usize) -> BenchResult<()> {
         let mut calls = self.calls.subscribe();
-        let mut last = None;
-        while began.elapsed() < FIRST_SWEEP_MAX {
-            let limit =
-                if last.is_some() { Duration::from_secs(2) } else { Duration::from_mins(1) };
-            match tokio::time::timeout(limit, calls.changed()).await {
-                Ok(changed) => {
-                    changed?;
-                    last = Some(began.elapsed());
-                }
-                Err(_) => return last.ok_or_else(|| "the daemon called nothing".into()),
-            }
+        while self.calls.after(0).iter().all(|call| call.operation != "ListServices") {
+            tokio::time::timeout(FIRST_LOOK_MAX, calls.changed()).await??;
         }
-        Err("the daemon did not come to rest".into())
+        let looks = count.div_ceil(SERVICES_PER_CALL).div_ceil(CALLS_PER_SECOND);
+        tokio::time::sleep(Duration::from_secs(u64::try_from(looks)? + 3)).await;
+        Ok(())
     }
 
     async fn file_to_first_write(&self) -> BenchResult<Duration> {
