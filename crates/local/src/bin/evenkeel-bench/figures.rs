@@ -14,7 +14,8 @@ use crate::BenchResult;
 pub(crate) struct Figures {
     cpus: usize,
     build: &'static str,
-    figures: Vec<Figure>,
+    #[serde(rename = "figures")]
+    found: Vec<Figure>,
 }
 
 #[derive(Debug, Serialize)]
@@ -31,7 +32,7 @@ impl Figures {
         let cpus = std::thread::available_parallelism().map_or(0, usize::from);
         let build = if cfg!(debug_assertions) { "debug" } else { "release" };
         print(&format!("{cpus} CPUs, {build} build; regions are the local model, not AWS\n"));
-        Self { cpus, build, figures: Vec::new() }
+        Self { cpus, build, found: Vec::new() }
     }
 
     /// `shown` is the value as people read it; `includes` says what was measured and what was not.
@@ -48,10 +49,10 @@ impl Figures {
         for line in wrapped(&includes) {
             print(&format!("    {line}"));
         }
-        self.figures.push(Figure { name, value, what, includes });
+        self.found.push(Figure { name, value, what, includes });
     }
 
-    /// Ends the table.
+    /// Writes all figures as JSON.
     pub(crate) fn report(&self, file: &Path) -> BenchResult<()> {
         let text = serde_json::to_string_pretty(self)?;
         let failed = |error| format!("the report cannot be written to {}: {error}", file.display());

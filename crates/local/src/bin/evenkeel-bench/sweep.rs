@@ -94,7 +94,7 @@ async fn first_look(
 }
 
 fn add_calls(figures: &mut Figures, count: usize, calls: &[CallRecord]) {
-    let (writes, reads): (Vec<_>, Vec<_>) = calls.iter().cloned().partition(|call| call.is_write());
+    let (writes, reads): (Vec<_>, Vec<_>) = calls.iter().cloned().partition(CallRecord::is_write);
     for (name, goal, calls) in [("reads", "0.1", reads), ("writes", "0", writes)] {
         let each = as_f64(calls.len()) / as_f64(count);
         figures.add(
