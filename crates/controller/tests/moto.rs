@@ -166,7 +166,10 @@ fn a_pass_over_a_settled_service_writes_nothing() {
         operation.split('"').next()
     });
     let called: Vec<&str> = called.collect();
-    assert_eq!(called, ["DescribeServices", "DescribeTaskDefinition", "ListServices"]);
+    assert!(called.contains(&"DescribeServices"), "{called:?}");
+    let is_read =
+        |operation: &&str| ["Describe", "List"].iter().any(|verb| operation.starts_with(verb));
+    assert!(called.iter().all(is_read), "as the daemon counted it: {called:?}");
 }
 
 #[test]
