@@ -88,17 +88,7 @@ impl Look<'_> {
 
     /// An answer in which nothing was asked.
     fn nothing(&self) -> Observed {
-        Observed {
-            at: self.at,
-            depth: self.questions.depth,
-            service: Fact::Unknown(Unknown::NotAsked),
-            task_definitions: Fact::Unknown(Unknown::NotAsked),
-            service_deployments: Fact::Unknown(Unknown::NotAsked),
-            service_revisions: Fact::Unknown(Unknown::NotAsked),
-            tasks: Fact::Unknown(Unknown::NotAsked),
-            target_groups: Fact::Unknown(Unknown::NotAsked),
-            alarms: Fact::Unknown(Unknown::NotAsked),
-        }
+        Observed::unasked(self.at, self.questions.depth)
     }
 
     async fn history(&self) -> History {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::{Depth, Fact};
+use crate::{Depth, Fact, Unknown};
 
 /// One look at one service. Facts that were not asked for are `Unknown(NotAsked)`.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,23 @@ pub struct Observed {
     pub target_groups: Fact<Vec<TargetGroupHealth>>,
     /// Deep only; a name that was asked for and is not listed does not exist.
     pub alarms: Fact<Vec<Alarm>>,
+}
+
+impl Observed {
+    /// A look in which nothing was asked.
+    pub fn unasked(at: Timestamp, depth: Depth) -> Self {
+        Self {
+            at,
+            depth,
+            service: Fact::Unknown(Unknown::NotAsked),
+            task_definitions: Fact::Unknown(Unknown::NotAsked),
+            service_deployments: Fact::Unknown(Unknown::NotAsked),
+            service_revisions: Fact::Unknown(Unknown::NotAsked),
+            tasks: Fact::Unknown(Unknown::NotAsked),
+            target_groups: Fact::Unknown(Unknown::NotAsked),
+            alarms: Fact::Unknown(Unknown::NotAsked),
+        }
+    }
 }
 
 /// A member of an AWS reply that does not have the expected shape.

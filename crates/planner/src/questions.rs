@@ -48,7 +48,7 @@ pub struct FamilyQuestion {
 /// judged or rolled back; it always contains the look for the wanted task definition, so that a plan
 /// made from a deep look may conclude that no revision has the content.
 pub fn questions(desired: Option<&Service>, seen: Option<&Observed>) -> Option<Questions> {
-    let Some(seen) = seen else { return Some(shallow()) };
+    let Some(seen) = seen else { return Some(Questions::shallow()) };
     let desired = desired?;
     if seen.depth == Depth::Deep || desired.paused {
         return None;
@@ -63,13 +63,16 @@ pub fn questions(desired: Option<&Service>, seen: Option<&Observed>) -> Option<Q
     }
 }
 
-fn shallow() -> Questions {
-    Questions {
-        depth: Depth::Shallow,
-        family: None,
-        alarms: BTreeSet::new(),
-        target_groups: BTreeSet::new(),
-        revisions: BTreeSet::new(),
+impl Questions {
+    /// The least that can be asked.
+    pub fn shallow() -> Self {
+        Self {
+            depth: Depth::Shallow,
+            family: None,
+            alarms: BTreeSet::new(),
+            target_groups: BTreeSet::new(),
+            revisions: BTreeSet::new(),
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! One pass over one service: observe, plan, check, act, status; never decides when.
 
-use std::collections::BTreeSet;
-
 use evenkeel_manifest::{Service, ServiceKey};
 use evenkeel_planner::{
     Action, Applied, Change, Depth, Fact, Input, Observed, Outcome, Plan, Questions, Status,
@@ -121,24 +119,13 @@ async fn observe<C: Cloud>(
     key: &ServiceKey,
     desired: Option<&Service>,
 ) -> Result<Observed, CloudError> {
-    let first = evenkeel_planner::questions(desired, None).unwrap_or_else(shallow);
+    let first = evenkeel_planner::questions(desired, None).unwrap_or_else(Questions::shallow);
     let mut seen = cloud.observe(key, &first).await?;
     for _ in 1..ROUNDS_MAX {
         let Some(questions) = evenkeel_planner::questions(desired, Some(&seen)) else { break };
         seen = cloud.observe(key, &questions).await?;
     }
     Ok(seen)
-}
-
-/// The least that can be asked.
-fn shallow() -> Questions {
-    Questions {
-        depth: Depth::Shallow,
-        family: None,
-        alarms: BTreeSet::new(),
-        target_groups: BTreeSet::new(),
-        revisions: BTreeSet::new(),
-    }
 }
 
 /// What is known when the service could not be read: nothing, and why. The planner then says in
@@ -152,18 +139,9 @@ fn unreadable(error: &CloudError) -> Observed {
             Unknown::Failed { operation: other.operation().to_owned(), message: other.to_string() }
         }
     };
-    Observed {
-        // AWS's clock was not heard; the time is only shown.
-        at: Timestamp::now(),
-        depth: Depth::Shallow,
-        service: Fact::Unknown(why),
-        task_definitions: Fact::Unknown(Unknown::NotAsked),
-        service_deployments: Fact::Unknown(Unknown::NotAsked),
-        service_revisions: Fact::Unknown(Unknown::NotAsked),
-        tasks: Fact::Unknown(Unknown::NotAsked),
-        target_groups: Fact::Unknown(Unknown::NotAsked),
-        alarms: Fact::Unknown(Unknown::NotAsked),
-    }
+    // AWS's clock was not heard; the time is only shown.
+    let unasked = Observed::unasked(Timestamp::now(), Depth::Shallow);
+    Observed { service: Fact::Unknown(why), ..unasked }
 }
 
 /// How the last beat ended.

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use evenkeel_manifest::{Digest, Document, Metadata, Rollout, Service, ServiceKey, Source};
 use evenkeel_planner::{
-    Action, Applied, Call, Depth, Fact, Observed, ObservedService, Questions, TaskDefinition,
-    Unknown, tag,
+    Action, Applied, Call, Depth, Fact, Observed, ObservedService, Questions, TaskDefinition, tag,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -57,17 +56,7 @@ pub(crate) fn foreign(key: &ServiceKey) -> Observed {
 
 /// A shallow look that shows `service` and nothing else.
 pub(crate) fn seen(service: Fact<ObservedService>) -> Observed {
-    Observed {
-        at: Timestamp::UNIX_EPOCH,
-        depth: Depth::Shallow,
-        service,
-        task_definitions: Fact::Unknown(Unknown::NotAsked),
-        service_deployments: Fact::Unknown(Unknown::NotAsked),
-        service_revisions: Fact::Unknown(Unknown::NotAsked),
-        tasks: Fact::Unknown(Unknown::NotAsked),
-        target_groups: Fact::Unknown(Unknown::NotAsked),
-        alarms: Fact::Unknown(Unknown::NotAsked),
-    }
+    Observed { service, ..Observed::unasked(Timestamp::UNIX_EPOCH, Depth::Shallow) }
 }
 
 /// What one look at a service does.

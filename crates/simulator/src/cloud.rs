@@ -246,15 +246,9 @@ impl SimulatedCloud {
         let known = service.known();
         let lives = known.is_some_and(|service| service.status != "INACTIVE");
         let mut observed = Observed {
-            at,
-            depth: questions.depth,
             task_definitions: fact(self.task_definitions(known, &BTreeSet::new(), questions)),
-            service_deployments: Fact::Unknown(Unknown::NotAsked),
-            service_revisions: Fact::Unknown(Unknown::NotAsked),
-            tasks: Fact::Unknown(Unknown::NotAsked),
-            target_groups: Fact::Unknown(Unknown::NotAsked),
-            alarms: Fact::Unknown(Unknown::NotAsked),
             service: Fact::Absent,
+            ..Observed::unasked(at, questions.depth)
         };
         if questions.depth == Depth::Deep {
             self.look_deep(key, questions, lives, known, &mut observed);
