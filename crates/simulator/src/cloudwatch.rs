@@ -28,6 +28,11 @@ impl CloudWatch {
         let red = |name: &&String| self.alarms.get(*name).is_some_and(Alarm::is_red);
         names.iter().filter(red).cloned().collect()
     }
+
+    /// The state of every alarm, by name.
+    pub(crate) fn states(&self) -> BTreeMap<String, &'static str> {
+        self.alarms.iter().map(|(name, alarm)| (name.clone(), alarm.word())).collect()
+    }
 }
 
 impl State {

@@ -9,6 +9,8 @@ mod cloudwatch;
 mod daemon;
 mod effect;
 mod elb;
+mod facts;
+pub mod harness;
 mod region;
 mod simulation;
 mod world;
@@ -16,6 +18,9 @@ mod world;
 pub use cloud::SimulatedCloud;
 pub use daemon::Daemon;
 pub use effect::{ContainerLaunch, Effect, Happening, HealthCheck, TaskLaunch};
+pub use facts::{
+    DeploymentCourse, DeploymentFacts, HistoryFacts, Life, ServiceFacts, TaskFacts,
+};
 pub use elb::{ListenerView, RuleCondition, RuleView, TargetGroupView};
 pub use region::{Api, ApiError, Fault, Region, Settings, Timings};
 pub use simulation::Simulation;

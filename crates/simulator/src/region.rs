@@ -23,6 +23,7 @@ mod task_set;
 mod throttle;
 mod timers;
 mod timings;
+mod truth;
 mod validation;
 
 use std::collections::BTreeSet;

@@ -46,6 +46,10 @@ impl Alarm {
         self.state == AlarmState::Alarm
     }
 
+    pub(crate) fn word(&self) -> &'static str {
+        self.state.word()
+    }
+
     fn member(&self, name: &str) -> Option<&str> {
         self.definition.get(name).and_then(Value::as_str)
     }

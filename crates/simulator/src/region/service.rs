@@ -344,7 +344,7 @@ impl State {
                 spec.insert(member.to_owned(), value.clone());
             }
         }
-        spec.insert("taskDefinition".to_owned(), json!(content.arn));
+        spec.insert("taskDefinition".to_owned(), json!(*content.arn));
         for member in ["loadBalancers", "serviceRegistries"] {
             spec.entry(member).or_insert_with(|| json!([]));
         }

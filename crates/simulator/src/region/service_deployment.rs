@@ -29,7 +29,7 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Pending => "PENDING",
             Self::InProgress => "IN_PROGRESS",
@@ -74,6 +74,13 @@ pub(crate) struct Rollback {
     pub(crate) reason: String,
     pub(crate) started_at: Timestamp,
     pub(crate) revision: String,
+}
+
+impl ServiceDeployment {
+    /// The number of the revision that it rolls out.
+    pub(crate) fn target(&self) -> u64 {
+        self.target
+    }
 }
 
 /// How many service deployments a service remembers. AWS keeps 90 days.
@@ -434,7 +441,7 @@ impl State {
         put("serviceRevisionArn", json!(revision.arn));
         put("serviceArn", json!(service.arn));
         put("clusterArn", json!(self.ecs_arn(&format!("cluster/{}", service.cluster))));
-        put("taskDefinition", json!(revision.task_definition.arn));
+        put("taskDefinition", json!(*revision.task_definition.arn));
         put("containerImages", images.collect());
         put("guardDutyEnabled", json!(false));
         put("createdAt", epoch(revision.created_at));

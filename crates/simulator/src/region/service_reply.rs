@@ -126,7 +126,7 @@ impl State {
         let mut map = map_of(json!({
             "id": deployment.started_by(),
             "status": status,
-            "taskDefinition": deployment.revision.task_definition.arn,
+            "taskDefinition": *deployment.revision.task_definition.arn,
             "desiredCount": deployment.desired,
             "pendingCount": tally.pending,
             "runningCount": tally.running,

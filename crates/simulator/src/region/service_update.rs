@@ -88,7 +88,7 @@ impl State {
             }
         }
         if let Some(content) = content {
-            spec.insert("taskDefinition".to_owned(), json!(content.arn));
+            spec.insert("taskDefinition".to_owned(), json!(*content.arn));
         }
         if given(input, "capacityProviderStrategy").is_some() {
             spec.remove("launchType");

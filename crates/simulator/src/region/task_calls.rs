@@ -98,7 +98,7 @@ impl State {
         let mut map = map_of(json!({
             "taskArn": task.arn,
             "clusterArn": self.ecs_arn(&format!("cluster/{}", task.cluster)),
-            "taskDefinitionArn": task.content.arn,
+            "taskDefinitionArn": *task.content.arn,
             "lastStatus": task.state.word(),
             "desiredStatus": if task.wanted { "RUNNING" } else { "STOPPED" },
             "healthStatus": health_word(task.health()),

@@ -57,7 +57,7 @@ impl Status {
 /// What never changes of a revision.
 #[derive(Debug)]
 pub(crate) struct TaskContent {
-    pub(crate) arn: String,
+    pub(crate) arn: Arc<str>,
     pub(crate) family: String,
     /// As it is read back, without status and times.
     pub(crate) document: Map<String, Value>,
@@ -194,7 +194,7 @@ impl State {
                     deleted.push(read_revision(revision));
                 }
                 Some(revision) => failures.push(json!({
-                    "arn": revision.content.arn, "reason": "TASK_DEFINITION_ACTIVE",
+                    "arn": *revision.content.arn, "reason": "TASK_DEFINITION_ACTIVE",
                     "detail": "The specified task definition is still in ACTIVE status.",
                 })),
                 None => failures.push(json!({"arn": name, "reason": "MISSING"})),
@@ -280,7 +280,7 @@ impl State {
 fn content(arn: String, family: &str, input: &Value, document: Map<String, Value>) -> TaskContent {
     let word = |name| document.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     TaskContent {
-        arn,
+        arn: arn.into(),
         family: family.to_owned(),
         awsvpc: text(input, "networkMode") == Some("awsvpc"),
         cpu: word("cpu"),

@@ -108,7 +108,7 @@ impl State {
                 members.insert(member.to_owned(), value.clone());
             }
         }
-        members.insert("taskDefinition".to_owned(), json!(content.arn));
+        members.insert("taskDefinition".to_owned(), json!(*content.arn));
         settle_capacity(&mut members, None);
         validation::revision(&members, &content, &self.elb)?;
         let path = format!("{}/{}", service.cluster, service.name);

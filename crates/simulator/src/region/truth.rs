@@ -1,0 +1,129 @@
+//! Reading the truth about a service out of the region's memory; never through a reply.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::identifiers::last_part;
+use super::service::{Deployment, Revision, Rollout, Service, ServiceId, ServiceStatus};
+use super::service_deployment::ServiceDeployment;
+use super::task::Task;
+use super::{State, Timer, text};
+use crate::facts::{
+    DeploymentCourse, DeploymentFacts, HistoryFacts, Life, ServiceFacts, TaskFacts,
+};
+
+/// How many service deployments of a service are told of, the newest ones.
+const HISTORY: usize = 10;
+
+impl State {
+    pub(crate) fn facts(&self, id: ServiceId) -> Option<ServiceFacts> {
+        let service = self.services.get(&id)?;
+        Some(ServiceFacts {
+            at: self.now,
+            cluster: service.cluster.clone(),
+            name: service.name.clone(),
+            arn: service.arn.clone(),
+            life: life(service.status),
+            desired: service.desired,
+            minimum_healthy_percent: service.configuration.least,
+            maximum_percent: service.configuration.most,
+            tags: service.tags.clone(),
+            deployments: service.deployments.iter().map(deployment).collect(),
+            tasks: service
+                .tasks
+                .iter()
+                .filter_map(|id| self.tasks.get(id))
+                .map(|task| self.task_facts(task))
+                .collect(),
+            history: history(service),
+            alarms: self.cloudwatch.states(),
+        })
+    }
+
+    fn task_facts(&self, task: &Task) -> TaskFacts {
+        TaskFacts {
+            id: task.id.0,
+            deployment: task.deployment,
+            definition: Arc::clone(&task.content.arn),
+            state: task.state.word(),
+            wanted: task.wanted,
+            healthy: task.is_healthy(self.now, self.timings.healthy_without_check),
+            was_healthy: task.was_healthy,
+            created_at: task.times.created,
+            started_at: task.times.started,
+            stopping_at: task.times.stopping,
+            stop_code: task.stop_code.map(|code| code.word()),
+            stopped_reason: task.stopped_reason.clone(),
+        }
+    }
+
+    /// The service that a timer is about.
+    pub(crate) fn service_of(&self, timer: &Timer) -> Option<ServiceId> {
+        match timer {
+            Timer::Schedule(id)
+            | Timer::ForgetService(id)
+            | Timer::ServiceDeployment(id, _)
+            | Timer::Breaker(id, _)
+            | Timer::DeploymentAlarm(id, _) => Some(*id),
+            Timer::Task(task, _) | Timer::Kill(task) | Timer::Forget(task) => {
+                self.tasks.get(task).map(|task| task.service)
+            }
+            Timer::Drained { .. } | Timer::EvaluateAlarms => None,
+        }
+    }
+
+    /// The services that the input of a call names.
+    pub(crate) fn services_named(&self, input: &Value) -> BTreeSet<ServiceId> {
+        let arn = text(input, "resourceArn").or_else(|| text(input, "serviceDeploymentArn"));
+        let path = arn.and_then(|arn| {
+            let mut parts = arn.split('/').skip(1);
+            Some((parts.next()?, parts.next()?))
+        });
+        let named = text(input, "service").or_else(|| text(input, "serviceName"));
+        let named = named.map(|name| (text(input, "cluster").unwrap_or("default"), last_part(name)));
+        let key = path.or(named).map(|(cluster, name)| (cluster.to_owned(), name.to_owned()));
+        key.and_then(|key| self.names.get(&key)).copied().into_iter().collect()
+    }
+}
+
+fn life(status: ServiceStatus) -> Life {
+    match status {
+        ServiceStatus::Active => Life::Active,
+        ServiceStatus::Draining => Life::Draining,
+        ServiceStatus::Inactive => Life::Inactive,
+    }
+}
+
+fn deployment(one: &Deployment) -> DeploymentFacts {
+    DeploymentFacts {
+        id: one.id,
+        course: match one.rollout {
+            Rollout::InProgress => DeploymentCourse::InProgress,
+            Rollout::Completed => DeploymentCourse::Completed,
+            Rollout::Failed => DeploymentCourse::Failed,
+        },
+        definition: definition(&one.revision),
+        created_at: one.created_at,
+        failed_tasks: one.failed_tasks,
+    }
+}
+
+fn definition(revision: &Revision) -> Arc<str> {
+    Arc::clone(&revision.task_definition.arn)
+}
+
+fn history(service: &Service) -> Vec<HistoryFacts> {
+    let facts = |one: &ServiceDeployment| {
+        let revision = service.revisions.get(&one.target())?;
+        Some(HistoryFacts {
+            arn: one.arn.clone(),
+            status: one.status.word(),
+            definition: definition(revision),
+            created_at: one.created_at,
+        })
+    };
+    let skipped = service.rollouts.len().saturating_sub(HISTORY);
+    service.rollouts.iter().skip(skipped).filter_map(facts).collect()
+}
