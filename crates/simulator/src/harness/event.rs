@@ -21,6 +21,8 @@ pub struct Sent {
     pub number: u64,
     /// The service that the pass behind it is about; `None` for the listing of our services.
     pub about: Option<ServiceKey>,
+    /// The pass behind it; each pass of the course has another number. 0 for the listing.
+    pub pass: u64,
     pub api: Api,
     pub operation: String,
     pub input: Value,

@@ -1,6 +1,17 @@
 //! What must hold in every course, each property in its own small checker; shares no code with the
 //! planner's own guard and never looks at what the planner thinks.
 
+mod call;
+mod definitions;
+mod memory;
+mod ordering;
+mod origins;
+mod passes;
+mod wishes;
+
+#[cfg(test)]
+mod course;
+
 use super::event::{At, Event};
 
 /// A checker. It is told every event in its order and answers with what it found broken.
@@ -19,4 +30,13 @@ pub struct Violation {
     pub property: &'static str,
     pub at: At,
     pub what: String,
+}
+
+/// All checkers, each as it is before the first event.
+pub fn all() -> Vec<Box<dyn Property + Send>> {
+    vec![
+        Box::new(ordering::NoBackwards::default()),
+        Box::new(ordering::ReadBeforeRetry::default()),
+        Box::new(ordering::NoWriteOnIgnorance::default()),
+    ]
 }

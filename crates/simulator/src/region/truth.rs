@@ -105,6 +105,7 @@ fn deployment(one: &Deployment) -> DeploymentFacts {
             Rollout::Failed => DeploymentCourse::Failed,
         },
         definition: definition(&one.revision),
+        revision: one.revision.number,
         created_at: one.created_at,
         failed_tasks: one.failed_tasks,
     }

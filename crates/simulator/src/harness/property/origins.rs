@@ -1,0 +1,178 @@
+//! Who began each deployment, and which revisions proved good; told by calls and by the truth, never by
+//! tags.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use evenkeel_manifest::ServiceKey;
+
+use super::super::event::At;
+use super::super::{Event, Sent};
+use super::call::{self, Write};
+use super::wishes::{Wish, Wishes};
+use crate::{DeploymentCourse, DeploymentFacts, ServiceFacts};
+
+/// Who began a deployment.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    /// A daemon rolled out what one of these wanted.
+    Started(Vec<Arc<Wish>>),
+    /// A daemon returned to an earlier revision, itself or by asking ECS to.
+    Returned,
+    /// ECS returned on its own account.
+    ReturnedByEcs,
+    /// Somebody else.
+    Foreign,
+}
+
+/// All deployments ever seen.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origins {
+    wishes: Wishes,
+    services: BTreeMap<ServiceKey, Known>,
+    /// When the last passes over each service began, with their numbers.
+    began: BTreeMap<ServiceKey, VecDeque<(u64, At)>>,
+}
+
+/// Passes over one service whose calls may still be on their way.
+const PASSES: usize = 16;
+
+#[derive(Clone, Debug, Default)]
+struct Known {
+    origins: BTreeMap<u64, Origin>,
+    primary: Option<u64>,
+    /// ECS was asked by a daemon to return, and the deployment that does so was not seen yet.
+    asked_to_return: bool,
+    /// Revisions that were seen complete with every task healthy.
+    good: BTreeSet<u64>,
+    good_definitions: BTreeSet<Arc<str>>,
+}
+
+impl Origins {
+    pub(super) fn wishes(&self) -> &Wishes {
+        &self.wishes
+    }
+
+    /// `None` for a deployment that was never seen.
+    pub(super) fn of(&self, key: &ServiceKey, deployment: u64) -> Option<&Origin> {
+        self.services.get(key)?.origins.get(&deployment)
+    }
+
+    /// The PRIMARY deployment, as far as seen.
+    pub(super) fn primary(&self, key: &ServiceKey) -> Option<u64> {
+        self.services.get(key)?.primary
+    }
+
+    /// Whether the service revision was ever complete with every task healthy.
+    pub(super) fn is_good(&self, key: &ServiceKey, revision: u64) -> bool {
+        self.services.get(key).is_some_and(|known| known.good.contains(&revision))
+    }
+
+    /// The same for any revision with this task definition.
+    pub(super) fn is_good_definition(&self, key: &ServiceKey, arn: &str) -> bool {
+        self.services.get(key).is_some_and(|known| known.good_definitions.contains(arn))
+    }
+
+    /// What the pass behind a call may be about.
+    pub(super) fn wishes_of(&self, call: &Sent) -> Vec<Arc<Wish>> {
+        let Some(key) = &call.about else { return Vec::new() };
+        let passes = self.began.get(key).into_iter().flatten();
+        let Some((_, began)) = passes.rev().find(|(pass, _)| *pass == call.pass) else {
+            return Vec::new();
+        };
+        self.wishes.of_pass(call.by, key, *began).into_iter().flatten().cloned().collect()
+    }
+
+    pub(super) fn note(&mut self, at: At, event: &Event<'_>) {
+        self.wishes.note(at, event);
+        match event {
+            Event::Sent(call) => self.sent(at, call),
+            Event::CarriedOut { call, reply: Ok(reply) } => {
+                if let Some(id) = call::replied_primary(reply).filter(|_| call.is_write()) {
+                    self.answered_with(call, id);
+                } else if matches!(Write::of(call), Some(Write::Stop)) {
+                    let known = self.services.entry(subject(call)).or_default();
+                    known.asked_to_return = true;
+                }
+            }
+            Event::Edited { operation, input, .. } => self.edited(operation, input),
+            Event::Changed(facts) => self.changed(facts),
+            _ => {}
+        }
+    }
+
+    fn sent(&mut self, at: At, call: &Sent) {
+        let Some(key) = &call.about else { return };
+        if !self.began.contains_key(key) {
+            self.began.insert(key.clone(), VecDeque::new());
+        }
+        let Some(passes) = self.began.get_mut(key) else { return };
+        if passes.iter().rev().any(|(pass, _)| *pass == call.pass) {
+            return;
+        }
+        passes.push_back((call.pass, at));
+        if passes.len() > PASSES {
+            passes.pop_front();
+        }
+    }
+
+    /// The reply of a daemon's call shows this PRIMARY deployment.
+    fn answered_with(&mut self, call: &Sent, id: u64) {
+        let wishes = self.wishes_of(call);
+        let known = self.services.entry(subject(call)).or_default();
+        known.primary = Some(id);
+        let new =
+            || if call::returns(call) { Origin::Returned } else { Origin::Started(wishes) };
+        known.origins.entry(id).or_insert_with(new);
+    }
+
+    fn edited(&mut self, operation: &str, input: &serde_json::Value) {
+        let Some(key) = call::named(input) else { return };
+        if operation == "UpdateService" || operation == "CreateService" {
+            self.services.entry(key).or_default().asked_to_return = false;
+        }
+    }
+
+    fn changed(&mut self, facts: &ServiceFacts) {
+        let key = ServiceKey::new(&*facts.cluster, &*facts.name);
+        let known = self.services.entry(key).or_default();
+        for deployment in facts.deployments.iter().rev() {
+            known.seen(deployment);
+        }
+        known.primary = facts.primary().map(|one| one.id);
+        if let Some(primary) = facts.primary().filter(|_| facts.is_steady()) {
+            known.good.insert(primary.revision);
+            if !known.good_definitions.contains(&primary.definition) {
+                known.good_definitions.insert(Arc::clone(&primary.definition));
+            }
+        }
+    }
+}
+
+impl Known {
+    fn seen(&mut self, deployment: &DeploymentFacts) {
+        if self.origins.contains_key(&deployment.id) {
+            return;
+        }
+        let origin = if deployment.revision == deployment.id {
+            Origin::Foreign
+        } else if std::mem::take(&mut self.asked_to_return) {
+            Origin::Returned
+        } else {
+            Origin::ReturnedByEcs
+        };
+        self.origins.insert(deployment.id, origin);
+    }
+}
+
+fn subject(call: &Sent) -> ServiceKey {
+    call.about.clone().or_else(|| call::named(&call.input)).unwrap_or_else(|| {
+        // A write without a service is what S19 is about.
+        ServiceKey::new("", "")
+    })
+}
+
+/// Whether a deployment is on its way.
+pub(super) fn is_in_flight(deployment: &DeploymentFacts) -> bool {
+    deployment.course == DeploymentCourse::InProgress
+}

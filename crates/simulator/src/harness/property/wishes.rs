@@ -1,0 +1,131 @@
+//! What the manifests of each daemon want, and wanted when a pass began; never what is wanted by the
+//! tags.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_manifest::{Breaker, Digest, Probe, Service, ServiceKey};
+use serde_json::Value;
+
+use super::super::event::At;
+use super::super::{Event, Replica};
+
+/// What a manifest says about one service, as far as properties need it.
+#[derive(Clone, Debug)]
+pub(super) struct Wish {
+    pub(super) revision: Digest,
+    pub(super) definition: Digest,
+    pub(super) family: String,
+    /// `desiredCount`, where the manifest owns it.
+    pub(super) count: Option<u64>,
+    pub(super) minimum_healthy_percent: u64,
+    pub(super) maximum_percent: u64,
+    pub(super) is_daemon: bool,
+    pub(super) paused: bool,
+    pub(super) adopt: bool,
+    pub(super) probe: Probe,
+    pub(super) breaker: Breaker,
+}
+
+/// What every daemon was told, and when.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wishes(BTreeMap<ServiceKey, BTreeMap<Replica, Vec<Told>>>);
+
+#[derive(Clone, Debug)]
+struct Told {
+    since: At,
+    /// `None`: no manifest names the service.
+    wish: Option<Arc<Wish>>,
+}
+
+/// A pass ends before this, so older wishes are nobody's any more.
+const REMEMBERED: Duration = Duration::from_mins(10);
+
+impl Wish {
+    fn of(service: &Service) -> Self {
+        let members = service.service.value();
+        let is_daemon =
+            members.get("schedulingStrategy").and_then(Value::as_str) == Some("DAEMON");
+        let percent = |name: &str, default: u64| {
+            let configuration = members.get("deploymentConfiguration");
+            let given = configuration.and_then(|one| one.get(name)).and_then(Value::as_u64);
+            given.unwrap_or(default)
+        };
+        Self {
+            revision: service.revision_digest.clone(),
+            definition: service.task_definition_digest.clone(),
+            family: service.family.clone(),
+            count: members.get("desiredCount").and_then(Value::as_u64),
+            minimum_healthy_percent: percent(
+                "minimumHealthyPercent",
+                if is_daemon { 0 } else { 100 },
+            ),
+            maximum_percent: percent("maximumPercent", if is_daemon { 100 } else { 200 }),
+            is_daemon,
+            paused: service.paused,
+            adopt: service.adopt,
+            probe: service.rollout.probe,
+            breaker: service.rollout.breaker.clone(),
+        }
+    }
+
+    pub(super) fn probes(&self) -> bool {
+        self.probe.enabled && !self.is_daemon
+    }
+}
+
+impl Wishes {
+    pub(super) fn note(&mut self, at: At, event: &Event<'_>) {
+        match event {
+            // Calls of the life before may still be on their way, so what they were about is kept.
+            Event::Started(replica) => {
+                for told in self.0.values_mut().filter_map(|told| told.get_mut(replica)) {
+                    told.push(Told { since: at, wish: None });
+                }
+            }
+            Event::Wanted { by, key, service } => {
+                let told = self.0.entry((*key).clone()).or_default().entry(*by).or_default();
+                let wish = service.map(|service| Arc::new(Wish::of(service)));
+                told.push(Told { since: at, wish });
+                let old = told.iter().rposition(|one| one.since + REMEMBERED < at);
+                told.drain(..old.unwrap_or(0));
+            }
+            _ => {}
+        }
+    }
+
+    /// What a daemon wants now, or wanted when it ended; `None` when it was never told of the service or no manifest names it.
+    pub(super) fn now(&self, by: Replica, key: &ServiceKey) -> Option<&Arc<Wish>> {
+        self.0.get(key)?.get(&by)?.last()?.wish.as_ref()
+    }
+
+    /// Everything that a pass which began then may be about. A pass keeps to what was wanted when it
+    /// began, which at the same instant may be the wish before or the one after.
+    pub(super) fn of_pass(
+        &self,
+        by: Replica,
+        key: &ServiceKey,
+        began: At,
+    ) -> Vec<Option<&Arc<Wish>>> {
+        let told = self.0.get(key).and_then(|all| all.get(&by)).map_or(&[][..], Vec::as_slice);
+        let first = told.iter().rposition(|one| one.since < began).unwrap_or(0);
+        told.iter().skip(first).map(|one| one.wish.as_ref()).collect()
+    }
+
+    /// What any daemon wants of a service now.
+    pub(super) fn of_service(&self, key: &ServiceKey) -> impl Iterator<Item = &Arc<Wish>> {
+        let all = self.0.get(key).into_iter().flat_map(BTreeMap::values);
+        all.filter_map(|told| told.last()?.wish.as_ref())
+    }
+
+    /// All that any daemon wants now.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&ServiceKey, &Arc<Wish>)> {
+        let of = |(key, told): (_, &BTreeMap<Replica, Vec<Told>>)| {
+            let first = told.values().find_map(|told| told.last()?.wish.clone());
+            first.is_some().then_some(key)
+        };
+        let keys = self.0.iter().filter_map(of);
+        keys.filter_map(|key| Some((key, self.of_service(key).next()?)))
+    }
+}
