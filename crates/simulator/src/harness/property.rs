@@ -2,12 +2,15 @@
 //! planner's own guard and never looks at what the planner thinks.
 
 mod call;
+mod control;
 mod definitions;
 mod memory;
 mod ordering;
 mod origins;
 mod passes;
+mod reach;
 mod wishes;
+mod writers;
 
 #[cfg(test)]
 mod course;
@@ -32,9 +35,22 @@ pub struct Violation {
     pub what: String,
 }
 
-/// All checkers, each as it is before the first event.
+/// All checkers, each as it is before the first event, for daemons that call themselves what daemons
+/// call themselves by default.
 pub fn all() -> Vec<Box<dyn Property + Send>> {
+    all_of("evenkeel")
+}
+
+/// All checkers, each as it is before the first event, for daemons of this instance.
+pub fn all_of(instance: &str) -> Vec<Box<dyn Property + Send>> {
     vec![
+        Box::new(writers::SingleWriter::default()),
+        Box::new(writers::OneRollout::default()),
+        Box::new(reach::NoDelete::default()),
+        Box::new(reach::Scope::default()),
+        Box::new(reach::Ownership::of(instance)),
+        Box::new(control::Pause::default()),
+        Box::new(control::Secrets),
         Box::new(ordering::NoBackwards::default()),
         Box::new(ordering::ReadBeforeRetry::default()),
         Box::new(ordering::NoWriteOnIgnorance::default()),
