@@ -9,6 +9,8 @@ mod ordering;
 mod origins;
 mod passes;
 mod reach;
+mod rollback;
+mod verdict;
 mod wishes;
 mod writers;
 
@@ -49,6 +51,12 @@ pub fn all_of(instance: &str) -> Vec<Box<dyn Property + Send>> {
         Box::new(reach::NoDelete::default()),
         Box::new(reach::Scope::default()),
         Box::new(reach::Ownership::of(instance)),
+        Box::new(rollback::RollbackTarget::default()),
+        Box::new(rollback::NoPingPong::default()),
+        Box::new(rollback::OneRollback::default()),
+        Box::new(verdict::DurableVerdict::default()),
+        Box::new(rollback::KeepsCount::default()),
+        Box::new(verdict::VerdictSoundness::default()),
         Box::new(control::Pause::default()),
         Box::new(control::Secrets),
         Box::new(ordering::NoBackwards::default()),

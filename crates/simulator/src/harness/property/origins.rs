@@ -9,6 +9,7 @@ use evenkeel_manifest::ServiceKey;
 use super::super::event::At;
 use super::super::{Event, Sent};
 use super::call::{self, Write};
+use super::memory::PROVEN;
 use super::wishes::{Wish, Wishes};
 use crate::{DeploymentCourse, DeploymentFacts, ServiceFacts};
 
@@ -43,7 +44,12 @@ struct Known {
     primary: Option<u64>,
     /// ECS was asked by a daemon to return, and the deployment that does so was not seen yet.
     asked_to_return: bool,
-    /// Revisions that were seen complete with every task healthy.
+    /// Service revisions that ECS completed once, which takes every task to be healthy.
+    completed: BTreeSet<u64>,
+    /// The task definitions of all service revisions.
+    definitions: BTreeMap<u64, Arc<str>>,
+    /// The tag `evenkeel:proven`, and all revisions and task definitions that it ever named.
+    proven: String,
     good: BTreeSet<u64>,
     good_definitions: BTreeSet<Arc<str>>,
 }
@@ -63,7 +69,12 @@ impl Origins {
         self.services.get(key)?.primary
     }
 
-    /// Whether the service revision was ever complete with every task healthy.
+    /// Whether ECS ever completed the service revision.
+    pub(super) fn is_completed(&self, key: &ServiceKey, revision: u64) -> bool {
+        self.services.get(key).is_some_and(|known| known.completed.contains(&revision))
+    }
+
+    /// Whether the service revision was ever complete, and judged good by the daemons.
     pub(super) fn is_good(&self, key: &ServiceKey, revision: u64) -> bool {
         self.services.get(key).is_some_and(|known| known.good.contains(&revision))
     }
@@ -88,11 +99,13 @@ impl Origins {
         match event {
             Event::Sent(call) => self.sent(at, call),
             Event::CarriedOut { call, reply: Ok(reply) } => {
-                if let Some(id) = call::replied_primary(reply).filter(|_| call.is_write()) {
-                    self.answered_with(call, id);
-                } else if matches!(Write::of(call), Some(Write::Stop)) {
-                    let known = self.services.entry(subject(call)).or_default();
-                    known.asked_to_return = true;
+                let primary = call::replied_primary(reply);
+                match (Write::of(call), primary) {
+                    (Some(Write::Stop), _) => {
+                        self.services.entry(subject(call)).or_default().asked_to_return = true;
+                    }
+                    (Some(_), Some(id)) => self.answered_with(call, id),
+                    _ => {}
                 }
             }
             Event::Edited { operation, input, .. } => self.edited(operation, input),
@@ -140,17 +153,37 @@ impl Origins {
             known.seen(deployment);
         }
         known.primary = facts.primary().map(|one| one.id);
-        if let Some(primary) = facts.primary().filter(|_| facts.is_steady()) {
-            known.good.insert(primary.revision);
-            if !known.good_definitions.contains(&primary.definition) {
-                known.good_definitions.insert(Arc::clone(&primary.definition));
-            }
+        if let Some(proven) = facts.tags.get(PROVEN).filter(|proven| **proven != known.proven) {
+            known.proves(proven);
         }
     }
 }
 
 impl Known {
+    /// `proven` is the ARN of a service revision, or of a task definition where a server has no
+    /// revisions.
+    fn proves(&mut self, proven: &str) {
+        proven.clone_into(&mut self.proven);
+        let is_completed = |revision: &u64| self.completed.contains(revision);
+        let named = |revision: &u64, definition: &str| {
+            call::number(proven) == Some(*revision) || definition == proven
+        };
+        let good = self.definitions.iter().filter(|(one, definition)| {
+            is_completed(one) && named(one, definition)
+        });
+        for (revision, definition) in good {
+            self.good.insert(*revision);
+            self.good_definitions.insert(Arc::clone(definition));
+        }
+    }
+
     fn seen(&mut self, deployment: &DeploymentFacts) {
+        if deployment.course == DeploymentCourse::Completed {
+            self.completed.insert(deployment.revision);
+        }
+        self.definitions
+            .entry(deployment.revision)
+            .or_insert_with(|| Arc::clone(&deployment.definition));
         if self.origins.contains_key(&deployment.id) {
             return;
         }
