@@ -1,15 +1,19 @@
 //! What must hold in every course, each property in its own small checker; shares no code with the
 //! planner's own guard and never looks at what the planner thinks.
 
+mod bad_tasks;
 mod call;
+mod capacity;
 mod control;
 mod definitions;
 mod memory;
 mod ordering;
 mod origins;
 mod passes;
+mod probe;
 mod reach;
 mod rollback;
+mod rollouts;
 mod verdict;
 mod wishes;
 mod writers;
@@ -46,6 +50,9 @@ pub fn all() -> Vec<Box<dyn Property + Send>> {
 /// All checkers, each as it is before the first event, for daemons of this instance.
 pub fn all_of(instance: &str) -> Vec<Box<dyn Property + Send>> {
     vec![
+        Box::new(capacity::MinimumHealthy::default()),
+        Box::new(probe::ProbeCap::default()),
+        Box::new(bad_tasks::BadTaskCap::default()),
         Box::new(writers::SingleWriter::default()),
         Box::new(writers::OneRollout::default()),
         Box::new(reach::NoDelete::default()),
