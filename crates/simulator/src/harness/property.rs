@@ -2,13 +2,16 @@
 //! planner's own guard and never looks at what the planner thinks.
 
 mod bad_tasks;
+mod budget;
 mod call;
 mod capacity;
 mod control;
 mod definitions;
 mod memory;
+mod needless;
 mod ordering;
 mod origins;
+mod oscillation;
 mod passes;
 mod probe;
 mod reach;
@@ -64,6 +67,10 @@ pub fn all_of(instance: &str) -> Vec<Box<dyn Property + Send>> {
         Box::new(verdict::DurableVerdict::default()),
         Box::new(rollback::KeepsCount::default()),
         Box::new(verdict::VerdictSoundness::default()),
+        Box::new(budget::RetryBudget::default()),
+        Box::new(needless::NoNeedlessWrites::default()),
+        Box::new(budget::CallCap::default()),
+        Box::new(oscillation::NoOscillation::default()),
         Box::new(control::Pause::default()),
         Box::new(control::Secrets),
         Box::new(ordering::NoBackwards::default()),

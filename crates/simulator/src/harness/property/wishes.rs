@@ -2,6 +2,7 @@
 //! tags.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,10 @@ pub(super) struct Wish {
     pub(super) adopt: bool,
     pub(super) probe: Probe,
     pub(super) breaker: Breaker,
+    /// What ECS cannot change on a service that exists.
+    pub(super) fixed: [Option<String>; 3],
+    /// Of all that the manifest says about the service.
+    hash: u64,
 }
 
 /// What every daemon was told, and when.
@@ -67,12 +72,30 @@ impl Wish {
             adopt: service.adopt,
             probe: service.rollout.probe,
             breaker: service.rollout.breaker.clone(),
+            fixed: ["launchType", "schedulingStrategy", "role"]
+                .map(|name| members.get(name).map(Value::to_string)),
+            hash: hash(service),
         }
+    }
+
+    /// Whether it says the same, so that nobody has wished for anything new.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.hash == other.hash
     }
 
     pub(super) fn probes(&self) -> bool {
         self.probe.enabled && !self.is_daemon
     }
+}
+
+/// Where a manifest was found is no part of it.
+fn hash(service: &Service) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    service.revision_digest.hash(&mut hasher);
+    service.task_definition.text().hash(&mut hasher);
+    service.service.text().hash(&mut hasher);
+    format!("{:?}", (&service.rollout, service.paused, service.adopt)).hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Wishes {
@@ -119,13 +142,11 @@ impl Wishes {
         all.filter_map(|told| told.last()?.wish.as_ref())
     }
 
-    /// All that any daemon wants now.
-    pub(super) fn all(&self) -> impl Iterator<Item = (&ServiceKey, &Arc<Wish>)> {
-        let of = |(key, told): (_, &BTreeMap<Replica, Vec<Told>>)| {
-            let first = told.values().find_map(|told| told.last()?.wish.clone());
-            first.is_some().then_some(key)
-        };
-        let keys = self.0.iter().filter_map(of);
-        keys.filter_map(|key| Some((key, self.of_service(key).next()?)))
+    /// Every service that a daemon was ever told of, with what it wants of it now.
+    pub(super) fn of_daemon(
+        &self,
+        by: Replica,
+    ) -> impl Iterator<Item = (&ServiceKey, &Arc<Wish>)> {
+        self.0.keys().filter_map(move |key| Some((key, self.now(by, key)?)))
     }
 }
