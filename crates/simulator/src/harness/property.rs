@@ -4,6 +4,7 @@
 mod bad_tasks;
 mod budget;
 mod call;
+mod calm;
 mod capacity;
 mod control;
 mod definitions;
@@ -17,6 +18,7 @@ mod probe;
 mod reach;
 mod rollback;
 mod rollouts;
+mod settling;
 mod verdict;
 mod wishes;
 mod writers;
@@ -76,5 +78,10 @@ pub fn all_of(instance: &str) -> Vec<Box<dyn Property + Send>> {
         Box::new(ordering::NoBackwards::default()),
         Box::new(ordering::ReadBeforeRetry::default()),
         Box::new(ordering::NoWriteOnIgnorance::default()),
+        Box::new(settling::AtTheEnd::matches(instance)),
+        Box::new(settling::AtTheEnd::is_safe(instance)),
+        Box::new(settling::AtTheEnd::is_over(instance)),
+        Box::new(settling::AtTheEnd::is_repaired(instance)),
+        Box::new(settling::AtTheEnd::is_quiet(instance)),
     ]
 }

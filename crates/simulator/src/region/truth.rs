@@ -82,7 +82,8 @@ impl State {
             Some((parts.next()?, parts.next()?))
         });
         let named = text(input, "service").or_else(|| text(input, "serviceName"));
-        let named = named.map(|name| (text(input, "cluster").unwrap_or("default"), last_part(name)));
+        let named =
+            named.map(|name| (text(input, "cluster").unwrap_or("default"), last_part(name)));
         let key = path.or(named).map(|(cluster, name)| (cluster.to_owned(), name.to_owned()));
         key.and_then(|key| self.names.get(&key)).copied().into_iter().collect()
     }

@@ -96,7 +96,9 @@ fn judge(rollout: &Rollout, able: Option<At>, at: At) -> Result<(), String> {
     let allowed = bound(rollout, at);
     let told = |allowed: usize| {
         let deployment = rollout.deployment;
-        format!("{launched} tasks of {deployment} were started, which is not healthy; {allowed} may be")
+        format!(
+            "{launched} tasks of {deployment} were started, which is not healthy; {allowed} may be"
+        )
     };
     if able < rollout.began {
         return if launched <= allowed { Ok(()) } else { Err(told(allowed)) };
@@ -122,17 +124,16 @@ fn judge(rollout: &Rollout, able: Option<At>, at: At) -> Result<(), String> {
 /// How many tasks may have been started: in whole steps up to the verdict, and one step more.
 fn bound(rollout: &Rollout, at: At) -> usize {
     let step = usize::try_from(rollout.surge).unwrap_or(usize::MAX);
-    let excused = rollout.tasks.values().filter(|one| {
-        one.was_healthy || matches!(one.ended, Some((_, None)))
-    });
+    let excused = rollout
+        .tasks
+        .values()
+        .filter(|one| one.was_healthy || matches!(one.ended, Some((_, None))));
     let extra = excused.count() + usize::try_from(rollout.excused).unwrap_or(usize::MAX);
     threshold(rollout, at).div_ceil(step) * step + step + extra
 }
 
 fn failures(rollout: &Rollout, until: At) -> usize {
-    let failed = |ended: &Option<(At, Option<Failure>)>| {
-        matches!(ended, Some((at, Some(_))) if *at <= until)
-    };
+    let failed = |ended: &Option<(At, Option<Failure>)>| matches!(ended, Some((at, Some(_))) if *at <= until);
     rollout.tasks.values().filter(|one| failed(&one.ended)).count()
 }
 
@@ -267,7 +268,11 @@ mod tests {
     }
 
     /// Starts one task after the other; each but the last fails at once.
-    fn fail(course: &mut Course<BadTaskCap>, ids: std::ops::RangeInclusive<u64>, code: &'static str) {
+    fn fail(
+        course: &mut Course<BadTaskCap>,
+        ids: std::ops::RangeInclusive<u64>,
+        code: &'static str,
+    ) {
         let last = *ids.end();
         for id in ids {
             course.pause(10);
@@ -291,7 +296,7 @@ mod tests {
         course.passes();
         let mut course = rolled_out();
         fail(&mut course, 201..=204, CRASH);
-        course.is_broken("4 tasks of 2 were started");
+        course.breaks("4 tasks of 2 were started");
     }
 
     #[test]
@@ -300,7 +305,7 @@ mod tests {
             let mut course = course("  rollout: {breaker: {crashes: 5}}\n");
             course.rolls_out(2);
             fail(&mut course, 201..=last, CRASH);
-            if broken { course.is_broken("6 may be") } else { course.passes() }
+            if broken { course.breaks("6 may be") } else { course.passes() }
         }
     }
 
@@ -345,7 +350,7 @@ mod tests {
         fail(&mut course, 201..=204, CRASH);
         course.pause(720);
         fail(&mut course, 205..=205, CRASH);
-        course.is_broken("still live");
+        course.breaks("still live");
     }
 
     #[test]

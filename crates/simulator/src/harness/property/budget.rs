@@ -215,14 +215,14 @@ mod tests {
     fn a_loop_that_does_not_back_off_is_found() {
         let mut course = Course::of(RetryBudget::default());
         fails(&mut course, 41, &throttled());
-        course.is_broken("failed 41 times");
+        course.breaks("failed 41 times");
     }
 
     #[test]
     fn what_a_person_must_mend_is_not_tried_again_at_once() {
         let mut course = Course::of(RetryBudget::default());
         fails(&mut course, 7, &denied());
-        course.is_broken("failed 7 times");
+        course.breaks("failed 7 times");
     }
 
     fn rolled_out() -> Course<CallCap> {
@@ -261,7 +261,7 @@ mod tests {
     fn a_rollout_that_writes_without_end_is_found() {
         let mut course = rolled_out();
         note(&mut course, 11);
-        course.is_broken("11 writes");
+        course.breaks("11 writes");
     }
 
     #[test]
@@ -270,13 +270,13 @@ mod tests {
         for _ in 0..40 {
             course.looks(FIRST);
         }
-        course.is_broken("21 passes");
+        course.breaks("21 passes");
         let mut course = rolled_out();
         for _ in 0..201 {
             let call = course.call(FIRST, "DescribeTasks", json!({}));
             course.goes(&call, &json!({}));
         }
-        course.is_broken("calls in 1 passes");
+        course.breaks("calls in 1 passes");
     }
 
     #[test]

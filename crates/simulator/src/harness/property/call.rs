@@ -105,7 +105,7 @@ pub(super) fn returns(call: &Sent) -> bool {
 
 pub(super) fn starts_a_deployment(update: &Value) -> bool {
     let given = |name: &&str| update.get(name).is_some_and(|value| *value != Value::Bool(false));
-    STARTING.iter().any(|name| given(&name))
+    STARTING.iter().any(given)
 }
 
 /// `tags` of an input or a reply of ECS.

@@ -161,7 +161,7 @@ mod tests {
     fn a_healthy_task_that_is_needed_may_not_go() {
         let mut course = course();
         takes(&mut course, 0..1);
-        course.is_broken("3 are left; 4 must be");
+        course.breaks("3 are left; 4 must be");
     }
 
     #[test]
@@ -181,7 +181,8 @@ mod tests {
 
     #[test]
     fn the_floor_is_as_low_as_the_manifest_says_and_no_lower() {
-        let service = "    desiredCount: 4\n    deploymentConfiguration: {minimumHealthyPercent: 50}\n";
+        let service =
+            "    desiredCount: 4\n    deploymentConfiguration: {minimumHealthyPercent: 50}\n";
         for (given, broken) in [(50, false), (25, true)] {
             let mut course = course();
             course.wants(FIRST, Some(&manifest_with("1", service, "")));
@@ -189,7 +190,7 @@ mod tests {
             course.pass("UpdateService", least(given));
             takes(&mut course, 0..2);
             course.pause(1);
-            if broken { course.is_broken("4 must be") } else { course.passes() }
+            if broken { course.breaks("4 must be") } else { course.passes() }
         }
     }
 
@@ -209,6 +210,6 @@ mod tests {
         let mut nobodys = course();
         nobodys.pass("UpdateService", two());
         takes(&mut nobodys, 0..2);
-        nobodys.is_broken("2 are left");
+        nobodys.breaks("2 are left");
     }
 }

@@ -121,7 +121,7 @@ mod tests {
         course.pause(1);
         course.looks(FIRST);
         course.returns("UpdateService", update(&json!({"taskDefinition": "web:1"})));
-        course.is_broken("paused");
+        course.breaks("paused");
     }
 
     #[test]
@@ -130,13 +130,13 @@ mod tests {
         course.wants(FIRST, None);
         course.pause(1);
         course.pass("UpdateService", count());
-        course.is_broken("no manifest names");
+        course.breaks("no manifest names");
         let mut course = Course::of(Pause::default());
         course.tell(&Event::Ended(FIRST));
         course.tell(&Event::Started(FIRST));
         course.pause(1);
         course.pass("UpdateService", count());
-        course.is_broken("no manifest names");
+        course.breaks("no manifest names");
     }
 
     #[test]
@@ -147,7 +147,7 @@ mod tests {
         course.writes("UpdateService", count());
         course.looks(FIRST);
         course.writes("UntagResource", untagging(HOLD));
-        course.is_broken("on hold");
+        course.breaks("on hold");
     }
 
     #[test]
@@ -167,11 +167,11 @@ mod tests {
         course.passes();
         let mut course = Course::of(Secrets);
         course.pass("TagResource", tagging(&[("team", "SECRET-1")]));
-        course.is_broken("a tag");
+        course.breaks("a tag");
         let mut course = Course::of(Secrets);
         let why = "sets KEY from SECRET-1 to SECRET-2".to_owned();
         let call = course.call(FIRST, "UpdateService", count());
         course.sent(&Sent { action: Some((Lane::NewChange, why)), ..call });
-        course.is_broken("holds a secret");
+        course.breaks("holds a secret");
     }
 }

@@ -10,10 +10,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::{Event, Property, Replica, Sent};
-use super::memory::{DIGEST, OWNER, PROVEN, REJECTED, ROLLOUT};
-use crate::{
-    Api, ApiError, DeploymentCourse, DeploymentFacts, HistoryFacts, Life, ServiceFacts, TaskFacts,
-};
+use super::memory::{DIGEST, OWNER, PROVEN};
+use crate::{Api, DeploymentCourse, DeploymentFacts, HistoryFacts, Life, ServiceFacts, TaskFacts};
 
 pub(super) const FIRST: Replica = Replica(0);
 pub(super) const SECOND: Replica = Replica(1);
@@ -147,14 +145,8 @@ pub(super) fn throttled() -> CloudError {
 impl<P: Property> Course<P> {
     /// One daemon has started and wants what runs; image tags are the numbers of revisions.
     pub(super) fn of(property: P) -> Self {
-        let mut course = Self {
-            property,
-            at: start(),
-            truth: settled(),
-            calls: 0,
-            pass: 0,
-            broken: None,
-        };
+        let mut course =
+            Self { property, at: start(), truth: settled(), calls: 0, pass: 0, broken: None };
         course.tell(&Event::Started(FIRST));
         course.wants(FIRST, Some(&manifest("1")));
         course.happens(|_, _| {});
@@ -218,11 +210,6 @@ impl<P: Property> Course<P> {
 
     pub(super) fn carried_out(&mut self, call: &Sent, reply: &Value) {
         self.tell(&Event::CarriedOut { call, reply: Ok(reply) });
-    }
-
-    pub(super) fn refused(&mut self, call: &Sent) {
-        let error = ApiError::client("ClientException", "no");
-        self.tell(&Event::CarriedOut { call, reply: Err(&error) });
     }
 
     pub(super) fn answered(&mut self, call: &Sent, reply: &Value) {
@@ -349,8 +336,12 @@ impl<P: Property> Course<P> {
     }
 
     fn service(&self) -> Value {
-        let tags: Vec<Value> =
-            self.truth.tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+        let tags: Vec<Value> = self
+            .truth
+            .tags
+            .iter()
+            .map(|(key, value)| json!({"key": key, "value": value}))
+            .collect();
         let status = |index| if index == 0 { "PRIMARY" } else { "ACTIVE" };
         let deployments: Vec<Value> = self
             .truth
@@ -380,7 +371,7 @@ impl<P: Property> Course<P> {
     }
 
     /// Asserts that it was found broken, in words that contain these.
-    pub(super) fn is_broken(self, words: &str) {
+    pub(super) fn breaks(self, words: &str) {
         let broken = self.broken.expect("the checker found nothing");
         assert!(broken.contains(words), "{broken}");
     }
@@ -412,10 +403,4 @@ fn settled() -> ServiceFacts {
         history: Vec::new(),
         alarms: std::collections::BTreeMap::new(),
     }
-}
-
-/// What nothing of a rollout in flight is left of.
-pub(super) fn without_marks(facts: &mut ServiceFacts) {
-    facts.tags.remove(ROLLOUT);
-    facts.tags.remove(REJECTED);
 }

@@ -180,7 +180,7 @@ mod tests {
         course.pass("UpdateService", count(4));
         course.pause(1);
         course.pass("UpdateService", count(4));
-        course.is_broken("says what was said");
+        course.breaks("says what was said");
     }
 
     #[test]
@@ -197,12 +197,11 @@ mod tests {
     #[test]
     fn tags_that_are_there_are_not_set_and_those_that_are_not_are_not_removed() {
         let owner = || tagging(&[(OWNER, "v1:evenkeel:web.yaml")]);
-        for (operation, input) in
-            [("TagResource", owner()), ("UntagResource", untagging(ROLLOUT))]
+        for (operation, input) in [("TagResource", owner()), ("UntagResource", untagging(ROLLOUT))]
         {
             let mut course = course();
             course.pass(operation, input);
-            course.is_broken("changes nothing");
+            course.breaks("changes nothing");
         }
     }
 
@@ -223,7 +222,7 @@ mod tests {
             course.looks(SECOND);
             let call = course.write(SECOND, "UpdateService", count(4));
             course.sent(&call);
-            course.is_broken("has been settled");
+            course.breaks("has been settled");
         }
     }
 

@@ -72,10 +72,8 @@ impl Property for ReadBeforeRetry {
             }
             Event::Sent(call) => self.sent(call),
             Event::Answered { call, answer, .. } => {
-                let is_known = !matches!(
-                    answer,
-                    Err(evenkeel_reconciler::CloudError::UnknownOutcome { .. })
-                );
+                let is_known =
+                    !matches!(answer, Err(evenkeel_reconciler::CloudError::UnknownOutcome { .. }));
                 let calls = call.about.as_ref().and_then(|key| self.in_doubt.get_mut(key));
                 if let Some(calls) = calls.filter(|_| is_known)
                     && calls.get(&call.by).is_some_and(|(number, _)| *number == call.number)
@@ -158,7 +156,11 @@ impl NoWriteOnIgnorance {
             return Err(format!("{} follows a write that failed, without a look", told(call)));
         }
         if pass.writes >= WRITES_A_PASS {
-            return Err(format!("{} is the write number {} on one look", told(call), pass.writes + 1));
+            return Err(format!(
+                "{} is the write number {} on one look",
+                told(call),
+                pass.writes + 1
+            ));
         }
         self.fits(call, write, pass)
     }
@@ -209,7 +211,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_may_be_registered_and_started_and_the_manifest_before_by_a_pass_in_its_midst() {
+    fn what_is_wanted_may_be_registered_and_started_and_the_manifest_before_by_a_pass_in_its_midst()
+    {
         let mut course = Course::of(NoBackwards::default());
         course.wants(FIRST, Some(&manifest("2")));
         course.pause(1);
@@ -232,7 +235,7 @@ mod tests {
         course.wants(FIRST, Some(&manifest("3")));
         course.pause(1);
         course.pass("UpdateService", update(&json!({"taskDefinition": &*definition(2)})));
-        course.is_broken("not wanted");
+        course.breaks("not wanted");
     }
 
     #[test]
@@ -241,14 +244,14 @@ mod tests {
         course.wants(FIRST, Some(&manifest("2")));
         course.pause(1);
         course.pass("RegisterTaskDefinition", register("1"));
-        course.is_broken("no longer wanted");
+        course.breaks("no longer wanted");
     }
 
     #[test]
     fn what_nobody_looked_at_may_not_be_started() {
         let mut course = Course::of(NoBackwards::default());
         course.pass("UpdateService", update(&json!({"taskDefinition": &*definition(9)})));
-        course.is_broken("nobody looked at");
+        course.breaks("nobody looked at");
     }
 
     fn count(number: u64) -> serde_json::Value {
@@ -279,7 +282,7 @@ mod tests {
         course.sent(&call);
         course.failed(&call, &lost());
         course.writes("UpdateService", count(3));
-        course.is_broken("without a look");
+        course.breaks("without a look");
     }
 
     #[test]
@@ -294,7 +297,7 @@ mod tests {
                 course.tell(&Event::Started(FIRST));
             }
             course.writes("UpdateService", count(3));
-            if broken { course.is_broken("without a look") } else { course.passes() }
+            if broken { course.breaks("without a look") } else { course.passes() }
         }
     }
 
@@ -325,7 +328,7 @@ mod tests {
         course.looks(FIRST);
         course.next_pass();
         course.writes("UpdateService", count(3));
-        course.is_broken("without a look");
+        course.breaks("without a look");
     }
 
     #[test]
@@ -336,35 +339,35 @@ mod tests {
         course.sent(&look);
         course.failed(&look, &throttled());
         course.writes("UpdateService", count(3));
-        course.is_broken("without a look");
+        course.breaks("without a look");
         let mut course = Course::of(NoWriteOnIgnorance::default());
         course.sees(FIRST, &json!({"services": [], "failures": []}), false);
         course.writes("CreateService", json!({}));
-        course.is_broken("without a look");
+        course.breaks("without a look");
     }
 
     #[test]
     fn writes_must_fit_what_was_shown() {
         let mut course = Course::of(NoWriteOnIgnorance::default());
         course.pass("CreateService", json!({}));
-        course.is_broken("the service was shown");
+        course.breaks("the service was shown");
         let mut course = Course::of(NoWriteOnIgnorance::default());
         let draining = json!({"services": [{"serviceName": "web", "status": "DRAINING"}]});
         course.sees(FIRST, &draining, false);
         course.writes("UpdateService", count(3));
-        course.is_broken("no ACTIVE service");
+        course.breaks("no ACTIVE service");
     }
 
     #[test]
     fn content_is_registered_only_after_a_listing_that_lacks_it() {
         let mut course = Course::of(NoWriteOnIgnorance::default());
         course.pass("RegisterTaskDefinition", register("2"));
-        course.is_broken("without a listing");
+        course.breaks("without a listing");
         let mut course = Course::of(NoWriteOnIgnorance::default());
         course.looks(FIRST);
         list(&mut course, &[2, 1]);
         course.writes("RegisterTaskDefinition", register("2"));
-        course.is_broken("was listed");
+        course.breaks("was listed");
     }
 
     #[test]
@@ -373,27 +376,34 @@ mod tests {
         course.looks(FIRST);
         course.pause(121);
         course.writes("UpdateService", count(3));
-        course.is_broken("on a look of");
+        course.breaks("on a look of");
         let mut course = Course::of(NoWriteOnIgnorance::default());
         course.looks(FIRST);
         for number in 1..5 {
             course.writes("UpdateService", count(number));
         }
-        course.is_broken("number 4 on one look");
+        course.breaks("number 4 on one look");
         let mut course = Course::of(NoWriteOnIgnorance::default());
         course.looks(FIRST);
         let call = course.write(FIRST, "UpdateService", count(3));
         course.sent(&call);
         course.failed(&call, &throttled());
         course.writes("UpdateService", count(3));
-        course.is_broken("follows a write that failed");
+        course.breaks("follows a write that failed");
     }
 
     #[test]
     fn members_without_a_task_definition_are_no_matter_of_order() {
         let mut course = Course::of(NoBackwards::default());
-        course.wants(FIRST, Some(&manifest_with("1", "    desiredCount: 9
-", "")));
+        course.wants(
+            FIRST,
+            Some(&manifest_with(
+                "1",
+                "    desiredCount: 9
+",
+                "",
+            )),
+        );
         course.pass("UpdateService", count(9));
         course.passes();
     }

@@ -134,8 +134,7 @@ impl Origins {
         let wishes = self.wishes_of(call);
         let known = self.services.entry(subject(call)).or_default();
         known.primary = Some(id);
-        let new =
-            || if call::returns(call) { Origin::Returned } else { Origin::Started(wishes) };
+        let new = || if call::returns(call) { Origin::Returned } else { Origin::Started(wishes) };
         known.origins.entry(id).or_insert_with(new);
     }
 
@@ -168,9 +167,10 @@ impl Known {
         let named = |revision: &u64, definition: &str| {
             call::number(proven) == Some(*revision) || definition == proven
         };
-        let good = self.definitions.iter().filter(|(one, definition)| {
-            is_completed(one) && named(one, definition)
-        });
+        let good = self
+            .definitions
+            .iter()
+            .filter(|(one, definition)| is_completed(one) && named(one, definition));
         for (revision, definition) in good {
             self.good.insert(*revision);
             self.good_definitions.insert(Arc::clone(definition));

@@ -155,7 +155,7 @@ mod tests {
     fn to_and_fro_is_found() {
         let mut course = course();
         course.pass("UpdateService", surge(125));
-        course.is_broken("maximumPercent the 3. time");
+        course.breaks("maximumPercent the 3. time");
     }
 
     #[test]
@@ -175,7 +175,7 @@ mod tests {
         restarted.wants(FIRST, Some(&manifest("2")));
         restarted.pause(1);
         restarted.pass("UpdateService", surge(125));
-        restarted.is_broken("the 3. time");
+        restarted.breaks("the 3. time");
     }
 
     #[test]

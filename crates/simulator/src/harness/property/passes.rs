@@ -136,13 +136,13 @@ impl Pass {
         match call.operation.as_str() {
             "DescribeServices" => {
                 let read = self.carried_out.take().unwrap_or(at);
-                self.look = service(call, answer).map(|service| Look { at: read, service });
+                self.look = look(read, call, answer);
             }
             "ListTaskDefinitions" => {
                 let before = self.listed.take().filter(|_| call.input.get("nextToken").is_some());
-                self.listed = answer.ok().map(|reply| {
-                    before.into_iter().flatten().chain(listed(reply)).collect()
-                });
+                self.listed = answer
+                    .ok()
+                    .map(|reply| before.into_iter().flatten().chain(listed(reply)).collect());
             }
             _ => {}
         }
@@ -150,26 +150,27 @@ impl Pass {
 }
 
 /// What an answer says of the service that the call is about; `None` when it says nothing.
-fn service(call: &Sent, answer: Result<&Value, &CloudError>) -> Option<Option<Shown>> {
+fn look(at: At, call: &Sent, answer: Result<&Value, &CloudError>) -> Option<Look> {
     let name = &call.about.as_ref()?.name;
+    let missing = Look { at, service: None };
     let reply = match answer {
         Ok(reply) => reply,
         // Without the cluster there is no service in it.
         Err(CloudError::Conflict { code, .. }) if code == "ClusterNotFoundException" => {
-            return Some(None);
+            return Some(missing);
         }
         Err(_) => return None,
     };
     let list = |member| reply.get(member).and_then(Value::as_array).into_iter().flatten();
     let mut services = list("services");
     if let Some(found) = services.find(|one| text(one, "serviceName") == Some(name)) {
-        return Some(Some(shown(found)));
+        return Some(Look { at, service: Some(shown(found)) });
     }
     let is_missing = |one: &Value| {
         text(one, "reason") == Some("MISSING")
             && text(one, "arn").is_none_or(|arn| call::last_part(arn) == name)
     };
-    list("failures").any(is_missing).then_some(None)
+    list("failures").any(is_missing).then_some(missing)
 }
 
 fn shown(service: &Value) -> Shown {

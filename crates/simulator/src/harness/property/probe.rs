@@ -33,9 +33,7 @@ impl Property for ProbeCap {
         self.rollouts.note(at, event);
         said?;
         match event {
-            Event::Changed(facts) => {
-                self.narrow(&ServiceKey::new(&*facts.cluster, &*facts.name))
-            }
+            Event::Changed(facts) => self.narrow(&ServiceKey::new(&*facts.cluster, &*facts.name)),
             _ => Ok(()),
         }
     }
@@ -123,7 +121,7 @@ mod tests {
     fn two_at_once_are_too_many() {
         let mut course = rolled_out("");
         launch(&mut course, 200..202);
-        course.is_broken("2 tasks of 2 live");
+        course.breaks("2 tasks of 2 live");
     }
 
     #[test]
@@ -134,7 +132,7 @@ mod tests {
             let mut course = rolled_out("");
             course.happens(|facts, at| stop(&mut facts.tasks[0], at, code, "Scaling activity"));
             launch(&mut course, 200..202);
-            if broken { course.is_broken("2 tasks of 2") } else { course.passes() }
+            if broken { course.breaks("2 tasks of 2") } else { course.passes() }
         }
     }
 
@@ -161,7 +159,7 @@ mod tests {
             course.pause(1);
             course.rolls_out(2);
             launch(&mut course, 200..200 + count);
-            if broken { course.is_broken("2 may before") } else { course.passes() }
+            if broken { course.breaks("2 may before") } else { course.passes() }
         }
     }
 
@@ -177,7 +175,7 @@ mod tests {
                 course.pause(100);
             }
             course.pass("UpdateService", wide());
-            course.is_broken("healthy for long enough");
+            course.breaks("healthy for long enough");
         }
     }
 
@@ -186,7 +184,7 @@ mod tests {
         let mut course = rolled_out("");
         let mark = mark(&manifest("2"), "ecs-svc/2", "widen");
         course.pass("TagResource", tagging(&[(ROLLOUT, &mark)]));
-        course.is_broken("healthy for long enough");
+        course.breaks("healthy for long enough");
     }
 
     #[test]
@@ -205,7 +203,7 @@ mod tests {
             course.truth.desired = 2;
             course.writes("CreateService", json!({"serviceName": "web", "cluster": "main"}));
             launch(&mut course, 200..200 + count);
-            if broken { course.is_broken("1 may before") } else { course.passes() }
+            if broken { course.breaks("1 may before") } else { course.passes() }
         }
     }
 }

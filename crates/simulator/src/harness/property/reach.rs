@@ -174,7 +174,7 @@ mod tests {
         course.passes();
         let mut course = Course::of(NoDelete::default());
         course.pass("UpdateService", zero());
-        course.is_broken("scales to zero");
+        course.breaks("scales to zero");
     }
 
     #[test]
@@ -182,10 +182,10 @@ mod tests {
         let mut course = Course::of(NoDelete::default());
         let call = course.call(FIRST, "DeleteService", update(&json!({})));
         course.sent(&call);
-        course.is_broken("no call of ours");
+        course.breaks("no call of ours");
         let mut course = Course::of(NoDelete::default());
         course.pass("DeregisterTaskDefinition", json!({"taskDefinition": "web:1"}));
-        course.is_broken("no call of ours");
+        course.breaks("no call of ours");
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
         for (operation, input) in inputs {
             let mut course = Course::of(Scope::default());
             course.pass(operation, input);
-            course.is_broken("something else");
+            course.breaks("something else");
         }
     }
 
@@ -239,11 +239,11 @@ mod tests {
             facts.tags.remove(OWNER);
         });
         course.pass("TagResource", tagging(&[(OWNER, "v1:evenkeel:web.yaml")]));
-        course.is_broken("the owner is None");
+        course.breaks("the owner is None");
         let mut course = ownership();
         course.tags(OWNER, "v1:another:web.yaml");
         course.pass("UpdateService", update(&json!({"desiredCount": 4})));
-        course.is_broken("another");
+        course.breaks("another");
     }
 
     #[test]
@@ -261,10 +261,10 @@ mod tests {
         course.tags("evenkeel:tags", "team");
         course.pass("UntagResource", untagging("team"));
         course.writes("UntagResource", untagging("cost"));
-        course.is_broken("the tag cost");
+        course.breaks("the tag cost");
         let mut course = ownership();
         course.pass("TagResource", tagging(&[("aws:cloudformation:stack-id", "x")]));
-        course.is_broken("not ours");
+        course.breaks("not ours");
     }
 
     #[test]
@@ -274,7 +274,7 @@ mod tests {
             let mut input = tagging(&[(OWNER, owner)]);
             input["serviceName"] = json!("web");
             course.pass("CreateService", input);
-            if broken { course.is_broken("without our mark") } else { course.passes() }
+            if broken { course.breaks("without our mark") } else { course.passes() }
         }
     }
 }

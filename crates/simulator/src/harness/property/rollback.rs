@@ -102,9 +102,8 @@ impl NoPingPong {
         }
         let shown = self.passes.shown(call).filter(|shown| !shown.is_gone);
         let Some(shown) = shown.filter(|_| write.starts(call)) else { return Ok(()) };
-        let fits = |definition| {
-            write.definition().is_none_or(|arn| self.definitions.is(arn, definition))
-        };
+        let fits =
+            |definition| write.definition().is_none_or(|arn| self.definitions.is(arn, definition));
         let wishes = self.origins.wishes_of(call);
         let mut about = wishes.iter().filter(|wish| fits(&wish.definition)).peekable();
         let rolls_out = about.peek().is_some();
@@ -259,7 +258,7 @@ mod tests {
         let mut course = bad(RollbackTarget::default());
         course.looks(FIRST);
         course.returns("UpdateService", back_to(3));
-        course.is_broken("never good");
+        course.breaks("never good");
     }
 
     #[test]
@@ -272,7 +271,7 @@ mod tests {
         course.looks(FIRST);
         course.returns("StopServiceDeployment", json!({}));
         ecs_returns(&mut course, 3);
-        course.is_broken("never good");
+        course.breaks("never good");
     }
 
     #[test]
@@ -283,7 +282,7 @@ mod tests {
         course.rolls_out(2);
         course.looks(FIRST);
         course.returns("UpdateService", back_to(3));
-        course.is_broken("never good");
+        course.breaks("never good");
     }
 
     #[test]
@@ -328,7 +327,7 @@ mod tests {
         course.pause(1);
         course.pass("UpdateService", update(&json!({"desiredCount": 4})));
         course.pass("UpdateService", back_to(2));
-        course.is_broken("rolls out what is rejected");
+        course.breaks("rolls out what is rejected");
     }
 
     #[test]
@@ -338,7 +337,7 @@ mod tests {
         course.writes("UpdateService", back_to(2));
         course.looks(FIRST);
         course.writes("UntagResource", untagging(REJECTED));
-        course.is_broken("for people");
+        course.breaks("for people");
     }
 
     #[test]
@@ -367,7 +366,7 @@ mod tests {
             course.looks(FIRST);
             if stop {
                 course.returns("StopServiceDeployment", json!({}));
-                course.is_broken("stops 9");
+                course.breaks("stops 9");
                 continue;
             }
             let call = course.rollback(FIRST, "UpdateService", back_to(4));
@@ -375,7 +374,7 @@ mod tests {
             course.begins(4);
             let reply = course.updated();
             course.carried_out(&call, &reply);
-            course.is_broken("returns from 9");
+            course.breaks("returns from 9");
         }
     }
 
@@ -397,12 +396,12 @@ mod tests {
     fn a_count_of_nobody_s_is_found() {
         let mut course = Course::of(KeepsCount::default());
         course.pass("UpdateService", count(3));
-        course.is_broken("no manifest says");
+        course.breaks("no manifest says");
         let mut course = Course::of(KeepsCount::default());
         course.wants(FIRST, Some(&manifest_with("1", "", "")));
         course.pause(1);
         course.pass("UpdateService", count(4));
-        course.is_broken("no manifest says");
+        course.breaks("no manifest says");
     }
 
     #[test]
@@ -410,6 +409,6 @@ mod tests {
         let mut course = Course::of(KeepsCount::default());
         course.looks(FIRST);
         course.returns("UpdateService", count(4));
-        course.is_broken("is a rollback");
+        course.breaks("is a rollback");
     }
 }

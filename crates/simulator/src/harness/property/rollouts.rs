@@ -139,9 +139,7 @@ impl Rollouts {
         let known = self.services.entry(key).or_default();
         if known.before.as_ref().and_then(|before| before.primary) != primary {
             let began = match (primary, origin) {
-                (Some(id), Some(Origin::Started(wishes))) => {
-                    known.begins(at, id, wishes, facts)
-                }
+                (Some(id), Some(Origin::Started(wishes))) => known.begins(at, id, wishes, facts),
                 _ => None,
             };
             known.rollout = began;
@@ -243,7 +241,10 @@ impl Rollout {
 /// A task of another deployment that is gone and that no rollout has taken away.
 fn is_lost(task: &TaskFacts, before: &Before, deployment: u64) -> bool {
     let lived = before.living.get(&task.id).filter(|one| one.deployment != deployment);
-    lived.is_some_and(|lived| !task.lives() && !(lived.healthy && is_taken(task)))
+    lived.is_some_and(|lived| {
+        let was_taken = lived.healthy && is_taken(task);
+        !task.lives() && !was_taken
+    })
 }
 
 /// Whether a call ends the probe of a rollout.
@@ -256,10 +257,7 @@ pub(super) fn widens(call: &Sent, rollout: &Rollout) -> bool {
                 .any(|name| input.get(name).is_some());
             is_wider && !call::starts_a_deployment(input)
         }
-        _ => write
-            .tag(ROLLOUT)
-            .and_then(Mark::read)
-            .is_some_and(|mark| rollout.is_widening(&mark)),
+        _ => write.tag(ROLLOUT).and_then(Mark::read).is_some_and(|mark| rollout.is_widening(&mark)),
     }
 }
 

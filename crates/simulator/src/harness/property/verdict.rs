@@ -60,9 +60,10 @@ impl DurableVerdict {
 
     /// Whether it leads on with a revision that was rejected.
     fn goes_on(&self, call: &Sent, write: Write<'_>, shown: &Shown, rejected: &Digest) -> bool {
-        let marks = write.tag(ROLLOUT).and_then(Mark::read).is_some_and(|mark| {
-            mark.digest == rejected.as_str() && mark.phase != "rollback"
-        });
+        let marks = write
+            .tag(ROLLOUT)
+            .and_then(Mark::read)
+            .is_some_and(|mark| mark.digest == rejected.as_str() && mark.phase != "rollback");
         let proves = write.tag(PROVEN).is_some()
             && write.tag(DIGEST).is_some_and(|value| names(value, rejected));
         let Write::Update(input) = write else { return marks || proves };
@@ -220,14 +221,12 @@ impl Record {
         let desired = usize::try_from(facts.desired).unwrap_or(usize::MAX);
         let primary = facts.primary();
         let running = |id| {
-            let runs = |one: &&TaskFacts| {
-                one.deployment == id && one.wanted && one.state == "RUNNING"
-            };
+            let runs =
+                |one: &&TaskFacts| one.deployment == id && one.wanted && one.state == "RUNNING";
             facts.tasks.iter().filter(runs).count()
         };
-        let complete = primary.filter(|one| {
-            one.course == DeploymentCourse::Completed && running(one.id) >= desired
-        });
+        let complete = primary
+            .filter(|one| one.course == DeploymentCourse::Completed && running(one.id) >= desired);
         self.complete.hold(at, complete.map(|one| Arc::clone(&one.definition)));
         self.healthy.hold(at, (facts.healthy_tasks() >= desired).then_some(()));
         let calm = facts.alarms.iter().filter(|(_, state)| **state != "ALARM");
@@ -241,13 +240,13 @@ impl Record {
     fn accuse(&mut self, facts: &ServiceFacts) {
         let failed = facts.tasks.iter().filter(|one| has_failed(one)).map(|one| one.deployment);
         self.accused.extend(failed);
-        let given_up = facts.deployments.iter().filter(|one| {
-            one.course == DeploymentCourse::Failed || one.failed_tasks > 0
-        });
+        let given_up = facts
+            .deployments
+            .iter()
+            .filter(|one| one.course == DeploymentCourse::Failed || one.failed_tasks > 0);
         self.accused.extend(given_up.map(|one| one.id));
-        let is_asked_back = facts.history.last().is_some_and(|last| {
-            last.status.starts_with("ROLLBACK_")
-        });
+        let is_asked_back =
+            facts.history.last().is_some_and(|last| last.status.starts_with("ROLLBACK_"));
         self.accused.extend(facts.primary().filter(|_| is_asked_back).map(|one| one.id));
     }
 
@@ -281,8 +280,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::course::{
-        Course, FIRST, definition, manifest, manifest_with, mark, pending, revision, stop,
-        tagging, throttled, update, verdict,
+        Course, FIRST, definition, manifest, manifest_with, mark, pending, revision, stop, tagging,
+        throttled, update, verdict,
     };
     use super::*;
 
@@ -337,7 +336,7 @@ mod tests {
         let mut course = rolled_out(DurableVerdict::default());
         course.looks(FIRST);
         course.returns("StopServiceDeployment", json!({}));
-        course.is_broken("no verdict");
+        course.breaks("no verdict");
     }
 
     #[test]
@@ -351,7 +350,7 @@ mod tests {
         for (operation, input) in writes {
             let mut course = rejected();
             course.pass(operation, input);
-            course.is_broken("is rejected");
+            course.breaks("is rejected");
         }
     }
 
@@ -380,13 +379,13 @@ mod tests {
     fn what_is_not_complete_is_not_proven() {
         let mut course = rolled_out(VerdictSoundness::default());
         course.pass("TagResource", proof(2));
-        course.is_broken("not complete");
+        course.breaks("not complete");
         let mut course = rolled_out(VerdictSoundness::default());
         course.completes();
         course.happens(|facts, _| facts.tasks[0] = pending(200, 2));
         course.pause(1);
         course.pass("TagResource", proof(2));
-        course.is_broken("not complete");
+        course.breaks("not complete");
     }
 
     #[test]
@@ -396,7 +395,7 @@ mod tests {
         course.happens(|facts, _| facts.tasks[0].healthy = false);
         course.pause(1);
         course.pass("TagResource", proof(2));
-        course.is_broken("not every task");
+        course.breaks("not every task");
     }
 
     #[test]
@@ -430,8 +429,8 @@ mod tests {
     #[test]
     fn a_red_or_a_missing_alarm_forbids_the_proof() {
         alarmed(Some("OK")).passes();
-        alarmed(Some("ALARM")).is_broken("an alarm");
-        alarmed(None).is_broken("an alarm");
+        alarmed(Some("ALARM")).breaks("an alarm");
+        alarmed(None).breaks("an alarm");
     }
 
     #[test]
@@ -442,7 +441,7 @@ mod tests {
         course.happens(|_, _| {});
         course.pause(1);
         course.pass("TagResource", adoption());
-        course.is_broken("not complete");
+        course.breaks("not complete");
         let mut course = Course::of(VerdictSoundness::default());
         course.begins(3);
         course.completes();
@@ -458,7 +457,7 @@ mod tests {
         course.sent(&look);
         course.failed(&look, &throttled());
         course.pass("TagResource", against());
-        course.is_broken("nothing speaks against");
+        course.breaks("nothing speaks against");
     }
 
     #[test]

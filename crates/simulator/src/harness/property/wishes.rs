@@ -50,8 +50,7 @@ const REMEMBERED: Duration = Duration::from_mins(10);
 impl Wish {
     fn of(service: &Service) -> Self {
         let members = service.service.value();
-        let is_daemon =
-            members.get("schedulingStrategy").and_then(Value::as_str) == Some("DAEMON");
+        let is_daemon = members.get("schedulingStrategy").and_then(Value::as_str) == Some("DAEMON");
         let percent = |name: &str, default: u64| {
             let configuration = members.get("deploymentConfiguration");
             let given = configuration.and_then(|one| one.get(name)).and_then(Value::as_u64);
@@ -143,10 +142,7 @@ impl Wishes {
     }
 
     /// Every service that a daemon was ever told of, with what it wants of it now.
-    pub(super) fn of_daemon(
-        &self,
-        by: Replica,
-    ) -> impl Iterator<Item = (&ServiceKey, &Arc<Wish>)> {
+    pub(super) fn of_daemon(&self, by: Replica) -> impl Iterator<Item = (&ServiceKey, &Arc<Wish>)> {
         self.0.keys().filter_map(move |key| Some((key, self.now(by, key)?)))
     }
 }

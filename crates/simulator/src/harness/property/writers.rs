@@ -59,7 +59,12 @@ impl SingleWriter {
     fn sent(&mut self, at: At, call: &Sent) {
         let Some(key) = &call.about else { return };
         let writes = self.writes.entry(key.clone()).or_default();
-        writes.push_back(OnItsWay { by: call.by, number: call.number, sent: at, carried_out: None });
+        writes.push_back(OnItsWay {
+            by: call.by,
+            number: call.number,
+            sent: at,
+            carried_out: None,
+        });
         if writes.len() > COMPARED {
             writes.pop_front();
         }
@@ -215,7 +220,7 @@ mod tests {
             let order = if first_is_first { [one, two] } else { [two, one] };
             course.carried_out(&order[0], &json!({}));
             course.carried_out(&order[1], &json!({}));
-            course.is_broken("on its way together");
+            course.breaks("on its way together");
         }
     }
 
@@ -255,7 +260,7 @@ mod tests {
         course.rolls_out(2);
         course.pause(1);
         course.rolls_out(3);
-        course.is_broken("rolls out the same");
+        course.breaks("rolls out the same");
     }
 
     #[test]
@@ -266,7 +271,7 @@ mod tests {
             course.happens(|_, _| {});
             course.pause(waited);
             course.rolls_out(3);
-            if broken { course.is_broken("not waited for") } else { course.passes() }
+            if broken { course.breaks("not waited for") } else { course.passes() }
         }
     }
 
@@ -281,7 +286,7 @@ mod tests {
         course.wants(FIRST, Some(&manifest("3")));
         course.pause(1);
         course.rolls_out(3);
-        course.is_broken("not waited for");
+        course.breaks("not waited for");
     }
 
     #[test]
