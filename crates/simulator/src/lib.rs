@@ -4,24 +4,27 @@
 //! Inputs are API calls, time and what happens to tasks; outputs are replies and effects. In
 //! simulation a seed decides what happens to tasks, in `evenkeel-local` real processes do.
 
+#[cfg(feature = "harness")]
+pub mod app;
 mod cloud;
 mod cloudwatch;
 mod daemon;
 mod effect;
 mod elb;
 mod facts;
+#[cfg(feature = "harness")]
 pub mod harness;
 mod region;
+#[cfg(feature = "harness")]
+pub mod scenario;
 mod simulation;
 mod world;
 
 pub use cloud::SimulatedCloud;
 pub use daemon::Daemon;
 pub use effect::{ContainerLaunch, Effect, Happening, HealthCheck, TaskLaunch};
-pub use facts::{
-    DeploymentCourse, DeploymentFacts, HistoryFacts, Life, ServiceFacts, TaskFacts,
-};
 pub use elb::{ListenerView, RuleCondition, RuleView, TargetGroupView};
+pub use facts::{DeploymentCourse, DeploymentFacts, HistoryFacts, Life, ServiceFacts, TaskFacts};
 pub use region::{Api, ApiError, Fault, Region, Settings, Timings};
 pub use simulation::Simulation;
 pub use world::{Behaviour, Exit, World};

@@ -1,0 +1,61 @@
+//! The commands of `evenkeel-simulator` and what they print; never decides what is right.
+//!
+//! Exit codes: 0 all held, 1 something was broken, 2 bad input.
+
+mod report;
+mod scenarios;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Proof by simulation: the production loop against the model of a region, in virtual time.
+#[derive(Debug, Parser)]
+#[command(name = "evenkeel-simulator", version, max_term_width = 100)]
+pub struct App {
+    /// Also write the counters to this file, as JSON.
+    #[arg(long, global = true, value_name = "FILE")]
+    report: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Play scripts and compare their transcripts with the checked-in ones.
+    Scenarios(scenarios::Scenarios),
+}
+
+/// What went wrong before anything could be proved.
+#[derive(Debug, thiserror::Error)]
+enum BadInput {
+    #[error("cannot read {path}: {source}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("cannot write {path}: {source}")]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("{0}")]
+    Scenario(#[from] crate::scenario::ParseError),
+    #[error("no scenario matches {0}")]
+    NoMatch(String),
+}
+
+/// Runs one command.
+pub fn run(app: &App) -> ExitCode {
+    let done = match &app.command {
+        Command::Scenarios(command) => command.run(),
+    };
+    let done = done.and_then(|report| {
+        report.say();
+        report.save(app.report.as_deref())?;
+        Ok(report)
+    });
+    match done {
+        Ok(report) if report.all_held() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(1),
+        Err(error) => {
+            report::say_error(&error);
+            ExitCode::from(2)
+        }
+    }
+}
