@@ -124,7 +124,7 @@ impl Wish {
         let _ = write!(
             text,
             "  taskDefinition:\n    family: {}\n    requiresCompatibilities: [FARGATE]\n    \
-             networkMode: awsvpc\n    cpu: \"{}\"\n    memory: \"512\"\n    containerDefinitions:\n      \
+             networkMode: awsvpc\n    cpu: \"{}\"\n    memory: \"1024\"\n    containerDefinitions:\n      \
              - name: web\n        image: {}\n        essential: true\n        \
              portMappings: [{{containerPort: 8080}}]\n",
             self.name,
