@@ -1,8 +1,31 @@
 //! The production daemon against the region in virtual time, with everything that can go wrong; never
 //! decides what is right: that is what properties are for.
+//!
+//! A [`Course`] is one run: a region, its world, one to three daemons, and what the weather does to
+//! their calls. A [`Stage`] plays steps in it.
 
+mod course;
+mod edit;
 pub mod event;
+mod life;
+mod perturbation;
 pub mod property;
+mod stage;
+mod storm;
+mod trace;
+mod weather;
+mod wire;
+mod wish;
 
+pub use course::{Course, Read};
+pub use edit::Edit;
 pub use event::{Event, Replica, Sent};
+pub use perturbation::{CrashPoint, Perturbation, Phase};
 pub use property::{Property, Violation};
+pub use stage::{Played, Setup, Stage, Step};
+pub use storm::Storm;
+pub use trace::Trace;
+pub(crate) use trace::without_ids;
+pub use weather::{Fate, Way, Weather};
+pub(crate) use wire::Wire;
+pub use wish::Wish;

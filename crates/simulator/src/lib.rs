@@ -4,15 +4,22 @@
 //! Inputs are API calls, time and what happens to tasks; outputs are replies and effects. In
 //! simulation a seed decides what happens to tasks, in `evenkeel-local` real processes do.
 
+#[cfg(feature = "harness")]
+pub mod app;
 mod cloud;
 mod cloudwatch;
 mod daemon;
 mod effect;
 mod elb;
 mod facts;
+#[cfg(feature = "harness")]
 pub mod harness;
 mod region;
+#[cfg(feature = "harness")]
+pub mod scenario;
 mod simulation;
+#[cfg(feature = "harness")]
+pub mod sweep;
 mod world;
 
 pub use cloud::SimulatedCloud;

@@ -33,7 +33,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::{Effect, Happening, ListenerView, TargetGroupView};
+use crate::{Effect, Happening, ListenerView, ServiceFacts, TargetGroupView};
 
 pub use faults::Fault;
 pub(crate) use input::{count, epoch, flag, list, map_of, size, text};
@@ -94,6 +94,8 @@ pub struct Region {
     buckets: Buckets,
     faults: Faults,
     history: History,
+    /// Services that may have changed since last asked.
+    touched: BTreeSet<service::ServiceId>,
 }
 
 impl Region {
@@ -108,6 +110,7 @@ impl Region {
             state: State::new(settings, timings, now),
             faults: Faults::default(),
             history: History::default(),
+            touched: BTreeSet::new(),
         }
     }
 
@@ -126,7 +129,14 @@ impl Region {
             Some(earlier) => operations::answer(earlier, api, operation, input),
             None => operations::answer(&mut self.state, api, operation, input),
         };
-        self.history.record(&self.state);
+        if !history::is_read(operation) {
+            if api == Api::CloudWatch {
+                // Alarms are part of what is true of every service.
+                self.touched.extend(self.state.services.keys());
+            }
+            self.touched.extend(self.state.services_named(input));
+            self.history.record(&self.state);
+        }
         match self.faults.after(operation) {
             Some(error) if reply.is_ok() => Err(error),
             _ => reply,
@@ -137,6 +147,7 @@ impl Region {
     pub fn advance(&mut self, now: Timestamp) {
         while let Some((at, timer)) = self.state.timers.pop_due(now) {
             self.state.now = self.state.now.max(at);
+            self.touched.extend(self.state.service_of(&timer));
             self.state.run(timer);
             self.history.record(&self.state);
         }
@@ -150,6 +161,7 @@ impl Region {
 
     /// Tells the region what happened in the world.
     pub fn report(&mut self, happening: Happening) {
+        self.touched.extend(self.state.service_hit_by(&happening));
         self.state.happened(happening);
         self.history.record(&self.state);
     }
@@ -203,8 +215,47 @@ impl Region {
         match fault {
             Fault::Call { .. } => self.faults.add(fault),
             Fault::CapacityLoss { until } => self.state.lose_capacity(until),
-            Fault::ZoneLoss { zone, until } => self.state.lose_zone(&zone, until),
+            Fault::ZoneLoss { zone, until } => {
+                self.touched.extend(self.state.services.keys());
+                self.state.lose_zone(&zone, until);
+            }
         }
+    }
+
+    /// Takes the truth about every service that may have changed since last asked.
+    pub fn take_changes(&mut self) -> Vec<ServiceFacts> {
+        let touched = std::mem::take(&mut self.touched);
+        touched.into_iter().filter_map(|id| self.state.facts(id)).collect()
+    }
+
+    /// The truth about the newest service of that name.
+    pub fn facts(&self, cluster: &str, name: &str) -> Option<ServiceFacts> {
+        let id = self.state.names.get(&(cluster.to_owned(), name.to_owned()))?;
+        self.state.facts(*id)
+    }
+
+    /// From now on earlier states are kept for `horizon`, for [`Self::answer_as_of`].
+    pub fn keep_history(&mut self, horizon: Duration) {
+        self.history.keep(horizon);
+        self.history.record(&self.state);
+    }
+
+    /// The instants of the earlier states that are kept, oldest first.
+    pub fn kept_states(&self) -> Vec<Timestamp> {
+        self.history.instants()
+    }
+
+    /// What a read would have been answered in the newest kept state that is not younger than
+    /// `then`; nothing changes.
+    pub fn answer_as_of(
+        &mut self,
+        then: Timestamp,
+        api: Api,
+        operation: &str,
+        input: &Value,
+    ) -> Option<Result<Value, ApiError>> {
+        let earlier = self.history.as_of(then).filter(|_| history::is_read(operation))?;
+        Some(operations::answer(earlier, api, operation, input))
     }
 
     /// From now on `operation` answers from the state that the region had `lag` ago; zero ends it.

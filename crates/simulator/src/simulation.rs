@@ -43,6 +43,11 @@ impl Simulation {
         lock(&self.region)
     }
 
+    #[cfg(feature = "harness")]
+    pub(crate) fn shared_region(&self) -> Arc<Mutex<Region>> {
+        Arc::clone(&self.region)
+    }
+
     /// A cloud for the reconciler that looks at and changes this region.
     pub fn cloud(&self) -> SimulatedCloud {
         SimulatedCloud::new(Arc::clone(&self.region))
@@ -68,16 +73,22 @@ impl Simulation {
     }
 
     pub fn advance_to(&mut self, until: Timestamp) {
+        while self.step(until) {}
+    }
+
+    /// Lets time pass to the next thing that happens, at most to `until`; whether something did.
+    pub fn step(&mut self, until: Timestamp) -> bool {
         let mut region = lock(&self.region);
-        loop {
-            self.world.take_on(&mut region);
-            let next = [region.next_wake_up(), self.world.next()].into_iter().flatten().min();
-            let Some(at) = next.filter(|at| *at <= until) else { break };
-            region.advance(at);
-            self.world.take_on(&mut region);
-            self.world.happen(&mut region);
-        }
-        region.advance(until);
+        self.world.take_on(&mut region);
+        let next = [region.next_wake_up(), self.world.next()].into_iter().flatten().min();
+        let Some(at) = next.filter(|at| *at <= until) else {
+            region.advance(until);
+            return false;
+        };
+        region.advance(at);
+        self.world.take_on(&mut region);
+        self.world.happen(&mut region);
+        true
     }
 
     /// Lets time pass from event to event until `done`, at most `most`; whether it was reached.

@@ -46,13 +46,12 @@ pub struct Violation {
     pub what: String,
 }
 
-/// All checkers, each as it is before the first event, for daemons that call themselves what daemons
-/// call themselves by default.
+/// A new checker of every property that applies to what exists, for daemons that have the default name.
 pub fn all() -> Vec<Box<dyn Property + Send>> {
     all_of("evenkeel")
 }
 
-/// All checkers, each as it is before the first event, for daemons of this instance.
+/// The same for daemons of this instance.
 pub fn all_of(instance: &str) -> Vec<Box<dyn Property + Send>> {
     vec![
         Box::new(capacity::MinimumHealthy::default()),

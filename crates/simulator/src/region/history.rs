@@ -10,6 +10,8 @@ use super::State;
 #[derive(Debug, Default)]
 pub(crate) struct History {
     lags: BTreeMap<String, Duration>,
+    /// For how long states are kept although nothing lags.
+    horizon: Duration,
     /// Oldest first; the first one is at least as old as the longest lag, once there is one.
     states: VecDeque<State>,
 }
@@ -21,14 +23,31 @@ impl History {
         } else {
             self.lags.insert(operation.to_owned(), lag);
         }
-        if self.lags.is_empty() {
+        if self.lags.is_empty() && self.horizon.is_zero() {
             self.states.clear();
         }
     }
 
+    pub(crate) fn keep(&mut self, horizon: Duration) {
+        self.horizon = horizon;
+    }
+
+    pub(crate) fn instants(&self) -> Vec<Timestamp> {
+        self.states.iter().map(|state| state.now).collect()
+    }
+
+    /// The newest state that is not younger than `then`.
+    pub(crate) fn as_of(&mut self, then: Timestamp) -> Option<&mut State> {
+        let index = self.states.iter().rposition(|state| state.now <= then)?;
+        self.states.get_mut(index)
+    }
+
     pub(crate) fn record(&mut self, state: &State) {
-        let Some(longest) = self.lags.values().max() else { return };
-        let horizon = state.now - *longest;
+        let longest = self.lags.values().copied().max().unwrap_or_default().max(self.horizon);
+        if longest.is_zero() {
+            return;
+        }
+        let horizon = state.now - longest;
         while self.states.get(1).is_some_and(|next| next.now <= horizon) {
             self.states.pop_front();
         }
@@ -46,6 +65,6 @@ impl History {
     }
 }
 
-fn is_read(operation: &str) -> bool {
+pub(crate) fn is_read(operation: &str) -> bool {
     ["Describe", "List", "Get"].iter().any(|prefix| operation.starts_with(prefix))
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::identifiers::last_part;
+use super::identifiers::{last_part, task_id};
 use super::service::{Deployment, Revision, Rollout, Service, ServiceId, ServiceStatus};
 use super::service_deployment::ServiceDeployment;
 use super::task::Task;
 use super::{State, Timer, text};
+use crate::Happening;
 use crate::facts::{
     DeploymentCourse, DeploymentFacts, HistoryFacts, Life, ServiceFacts, TaskFacts,
 };
@@ -54,7 +55,7 @@ impl State {
             created_at: task.times.created,
             started_at: task.times.started,
             stopping_at: task.times.stopping,
-            stop_code: task.stop_code.map(|code| code.word()),
+            stop_code: task.stop_code.map(super::task::StopCode::word),
             stopped_reason: task.stopped_reason.clone(),
         }
     }
@@ -72,6 +73,19 @@ impl State {
             }
             Timer::Drained { .. } | Timer::EvaluateAlarms => None,
         }
+    }
+
+    /// The service whose task something happened to.
+    pub(crate) fn service_hit_by(&self, happening: &Happening) -> Option<ServiceId> {
+        let task = match happening {
+            Happening::TaskRunning { task, .. }
+            | Happening::TaskFailedToStart { task, .. }
+            | Happening::ContainerExited { task, .. }
+            | Happening::ContainerHealth { task, .. } => task,
+            // What a target's health means for a task shows when the scheduler looks at it.
+            Happening::TargetHealth { .. } => return None,
+        };
+        Some(self.tasks.get(&task_id(task)?)?.service)
     }
 
     /// The services that the input of a call names.

@@ -233,11 +233,16 @@ impl Daemons {
                     hindrance.hindered = Some(at);
                 }
             }
-            Event::Edited { input, .. } => match named(input) {
-                Some(key) => self.of(&key).is_ruled_out = true,
-                // A task definition to return to may be gone.
-                None => self.services.values_mut().for_each(|one| one.is_ruled_out = true),
-            },
+            // A task definition to return to may be gone.
+            Event::Edited { operation: "DeregisterTaskDefinition", .. } => {
+                self.services.values_mut().for_each(|one| one.is_ruled_out = true);
+            }
+            Event::Edited { input, .. } => {
+                if let Some(key) = named(input) {
+                    self.of(&key).is_ruled_out = true;
+                }
+            }
+            Event::Frozen { until, .. } => self.hindered = self.hindered.max(Some(*until)),
             Event::Wanted { key, .. } => self.of(key).hindered = Some(at),
             _ => {}
         }

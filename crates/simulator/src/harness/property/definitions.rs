@@ -14,7 +14,11 @@ pub(super) struct Definitions(BTreeMap<String, Digest>);
 
 impl Definitions {
     pub(super) fn note(&mut self, event: &Event<'_>) {
-        let Event::CarriedOut { call, reply: Ok(reply) } = event else { return };
+        let (Event::CarriedOut { call, reply: Ok(reply) }
+        | Event::Answered { call, answer: Ok(reply), .. }) = event
+        else {
+            return;
+        };
         if !["RegisterTaskDefinition", "DescribeTaskDefinition"].contains(&&*call.operation) {
             return;
         }

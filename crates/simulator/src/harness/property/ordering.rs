@@ -12,8 +12,7 @@ use super::definitions::{Definitions, digest};
 use super::origins::Origins;
 use super::passes::{Pass, Passes};
 
-/// S10: content that is written is what the daemon's newest manifest wants, or wanted when the pass
-/// began. A pass that began before a manifest changed may end with the manifest before.
+/// S10: content that is written is what the daemon's newest manifest wants, whenever the pass began.
 #[derive(Debug, Default)]
 pub(super) struct NoBackwards {
     origins: Origins,
@@ -122,8 +121,8 @@ pub(super) struct NoWriteOnIgnorance {
 /// More calls than any plan has: heal, set tags, remove tags.
 const WRITES_A_PASS: u32 = 3;
 
-/// A pass is cancelled after two minutes.
-const LOOK_AGE: std::time::Duration = std::time::Duration::from_mins(2);
+/// The default of `look_age_max`, the oldest look that anything is written on.
+const LOOK_AGE: std::time::Duration = std::time::Duration::from_secs(30);
 
 impl Property for NoWriteOnIgnorance {
     fn name(&self) -> &'static str {
@@ -149,7 +148,7 @@ impl NoWriteOnIgnorance {
         let blind = || format!("{} is sent without a look at the service in its pass", told(call));
         let pass = self.passes.of(call).ok_or_else(blind)?;
         let look = pass.look.as_ref().ok_or_else(blind)?;
-        if look.at + LOOK_AGE < at {
+        if look.at + LOOK_AGE < at && !self.passes.was_frozen(call.by, look.at) {
             return Err(format!("{} is sent on a look of {}", told(call), look.at));
         }
         if pass.in_doubt {
@@ -211,15 +210,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_may_be_registered_and_started_and_the_manifest_before_by_a_pass_in_its_midst()
-    {
+    fn what_is_wanted_may_be_registered_and_started() {
         let mut course = Course::of(NoBackwards::default());
         course.wants(FIRST, Some(&manifest("2")));
         course.pause(1);
         course.looks(FIRST);
-        course.pause(1);
-        course.wants(FIRST, Some(&manifest("3")));
-        course.pause(1);
         course.writes("RegisterTaskDefinition", register("2"));
         course.writes("UpdateService", update(&json!({"taskDefinition": &*definition(2)})));
         course.looks(FIRST);
@@ -228,14 +223,29 @@ mod tests {
     }
 
     #[test]
-    fn a_new_pass_may_not_start_what_an_older_manifest_wanted() {
+    fn what_an_older_manifest_wanted_is_not_started_whenever_the_pass_began() {
         let mut course = Course::of(NoBackwards::default());
         course.wants(FIRST, Some(&manifest("2")));
         course.pause(1);
+        course.looks(FIRST);
         course.wants(FIRST, Some(&manifest("3")));
         course.pause(1);
-        course.pass("UpdateService", update(&json!({"taskDefinition": &*definition(2)})));
+        course.writes("UpdateService", update(&json!({"taskDefinition": &*definition(2)})));
         course.breaks("not wanted");
+    }
+
+    #[test]
+    fn who_is_frozen_hears_of_a_new_manifest_later() {
+        for (thawed, broken) in [(5, false), (0, true)] {
+            let mut course = Course::of(NoBackwards::default());
+            let until = course.at + std::time::Duration::from_secs(thawed);
+            course.tell(&Event::Frozen { by: FIRST, until });
+            course.pause(1);
+            course.wants(FIRST, Some(&manifest("2")));
+            course.pause(4);
+            course.pass("UpdateService", update(&json!({"taskDefinition": &*definition(1)})));
+            if broken { course.breaks("not wanted") } else { course.passes() }
+        }
     }
 
     #[test]
@@ -374,7 +384,7 @@ mod tests {
     fn no_look_is_good_for_ever_or_for_many_writes_or_after_a_failure() {
         let mut course = Course::of(NoWriteOnIgnorance::default());
         course.looks(FIRST);
-        course.pause(121);
+        course.pause(31);
         course.writes("UpdateService", count(3));
         course.breaks("on a look of");
         let mut course = Course::of(NoWriteOnIgnorance::default());

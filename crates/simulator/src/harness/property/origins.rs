@@ -31,12 +31,12 @@ pub(super) enum Origin {
 pub(super) struct Origins {
     wishes: Wishes,
     services: BTreeMap<ServiceKey, Known>,
-    /// When the last passes over each service began, with their numbers.
-    began: BTreeMap<ServiceKey, VecDeque<(u64, At)>>,
+    /// What the last writes about each service may have been about, by their numbers.
+    sent: BTreeMap<ServiceKey, VecDeque<(u64, Vec<Arc<Wish>>)>>,
 }
 
-/// Passes over one service whose calls may still be on their way.
-const PASSES: usize = 16;
+/// Writes to one service that may still be on their way.
+const WRITES: usize = 16;
 
 #[derive(Clone, Debug, Default)]
 struct Known {
@@ -84,20 +84,18 @@ impl Origins {
         self.services.get(key).is_some_and(|known| known.good_definitions.contains(arn))
     }
 
-    /// What the pass behind a call may be about.
-    pub(super) fn wishes_of(&self, call: &Sent) -> Vec<Arc<Wish>> {
-        let Some(key) = &call.about else { return Vec::new() };
-        let passes = self.began.get(key).into_iter().flatten();
-        let Some((_, began)) = passes.rev().find(|(pass, _)| *pass == call.pass) else {
-            return Vec::new();
-        };
-        self.wishes.of_pass(call.by, key, *began).into_iter().flatten().cloned().collect()
+    /// What was wanted when a write was sent: one wish, or two when it changed at the same instant.
+    pub(super) fn wishes_of(&self, call: &Sent) -> &[Arc<Wish>] {
+        let sent = call.about.as_ref().and_then(|key| self.sent.get(key));
+        let mut sent = sent.into_iter().flatten().rev();
+        let found = sent.find(|(number, _)| *number == call.number);
+        found.map_or(&[], |(_, wishes)| wishes)
     }
 
     pub(super) fn note(&mut self, at: At, event: &Event<'_>) {
         self.wishes.note(at, event);
         match event {
-            Event::Sent(call) => self.sent(at, call),
+            Event::Sent(call) if Write::of(call).is_some() => self.sent(at, call),
             Event::CarriedOut { call, reply: Ok(reply) } => {
                 let primary = call::replied_primary(reply);
                 match (Write::of(call), primary) {
@@ -116,22 +114,17 @@ impl Origins {
 
     fn sent(&mut self, at: At, call: &Sent) {
         let Some(key) = &call.about else { return };
-        if !self.began.contains_key(key) {
-            self.began.insert(key.clone(), VecDeque::new());
-        }
-        let Some(passes) = self.began.get_mut(key) else { return };
-        if passes.iter().rev().any(|(pass, _)| *pass == call.pass) {
-            return;
-        }
-        passes.push_back((call.pass, at));
-        if passes.len() > PASSES {
-            passes.pop_front();
+        let wishes = self.wishes.at(call.by, key, at).cloned().collect();
+        let writes = self.sent.entry(key.clone()).or_default();
+        writes.push_back((call.number, wishes));
+        if writes.len() > WRITES {
+            writes.pop_front();
         }
     }
 
     /// The reply of a daemon's call shows this PRIMARY deployment.
     fn answered_with(&mut self, call: &Sent, id: u64) {
-        let wishes = self.wishes_of(call);
+        let wishes = self.wishes_of(call).to_vec();
         let known = self.services.entry(subject(call)).or_default();
         known.primary = Some(id);
         let new = || if call::returns(call) { Origin::Returned } else { Origin::Started(wishes) };

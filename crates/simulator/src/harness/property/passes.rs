@@ -13,7 +13,10 @@ use super::memory::Tags;
 
 /// The passes that the daemons are in, or were in last.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Passes(BTreeMap<ServiceKey, BTreeMap<Replica, Pass>>);
+pub(super) struct Passes {
+    services: BTreeMap<ServiceKey, BTreeMap<Replica, Pass>>,
+    frozen: BTreeMap<Replica, At>,
+}
 
 /// One pass of one daemon over one service, as its calls tell.
 #[derive(Clone, Debug)]
@@ -32,14 +35,14 @@ pub(super) struct Pass {
     /// ARNs of task definitions that it was shown of the family asked for; `None` before a whole
     /// listing.
     pub(super) listed: Option<Vec<String>>,
-    /// The look that was carried out and not answered yet.
-    carried_out: Option<At>,
+    /// When the last look was sent.
+    asked: At,
 }
 
 /// One answer of `DescribeServices`.
 #[derive(Clone, Debug)]
 pub(super) struct Look {
-    /// When the region answered, whenever that was heard.
+    /// When it was sent: it shows nothing older, unless it is from the past.
     pub(super) at: At,
     /// `None` when the service was reported missing.
     pub(super) service: Option<Shown>,
@@ -58,7 +61,7 @@ pub(super) struct Shown {
 impl Passes {
     /// The pass that a call belongs to; `None` before its first call was noted.
     pub(super) fn of(&self, call: &Sent) -> Option<&Pass> {
-        let pass = self.0.get(call.about.as_ref()?)?.get(&call.by)?;
+        let pass = self.services.get(call.about.as_ref()?)?.get(&call.by)?;
         (pass.number == call.pass).then_some(pass)
     }
 
@@ -67,22 +70,25 @@ impl Passes {
         self.of(call)?.look.as_ref()?.service.as_ref()
     }
 
+    /// Whether a daemon did not notice time pass since then.
+    pub(super) fn was_frozen(&self, by: Replica, since: At) -> bool {
+        self.frozen.get(&by).is_some_and(|until| *until >= since)
+    }
+
     pub(super) fn note(&mut self, at: At, event: &Event<'_>) {
         match event {
             Event::Started(replica) | Event::Ended(replica) => {
-                for passes in self.0.values_mut() {
+                for passes in self.services.values_mut() {
                     passes.remove(replica);
                 }
             }
-            Event::Sent(call) => self.sent(at, call),
-            Event::CarriedOut { call, .. } if call.operation == "DescribeServices" => {
-                if let Some(pass) = self.pass_mut(call) {
-                    pass.carried_out = Some(at);
-                }
+            Event::Frozen { by, until } => {
+                self.frozen.insert(*by, *until);
             }
+            Event::Sent(call) => self.sent(at, call),
             Event::Answered { call, answer, is_stale } => {
                 if let Some(pass) = self.pass_mut(call) {
-                    pass.answered(at, call, *answer, *is_stale);
+                    pass.answered(call, *answer, *is_stale);
                 }
             }
             _ => {}
@@ -90,20 +96,22 @@ impl Passes {
     }
 
     fn pass_mut(&mut self, call: &Sent) -> Option<&mut Pass> {
-        let pass = self.0.get_mut(call.about.as_ref()?)?.get_mut(&call.by)?;
+        let pass = self.services.get_mut(call.about.as_ref()?)?.get_mut(&call.by)?;
         (pass.number == call.pass).then_some(pass)
     }
 
     fn sent(&mut self, at: At, call: &Sent) {
         let Some(key) = &call.about else { return };
         if self.pass_mut(call).is_none() {
-            let passes = self.0.entry(key.clone()).or_default();
+            let passes = self.services.entry(key.clone()).or_default();
             passes.insert(call.by, Pass::new(call.pass, at));
         }
         let Some(pass) = self.pass_mut(call) else { return };
         if Write::of(call).is_some() {
             pass.writes += 1;
             pass.in_doubt = true;
+        } else if call.operation == "DescribeServices" {
+            pass.asked = at;
         }
     }
 }
@@ -118,25 +126,18 @@ impl Pass {
             writes: 0,
             in_doubt: false,
             listed: None,
-            carried_out: None,
+            asked: began,
         }
     }
 
-    fn answered(
-        &mut self,
-        at: At,
-        call: &Sent,
-        answer: Result<&Value, &CloudError>,
-        is_stale: bool,
-    ) {
+    fn answered(&mut self, call: &Sent, answer: Result<&Value, &CloudError>, is_stale: bool) {
         self.is_stale |= is_stale;
         if Write::of(call).is_some() {
             self.in_doubt = answer.is_err();
         }
         match call.operation.as_str() {
             "DescribeServices" => {
-                let read = self.carried_out.take().unwrap_or(at);
-                self.look = look(read, call, answer);
+                self.look = look(self.asked, call, answer);
             }
             "ListTaskDefinitions" => {
                 let before = self.listed.take().filter(|_| call.input.get("nextToken").is_some());

@@ -26,13 +26,13 @@ impl Property for ProbeCap {
     }
 
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
-        let said = match event {
-            Event::Sent(call) => self.widened(at, call),
-            _ => Ok(()),
+        let is_narrow = match event {
+            Event::Sent(call) => call.about.as_ref().is_some_and(|key| self.is_narrow(key)),
+            _ => false,
         };
         self.rollouts.note(at, event);
-        said?;
         match event {
+            Event::Sent(call) if is_narrow => self.widened(at, call),
             Event::Changed(facts) => self.narrow(&ServiceKey::new(&*facts.cluster, &*facts.name)),
             _ => Ok(()),
         }
@@ -40,11 +40,15 @@ impl Property for ProbeCap {
 }
 
 impl ProbeCap {
+    fn is_narrow(&self, key: &ServiceKey) -> bool {
+        self.rollouts.of(key).is_some_and(|one| !one.is_widened && !one.is_disturbed)
+    }
+
     fn narrow(&self, key: &ServiceKey) -> Result<(), String> {
         let Some(rollout) = self.rollouts.of(key) else { return Ok(()) };
         let allowed = rollout.surge + rollout.excused;
         let unproven = rollout.unproven();
-        if rollout.is_widened || rollout.is_disturbed || unproven <= allowed {
+        if !self.is_narrow(key) || unproven <= allowed {
             return Ok(());
         }
         Err(format!(
@@ -56,7 +60,7 @@ impl ProbeCap {
     fn widened(&self, at: At, call: &Sent) -> Result<(), String> {
         let Some(key) = &call.about else { return Ok(()) };
         let Some(rollout) = self.rollouts.of(key) else { return Ok(()) };
-        if rollout.is_widened || rollout.is_disturbed || !widens(call, rollout) {
+        if !widens(call, rollout) {
             return Ok(());
         }
         let wishes = self.rollouts.origins().wishes_of(call);

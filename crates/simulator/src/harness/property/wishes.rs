@@ -1,5 +1,4 @@
-//! What the manifests of each daemon want, and wanted when a pass began; never what is wanted by the
-//! tags.
+//! What the manifests of each daemon want, and wanted when a call was sent; never what tags say.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -35,16 +34,20 @@ pub(super) struct Wish {
 
 /// What every daemon was told, and when.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wishes(BTreeMap<ServiceKey, BTreeMap<Replica, Vec<Told>>>);
+pub(super) struct Wishes {
+    services: BTreeMap<ServiceKey, BTreeMap<Replica, Vec<Told>>>,
+    frozen: BTreeMap<Replica, At>,
+}
 
 #[derive(Clone, Debug)]
 struct Told {
+    /// Since when it is known to the daemon.
     since: At,
     /// `None`: no manifest names the service.
     wish: Option<Arc<Wish>>,
 }
 
-/// A pass ends before this, so older wishes are nobody's any more.
+/// Older wishes are nobody's any more.
 const REMEMBERED: Duration = Duration::from_mins(10);
 
 impl Wish {
@@ -102,12 +105,17 @@ impl Wishes {
         match event {
             // Calls of the life before may still be on their way, so what they were about is kept.
             Event::Started(replica) => {
-                for told in self.0.values_mut().filter_map(|told| told.get_mut(replica)) {
+                for told in self.services.values_mut().filter_map(|told| told.get_mut(replica)) {
                     told.push(Told { since: at, wish: None });
                 }
             }
+            Event::Frozen { by, until } => {
+                self.frozen.insert(*by, *until);
+            }
             Event::Wanted { by, key, service } => {
-                let told = self.0.entry((*key).clone()).or_default().entry(*by).or_default();
+                // Who is frozen hears of it later.
+                let at = self.frozen.get(by).map_or(at, |until| at.max(*until));
+                let told = self.services.entry((*key).clone()).or_default().entry(*by).or_default();
                 let wish = service.map(|service| Arc::new(Wish::of(service)));
                 told.push(Told { since: at, wish });
                 let old = told.iter().rposition(|one| one.since + REMEMBERED < at);
@@ -119,30 +127,31 @@ impl Wishes {
 
     /// What a daemon wants now, or wanted when it ended; `None` when it was never told of the service or no manifest names it.
     pub(super) fn now(&self, by: Replica, key: &ServiceKey) -> Option<&Arc<Wish>> {
-        self.0.get(key)?.get(&by)?.last()?.wish.as_ref()
+        self.services.get(key)?.get(&by)?.last()?.wish.as_ref()
     }
 
-    /// Everything that a pass which began then may be about. A pass keeps to what was wanted when it
-    /// began, which at the same instant may be the wish before or the one after.
-    pub(super) fn of_pass(
+    /// What a daemon wanted then. At the instant of a change, that is the wish before or the one after.
+    pub(super) fn at(
         &self,
         by: Replica,
         key: &ServiceKey,
-        began: At,
-    ) -> Vec<Option<&Arc<Wish>>> {
-        let told = self.0.get(key).and_then(|all| all.get(&by)).map_or(&[][..], Vec::as_slice);
-        let first = told.iter().rposition(|one| one.since < began).unwrap_or(0);
-        told.iter().skip(first).map(|one| one.wish.as_ref()).collect()
+        at: At,
+    ) -> impl Iterator<Item = &Arc<Wish>> {
+        let told = self.services.get(key).and_then(|all| all.get(&by));
+        let told = told.map_or(&[][..], Vec::as_slice);
+        let first = told.iter().rposition(|one| one.since < at).unwrap_or(0);
+        let then = told.iter().skip(first).take_while(move |one| one.since <= at);
+        then.filter_map(|one| one.wish.as_ref())
     }
 
     /// What any daemon wants of a service now.
     pub(super) fn of_service(&self, key: &ServiceKey) -> impl Iterator<Item = &Arc<Wish>> {
-        let all = self.0.get(key).into_iter().flat_map(BTreeMap::values);
+        let all = self.services.get(key).into_iter().flat_map(BTreeMap::values);
         all.filter_map(|told| told.last()?.wish.as_ref())
     }
 
     /// Every service that a daemon was ever told of, with what it wants of it now.
     pub(super) fn of_daemon(&self, by: Replica) -> impl Iterator<Item = (&ServiceKey, &Arc<Wish>)> {
-        self.0.keys().filter_map(move |key| Some((key, self.now(by, key)?)))
+        self.services.keys().filter_map(move |key| Some((key, self.now(by, key)?)))
     }
 }

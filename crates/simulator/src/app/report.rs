@@ -1,0 +1,131 @@
+//! Counters and failures of one command, for people and as JSON; never more failures than a person
+//! reads.
+
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::BadInput;
+
+/// Failures that are kept and printed; the others are counted.
+const FAILURES_SHOWN: usize = 10;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    command: &'static str,
+    counters: Vec<Counter>,
+    failed: u64,
+    failures: Vec<Failure>,
+    #[serde(skip)]
+    began: Instant,
+}
+
+#[derive(Debug, Serialize)]
+struct Counter {
+    name: &'static str,
+    value: f64,
+    unit: &'static str,
+}
+
+/// Something that did not hold.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Failure {
+    /// The scenario, or the seed.
+    pub(super) course: String,
+    pub(super) what: String,
+    /// The last events before it, the newest last.
+    pub(super) trace: Vec<String>,
+    /// The command that shows the whole course again.
+    pub(super) replay: String,
+}
+
+impl Report {
+    pub(super) fn new(command: &'static str) -> Self {
+        Self {
+            command,
+            counters: Vec::new(),
+            failed: 0,
+            failures: Vec::new(),
+            began: Instant::now(),
+        }
+    }
+
+    pub(super) fn count(&mut self, name: &'static str, value: f64, unit: &'static str) {
+        self.counters.push(Counter { name, value, unit });
+    }
+
+    pub(super) fn seconds(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
+    pub(super) fn fail(&mut self, failure: Failure) {
+        self.failed += 1;
+        if self.failures.len() < FAILURES_SHOWN {
+            say(&failure);
+            self.failures.push(failure);
+        }
+    }
+
+    /// Whether another failure would be printed.
+    pub(super) fn shows_more(&self) -> bool {
+        self.failures.len() < FAILURES_SHOWN
+    }
+
+    pub(super) fn all_held(&self) -> bool {
+        self.failed == 0
+    }
+
+    /// The counters, one a line.
+    pub(super) fn say(&self) {
+        let mut out = std::io::stdout().lock();
+        // A closed pipe is no reason to fail a proof.
+        let mut line = |text: String| writeln!(out, "{text}").ok();
+        line(format!("{}:", self.command));
+        for counter in &self.counters {
+            let digits = usize::from(counter.value.fract() != 0.0);
+            line(format!("  {:<34} {:>14.digits$} {}", counter.name, counter.value, counter.unit));
+        }
+        line(format!("  {:<34} {:>14}", "failures", self.failed));
+        line(format!("  {:<34} {:>14.1} s", "took", self.seconds()));
+    }
+
+    pub(super) fn save(&self, path: Option<&Path>) -> Result<(), BadInput> {
+        let Some(path) = path else { return Ok(()) };
+        let text = serde_json::to_string_pretty(self).expect("numbers and strings are JSON");
+        std::fs::write(path, text)
+            .map_err(|source| BadInput::Write { path: path.to_owned(), source })
+    }
+}
+
+fn say(failure: &Failure) {
+    let mut err = std::io::stderr().lock();
+    writeln!(err, "\nFAILED {}: {}", failure.course, failure.what).ok();
+    for line in &failure.trace {
+        writeln!(err, "  | {line}").ok();
+    }
+    writeln!(err, "  replay: {}", failure.replay).ok();
+}
+
+pub(super) fn say_error(error: &dyn Display) {
+    writeln!(std::io::stderr().lock(), "error: {error}").ok();
+}
+
+/// A line that replaces itself, on a terminal only.
+pub(super) fn progress(text: &str) {
+    let mut err = std::io::stderr().lock();
+    if err.is_terminal() {
+        write!(err, "\r\x1b[K{text}").ok();
+        err.flush().ok();
+    }
+}
+
+pub(super) fn print(text: &str) {
+    writeln!(std::io::stdout().lock(), "{text}").ok();
+}
+
+pub(super) fn as_f64(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::MAX, f64::from)
+}

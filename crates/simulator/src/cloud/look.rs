@@ -1,0 +1,429 @@
+//! What the AWS edge asks and in which order; never decides what to ask or what to do.
+
+use std::collections::BTreeSet;
+
+use evenkeel_manifest::{Digest, Document, ServiceKey, canonical};
+use evenkeel_planner::{
+    Action, Alarm, Applied, Call, Depth, Fact, Observed, ObservedService, Questions, ReadError,
+    ServiceDeployment, ServiceRevision, TargetGroupHealth, TargetHealth, Task, TaskDefinition,
+    Unknown, is_owner, tag,
+};
+use evenkeel_reconciler::CloudError;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::SimulatedCloud;
+use crate::Api;
+use crate::region::{list, text};
+
+/// How far back a revision with the wanted digest is looked for, as the AWS edge does.
+const NEWEST: usize = 20;
+
+/// One look or one act: on whose behalf calls are made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller<'a> {
+    pub(super) cloud: &'a SimulatedCloud,
+    /// The service that it is about.
+    pub(super) about: Option<&'a ServiceKey>,
+    /// The action that is carried out.
+    pub(super) action: Option<&'a Action>,
+}
+
+impl Caller<'_> {
+    fn now(&self) -> Timestamp {
+        self.cloud.now()
+    }
+
+    async fn ecs(&self, operation: &str, input: &Value) -> Result<Value, CloudError> {
+        self.call(Api::Ecs, operation, input).await
+    }
+
+    async fn call(&self, api: Api, operation: &str, input: &Value) -> Result<Value, CloudError> {
+        self.cloud.call(self, api, operation, input).await
+    }
+
+    /// All pages of a listing.
+    async fn listed(
+        &self,
+        operation: &str,
+        input: &Value,
+        member: &str,
+    ) -> Result<Vec<Value>, CloudError> {
+        let mut input = input.clone();
+        let mut all = Vec::new();
+        loop {
+            let reply = self.ecs(operation, &input).await?;
+            all.extend(list(&reply, member).iter().cloned());
+            match (reply.get("nextToken"), input.as_object_mut()) {
+                (Some(token), Some(input)) => {
+                    input.insert("nextToken".to_owned(), token.clone());
+                }
+                _ => return Ok(all),
+            }
+        }
+    }
+
+    async fn service(&self, key: &ServiceKey) -> Result<Fact<ObservedService>, CloudError> {
+        let operation = "DescribeServices";
+        let input = json!({"cluster": key.cluster, "services": [key.name], "include": ["TAGS"]});
+        let reply = match self.ecs(operation, &input).await {
+            // Without the cluster there cannot be a service in it.
+            Err(CloudError::Conflict { code, .. }) if code == "ClusterNotFoundException" => {
+                return Ok(Fact::Absent);
+            }
+            reply => reply?,
+        };
+        if let Some(service) = list(&reply, "services").first() {
+            return read(operation, ObservedService::read(service)).map(Fact::Known);
+        }
+        let missing =
+            list(&reply, "failures").iter().any(|one| text(one, "reason") == Some("MISSING"));
+        if missing {
+            Ok(Fact::Absent)
+        } else {
+            Err(unread(operation, "the reply does not name the service"))
+        }
+    }
+
+    /// As the region has it now, with its content.
+    async fn fresh(&self, arn: &str) -> Result<TaskDefinition, CloudError> {
+        let operation = "DescribeTaskDefinition";
+        let input = json!({"taskDefinition": arn, "include": ["TAGS"]});
+        let reply = self.ecs(operation, &input).await?;
+        let content = reply
+            .get("taskDefinition")
+            .ok_or_else(|| unread(operation, "the reply holds no task definition"))?;
+        let tags = list(&reply, "tags").iter();
+        let mut digest_tags = tags.filter(|one| text(one, "key") == Some(tag::DIGEST));
+        let digest_tag = digest_tags.find_map(|one| text(one, "value"));
+        let arn = text(content, "taskDefinitionArn").unwrap_or_default();
+        let revision = TaskDefinition {
+            arn: arn.to_owned(),
+            status: text(content, "status").unwrap_or_default().to_owned(),
+            digest: Digest::of(&canonical::task_definition(content)),
+            digest_tag: digest_tag.map(Digest::from_tag),
+            document: Some(Document::new(content)),
+        };
+        self.cloud.memory().remember(&revision, self.now());
+        Ok(revision)
+    }
+
+    /// Digest, tag and status as first seen, as the AWS edge remembers them.
+    async fn remembered(&self, arn: &str) -> Result<TaskDefinition, CloudError> {
+        let known = self.cloud.memory().known(arn);
+        match known {
+            Some(known) => Ok(known),
+            None => Ok(TaskDefinition { document: None, ..self.fresh(arn).await? }),
+        }
+    }
+
+    /// With its content, at most 30 seconds old.
+    async fn recent(&self, arn: &str) -> Result<TaskDefinition, CloudError> {
+        let recent = self.cloud.memory().recent(arn, self.now());
+        match recent {
+            Some(recent) => Ok(recent),
+            None => self.fresh(arn).await,
+        }
+    }
+
+    /// The newest active revision with the digest asked for.
+    async fn wanted(&self, questions: &Questions) -> Result<Option<TaskDefinition>, CloudError> {
+        let Some(question) = &questions.family else { return Ok(None) };
+        let input = json!({
+            "familyPrefix": question.family, "status": "ACTIVE", "sort": "DESC",
+            "maxResults": NEWEST,
+        });
+        let reply = self.ecs("ListTaskDefinitions", &input).await?;
+        for arn in list(&reply, "taskDefinitionArns").iter().filter_map(Value::as_str) {
+            let revision = self.remembered(arn).await?;
+            if revision.digest == question.digest {
+                return Ok(Some(TaskDefinition { status: "ACTIVE".to_owned(), ..revision }));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn task_definitions(
+        &self,
+        service: Option<&ObservedService>,
+        asked: &BTreeSet<String>,
+        questions: &Questions,
+    ) -> Result<Vec<TaskDefinition>, CloudError> {
+        let mut arns: Vec<String> = Vec::new();
+        let in_use = service.and_then(|service| service.task_definition.clone());
+        let deployments = service.map_or(&[][..], |service| &service.deployments);
+        let deployed = deployments.iter().map(|one| one.task_definition.clone());
+        for arn in in_use.into_iter().chain(asked.iter().cloned()).chain(deployed) {
+            if !arn.is_empty() && !arns.contains(&arn) {
+                arns.push(arn);
+            }
+        }
+        let mut found = Vec::new();
+        for arn in &arns {
+            found.push(match questions.depth {
+                Depth::Shallow => self.remembered(arn).await?,
+                Depth::Deep => self.recent(arn).await?,
+            });
+        }
+        let wanted = self.wanted(questions).await?;
+        found.extend(wanted.filter(|wanted| found.iter().all(|one| one.arn != wanted.arn)));
+        Ok(found)
+    }
+
+    async fn service_deployments(
+        &self,
+        key: &ServiceKey,
+    ) -> Result<Vec<ServiceDeployment>, CloudError> {
+        let operation = "DescribeServiceDeployments";
+        let input = json!({"cluster": key.cluster, "service": key.name, "maxResults": 20});
+        let reply = self.ecs("ListServiceDeployments", &input).await?;
+        let arns: Vec<&Value> = list(&reply, "serviceDeployments")
+            .iter()
+            .filter_map(|brief| brief.get("serviceDeploymentArn"))
+            .collect();
+        if arns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let reply = self.ecs(operation, &json!({"serviceDeploymentArns": arns})).await?;
+        let all = list(&reply, "serviceDeployments").iter();
+        all.map(|one| read(operation, ServiceDeployment::read(one))).collect()
+    }
+
+    async fn revisions(
+        &self,
+        arns: &BTreeSet<&String>,
+    ) -> Result<Vec<ServiceRevision>, CloudError> {
+        let operation = "DescribeServiceRevisions";
+        let arns: Vec<&&String> = arns.iter().collect();
+        let mut all = Vec::new();
+        for chunk in arns.chunks(20) {
+            let reply = self.ecs(operation, &json!({"serviceRevisionArns": chunk})).await?;
+            for one in list(&reply, "serviceRevisions") {
+                all.push(read(operation, ServiceRevision::read(one))?);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn tasks(&self, key: &ServiceKey) -> Result<Vec<Task>, CloudError> {
+        let operation = "DescribeTasks";
+        let mut arns = Vec::new();
+        for status in ["RUNNING", "STOPPED"] {
+            let input = json!({
+                "cluster": key.cluster, "serviceName": key.name, "desiredStatus": status,
+            });
+            arns.extend(self.listed("ListTasks", &input, "taskArns").await?);
+        }
+        let mut tasks = Vec::new();
+        for chunk in arns.chunks(100) {
+            let input = json!({"cluster": key.cluster, "tasks": chunk});
+            let reply = self.ecs(operation, &input).await?;
+            for one in list(&reply, "tasks") {
+                tasks.push(read(operation, Task::read(one))?);
+            }
+        }
+        Ok(tasks)
+    }
+
+    async fn target_groups(
+        &self,
+        arns: &BTreeSet<String>,
+    ) -> Result<Vec<TargetGroupHealth>, CloudError> {
+        let mut all = Vec::new();
+        for arn in arns {
+            let input = json!({"TargetGroupArn": arn});
+            let reply =
+                self.call(Api::ElasticLoadBalancingV2, "DescribeTargetHealth", &input).await?;
+            let targets = list(&reply, "TargetHealthDescriptions").iter().map(target_health);
+            all.push(TargetGroupHealth { arn: arn.clone(), targets: targets.collect() });
+        }
+        Ok(all)
+    }
+
+    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, CloudError> {
+        let names: Vec<&String> = names.iter().collect();
+        let mut alarms = Vec::new();
+        for chunk in names.chunks(100) {
+            let input = json!({
+                "AlarmNames": chunk, "AlarmTypes": ["MetricAlarm", "CompositeAlarm"],
+            });
+            let reply = self.call(Api::CloudWatch, "DescribeAlarms", &input).await?;
+            alarms.extend(list(&reply, "MetricAlarms").iter().map(alarm));
+        }
+        Ok(alarms)
+    }
+
+    pub(super) async fn look(
+        &self,
+        key: &ServiceKey,
+        questions: &Questions,
+    ) -> Result<Observed, CloudError> {
+        let at = self.now();
+        let service = self.service(key).await?;
+        let known = service.known();
+        let lives = known.is_some_and(|service| service.status != "INACTIVE");
+        let mut observed = Observed {
+            task_definitions: fact(self.task_definitions(known, &BTreeSet::new(), questions).await),
+            service: Fact::Absent,
+            ..Observed::unasked(at, questions.depth)
+        };
+        if questions.depth == Depth::Deep {
+            self.look_deep(key, questions, lives, known, &mut observed).await;
+        }
+        Ok(Observed { service, ..observed })
+    }
+
+    async fn look_deep(
+        &self,
+        key: &ServiceKey,
+        questions: &Questions,
+        lives: bool,
+        service: Option<&ObservedService>,
+        observed: &mut Observed,
+    ) {
+        observed.target_groups = fact(self.target_groups(&questions.target_groups).await);
+        observed.alarms = fact(self.alarms(&questions.alarms).await);
+        if !lives {
+            observed.service_deployments = Fact::Absent;
+            observed.service_revisions = Fact::Absent;
+            observed.tasks = Fact::Absent;
+            return;
+        }
+        observed.tasks = fact(self.tasks(key).await);
+        observed.service_deployments = fact(self.service_deployments(key).await);
+        observed.service_revisions = match &observed.service_deployments {
+            Fact::Known(deployments) => {
+                let ends = deployments.iter().flat_map(|one| {
+                    one.source_service_revisions.iter().chain(&one.target_service_revision)
+                });
+                let arns = ends.map(|one| &one.arn).chain(&questions.revisions).collect();
+                fact(self.revisions(&arns).await)
+            }
+            Fact::Absent => Fact::Absent,
+            Fact::Unknown(why) => Fact::Unknown(why.clone()),
+        };
+        let asked = observed.service_revisions.known().into_iter().flatten();
+        let asked = asked.filter(|one| questions.revisions.contains(&one.service_revision_arn));
+        let asked: BTreeSet<String> = asked.map(|one| one.task_definition.clone()).collect();
+        if !asked.is_empty() {
+            observed.task_definitions =
+                fact(self.task_definitions(service, &asked, questions).await);
+        }
+    }
+
+    pub(super) async fn owned_services(
+        &self,
+        instance: &str,
+        clusters: &[String],
+    ) -> Result<Vec<ServiceKey>, CloudError> {
+        let mut owned = Vec::new();
+        for cluster in clusters {
+            let input = json!({"cluster": cluster, "maxResults": 100});
+            let arns = self.listed("ListServices", &input, "serviceArns").await?;
+            for chunk in arns.chunks(10) {
+                let input = json!({"cluster": cluster, "services": chunk, "include": ["TAGS"]});
+                let reply = self.ecs("DescribeServices", &input).await?;
+                let services = list(&reply, "services").iter();
+                for service in services.filter(|one| is_owned(one, instance)) {
+                    let name = text(service, "serviceName").unwrap_or_default();
+                    owned.push(ServiceKey::new(cluster, name));
+                }
+            }
+        }
+        Ok(owned)
+    }
+
+    pub(super) async fn carry_out(&self, action: &Action) -> Result<Applied, CloudError> {
+        let operation = action.call.operation();
+        let reply = match &action.call {
+            Call::RegisterTaskDefinition { input }
+            | Call::CreateService { input }
+            | Call::UpdateService { input } => self.ecs(operation, input).await?,
+            Call::StopServiceDeployment { arn } => {
+                let input = json!({"serviceDeploymentArn": arn, "stopType": "ROLLBACK"});
+                self.ecs(operation, &input).await?
+            }
+            Call::TagResource { arn, tags } => {
+                let tags: Value =
+                    tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+                self.ecs(operation, &json!({"resourceArn": arn, "tags": tags})).await?
+            }
+            Call::UntagResource { arn, keys } => {
+                self.ecs(operation, &json!({"resourceArn": arn, "tagKeys": keys})).await?
+            }
+        };
+        Ok(applied(&action.call, &reply))
+    }
+}
+
+fn applied(call: &Call, reply: &Value) -> Applied {
+    match call {
+        Call::RegisterTaskDefinition { .. } => {
+            let arn = reply.pointer("/taskDefinition/taskDefinitionArn").and_then(Value::as_str);
+            Applied::TaskDefinition { arn: arn.unwrap_or_default().to_owned() }
+        }
+        Call::CreateService { .. } | Call::UpdateService { .. } => {
+            let service = reply.get("service").unwrap_or(&Value::Null);
+            let primary = list(service, "deployments")
+                .iter()
+                .find(|one| text(one, "status") == Some("PRIMARY"))
+                .and_then(|one| text(one, "id"));
+            Applied::Service { deployment: primary.map(str::to_owned) }
+        }
+        _ => Applied::Done,
+    }
+}
+
+fn is_owned(service: &Value, instance: &str) -> bool {
+    let mut tags = list(service, "tags").iter();
+    tags.find(|one| text(one, "key") == Some(tag::OWNER))
+        .and_then(|one| text(one, "value"))
+        .is_some_and(|owner| is_owner(owner, instance))
+}
+
+fn target_health(description: &Value) -> TargetHealth {
+    let null = Value::Null;
+    let target = description.get("Target").unwrap_or(&null);
+    let health = description.get("TargetHealth").unwrap_or(&null);
+    let word = |name| text(health, name).map(str::to_owned);
+    TargetHealth {
+        id: text(target, "Id").unwrap_or_default().to_owned(),
+        port: crate::region::count(target, "Port").and_then(|port| u16::try_from(port).ok()),
+        state: word("State").unwrap_or_default(),
+        reason: word("Reason"),
+        description: word("Description"),
+    }
+}
+
+fn alarm(value: &Value) -> Alarm {
+    let since = value.get("StateTransitionedTimestamp").and_then(Value::as_f64);
+    let since = since.and_then(|seconds| jiff::SignedDuration::try_from_secs_f64(seconds).ok());
+    Alarm {
+        name: text(value, "AlarmName").unwrap_or_default().to_owned(),
+        state: text(value, "StateValue").unwrap_or_default().to_owned(),
+        reason: text(value, "StateReason").map(str::to_owned),
+        since: since.and_then(|since| Timestamp::from_duration(since).ok()),
+    }
+}
+
+fn read<T>(operation: &str, result: Result<T, ReadError>) -> Result<T, CloudError> {
+    result.map_err(|error| unread(operation, &error.0))
+}
+
+fn unread(operation: &str, message: &str) -> CloudError {
+    CloudError::Transient { operation: operation.to_owned(), message: message.to_owned() }
+}
+
+/// A part that cannot be read is unknown, and says why.
+fn fact<T>(part: Result<T, CloudError>) -> Fact<T> {
+    match part {
+        Ok(known) => Fact::Known(known),
+        Err(CloudError::CapabilityMissing { operation }) => {
+            Fact::Unknown(Unknown::CapabilityMissing { operation })
+        }
+        Err(error) => Fact::Unknown(Unknown::Failed {
+            operation: error.operation().to_owned(),
+            message: error.to_string(),
+        }),
+    }
+}

@@ -1,0 +1,139 @@
+//! What people, autoscalers and other tools do to services behind a daemon's back; never anything that
+//! AWS's API does not offer them.
+
+use serde_json::{Value, json};
+
+use super::course::Course;
+use crate::{Api, ApiError};
+
+/// One act of somebody else on a service of the cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Edit {
+    /// `UpdateService` with these members.
+    Update(Value),
+    /// A new revision with another image, rolled out.
+    Deploy {
+        image: String,
+    },
+    /// The oldest running task is stopped.
+    StopTask,
+    Delete,
+    Tag {
+        key: String,
+        value: String,
+    },
+    Untag {
+        key: String,
+    },
+    /// The service deployment under way is stopped with `ROLLBACK`.
+    RollBack,
+    /// The task definition of the last completed deployment is deregistered.
+    Deregister,
+    /// A service of that name is created by hand, with one task of an image.
+    Create {
+        image: String,
+    },
+}
+
+impl Edit {
+    /// Who would do that.
+    fn by(&self) -> &'static str {
+        match self {
+            Self::Update(members) if members.get("desiredCount").is_some() => "autoscaler",
+            _ => "person",
+        }
+    }
+
+    /// # Errors
+    ///
+    /// The region's, when it refuses.
+    pub(crate) fn make(
+        &self,
+        course: &mut Course,
+        cluster: &str,
+        name: &str,
+    ) -> Result<(), ApiError> {
+        let by = self.by();
+        let mut call = |operation: &str, input: Value| course.edit(by, Api::Ecs, operation, &input);
+        match self {
+            Self::Update(members) => {
+                let mut input = json!({"cluster": cluster, "service": name});
+                if let (Some(input), Some(members)) = (input.as_object_mut(), members.as_object()) {
+                    input.extend(members.clone());
+                }
+                call("UpdateService", input)?;
+            }
+            Self::Deploy { image } => {
+                let definition = call("RegisterTaskDefinition", content(name, image))?;
+                let arn = definition.pointer("/taskDefinition/taskDefinitionArn");
+                call(
+                    "UpdateService",
+                    json!({"cluster": cluster, "service": name, "taskDefinition": arn}),
+                )?;
+            }
+            Self::StopTask => {
+                let tasks = call("ListTasks", json!({"cluster": cluster, "serviceName": name}))?;
+                if let Some(task) = tasks.pointer("/taskArns/0") {
+                    let reason = "stopped by hand";
+                    call("StopTask", json!({"cluster": cluster, "task": task, "reason": reason}))?;
+                }
+            }
+            Self::Delete => {
+                call("DeleteService", json!({"cluster": cluster, "service": name, "force": true}))?;
+            }
+            Self::Tag { key, value } => {
+                let arn = arn(course, cluster, name);
+                let tags = json!([{"key": key, "value": value}]);
+                course.edit(
+                    by,
+                    Api::Ecs,
+                    "TagResource",
+                    &json!({"resourceArn": arn, "tags": tags}),
+                )?;
+            }
+            Self::Untag { key } => {
+                let input = json!({"resourceArn": arn(course, cluster, name), "tagKeys": [key]});
+                course.edit(by, Api::Ecs, "UntagResource", &input)?;
+            }
+            Self::RollBack => {
+                let facts = course.simulation.region().facts(cluster, name);
+                let newest = facts.and_then(|facts| Some(facts.history.last()?.arn.clone()));
+                let input = json!({"serviceDeploymentArn": newest, "stopType": "ROLLBACK"});
+                course.edit(by, Api::Ecs, "StopServiceDeployment", &input)?;
+            }
+            Self::Deregister => {
+                let facts = course.simulation.region().facts(cluster, name);
+                let oldest =
+                    facts.and_then(|facts| Some(facts.deployments.last()?.definition.clone()));
+                let input = json!({"taskDefinition": oldest.as_deref()});
+                course.edit(by, Api::Ecs, "DeregisterTaskDefinition", &input)?;
+            }
+            Self::Create { image } => {
+                let definition = call("RegisterTaskDefinition", content(name, image))?;
+                let arn = definition.pointer("/taskDefinition/taskDefinitionArn");
+                let input = json!({
+                    "cluster": cluster, "serviceName": name, "taskDefinition": arn,
+                    "desiredCount": 1, "launchType": "FARGATE",
+                    "networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-1"]}},
+                });
+                call("CreateService", input)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn arn(course: &Course, cluster: &str, name: &str) -> Option<String> {
+    course.simulation.region().facts(cluster, name).map(|facts| facts.arn)
+}
+
+fn content(name: &str, image: &str) -> Value {
+    json!({
+        "family": name, "requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc",
+        "cpu": "256", "memory": "512",
+        "containerDefinitions": [{
+            "name": "web", "image": image, "essential": true,
+            "portMappings": [{"containerPort": 8080}],
+        }],
+    })
+}

@@ -1,0 +1,110 @@
+//! The lives of one daemon: it runs the production loop until it is killed, and is started again with
+//! an empty disk; never helps it.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use evenkeel_reconciler::{
+    ControlLoop, DesiredState, LoopMetrics, LoopSettings, Shutdown, StatusBoard,
+};
+use prometheus::Registry;
+use tokio::sync::watch;
+
+use super::course::{Shared, lock};
+use super::event::{Event, Replica};
+use super::wire::Wire;
+use crate::SimulatedCloud;
+
+/// From the death of a daemon to the start of the next.
+const RESTART_AFTER: Duration = Duration::from_secs(3);
+
+pub(super) struct Life {
+    pub(super) course: Shared,
+    pub(super) replica: Replica,
+    pub(super) desired: watch::Sender<Arc<DesiredState>>,
+    pub(super) settings: LoopSettings,
+}
+
+impl Life {
+    /// Lives again and again.
+    pub(super) async fn live(self) {
+        loop {
+            self.wait_until_raised().await;
+            self.once().await;
+            tokio::time::sleep(RESTART_AFTER).await;
+        }
+    }
+
+    async fn wait_until_raised(&self) {
+        loop {
+            let raised = {
+                let course = lock(&self.course);
+                let seat = course.seats.get(&self.replica).filter(|seat| seat.stays_down);
+                seat.map(|seat| Arc::clone(&seat.raised))
+            };
+            let Some(raised) = raised else { return };
+            raised.notified().await;
+        }
+    }
+
+    /// From a start with an empty disk to the end.
+    async fn once(&self) {
+        let board = Arc::new(StatusBoard::new());
+        let killed = self.start(&board);
+        let control = self.control_loop(board);
+        let mut running = Box::pin(control.run(Shutdown::new()));
+        let awake = poll_fn(|context| {
+            if self.dies_on_waking() {
+                return Poll::Ready(());
+            }
+            running.as_mut().poll(context).map(drop)
+        });
+        tokio::select! {
+            biased;
+            () = killed.notified() => {}
+            () = awake => {}
+        }
+        drop(running);
+        let mut course = lock(&self.course);
+        course.sync();
+        course.tell(&Event::Ended(self.replica));
+    }
+
+    fn start(&self, board: &Arc<StatusBoard>) -> Arc<tokio::sync::Notify> {
+        let mut course = lock(&self.course);
+        course.sync();
+        course.tell(&Event::Started(self.replica));
+        let desired = self.desired.borrow().clone();
+        for (key, service) in &desired.services {
+            course.tell(&Event::Wanted { by: self.replica, key, service: Some(service) });
+        }
+        for key in desired.invalid.keys() {
+            course.tell(&Event::Invalid { by: self.replica, key, is: true });
+        }
+        let seat = course.seats.entry(self.replica).or_default();
+        seat.board = Arc::clone(board);
+        seat.lives += 1;
+        // A kill that came too late for the life before is none of this one's.
+        seat.killed = Arc::default();
+        Arc::clone(&seat.killed)
+    }
+
+    fn control_loop(&self, board: Arc<StatusBoard>) -> ControlLoop<SimulatedCloud> {
+        let wire = Wire { course: Arc::clone(&self.course), replica: self.replica };
+        let region = lock(&self.course).simulation.shared_region();
+        let cloud = Arc::new(SimulatedCloud::behind(wire, region));
+        let metrics = LoopMetrics::register(&Registry::new())
+            .expect("a new registry takes every metric once");
+        ControlLoop::new(cloud, self.settings.clone(), metrics, self.desired.subscribe(), board)
+    }
+
+    fn dies_on_waking(&self) -> bool {
+        let mut course = lock(&self.course);
+        let Some(seat) = course.seats.get_mut(&self.replica) else { return false };
+        seat.wakes += 1;
+        let count = seat.wakes;
+        course.weather.dies_on_waking(self.replica, count)
+    }
+}

@@ -1,0 +1,477 @@
+//! Plays steps in a course: manifests, the world, other people, faults and time; never looks into a
+//! daemon.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_manifest::{Service, ServiceKey};
+use evenkeel_planner::Status;
+use evenkeel_reconciler::{DesiredState, LoopSettings};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::course::{Course, Shared, lock};
+use super::edit::Edit;
+use super::event::{Event, Replica};
+use super::life::Life;
+use super::storm::Storm;
+use super::weather::LAG_MAX;
+use super::{Perturbation, Property, Trace, Violation, Way, Weather, Wish};
+use crate::{Api, Behaviour, Fault, ServiceFacts, Simulation};
+
+/// After the last fault everything has ended by then: a deadline of ten minutes, a rollback with
+/// another one, ECS's own back-off of at most 27 minutes, and some looks.
+const SETTLES_WITHIN: Duration = Duration::from_mins(90);
+
+/// One thing that happens on the stage.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A manifest is written, or written anew.
+    Write(Wish),
+    /// A manifest is deleted.
+    Delete(String),
+    /// The newest text of a manifest cannot be read.
+    Garble(String),
+    /// From now on tasks of an image do this.
+    Image(String, Behaviour),
+    /// A target group behind a listener, checked every five seconds, with its drain time in seconds.
+    Group(String, u32),
+    /// An alarm comes into a state (`OK`, `ALARM`); `None` deletes it.
+    Alarm(String, Option<&'static str>),
+    Edit(String, Edit),
+    /// The next call of an operation meets this.
+    Fail(String, Way),
+    /// So do as many of them.
+    FailOften(String, Way, u32),
+    /// Reads of an operation lag from now on; zero ends it.
+    Lag(String, Duration),
+    Storm(Box<Storm>),
+    /// All calls go well from now on, and what was lost of the region is back.
+    Calm,
+    LoseCapacity(Duration),
+    LoseZone(char, Duration),
+    Kill(Replica),
+    /// A daemon is down until it is raised.
+    Down(Replica),
+    Raise(Replica),
+    Freeze(Replica, Duration),
+    Advance(Duration),
+}
+
+/// What one course is made of besides its steps.
+pub struct Setup {
+    pub seed: u64,
+    pub replicas: usize,
+    pub perturbation: Perturbation,
+    pub properties: Vec<Box<dyn Property + Send>>,
+    /// Whether the trace keeps its text.
+    pub keeps_lines: bool,
+    /// Whether each read is noted with the earlier states that would have answered otherwise.
+    pub notes_reads: bool,
+    /// Whether earlier states are kept, so that reads can be stale.
+    pub keeps_history: bool,
+    pub settings: LoopSettings,
+}
+
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setup").field("seed", &self.seed).finish_non_exhaustive()
+    }
+}
+
+impl Setup {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            replicas: 1,
+            perturbation: Perturbation::Nothing,
+            properties: super::property::all(),
+            keeps_lines: false,
+            notes_reads: false,
+            keeps_history: false,
+            settings: LoopSettings { seed: Some(seed), ..LoopSettings::default() },
+        }
+    }
+}
+
+/// What is left when a course is over.
+#[derive(Debug)]
+pub struct Played {
+    pub violation: Option<Violation>,
+    pub trace: Trace,
+    pub calls: u64,
+    /// Of the calls, how many were made before the script ended.
+    pub calls_in_script: u64,
+    pub wakes_in_script: u64,
+    pub write_numbers: Vec<u64>,
+    pub look_numbers: Vec<(u64, jiff::Timestamp)>,
+    pub writes: u64,
+    pub rollouts: u64,
+    pub faults: u64,
+    pub wakes: u64,
+    pub took: Duration,
+    pub reads: Vec<super::course::Read>,
+    /// The instants at which the region changed.
+    pub changes: Vec<jiff::Timestamp>,
+}
+
+/// The stage and its daemons.
+#[derive(Debug)]
+pub struct Stage {
+    course: Shared,
+    /// The newest words of each manifest.
+    wishes: BTreeMap<String, Wish>,
+    desired: watch::Sender<Arc<DesiredState>>,
+    groups: BTreeMap<String, String>,
+    replicas: usize,
+}
+
+impl Stage {
+    /// Plays in virtual time, on this thread alone, and hands the stage to `script`, which may look at
+    /// it between steps. Ends early when a property is broken.
+    pub fn play<T>(setup: Setup, script: impl AsyncFnOnce(&mut Self) -> T) -> (Played, Option<T>) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime without I/O needs nothing of the system");
+        runtime.block_on(async {
+            let (mut stage, lives) = Self::open(setup);
+            let over = lock(&stage.course).over();
+            let everyone = async {
+                let mut all = tokio::task::JoinSet::new();
+                for life in lives {
+                    all.spawn(life.live());
+                }
+                while all.join_next().await.is_some() {}
+            };
+            let result = tokio::select! {
+                biased;
+                () = over.notified() => None,
+                () = everyone => None,
+                result = script(&mut stage) => Some(result),
+            };
+            (stage.close(), result)
+        })
+    }
+
+    fn open(setup: Setup) -> (Self, Vec<Life>) {
+        let Setup {
+            seed,
+            replicas,
+            perturbation,
+            properties,
+            keeps_lines,
+            notes_reads,
+            keeps_history,
+            settings,
+        } = setup;
+        let simulation = Simulation::new(seed);
+        let input = json!({"clusterName": "main"});
+        simulation.ecs("CreateCluster", &input).expect("a new region takes a cluster");
+        if keeps_history || notes_reads || matches!(perturbation, Perturbation::Stale { .. }) {
+            simulation.region().keep_history(LAG_MAX);
+        }
+        let weather = Weather::new(perturbation);
+        let mut course = Course::new(simulation, weather, properties, keeps_lines);
+        course.reads = notes_reads.then(Vec::new);
+        let course: Shared = Arc::new(std::sync::Mutex::new(course));
+        let (desired, _) = watch::channel(Arc::default());
+        let lives = (0..replicas).map(|number| Life {
+            course: Arc::clone(&course),
+            replica: Replica(number),
+            desired: desired.clone(),
+            settings: settings.clone(),
+        });
+        let lives = lives.collect();
+        for number in 0..replicas {
+            lock(&course).seats.entry(Replica(number)).or_default();
+        }
+        let stage =
+            Self { course, wishes: BTreeMap::new(), desired, groups: BTreeMap::new(), replicas };
+        (stage, lives)
+    }
+
+    fn close(self) -> Played {
+        let mut course = lock(&self.course);
+        course.sync();
+        let changes = std::mem::take(&mut course.changes);
+        Played {
+            violation: course.violation.take(),
+            trace: course.trace.clone(),
+            calls: course.calls,
+            calls_in_script: course.in_script.map_or(course.calls, |(calls, _)| calls),
+            wakes_in_script: course.in_script.map_or(0, |(_, wakes)| wakes),
+            write_numbers: std::mem::take(&mut course.write_numbers),
+            look_numbers: std::mem::take(&mut course.look_numbers),
+            writes: course.writes,
+            rollouts: course.rollouts,
+            faults: course.weather.faults(),
+            wakes: course.seats.values().map(|seat| seat.wakes).sum(),
+            took: course.elapsed(),
+            reads: course.reads.take().unwrap_or_default(),
+            changes,
+        }
+    }
+
+    /// Ends all faults, and gives everything the time to settle.
+    pub async fn settle(&mut self) {
+        {
+            let mut course = lock(&self.course);
+            course.sync();
+            let wakes = course.seats.get(&Replica(0)).map_or(0, |seat| seat.wakes);
+            course.in_script = Some((course.calls, wakes));
+            calm(&mut course);
+        }
+        tokio::time::sleep(SETTLES_WITHIN).await;
+        let mut course = lock(&self.course);
+        course.sync();
+        course.tell(&Event::Over);
+    }
+
+    /// The words of a manifest as last written.
+    pub fn wish(&self, name: &str) -> Option<&Wish> {
+        self.wishes.get(name)
+    }
+
+    pub fn wishes(&self) -> impl Iterator<Item = &Wish> {
+        self.wishes.values()
+    }
+
+    /// Sees the course, up to now.
+    pub fn look<T>(&self, look: impl FnOnce(&mut Course) -> T) -> T {
+        let mut course = lock(&self.course);
+        course.sync();
+        look(&mut course)
+    }
+
+    pub fn facts(&self, name: &str) -> Option<ServiceFacts> {
+        let cluster = self.wish(name).map_or("main", Wish::cluster).to_owned();
+        self.look(|course| course.simulation.region().facts(&cluster, name))
+    }
+
+    /// What the first daemon says of a service.
+    pub fn status(&self, name: &str) -> Option<Arc<Status>> {
+        let cluster = self.wish(name).map_or("main", Wish::cluster);
+        let key = ServiceKey::new(cluster, name);
+        self.look(|course| course.seats.get(&Replica(0))?.board.get(&key))
+    }
+
+    /// # Errors
+    ///
+    /// What the step needed and did not find, in words for whoever wrote it.
+    pub async fn perform(&mut self, step: &Step) -> Result<(), String> {
+        match step {
+            Step::Advance(duration) => {
+                tokio::time::sleep(*duration).await;
+                lock(&self.course).sync();
+            }
+            Step::Write(wish) => self.write(wish)?,
+            Step::Delete(name) => self.delete(name)?,
+            Step::Garble(name) => self.garble(name)?,
+            Step::Group(name, drains) => self.make_group(name, *drains)?,
+            other => self.act(other)?,
+        }
+        Ok(())
+    }
+
+    /// The steps that need no manifest and no time.
+    fn act(&self, step: &Step) -> Result<(), String> {
+        let mut course = lock(&self.course);
+        course.sync();
+        match step {
+            Step::Image(image, behaviour) => {
+                course.simulation.world.script(image, behaviour.clone());
+            }
+            Step::Alarm(name, state) => set_alarm(&mut course, name, *state)?,
+            Step::Edit(name, edit) => {
+                let cluster = self.wish(name).map_or("main", Wish::cluster);
+                edit.make(&mut course, cluster, name).map_err(|error| error.to_string())?;
+            }
+            Step::Fail(operation, way) => {
+                course.tell(&Event::Calm(false));
+                course.weather.script(operation, way.clone());
+            }
+            Step::FailOften(operation, way, times) => {
+                course.tell(&Event::Calm(false));
+                for _ in 0..*times {
+                    course.weather.script(operation, way.clone());
+                }
+            }
+            Step::Lag(operation, lag) => {
+                course.tell(&Event::Calm(false));
+                course.simulation.region().keep_history(LAG_MAX);
+                course.weather.lag(operation, *lag);
+            }
+            Step::Storm(storm) => {
+                course.tell(&Event::Calm(false));
+                course.weather.set_storm(Some((**storm).clone()));
+            }
+            Step::Calm => calm(&mut course),
+            Step::LoseCapacity(duration) => {
+                let until = course.now() + *duration;
+                course.simulation.region().inject(Fault::CapacityLoss { until });
+            }
+            Step::LoseZone(letter, duration) => {
+                let until = course.now() + *duration;
+                let zone = format!("us-east-1{letter}");
+                course.simulation.region().inject(Fault::ZoneLoss { zone, until });
+            }
+            Step::Kill(replica) => kill(&course, *replica),
+            Step::Down(replica) => {
+                if let Some(seat) = course.seats.get_mut(replica) {
+                    seat.stays_down = true;
+                }
+                kill(&course, *replica);
+            }
+            Step::Raise(replica) => {
+                if let Some(seat) = course.seats.get_mut(replica) {
+                    seat.stays_down = false;
+                    seat.raised.notify_one();
+                }
+            }
+            Step::Freeze(replica, duration) => {
+                let until = course.now() + *duration;
+                course.tell(&Event::Frozen { by: *replica, until });
+                if let Some(seat) = course.seats.get_mut(replica) {
+                    seat.frozen_until = Some(Instant::now() + *duration);
+                }
+            }
+            Step::Advance(_)
+            | Step::Write(_)
+            | Step::Delete(_)
+            | Step::Garble(_)
+            | Step::Group(..) => {}
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, wish: &Wish) -> Result<(), String> {
+        let service = Arc::new(wish.service(&self.groups)?);
+        self.wishes.insert(wish.name.clone(), wish.clone());
+        self.change(&service.key.clone(), Some(&service), |desired| {
+            desired.invalid.remove(&service.key);
+            desired.services.insert(service.key.clone(), Arc::clone(&service));
+        });
+        Ok(())
+    }
+
+    fn delete(&mut self, name: &str) -> Result<(), String> {
+        let key = self.key(name)?;
+        self.wishes.remove(name);
+        self.change(&key, None, |desired| {
+            desired.services.remove(&key);
+            desired.invalid.remove(&key);
+        });
+        Ok(())
+    }
+
+    fn garble(&mut self, name: &str) -> Result<(), String> {
+        let key = self.key(name)?;
+        self.send(|desired| {
+            desired.invalid.insert(key.clone(), vec![format!("{name}.yaml:1:1: not a manifest")]);
+        });
+        let mut course = lock(&self.course);
+        for number in 0..self.replicas {
+            course.tell(&Event::Invalid { by: Replica(number), key: &key, is: true });
+        }
+        Ok(())
+    }
+
+    fn key(&self, name: &str) -> Result<ServiceKey, String> {
+        let wish = self.wish(name).ok_or_else(|| format!("there is no manifest {name}"))?;
+        Ok(ServiceKey::new(wish.cluster(), name))
+    }
+
+    fn change(
+        &self,
+        key: &ServiceKey,
+        service: Option<&Service>,
+        edit: impl FnOnce(&mut DesiredState),
+    ) {
+        {
+            let mut course = lock(&self.course);
+            course.sync();
+            for number in 0..self.replicas {
+                course.tell(&Event::Wanted { by: Replica(number), key, service });
+            }
+        }
+        self.send(edit);
+    }
+
+    fn send(&self, edit: impl FnOnce(&mut DesiredState)) {
+        let mut desired = DesiredState::clone(&self.desired.borrow());
+        edit(&mut desired);
+        self.desired.send_replace(Arc::new(desired));
+    }
+
+    fn make_group(&mut self, name: &str, drains: u32) -> Result<(), String> {
+        let elb = |operation: &str, input: serde_json::Value| {
+            let course = lock(&self.course);
+            let reply = course.simulation.call(Api::ElasticLoadBalancingV2, operation, &input);
+            reply.map_err(|error| error.to_string())
+        };
+        let made = elb(
+            "CreateTargetGroup",
+            json!({
+                "Name": name, "Port": 8080, "TargetType": "ip", "HealthCheckIntervalSeconds": 5,
+                "HealthCheckTimeoutSeconds": 2,
+            }),
+        )?;
+        let arn = made.pointer("/TargetGroups/0/TargetGroupArn").cloned().unwrap_or_default();
+        let delay = json!({
+            "Key": "deregistration_delay.timeout_seconds", "Value": drains.to_string()
+        });
+        elb("ModifyTargetGroupAttributes", json!({"TargetGroupArn": arn, "Attributes": [delay]}))?;
+        let balancer = elb("CreateLoadBalancer", json!({"Name": format!("{name}-front")}))?;
+        let listener = json!({
+            "LoadBalancerArn": balancer.pointer("/LoadBalancers/0/LoadBalancerArn"), "Port": 80,
+            "DefaultActions": [{"Type": "forward", "TargetGroupArn": arn}],
+        });
+        elb("CreateListener", listener)?;
+        self.groups.insert(name.to_owned(), arn.as_str().unwrap_or_default().to_owned());
+        Ok(())
+    }
+}
+
+fn kill(course: &Course, replica: Replica) {
+    if let Some(seat) = course.seats.get(&replica) {
+        seat.killed.notify_one();
+    }
+}
+
+fn calm(course: &mut Course) {
+    course.weather.clear();
+    let now = course.now();
+    course.simulation.region().inject(Fault::CapacityLoss { until: now });
+    for seat in course.seats.values_mut() {
+        seat.stays_down = false;
+        seat.raised.notify_one();
+    }
+    course.tell(&Event::Calm(true));
+}
+
+fn set_alarm(course: &mut Course, name: &str, state: Option<&str>) -> Result<(), String> {
+    let mut call = |operation: &str, input: serde_json::Value| {
+        let reply = course.edit("alarm", Api::CloudWatch, operation, &input);
+        reply.map(drop).map_err(|error| error.to_string())
+    };
+    let Some(state) = state else {
+        return call("DeleteAlarms", json!({"AlarmNames": [name]}));
+    };
+    let set = json!({"AlarmName": name, "StateValue": state, "StateReason": "set on the stage"});
+    if call("SetAlarmState", set.clone()).is_ok() {
+        return Ok(());
+    }
+    call(
+        "PutMetricAlarm",
+        json!({
+            "AlarmName": name, "MetricName": "Errors", "Namespace": "Stage", "Period": 60,
+            "EvaluationPeriods": 1, "Threshold": 1.0, "Statistic": "Sum",
+            "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "ignore",
+        }),
+    )?;
+    call("SetAlarmState", set)
+}

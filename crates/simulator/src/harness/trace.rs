@@ -1,0 +1,151 @@
+//! The record of one course, for telling whether two are the same; never read by what runs.
+
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use jiff::Timestamp;
+
+use super::event::{Event, Sent};
+
+/// A hash of every event, and on demand their text.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    began: Timestamp,
+    hasher: DefaultHasher,
+    events: u64,
+    line: String,
+    lines: Option<Vec<String>>,
+}
+
+impl Trace {
+    pub(crate) fn new(began: Timestamp, keeps_lines: bool) -> Self {
+        Self {
+            began,
+            // Always with the same keys.
+            hasher: DefaultHasher::new(),
+            events: 0,
+            line: String::new(),
+            lines: keeps_lines.then(Vec::new),
+        }
+    }
+
+    pub(crate) fn add(&mut self, at: Timestamp, event: &Event<'_>) {
+        self.events += 1;
+        self.line.clear();
+        let seconds = at.duration_since(self.began).as_secs_f64();
+        // Writing to a string cannot fail.
+        let _ = write!(self.line, "{seconds:>9.3} ");
+        describe(&mut self.line, event);
+        self.line.hash(&mut self.hasher);
+        if let Some(lines) = &mut self.lines {
+            lines.push(self.line.clone());
+        }
+    }
+
+    /// Equal for equal courses.
+    pub fn hash(&self) -> u64 {
+        self.hasher.finish()
+    }
+
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Empty unless they were asked for.
+    pub fn lines(&self) -> &[String] {
+        self.lines.as_deref().unwrap_or_default()
+    }
+}
+
+fn describe(line: &mut String, event: &Event<'_>) {
+    let _ = match event {
+        Event::Started(replica) => write!(line, "daemon {} starts", replica.0),
+        Event::Ended(replica) => write!(line, "daemon {} is gone", replica.0),
+        Event::Frozen { by, until } => write!(line, "daemon {} is frozen until {until}", by.0),
+        Event::Wanted { by, key, service } => {
+            let digest = service.map_or("nothing", |service| service.revision_digest.as_str());
+            let paused = service.is_some_and(|service| service.paused);
+            write!(
+                line,
+                "daemon {} wants {digest} of {key}{}",
+                by.0,
+                if paused { ", paused" } else { "" }
+            )
+        }
+        Event::Invalid { by, key, is } => write!(line, "daemon {} finds {key} invalid: {is}", by.0),
+        Event::Sent(call) => write!(line, "{} sent: {}", named(call), call.input),
+        Event::CarriedOut { call, reply: Ok(_) } => write!(line, "{} carried out", named(call)),
+        Event::CarriedOut { call, reply: Err(error) } => {
+            write!(line, "{} refused: {error}", named(call))
+        }
+        Event::Answered { call, answer: Ok(_), is_stale } => {
+            write!(
+                line,
+                "{} answered{}",
+                named(call),
+                if *is_stale { " from the past" } else { "" }
+            )
+        }
+        Event::Answered { call, answer: Err(error), .. } => {
+            write!(line, "{} answered: {error}", named(call))
+        }
+        Event::Edited { by, operation, input } => write!(line, "{by} calls {operation}: {input}"),
+        Event::Changed(facts) => {
+            let primary = facts.primary();
+            write!(
+                line,
+                "{}/{} has {} of {} healthy, {:?} {}",
+                facts.cluster,
+                facts.name,
+                facts.healthy_tasks(),
+                facts.desired,
+                primary.map(|one| one.course),
+                primary.map_or("", |one| &one.definition),
+            )
+        }
+        Event::Calm(is) => write!(line, "calm: {is}"),
+        Event::Over => write!(line, "over"),
+    };
+}
+
+fn named(call: &Sent) -> String {
+    let about = call.about.as_ref().map_or(String::new(), |key| format!(" {key}"));
+    format!("{} {}{about}", call.number, call.operation)
+}
+
+/// What a daemon did, for people; `None` for what only the simulation sees.
+pub(crate) fn act(since: std::time::Duration, event: &Event<'_>) -> Option<String> {
+    let clock = crate::scenario::clock(since);
+    let who = |call: &Sent| {
+        let about = call.about.as_ref().map_or("", |key| key.name.as_str());
+        let replica =
+            if call.by.0 == 0 { String::new() } else { format!(" (daemon {})", call.by.0) };
+        format!("{clock}   {about}{replica} {}", call.operation)
+    };
+    match event {
+        Event::Sent(call) => {
+            call.action.as_ref().map(|(_, why)| format!("{}: {}", who(call), without_ids(why)))
+        }
+        Event::Answered { call, answer: Err(error), .. } => {
+            Some(format!("{} failed: {}", who(call), without_ids(&error.to_string())))
+        }
+        Event::Started(replica) => Some(format!("{clock}   daemon {} starts", replica.0)),
+        Event::Ended(replica) => Some(format!("{clock}   daemon {} is gone", replica.0)),
+        _ => None,
+    }
+}
+
+/// Ids and digests are as good as random: they would make every transcript differ from the next.
+pub(crate) fn without_ids(text: &str) -> String {
+    let mut short = String::with_capacity(text.len());
+    for word in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let (core, end) = match word.char_indices().next_back() {
+            Some((at, c)) if !c.is_ascii_alphanumeric() => word.split_at(at),
+            _ => (word, ""),
+        };
+        let is_id = core.len() >= 16 && core.chars().any(|c| c.is_ascii_digit());
+        short.push_str(if is_id { "…" } else { core });
+        short.push_str(end);
+    }
+    short
+}

@@ -1,0 +1,246 @@
+//! A manifest with few words, for scenarios and random fleets; never anything that the production
+//! reader of manifests has not read.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use evenkeel_manifest::{File, Service, load};
+
+/// What a manifest says, by the words of scenarios: `image`, `count`, `group`, `alarms`, ...
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    pub name: String,
+    words: BTreeMap<String, String>,
+}
+
+/// Every word there is.
+const WORDS: [&str; 20] = [
+    "image",
+    "count",
+    "cluster",
+    "group",
+    "alarms",
+    "probe",
+    "healthyFor",
+    "deadline",
+    "paused",
+    "adopt",
+    "onFailure",
+    "counting",
+    "minimum",
+    "maximum",
+    "crashes",
+    "doomed",
+    "env",
+    "tags",
+    "cpu",
+    "subnet",
+];
+
+impl Wish {
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), words: BTreeMap::new() }
+    }
+
+    /// Says `word`; an empty value takes it back.
+    ///
+    /// # Errors
+    ///
+    /// A word that is not one of [`WORDS`].
+    pub fn set(&mut self, word: &str, value: &str) -> Result<(), String> {
+        if !WORDS.contains(&word) {
+            return Err(format!("unknown word {word}; there are {}", WORDS.join(", ")));
+        }
+        if value.is_empty() {
+            self.words.remove(word);
+        } else {
+            self.words.insert(word.to_owned(), value.to_owned());
+        }
+        Ok(())
+    }
+
+    #[must_use]
+    pub fn with(mut self, word: &str, value: &str) -> Self {
+        self.set(word, value).expect("a word written in this crate is one of WORDS");
+        self
+    }
+
+    pub fn word(&self, word: &str) -> Option<&str> {
+        self.words.get(word).map(String::as_str)
+    }
+
+    fn or<'a>(&'a self, word: &str, default: &'a str) -> &'a str {
+        self.word(word).unwrap_or(default)
+    }
+
+    pub fn image(&self) -> &str {
+        self.or("image", "web:1")
+    }
+
+    pub fn cluster(&self) -> &str {
+        self.or("cluster", "main")
+    }
+
+    /// The service, read as any manifest is. `groups` are target group ARNs by name.
+    ///
+    /// # Errors
+    ///
+    /// The problems that a user would read.
+    pub fn service(&self, groups: &BTreeMap<String, String>) -> Result<Service, String> {
+        let text = self.text(groups)?;
+        let name: Arc<str> = Arc::from(format!("{}.yaml", self.name));
+        let set = load(&[File { name, text }]);
+        if set.has_errors() {
+            let problems: Vec<String> = set.problems.iter().map(ToString::to_string).collect();
+            return Err(problems.join("; "));
+        }
+        set.services.into_iter().next().ok_or_else(|| "the manifest holds no service".to_owned())
+    }
+
+    /// The manifest.
+    ///
+    /// # Errors
+    ///
+    /// A target group that nobody made.
+    pub fn text(&self, groups: &BTreeMap<String, String>) -> Result<String, String> {
+        let mut text = format!(
+            "apiVersion: evenkeel.dev/v1\nkind: Service\nmetadata: {{name: {}}}\nspec:\n  cluster: {}\n",
+            self.name,
+            self.cluster()
+        );
+        for flag in ["paused", "adopt"] {
+            if let Some(value) = self.word(flag) {
+                let _ = writeln!(text, "  {flag}: {value}");
+            }
+        }
+        self.task_definition(&mut text);
+        self.members(&mut text, groups)?;
+        self.rollout(&mut text);
+        Ok(text)
+    }
+
+    fn task_definition(&self, text: &mut String) {
+        let _ = write!(
+            text,
+            "  taskDefinition:\n    family: {}\n    requiresCompatibilities: [FARGATE]\n    \
+             networkMode: awsvpc\n    cpu: \"{}\"\n    memory: \"1024\"\n    containerDefinitions:\n      \
+             - name: web\n        image: {}\n        essential: true\n        \
+             portMappings: [{{containerPort: 8080}}]\n",
+            self.name,
+            self.or("cpu", "256"),
+            self.image(),
+        );
+        if let Some(value) = self.word("env") {
+            let _ = writeln!(text, "        environment: [{{name: VALUE, value: \"{value}\"}}]");
+        }
+    }
+
+    fn members(&self, text: &mut String, groups: &BTreeMap<String, String>) -> Result<(), String> {
+        text.push_str("  service:\n    launchType: FARGATE\n");
+        // `any`: the count is somebody else's.
+        if self.or("count", "4") != "any" {
+            let _ = writeln!(text, "    desiredCount: {}", self.or("count", "4"));
+        }
+        let _ = writeln!(
+            text,
+            "    networkConfiguration:\n      awsvpcConfiguration: {{subnets: [{}], securityGroups: [sg-1]}}",
+            self.or("subnet", "subnet-1")
+        );
+        let percents: Vec<String> =
+            [("minimum", "minimumHealthyPercent"), ("maximum", "maximumPercent")]
+                .into_iter()
+                .filter_map(|(word, member)| Some(format!("{member}: {}", self.word(word)?)))
+                .collect();
+        if !percents.is_empty() {
+            let _ = writeln!(text, "    deploymentConfiguration: {{{}}}", percents.join(", "));
+        }
+        if let Some(tag) = self.word("tags") {
+            let (key, value) = tag.split_once(':').unwrap_or((tag, ""));
+            let _ = writeln!(text, "    tags: [{{key: {key}, value: \"{value}\"}}]");
+        }
+        if let Some(name) = self.word("group") {
+            let arn = groups.get(name).ok_or_else(|| format!("there is no target group {name}"))?;
+            let _ = writeln!(
+                text,
+                "    loadBalancers: [{{targetGroupArn: \"{arn}\", containerName: web, containerPort: 8080}}]"
+            );
+        }
+        Ok(())
+    }
+
+    fn rollout(&self, text: &mut String) {
+        let mut breaker = Vec::new();
+        for (word, member) in [
+            ("deadline", "progressDeadline"),
+            ("onFailure", "onFailure"),
+            ("counting", "counting"),
+            ("crashes", "crashes"),
+            ("doomed", "doomed"),
+        ] {
+            if let Some(value) = self.word(word) {
+                breaker.push(format!("{member}: {value}"));
+            }
+        }
+        if let Some(names) = self.word("alarms") {
+            breaker.push(format!("alarms: [{names}]"));
+        }
+        let mut probe = Vec::new();
+        if self.word("probe") == Some("off") {
+            probe.push("enabled: false".to_owned());
+        }
+        if let Some(value) = self.word("healthyFor") {
+            probe.push(format!("healthyFor: {value}"));
+        }
+        if !breaker.is_empty() || !probe.is_empty() {
+            let _ = writeln!(
+                text,
+                "  rollout: {{breaker: {{{}}}, probe: {{{}}}}}",
+                breaker.join(", "),
+                probe.join(", ")
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_makes_a_manifest_that_reads() {
+        let groups = BTreeMap::from([(
+            "blue".to_owned(),
+            "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/blue/0123456789abcdef"
+                .to_owned(),
+        )]);
+        let wish = Wish::new("web")
+            .with("image", "web:7")
+            .with("count", "9")
+            .with("group", "blue")
+            .with("alarms", "errors")
+            .with("probe", "off")
+            .with("healthyFor", "10s")
+            .with("deadline", "5m")
+            .with("paused", "true")
+            .with("adopt", "true")
+            .with("onFailure", "Hold")
+            .with("counting", "Cumulative")
+            .with("minimum", "50")
+            .with("maximum", "150")
+            .with("crashes", "3")
+            .with("doomed", "2")
+            .with("env", "x")
+            .with("tags", "team:web")
+            .with("cpu", "512")
+            .with("subnet", "subnet-2");
+        let service = wish.service(&groups).expect("it is valid");
+        assert_eq!(service.key.to_string(), "main/web");
+        assert!(service.paused && service.adopt && !service.rollout.probe.enabled);
+    }
+
+    #[test]
+    fn a_word_that_nobody_knows_is_refused() {
+        assert!(Wish::new("web").set("colour", "red").is_err());
+    }
+}

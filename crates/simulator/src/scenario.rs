@@ -1,0 +1,138 @@
+//! Scenarios: a script in words, played in virtual time, and its transcript; never a property that
+//! holds everywhere, for those are checked in every course.
+//!
+//! The first paragraph of a file says what it proves; then one command a line. `#` begins a comment.
+
+mod command;
+mod expectation;
+mod parse;
+mod transcript;
+
+use std::fmt::Write as _;
+
+use crate::harness::{Perturbation, Played, Property, Setup, Stage, Wish, property};
+
+pub use command::Command;
+pub use expectation::Expectation;
+pub use parse::ParseError;
+pub(crate) use transcript::clock;
+
+/// A script that was read.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub name: String,
+    /// The first paragraph.
+    pub proves: String,
+    pub lines: Vec<Line>,
+}
+
+/// One command and where it stands.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// From 1.
+    pub number: usize,
+    pub text: String,
+    pub command: Command,
+}
+
+/// How a scenario went.
+#[derive(Debug)]
+pub struct Performance {
+    pub played: Played,
+    pub transcript: String,
+    /// What was expected and not so, with its line.
+    pub missed: Option<String>,
+    /// What each service came to in the end, for comparison with another course.
+    pub endings: Vec<String>,
+}
+
+/// How a scenario is to be played.
+#[derive(Debug, Default)]
+pub struct Manner {
+    pub perturbation: Perturbation,
+    pub notes_reads: bool,
+    pub keeps_lines: bool,
+    /// Whether the script's expectations count; in a perturbed course only its end does.
+    pub expects: bool,
+}
+
+impl Scenario {
+    /// # Errors
+    ///
+    /// Every line that is not a command, with its number.
+    pub fn read(name: &str, text: &str) -> Result<Self, ParseError> {
+        parse::scenario(name, text)
+    }
+
+    /// Plays it as written.
+    pub fn play(&self) -> Performance {
+        self.play_in(Manner { expects: true, ..Manner::default() })
+    }
+
+    pub fn play_in(&self, manner: Manner) -> Performance {
+        self.play_watched(manner, property::all())
+    }
+
+    /// Plays it under the eyes of these properties.
+    pub fn play_watched(
+        &self,
+        manner: Manner,
+        properties: Vec<Box<dyn Property + Send>>,
+    ) -> Performance {
+        let setup = Setup {
+            replicas: self.replicas(),
+            perturbation: manner.perturbation,
+            properties,
+            keeps_lines: manner.keeps_lines,
+            notes_reads: manner.notes_reads,
+            ..Setup::new(1)
+        };
+        let (played, result) =
+            Stage::play(setup, async |stage| self.perform(stage, manner.expects).await);
+        let (mut transcript, missed, endings) = result.unwrap_or_default();
+        let missed = missed.or_else(|| played.violation.as_ref().map(ToString::to_string));
+        if let Some(missed) = &missed {
+            let _ = writeln!(transcript, "FAILED: {missed}");
+        }
+        Performance { played, transcript, missed, endings }
+    }
+
+    fn replicas(&self) -> usize {
+        let daemons = self.lines.iter().filter_map(|line| match line.command {
+            Command::Daemons(count) => Some(count),
+            _ => None,
+        });
+        daemons.max().unwrap_or(1)
+    }
+
+    async fn perform(
+        &self,
+        stage: &mut Stage,
+        expects: bool,
+    ) -> (String, Option<String>, Vec<String>) {
+        let mut script = transcript::Transcript::new(stage, &self.proves);
+        let mut missed = None;
+        for line in &self.lines {
+            script.command(stage, &line.text);
+            let result = line.command.perform(stage, expects).await;
+            script.happened(stage);
+            match result {
+                Ok(shown) => script.shown(&shown),
+                Err(why) => {
+                    missed =
+                        Some(format!("{}.txt:{}: {}: {why}", self.name, line.number, line.text));
+                    break;
+                }
+            }
+        }
+        let endings = end(stage).await;
+        (script.into_text(), missed, endings)
+    }
+}
+
+/// Lets everything settle, and says what each service came to.
+async fn end(stage: &mut Stage) -> Vec<String> {
+    stage.settle().await;
+    let wishes: Vec<Wish> = stage.wishes().cloned().collect();
+    wishes.iter().map(|wish| transcript::ending(stage, &wish.name)).collect()
+}

@@ -1,0 +1,45 @@
+//! The commands of scenarios, carried out on a stage; never parsed here.
+
+use super::expectation::Expectation;
+use super::transcript;
+use crate::harness::{Stage, Step};
+
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// How many daemons there are; must come first.
+    Daemons(usize),
+    Step(Step),
+    /// Words of a manifest that is there are changed.
+    Set(String, Vec<(String, String)>),
+    Expect(Expectation),
+    Show(String),
+}
+
+impl Command {
+    /// What it shows, line by line.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be carried out, or what was expected and is not so.
+    pub(super) async fn perform(
+        &self,
+        stage: &mut Stage,
+        expects: bool,
+    ) -> Result<Vec<String>, String> {
+        match self {
+            Self::Step(step) => stage.perform(step).await.map(|()| Vec::new()),
+            Self::Set(name, words) => {
+                let wish =
+                    stage.wish(name).ok_or_else(|| format!("there is no manifest {name}"))?;
+                let mut wish = wish.clone();
+                for (word, value) in words {
+                    wish.set(word, value)?;
+                }
+                stage.perform(&Step::Write(wish)).await.map(|()| Vec::new())
+            }
+            Self::Expect(expectation) if expects => expectation.check(stage).map(|()| Vec::new()),
+            Self::Daemons(_) | Self::Expect(_) => Ok(Vec::new()),
+            Self::Show(name) => Ok(transcript::status(stage, name)),
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Reads scripts: one command a line, words separated by spaces, words with spaces in quotes; never
+//! plays anything.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::{Command, Expectation, Line, Scenario};
+use crate::harness::{Edit, Replica, Step, Way, Wish};
+use crate::{ApiError, Behaviour};
+
+/// What is wrong with a script, line by line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ParseError(pub Vec<String>);
+
+pub(super) fn scenario(name: &str, text: &str) -> Result<Scenario, ParseError> {
+    let (proves, rest) = text.split_once("\n\n").unwrap_or((text, ""));
+    let mut lines = Vec::new();
+    let mut problems = Vec::new();
+    let first = proves.lines().count() + 2;
+    for (index, line) in rest.lines().enumerate() {
+        let number = first + index;
+        let text = line.split(" #").next().unwrap_or_default().trim();
+        if text.is_empty() || text.starts_with('#') {
+            continue;
+        }
+        match command(&words(text)) {
+            Ok(command) => lines.push(Line { number, text: text.to_owned(), command }),
+            Err(why) => problems.push(format!("{name}.txt:{number}: {text}: {why}")),
+        }
+    }
+    if lines.is_empty() && problems.is_empty() {
+        problems.push(format!("{name}.txt: no command follows the first paragraph"));
+    }
+    if !problems.is_empty() {
+        return Err(ParseError(problems));
+    }
+    let proves = proves.split_whitespace().collect::<Vec<_>>().join(" ");
+    Ok(Scenario { name: name.to_owned(), proves, lines })
+}
+
+/// Splits at spaces outside of quotes; the quotes go.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => {
+                if !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            c => word.push(c),
+        }
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
+
+type Parsed<T> = Result<T, String>;
+
+fn command(words: &[String]) -> Parsed<Command> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let step = match words.as_slice() {
+        ["daemons", count] => return Ok(Command::Daemons(number(count)?)),
+        ["show", name] => return Ok(Command::Show((*name).to_owned())),
+        ["expect", rest @ ..] => return expectation(rest).map(Command::Expect),
+        ["set", name, rest @ ..] => return Ok(Command::Set((*name).to_owned(), pairs(rest))),
+        ["load", name, rest @ ..] => Step::Write(wish(name, rest)?),
+        ["unload", name] => Step::Delete((*name).to_owned()),
+        ["garble", name] => Step::Garble((*name).to_owned()),
+        ["image", image, rest @ ..] => Step::Image((*image).to_owned(), behaviour(image, rest)?),
+        ["group", name] => Step::Group((*name).to_owned(), 30),
+        ["group", name, "drains", drains] => Step::Group((*name).to_owned(), number(drains)?),
+        ["alarm", name, state] => Step::Alarm((*name).to_owned(), alarm(state)?),
+        ["fail", "next", operation, error, rest @ ..] => return repeated(operation, error, rest),
+        ["lose", "answer", operation] => fail(operation, Way::AnswerLost),
+        ["lose", "request", operation] => fail(operation, Way::RequestLost),
+        ["delay", operation, late] => fail(operation, Way::CarriedLate(duration(late)?)),
+        ["partial", operation] => fail(operation, Way::Partial),
+        ["lag", operation, lag] => Step::Lag((*operation).to_owned(), duration(lag)?),
+        ["calm"] => Step::Calm,
+        ["lose", "capacity", time] => Step::LoseCapacity(duration(time)?),
+        ["lose", "zone", letter, time] => {
+            Step::LoseZone(letter.chars().next().unwrap_or('a'), duration(time)?)
+        }
+        ["crash", rest @ ..] => Step::Kill(replica(rest)?),
+        ["stop", rest @ ..] => Step::Down(replica(rest)?),
+        ["start", rest @ ..] => Step::Raise(replica(rest)?),
+        ["freeze", time, rest @ ..] => Step::Freeze(replica(rest)?, duration(time)?),
+        ["advance", time] => Step::Advance(duration(time)?),
+        ["rival", rest @ ..] => edit(rest)?,
+        _ => return Err("no such command".to_owned()),
+    };
+    Ok(Command::Step(step))
+}
+
+fn wish(name: &str, words: &[&str]) -> Parsed<Wish> {
+    let mut wish = Wish::new(name);
+    for (word, value) in pairs(words) {
+        wish.set(&word, &value)?;
+    }
+    Ok(wish)
+}
+
+/// `image=web:1`; a word alone is `true`.
+fn pairs(words: &[&str]) -> Vec<(String, String)> {
+    let pair = |word: &&str| {
+        let (word, value) = word.split_once('=').unwrap_or((word, "true"));
+        (word.to_owned(), value.to_owned())
+    };
+    words.iter().map(pair).collect()
+}
+
+fn behaviour(image: &str, words: &[&str]) -> Parsed<Behaviour> {
+    Ok(match words {
+        ["healthy"] => Behaviour::healthy(),
+        ["healthy", "after", time] => Behaviour::healthy_after(duration(time)?),
+        ["crashes", "after", time] => Behaviour::crashes(duration(time)?, 1),
+        ["exits", code, "after", time] => {
+            let code = code.parse().map_err(|_| format!("{code} is no exit code"))?;
+            Behaviour::crashes(duration(time)?, code)
+        }
+        ["out-of-memory", "after", time] => Behaviour::out_of_memory(duration(time)?),
+        ["answers", status] => Behaviour::answers(number(status)?),
+        ["never", "healthy"] => Behaviour::never_healthy(),
+        ["turns", "unhealthy", "after", time] => Behaviour::turns_unhealthy(duration(time)?),
+        ["cannot", "be", "pulled"] => Behaviour::cannot_be_pulled(image),
+        ["fails", "to", "start", reason] => {
+            Behaviour::fails_to_start(Duration::from_secs(20), *reason)
+        }
+        ["starts", "after", time] => {
+            Behaviour { start_after: duration(time)?, ..Behaviour::healthy() }
+        }
+        _ => return Err("no such behaviour".to_owned()),
+    })
+}
+
+fn alarm(state: &str) -> Parsed<Option<&'static str>> {
+    match state {
+        "red" => Ok(Some("ALARM")),
+        "green" => Ok(Some("OK")),
+        "unknown" => Ok(Some("INSUFFICIENT_DATA")),
+        "gone" => Ok(None),
+        _ => Err("an alarm is red, green, unknown or gone".to_owned()),
+    }
+}
+
+fn fail(operation: &str, way: Way) -> Step {
+    Step::Fail(operation.to_owned(), way)
+}
+
+fn repeated(operation: &str, error: &str, rest: &[&str]) -> Parsed<Command> {
+    let way = Way::Refused(api_error(error)?);
+    match rest {
+        [] => Ok(Command::Step(fail(operation, way))),
+        ["times", times] => {
+            Ok(Command::Step(Step::FailOften(operation.to_owned(), way, number(times)?)))
+        }
+        _ => Err("what follows the error is `times N`".to_owned()),
+    }
+}
+
+fn api_error(word: &str) -> Parsed<ApiError> {
+    let client = |code: &str, message: &str| Ok(ApiError::client(code, message));
+    match word {
+        "throttled" => client("ThrottlingException", "Rate exceeded"),
+        "unavailable" => Ok(ApiError::server("ServiceUnavailable", "the service is unavailable")),
+        "failing" => Ok(ApiError::server("ServerException", "please try again later")),
+        "denied" => client("AccessDeniedException", "not authorized to perform this"),
+        "expired" => client("ExpiredTokenException", "the security token is expired"),
+        "quota" => client("LimitExceededException", "a quota was reached"),
+        "invalid" => client("InvalidParameterException", "no such thing may be asked"),
+        "unknown" => client("UnknownOperationException", ""),
+        _ => Err(
+            "errors are throttled, unavailable, failing, denied, expired, quota, invalid, unknown"
+                .to_owned(),
+        ),
+    }
+}
+
+fn edit(words: &[&str]) -> Parsed<Step> {
+    let (name, edit) = match words {
+        ["counts", name, count] => {
+            (name, Edit::Update(json!({"desiredCount": number::<u32>(count)?})))
+        }
+        ["updates", name, members] => {
+            let members = serde_json::from_str(members).map_err(|error| error.to_string())?;
+            (name, Edit::Update(members))
+        }
+        ["redeploys", name] => (name, Edit::Update(json!({"forceNewDeployment": true}))),
+        ["deploys", name, image] => (name, Edit::Deploy { image: (*image).to_owned() }),
+        ["creates", name, image] => (name, Edit::Create { image: (*image).to_owned() }),
+        ["kills", "task", name] => (name, Edit::StopTask),
+        ["deletes", name] => (name, Edit::Delete),
+        ["tags", name, tag] => {
+            let (key, value) = tag.split_once('=').unwrap_or((tag, ""));
+            (name, Edit::Tag { key: tag_key(key), value: value.to_owned() })
+        }
+        ["untags", name, key] => (name, Edit::Untag { key: tag_key(key) }),
+        ["rolls", "back", name] => (name, Edit::RollBack),
+        ["deregisters", name] => (name, Edit::Deregister),
+        _ => return Err("no such act of a rival".to_owned()),
+    };
+    Ok(Step::Edit((*name).to_owned(), edit))
+}
+
+/// `hold` for `evenkeel:hold`.
+fn tag_key(key: &str) -> String {
+    let ours = ["owner", "digest", "proven", "rejected", "rollout", "hold", "tags"];
+    if ours.contains(&key) { format!("evenkeel:{key}") } else { key.to_owned() }
+}
+
+fn expectation(words: &[&str]) -> Parsed<Expectation> {
+    let own = |text: &str| text.to_owned();
+    Ok(match words {
+        ["writes", "at", "most", most] => {
+            Expectation::Writes { at_least: 0, at_most: number(most)? }
+        }
+        ["writes", count] => {
+            Expectation::Writes { at_least: number(count)?, at_most: number(count)? }
+        }
+        ["launched", image, "at", "most", most] => {
+            Expectation::Launched { image: own(image), at_least: 1, at_most: number(most)? }
+        }
+        ["launched", image, count] => Expectation::Launched {
+            image: own(image),
+            at_least: number(count)?,
+            at_most: number(count)?,
+        },
+        [name, "runs", image] => Expectation::Runs { name: own(name), image: own(image) },
+        [name, "gone"] => Expectation::Gone { name: own(name) },
+        [name, "count", count] => Expectation::Count { name: own(name), count: number(count)? },
+        [name, "says", words] => Expectation::Says { name: own(name), words: own(words) },
+        [name, "does", "not", "say", words] => {
+            Expectation::Silent { name: own(name), words: own(words) }
+        }
+        [name, "tag", key] => Expectation::Tag { name: own(name), key: own(key), is_there: true },
+        [name, "no", "tag", key] => {
+            Expectation::Tag { name: own(name), key: own(key), is_there: false }
+        }
+        [name, "revisions", count] => {
+            Expectation::Revisions { family: own(name), count: number(count)? }
+        }
+        [name, "rollouts", count] => {
+            Expectation::Rollouts { name: own(name), count: number(count)? }
+        }
+        _ => return Err("no such expectation".to_owned()),
+    })
+}
+
+fn replica(words: &[&str]) -> Parsed<Replica> {
+    match words {
+        [] => Ok(Replica(0)),
+        [number_of] => Ok(Replica(number(number_of)?)),
+        _ => Err("one daemon is meant, by its number from 0".to_owned()),
+    }
+}
+
+fn number<T: std::str::FromStr>(word: &str) -> Parsed<T> {
+    word.parse().map_err(|_| format!("{word} is not a number that fits"))
+}
+
+/// `90s`, `5m`, `1h30m`.
+fn duration(word: &str) -> Parsed<Duration> {
+    let signed: SignedDuration = word.parse().map_err(|error| format!("{word}: {error}"))?;
+    Duration::try_from(signed).map_err(|_| format!("{word} is negative"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bad_line_is_named_with_its_number() {
+        let text = "Proves nothing.\n\nload web colour=red\nadvance 5m\nadvance soon\n";
+        let error = Scenario::read("bad", text).expect_err("two lines are bad");
+        assert_eq!(error.0.len(), 2);
+        assert!(
+            error.0[0].starts_with("bad.txt:3: load web colour=red: unknown word colour"),
+            "{error}"
+        );
+        assert!(error.0[1].starts_with("bad.txt:5: advance soon:"), "{error}");
+    }
+
+    #[test]
+    fn quotes_keep_words_together() {
+        assert_eq!(
+            words(r#"expect web says "was rejected""#),
+            ["expect", "web", "says", "was rejected"]
+        );
+    }
+}
