@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::super::event::At;
 use super::super::{Event, Property, Sent};
 use super::call::{self, Write, named};
+use super::definitions::Definitions;
 use super::memory::{PROVEN, ROLLOUT, Tags, applied, rejects};
 use super::ordering::told;
 use super::origins::Origins;
@@ -22,6 +23,7 @@ use crate::ServiceFacts;
 #[derive(Debug, Default)]
 pub(super) struct NoNeedlessWrites {
     origins: Origins,
+    definitions: Definitions,
     passes: Passes,
     services: BTreeMap<ServiceKey, Rest>,
 }
@@ -44,6 +46,7 @@ impl Property for NoNeedlessWrites {
 
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
         self.origins.note(at, event);
+        self.definitions.note(event);
         let said = match event {
             Event::Sent(call) => Write::of(call).map_or(Ok(()), |write| self.sent(call, write)),
             _ => Ok(()),
@@ -80,7 +83,8 @@ impl NoNeedlessWrites {
                 let key = ServiceKey::new(&*facts.cluster, &*facts.name);
                 let rest = self.services.entry(key).or_default();
                 let since = rest.settled_since.unwrap_or(at);
-                rest.settled_since = is_settled(facts, &rest.wishes).then_some(since);
+                rest.settled_since =
+                    is_settled(facts, &rest.wishes, &self.definitions).then_some(since);
             }
             _ => {}
         }
@@ -115,9 +119,12 @@ impl NoNeedlessWrites {
 }
 
 /// Nothing moves, and what all daemons want runs and is proven, or is rejected.
-fn is_settled(facts: &ServiceFacts, wishes: &[Arc<Wish>]) -> bool {
+fn is_settled(facts: &ServiceFacts, wishes: &[Arc<Wish>], definitions: &Definitions) -> bool {
     let done = |wish: &Arc<Wish>| {
-        let proven = applied(&facts.tags, &wish.revision) && facts.tags.contains_key(PROVEN);
+        let runs = |arn: &str| definitions.is(arn, &wish.definition);
+        let proven = applied(&facts.tags, &wish.revision)
+            && facts.tags.contains_key(PROVEN)
+            && facts.primary().is_some_and(|primary| runs(&primary.definition));
         proven || rejects(&facts.tags, &wish.revision)
     };
     !wishes.is_empty()

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use evenkeel_manifest::ServiceKey;
 
@@ -32,8 +33,18 @@ pub(super) struct Origins {
     wishes: Wishes,
     services: BTreeMap<ServiceKey, Known>,
     /// What the last writes about each service may have been about, by their numbers.
-    sent: BTreeMap<ServiceKey, VecDeque<(u64, Vec<Arc<Wish>>)>>,
+    sent: BTreeMap<ServiceKey, VecDeque<SentWrite>>,
 }
+
+#[derive(Clone, Debug)]
+struct SentWrite {
+    number: u64,
+    at: At,
+    wishes: Vec<Arc<Wish>>,
+}
+
+/// The longest that a daemon waits for the answer to one call.
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Writes to one service that may still be on their way.
 const WRITES: usize = 16;
@@ -86,10 +97,18 @@ impl Origins {
 
     /// What was wanted when a write was sent: one wish, or two when it changed at the same instant.
     pub(super) fn wishes_of(&self, call: &Sent) -> &[Arc<Wish>] {
+        self.sent_write(call).map_or(&[], |sent| &sent.wishes)
+    }
+
+    /// Whether a write that is carried out now was given up by its daemon long ago: nobody could help
+    /// that it came after all.
+    pub(super) fn is_late(&self, call: &Sent, now: At) -> bool {
+        self.sent_write(call).is_none_or(|sent| sent.at + DEADLINE < now)
+    }
+
+    fn sent_write(&self, call: &Sent) -> Option<&SentWrite> {
         let sent = call.about.as_ref().and_then(|key| self.sent.get(key));
-        let mut sent = sent.into_iter().flatten().rev();
-        let found = sent.find(|(number, _)| *number == call.number);
-        found.map_or(&[], |(_, wishes)| wishes)
+        sent.into_iter().flatten().rev().find(|sent| sent.number == call.number)
     }
 
     pub(super) fn note(&mut self, at: At, event: &Event<'_>) {
@@ -116,7 +135,7 @@ impl Origins {
         let Some(key) = &call.about else { return };
         let wishes = self.wishes.at(call.by, key, at).cloned().collect();
         let writes = self.sent.entry(key.clone()).or_default();
-        writes.push_back((call.number, wishes));
+        writes.push_back(SentWrite { number: call.number, at, wishes });
         if writes.len() > WRITES {
             writes.pop_front();
         }

@@ -16,7 +16,8 @@ use super::passes::Passes;
 use super::wishes::Wish;
 
 /// L9: without a new wish or somebody else's hand, daemons change no field of a service more than twice
-/// an hour. What was written because of an answer from the past is no wish of theirs.
+/// an hour. What was written because of an answer from the past, or carried out long after it was given
+/// up, is no wish of theirs.
 #[derive(Debug, Default)]
 pub(super) struct NoOscillation {
     origins: Origins,
@@ -82,7 +83,7 @@ impl NoOscillation {
         let (Some(Write::Update(input)), Some(key)) = (Write::of(call), &call.about) else {
             return Ok(());
         };
-        if self.misled.remove(&call.number) {
+        if self.misled.remove(&call.number) || self.origins.is_late(call, at) {
             self.fields.remove(key);
             return Ok(());
         }

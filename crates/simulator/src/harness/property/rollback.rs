@@ -129,7 +129,9 @@ impl Property for OneRollback {
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
         let said = match event {
             Event::Sent(call) if call.operation == "StopServiceDeployment" => self.stops(call),
-            Event::CarriedOut { call, reply: Ok(reply) } if call::returns(call) => {
+            Event::CarriedOut { call, reply: Ok(reply) }
+                if call::returns(call) && !self.origins.is_late(call, at) =>
+            {
                 self.returned(call, call::replied_primary(reply))
             }
             _ => Ok(()),

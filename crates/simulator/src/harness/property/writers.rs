@@ -2,7 +2,6 @@
 //! rollouts.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use evenkeel_manifest::ServiceKey;
 
@@ -11,9 +10,9 @@ use super::super::{Event, Property, Replica, Sent};
 use super::call::{self, Write};
 use super::memory::mark;
 use super::ordering::told;
-use super::origins::{Origin, Origins, is_in_flight};
+use super::origins::{DEADLINE, Origin, Origins, is_in_flight};
 use super::passes::Passes;
-use crate::DeploymentFacts;
+use crate::{DeploymentFacts, Life};
 
 /// S9: the times from the sending of a write to its being carried out do not overlap for two daemons.
 /// A call that is on its way for longer than any daemon waits for an answer is beyond that: nothing but
@@ -31,8 +30,6 @@ struct OnItsWay {
     carried_out: Option<At>,
 }
 
-/// The longest that a daemon waits for the answer to one call.
-const DEADLINE: Duration = Duration::from_secs(20);
 /// Writes to one service that are compared with each other.
 const COMPARED: usize = 32;
 
@@ -116,16 +113,17 @@ impl Property for OneRollout {
 
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
         let said = match event {
-            Event::CarriedOut { call, reply: Ok(reply) } => {
+            Event::CarriedOut { call, reply: Ok(reply) } if !self.origins.is_late(call, at) => {
                 self.carried_out(at, call, call::replied_primary(reply))
             }
             _ => Ok(()),
         };
-        if let Event::Changed(facts) = event
-            && let Some(primary) = facts.primary()
-        {
+        if let Event::Changed(facts) = event {
             let key = ServiceKey::new(&*facts.cluster, &*facts.name);
-            self.primaries.insert(key, primary.clone());
+            match facts.primary().filter(|_| facts.life == Life::Active) {
+                Some(primary) => self.primaries.insert(key, primary.clone()),
+                None => self.primaries.remove(&key),
+            };
         }
         self.origins.note(at, event);
         self.passes.note(at, event);
