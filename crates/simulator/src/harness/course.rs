@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::event::{Event, Replica, Sent};
 use super::weather::{Fate, GIVES_UP_AFTER, Weather};
-use super::{Property, Trace, Violation, Way};
+use super::{Keeps, Property, Trace, Violation, Way};
 use crate::cloud::classify;
 use crate::{Api, ApiError, Simulation};
 
@@ -103,11 +103,11 @@ impl Course {
         simulation: Simulation,
         weather: Weather,
         properties: Vec<Box<dyn Property + Send>>,
-        keeps_lines: bool,
+        keeps: Keeps,
     ) -> Self {
         let start = simulation.now();
         Self {
-            trace: Trace::new(start, keeps_lines),
+            trace: Trace::new(start, keeps),
             simulation,
             weather,
             violation: None,
