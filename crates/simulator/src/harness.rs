@@ -23,6 +23,7 @@ pub use property::{Property, Violation};
 pub use stage::{Played, Setup, Stage, Step};
 pub use storm::Storm;
 pub use trace::Trace;
+pub(crate) use trace::without_ids;
 pub use weather::{CrashPoint, Fate, Perturbation, Phase, Way, Weather};
 pub(crate) use wire::Wire;
 pub use wish::Wish;

@@ -42,6 +42,7 @@ pub struct Course {
     late: Vec<(Timestamp, Sent)>,
     /// What daemons did, in words, since last taken; only while wanted.
     acts: Option<Vec<String>>,
+    calls_counted: u64,
     writes_counted: u64,
     over: Arc<Notify>,
 }
@@ -113,6 +114,7 @@ impl Course {
             seats: BTreeMap::new(),
             late: Vec::new(),
             acts: None,
+            calls_counted: 0,
             writes_counted: 0,
             over: Arc::default(),
         }
@@ -180,6 +182,13 @@ impl Course {
     pub fn writes_since(&mut self) -> u64 {
         let since = self.writes - self.writes_counted;
         self.writes_counted = self.writes;
+        since
+    }
+
+    /// All calls, since last asked.
+    pub fn calls_since(&mut self) -> u64 {
+        let since = self.calls - self.calls_counted;
+        self.calls_counted = self.calls;
         since
     }
 
