@@ -4,11 +4,14 @@
 
 mod report;
 mod scenarios;
+mod sweeps;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::sweep::Sweep;
 
 /// Proof by simulation: the production loop against the model of a region, in virtual time.
 #[derive(Debug, Parser)]
@@ -25,6 +28,14 @@ pub struct App {
 enum Command {
     /// Play scripts and compare their transcripts with the checked-in ones.
     Scenarios(scenarios::Scenarios),
+    /// Kill the daemon at every point of every scenario; on small ones also at every two writes.
+    CrashSweep(sweeps::Sweeping),
+    /// Answer every read from every earlier state.
+    StaleSweep(sweeps::Sweeping),
+    /// Let states come and go between two looks.
+    UnobservedSweep(sweeps::Sweeping),
+    /// Show one course of a sweep again, event by event.
+    Replay(sweeps::Replay),
 }
 
 /// What went wrong before anything could be proved.
@@ -44,6 +55,12 @@ enum BadInput {
 pub fn run(app: &App) -> ExitCode {
     let done = match &app.command {
         Command::Scenarios(command) => command.run(),
+        Command::CrashSweep(command) => {
+            command.run("crash-sweep", &[Sweep::Crash, Sweep::CrashTwice])
+        }
+        Command::StaleSweep(command) => command.run("stale-sweep", &[Sweep::Stale]),
+        Command::UnobservedSweep(command) => command.run("unobserved-sweep", &[Sweep::Unobserved]),
+        Command::Replay(command) => command.run(),
     };
     let done = done.and_then(|report| {
         report.say();

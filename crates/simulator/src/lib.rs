@@ -18,6 +18,8 @@ mod region;
 #[cfg(feature = "harness")]
 pub mod scenario;
 mod simulation;
+#[cfg(feature = "harness")]
+pub mod sweep;
 mod world;
 
 pub use cloud::SimulatedCloud;

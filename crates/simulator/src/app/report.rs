@@ -69,6 +69,11 @@ impl Report {
         }
     }
 
+    /// Whether another failure would be printed.
+    pub(super) fn shows_more(&self) -> bool {
+        self.failures.len() < FAILURES_SHOWN
+    }
+
     pub(super) fn all_held(&self) -> bool {
         self.failed == 0
     }
@@ -119,4 +124,8 @@ pub(super) fn progress(text: &str) {
 
 pub(super) fn print(text: &str) {
     writeln!(std::io::stdout().lock(), "{text}").ok();
+}
+
+pub(super) fn as_f64(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::MAX, f64::from)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::BadInput;
-use super::report::{Failure, Report, progress};
+use super::report::{Failure, Report, as_f64, progress};
 use crate::scenario::Scenario;
 
 #[derive(Debug, Args)]
@@ -111,8 +111,4 @@ pub(super) fn read_all(directory: &Path, only: Option<&str>) -> Result<Vec<Scena
 fn read(name: &str, path: PathBuf) -> Result<Scenario, BadInput> {
     let text = std::fs::read_to_string(&path).map_err(|source| BadInput::Read { path, source })?;
     Ok(Scenario::read(name, &text)?)
-}
-
-pub(super) fn as_f64(count: usize) -> f64 {
-    u32::try_from(count).map_or(f64::MAX, f64::from)
 }

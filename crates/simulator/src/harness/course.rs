@@ -31,6 +31,10 @@ pub struct Course {
     pub writes: u64,
     /// Deployments that daemons started or stopped.
     pub rollouts: u64,
+    /// The numbers of the calls that change something.
+    pub write_numbers: Vec<u64>,
+    /// The numbers of the calls that begin a look.
+    pub look_numbers: Vec<(u64, Timestamp)>,
     /// The instants at which something changed in the region, while reads are noted.
     pub changes: Vec<Timestamp>,
     /// Reads of the unperturbed course, for sweeps over them.
@@ -43,6 +47,8 @@ pub struct Course {
     /// What daemons did, in words, since last taken; only while wanted.
     acts: Option<Vec<String>>,
     calls_counted: u64,
+    /// Calls, and wakes of the first daemon, when the script ended.
+    pub(crate) in_script: Option<(u64, u64)>,
     writes_counted: u64,
     over: Arc<Notify>,
 }
@@ -106,6 +112,8 @@ impl Course {
             calls: 0,
             writes: 0,
             rollouts: 0,
+            write_numbers: Vec::new(),
+            look_numbers: Vec::new(),
             changes: Vec::new(),
             reads: None,
             properties,
@@ -115,6 +123,7 @@ impl Course {
             late: Vec::new(),
             acts: None,
             calls_counted: 0,
+            in_script: None,
             writes_counted: 0,
             over: Arc::default(),
         }
@@ -250,7 +259,12 @@ impl Course {
         if fate.dies == Some(super::Phase::BeforeSend) {
             return None;
         }
-        self.writes += u64::from(call.is_write());
+        if call.is_write() {
+            self.writes += 1;
+            self.write_numbers.push(call.number);
+        } else if call.operation == "DescribeServices" {
+            self.look_numbers.push((call.number, self.simulation.now()));
+        }
         self.note_read(&call);
         self.tell(&Event::Sent(&call));
         Some(Trip { call, fate })

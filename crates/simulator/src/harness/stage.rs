@@ -102,6 +102,11 @@ pub struct Played {
     pub violation: Option<Violation>,
     pub trace: Trace,
     pub calls: u64,
+    /// Of the calls, how many were made before the script ended.
+    pub calls_in_script: u64,
+    pub wakes_in_script: u64,
+    pub write_numbers: Vec<u64>,
+    pub look_numbers: Vec<(u64, jiff::Timestamp)>,
     pub writes: u64,
     pub rollouts: u64,
     pub faults: u64,
@@ -197,6 +202,10 @@ impl Stage {
             violation: course.violation.take(),
             trace: course.trace.clone(),
             calls: course.calls,
+            calls_in_script: course.in_script.map_or(course.calls, |(calls, _)| calls),
+            wakes_in_script: course.in_script.map_or(0, |(_, wakes)| wakes),
+            write_numbers: std::mem::take(&mut course.write_numbers),
+            look_numbers: std::mem::take(&mut course.look_numbers),
             writes: course.writes,
             rollouts: course.rollouts,
             faults: course.weather.faults(),
@@ -209,7 +218,13 @@ impl Stage {
 
     /// Ends all faults, and gives everything the time to settle.
     pub async fn settle(&mut self) {
-        calm(&mut lock(&self.course));
+        {
+            let mut course = lock(&self.course);
+            course.sync();
+            let wakes = course.seats.get(&Replica(0)).map_or(0, |seat| seat.wakes);
+            course.in_script = Some((course.calls, wakes));
+            calm(&mut course);
+        }
         tokio::time::sleep(SETTLES_WITHIN).await;
         let mut course = lock(&self.course);
         course.sync();

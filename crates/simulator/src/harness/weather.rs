@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::event::{Replica, Sent};
+use super::{CrashPoint, Perturbation, Phase};
 use crate::ApiError;
 
 /// A call's way there and back.
@@ -33,47 +34,6 @@ pub enum Way {
     AsOf(Timestamp),
     /// A read whose answer lacks part of what was asked for, and says so in `failures`.
     Partial,
-}
-
-/// Where in a call its daemon dies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Phase {
-    BeforeSend,
-    SentNoAnswer,
-    AnsweredNotActedOn,
-}
-
-impl Phase {
-    pub const ALL: [Self; 3] = [Self::BeforeSend, Self::SentNoAnswer, Self::AnsweredNotActedOn];
-}
-
-/// Where a daemon dies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum CrashPoint {
-    /// In the call of that number.
-    Call(u64, Phase),
-    /// When the loop is about to be woken for that time, counted over all its lives.
-    Wake(u64),
-}
-
-/// What is made to go wrong in an otherwise fine course, exactly once or twice.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Perturbation {
-    #[default]
-    Nothing,
-    Crashes(Vec<CrashPoint>),
-    /// The read of that number is answered from the past; with `frozen`, so are all reads of the same
-    /// object and operation until that state is five minutes old.
-    Stale {
-        read: u64,
-        as_of: Timestamp,
-        frozen: bool,
-    },
-    /// The daemon sees nothing from that call on until then.
-    Unobserved {
-        call: u64,
-        until: Timestamp,
-    },
 }
 
 /// The longest that a read lags behind (reliability.md, B.2).

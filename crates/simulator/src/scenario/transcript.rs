@@ -61,7 +61,7 @@ pub(super) fn status(stage: &Stage, name: &str) -> Vec<String> {
     for wait in &status.waiting {
         lines.push(format!("waits ({:?}): {}", wait.reason, wait.sentence));
     }
-    lines
+    lines.iter().map(|line| crate::harness::without_ids(line)).collect()
 }
 
 /// What a service came to, without what differs from course to course.

@@ -1,0 +1,143 @@
+//! `crash-sweep`, `stale-sweep`, `unobserved-sweep`: every point of every scenario; never fewer.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::report::{Failure, Report, as_f64, progress};
+use super::{BadInput, scenarios};
+use crate::harness::Perturbation;
+use crate::scenario::{Manner, Scenario};
+use crate::sweep::{Sweep, Swept, sweep};
+
+#[derive(Debug, Args)]
+pub(super) struct Sweeping {
+    /// Only scenarios whose name contains this.
+    #[arg(value_name = "NAME")]
+    only: Option<String>,
+    #[arg(long, value_name = "DIRECTORY", default_value = scenarios::DIRECTORY)]
+    directory: PathBuf,
+    /// Only scenarios that make at most this many calls.
+    #[arg(long, value_name = "CALLS")]
+    small: Option<u64>,
+    /// Scenarios of at most this many writes are also killed at all pairs of writes.
+    #[arg(long, value_name = "WRITES", default_value_t = 12)]
+    pairs: usize,
+    #[arg(long, default_value_t = threads())]
+    threads: usize,
+}
+
+/// Shows one course again.
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    scenario: String,
+    /// As a failure names it, such as `crash:17:sent-no-answer`.
+    #[arg(default_value = "nothing")]
+    perturbation: Perturbation,
+    #[arg(long, value_name = "DIRECTORY", default_value = scenarios::DIRECTORY)]
+    directory: PathBuf,
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+impl Sweeping {
+    pub(super) fn run(&self, command: &'static str, kinds: &[Sweep]) -> Result<Report, BadInput> {
+        let mut report = Report::new(command);
+        let scenarios = scenarios::read_all(&self.directory, self.only.as_deref())?;
+        let mut sum = Swept::default();
+        let mut swept_scenarios = 0;
+        for scenario in &scenarios {
+            let size = scenario.play_in(Manner::default()).played;
+            if self.small.is_some_and(|most| size.calls > most) {
+                continue;
+            }
+            swept_scenarios += 1;
+            for kind in kinds {
+                if *kind == Sweep::CrashTwice && size.write_numbers.len() > self.pairs {
+                    continue;
+                }
+                progress(&format!("{} {kind:?}", scenario.name));
+                add(&mut report, &mut sum, scenario, sweep(scenario, *kind, self.threads));
+            }
+        }
+        progress("");
+        report.count("scenarios", as_f64(swept_scenarios), "");
+        report.count("points", as_f64(sum.points), "");
+        report.count("converged", as_f64(sum.points - sum.broken.len()), "");
+        report.count("simulated", sum.simulated_hours / (24.0 * 365.0), "years");
+        Ok(report)
+    }
+}
+
+fn add(report: &mut Report, sum: &mut Swept, scenario: &Scenario, swept: Swept) {
+    for broken in &swept.broken {
+        let trace = if report.shows_more() {
+            last_events(scenario, &broken.perturbation)
+        } else {
+            Vec::new()
+        };
+        report.fail(Failure {
+            course: format!("{} at {}", scenario.name, broken.perturbation),
+            what: broken.what.clone(),
+            trace,
+            replay: format!("evenkeel-simulator replay {} {}", scenario.name, broken.perturbation),
+        });
+    }
+    sum.points += swept.points;
+    sum.simulated_hours += swept.simulated_hours;
+    sum.broken.extend(swept.broken);
+}
+
+/// The trace up to what went wrong.
+fn last_events(scenario: &Scenario, perturbation: &Perturbation) -> Vec<String> {
+    const SHOWN: usize = 25;
+    let manner =
+        Manner { perturbation: perturbation.clone(), keeps_lines: true, ..Manner::default() };
+    let played = scenario.play_in(manner).played;
+    let lines = played.trace.lines();
+    lines.iter().skip(lines.len().saturating_sub(SHOWN)).map(|line| cut(line)).collect()
+}
+
+fn cut(line: &str) -> String {
+    line.chars().take(300).collect()
+}
+
+impl Replay {
+    pub(super) fn run(&self) -> Result<Report, BadInput> {
+        let mut report = Report::new("replay");
+        let all = scenarios::read_all(&self.directory, Some(&self.scenario))?;
+        let scenario = all.iter().find(|one| one.name == self.scenario);
+        let scenario = scenario.ok_or_else(|| BadInput::NoMatch(self.scenario.clone()))?;
+        let expects = self.perturbation == Perturbation::Nothing;
+        let manner = Manner {
+            perturbation: self.perturbation.clone(),
+            keeps_lines: true,
+            expects,
+            ..Manner::default()
+        };
+        let performance = scenario.play_in(manner);
+        for line in performance.played.trace.lines() {
+            super::report::print(line);
+        }
+        super::report::print(&performance.transcript);
+        for ending in &performance.endings {
+            super::report::print(ending);
+        }
+        report.count(
+            "events",
+            as_f64(usize::try_from(performance.played.trace.events()).unwrap_or(0)),
+            "",
+        );
+        if let Some(what) = performance.missed {
+            report.fail(Failure {
+                course: scenario.name.clone(),
+                what,
+                trace: Vec::new(),
+                replay: String::new(),
+            });
+        }
+        Ok(report)
+    }
+}
