@@ -49,6 +49,7 @@ pub struct Course {
     passes_begun: u64,
     /// What daemons did, in words, since last taken; only while wanted.
     acts: Option<Vec<String>>,
+    calls_counted: u64,
     /// Calls, and wakes of the first daemon, when the script ended.
     pub(crate) in_script: Option<(u64, u64)>,
     writes_counted: u64,
@@ -126,6 +127,7 @@ impl Course {
             passes: BTreeMap::new(),
             passes_begun: 0,
             acts: None,
+            calls_counted: 0,
             in_script: None,
             writes_counted: 0,
             over: Arc::default(),
@@ -194,6 +196,13 @@ impl Course {
     pub fn writes_since(&mut self) -> u64 {
         let since = self.writes - self.writes_counted;
         self.writes_counted = self.writes;
+        since
+    }
+
+    /// All calls, since last asked.
+    pub fn calls_since(&mut self) -> u64 {
+        let since = self.calls - self.calls_counted;
+        self.calls_counted = self.calls;
         since
     }
 
