@@ -247,7 +247,9 @@ fn expectation(words: &[&str]) -> Parsed<Expectation> {
         [name, "does", "not", "say", words] => {
             Expectation::Silent { name: own(name), words: own(words) }
         }
-        [name, "tag", key] => Expectation::Tag { name: own(name), key: tag_key(key), is_there: true },
+        [name, "tag", key] => {
+            Expectation::Tag { name: own(name), key: tag_key(key), is_there: true }
+        }
         [name, "no", "tag", key] => {
             Expectation::Tag { name: own(name), key: tag_key(key), is_there: false }
         }
