@@ -19,6 +19,7 @@ use crate::permit::{InForce, Permit, Terms};
 use crate::reconcile::reconcile_after;
 use crate::roster::Roster;
 use crate::trigger::Triggers;
+use crate::unconfirmed::Unconfirmed;
 use crate::{
     Cloud, DesiredState, LoopHandle, LoopMetrics, LoopSettings, Mode, PassReport, Room, Shutdown,
     StatusBoard, Urgency, WorkQueue, resync, unplanned,
@@ -79,7 +80,7 @@ enum Event {
 struct Pass {
     took: Duration,
     /// `None` when it took too long. Also whether its look was older than the last write.
-    report: Option<Box<(PassReport, bool)>>,
+    report: Option<Box<(PassReport, Option<Unconfirmed>)>>,
 }
 
 impl<C: Cloud> ControlLoop<C> {

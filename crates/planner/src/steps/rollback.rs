@@ -64,8 +64,18 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
         (false, true) if view.standing() == Standing::InFlight && !is_stalled(view) => {
             Some(Plan::waiting(vec![returning(view)], IN_FLIGHT))
         }
+        (false, true) if is_over(view) => {
+            let why = format!("ends the rollback: {} is what the manifest wants", view.primary.id);
+            Some(Plan::acting(vec![forget_rollout(view, why)], Vec::new()))
+        }
         (false, _) => None,
     }
+}
+
+/// The return has ended with what a newer manifest wants: there is nothing to start that would take the
+/// mark's place.
+fn is_over(view: &View<'_>) -> bool {
+    view.standing() == Standing::Completed && runs_what_is_wanted(view, Comparison::Lenient)
 }
 
 /// Makes ECS leave the bad revision, which is still PRIMARY.
