@@ -81,6 +81,12 @@ impl Look {
         service.tags.insert(key, value);
     }
 
+    /// The next step.
+    #[cfg(test)]
+    pub(crate) fn plan(&self) -> Plan {
+        plan(&self.input(&self.key()))
+    }
+
     /// Plans and everything around it; the status is that of a look without an act.
     pub(crate) fn examine(&self) -> Status {
         let key = self.key();
