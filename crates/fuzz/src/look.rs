@@ -53,12 +53,14 @@ impl Look {
 
     /// A service in the middle of a rollout of ours.
     pub(crate) fn rolling() -> Self {
-        Self::of(ROLLING)
+        static LOOK: LazyLock<Look> = LazyLock::new(|| Look::of(ROLLING));
+        LOOK.clone()
     }
 
     /// A service that is as it is wanted.
     pub(crate) fn settled() -> Self {
-        Self::of(SETTLED)
+        static LOOK: LazyLock<Look> = LazyLock::new(|| Look::of(SETTLED));
+        LOOK.clone()
     }
 
     fn of(text: &str) -> Self {
