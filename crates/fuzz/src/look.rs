@@ -142,7 +142,9 @@ impl Look {
     fn carry_out(&mut self, call: &Call) -> bool {
         match call {
             Call::TagResource { tags, .. } => {
-                tags.iter().for_each(|(key, value)| self.set_tag(key, value));
+                for (key, value) in tags {
+                    self.set_tag(key, value);
+                }
                 true
             }
             Call::UntagResource { keys, .. } => {

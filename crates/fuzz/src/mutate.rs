@@ -12,6 +12,9 @@ const EDITS_MAX: u64 = 4;
 /// Bytes by which libFuzzer may lengthen a string at once.
 const SCRIBBLE_MAX: usize = 32;
 
+/// Characters that separate, or that few expect.
+const MARKS: &str = "\0:/= é\u{fffd}\n";
+
 /// Values on which arithmetic, times and formats break.
 const NUMBERS: &[f64] = &[
     -1.0,
@@ -132,7 +135,7 @@ fn edit_text(text: &mut String, dice: &mut Dice, scribble: &mut dyn FnMut(&[u8])
         1 => text.insert_str(at, &word(dice)),
         2 => text.truncate(at),
         3 => *text = text.repeat(1 + dice.index(20)),
-        4 => text.insert(at, ['\0', ':', '/', '=', ' ', 'é', '\u{fffd}', '\n'][dice.index(8)]),
+        4 => text.insert(at, MARKS.chars().nth(dice.index(MARKS.chars().count())).unwrap_or('x')),
         _ => *text = String::from_utf8_lossy(&scribble(text.as_bytes())).into_owned(),
     }
 }
@@ -150,7 +153,7 @@ fn some_number(dice: &mut Dice) -> Value {
     match dice.below(3) {
         0 => i64::from_ne_bytes(dice.roll().to_ne_bytes()).into(),
         1 => dice.below(1000).into(),
-        _ => match NUMBERS[dice.index(NUMBERS.len())] {
+        _ => match NUMBERS.get(dice.index(NUMBERS.len())).copied().unwrap_or_default() {
             #[expect(
                 clippy::as_conversions,
                 clippy::cast_possible_truncation,

@@ -23,7 +23,6 @@ mod tests {
             let path = seed.unwrap().path();
             let text = std::fs::read(&path).unwrap();
             let plan = Look::read(&serde_json::from_slice(&text).unwrap()).plan();
-            println!("{}\n{plan}", path.display());
             calls.extend(plan.actions.iter().map(|action| action.call.operation()));
             waits.extend(plan.waiting.iter().map(|wait| wait.reason));
         }

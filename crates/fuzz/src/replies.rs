@@ -10,17 +10,17 @@ pub(crate) fn run(data: &[u8]) {
     if let Ok(service) = &service {
         assert_eq!(service.document, reply);
     }
-    agree(service, ObservedService::read(&reply));
-    agree(Task::read(&reply), Task::read(&reply));
-    agree(ServiceDeployment::read(&reply), ServiceDeployment::read(&reply));
-    agree(ServiceRevision::read(&reply), ServiceRevision::read(&reply));
+    agree(&service, &ObservedService::read(&reply));
+    agree(&Task::read(&reply), &Task::read(&reply));
+    agree(&ServiceDeployment::read(&reply), &ServiceDeployment::read(&reply));
+    agree(&ServiceRevision::read(&reply), &ServiceRevision::read(&reply));
 }
 
 fn agree<T: PartialEq + std::fmt::Debug>(
-    one: Result<T, evenkeel_planner::ReadError>,
-    other: Result<T, evenkeel_planner::ReadError>,
+    one: &Result<T, evenkeel_planner::ReadError>,
+    other: &Result<T, evenkeel_planner::ReadError>,
 ) {
-    if let Err(error) = &one {
+    if let Err(error) = one {
         assert!(!error.to_string().is_empty());
     }
     assert_eq!(one, other);

@@ -30,6 +30,7 @@ fn directories(target: &Target) -> Vec<PathBuf> {
     all
 }
 
+#[expect(clippy::print_stdout, reason = "shown only of a failed test: the input that it failed on")]
 fn replay(name: &str) {
     let target = TARGETS.iter().find(|target| target.name == name).expect("is a target");
     let files: Vec<PathBuf> = directories(target).iter().flat_map(|one| files(one)).collect();
