@@ -490,6 +490,25 @@ fn waiting_for_capacity_stops_the_clock_until_there_is_some_and_says_so() {
 }
 
 #[test]
+fn a_lack_of_capacity_that_ecs_tells_of_once_is_not_held_against_the_revision() {
+    let mut ecs = settled(&web("good:1"));
+    ecs.is_full = true;
+    let v2 = web("good:2").service();
+    drop(ecs.settle(&v2, 1));
+    let text = "(service web) was unable to place a task because no capacity".to_owned();
+    ecs.events.insert(0, (ecs.now, text));
+    for _ in 0..300 {
+        ecs.tick();
+        let plan = ecs.pass(&v2);
+        assert_eq!(plan.verdict, None);
+    }
+    assert!(reasons(&ecs.pass(&v2)).contains(&WaitReason::Capacity));
+    ecs.is_full = false;
+    assert_eq!(ecs.settle(&v2, 100).to_string(), "nothing to do\n");
+    assert_eq!(ecs.primary_image(), "good:2");
+}
+
+#[test]
 fn cumulative_counting_trips_on_failures_between_healthy_tasks() {
     let counting = |counting| {
         web("good:1").judged(|breaker| {
