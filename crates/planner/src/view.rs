@@ -188,7 +188,11 @@ pub(crate) fn may_be_hidden(member: &str) -> bool {
 }
 
 fn live_members(service: &ObservedService, primary: &Deployment, observed: &Observed) -> Value {
-    let mut document = service.document.clone();
+    // Events and deployments are most of a reply, and no members of CreateService.
+    let members = service.document.as_object().into_iter().flatten();
+    let members = members.filter(|(name, _)| !["events", "deployments"].contains(&name.as_str()));
+    let mut document: Value =
+        members.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>().into();
     let revision = observed.service_revisions.known().and_then(|revisions| {
         revisions.iter().find(|one| last_part(&one.service_revision_arn) == last_part(&primary.id))
     });

@@ -109,6 +109,11 @@ impl Cloud for SimulatedCloud {
         key: &ServiceKey,
         questions: &Questions,
     ) -> Result<Observed, CloudError> {
+        #[cfg(feature = "harness")]
+        if let (Some(wire), evenkeel_planner::Depth::Shallow) = (&self.wire, questions.depth) {
+            // Every pass begins with a shallow look, and has no other.
+            wire.begin_pass(key);
+        }
         Caller { cloud: self, about: Some(key), action: None }.look(key, questions).await
     }
 

@@ -41,6 +41,9 @@ pub struct DeploymentFacts {
     pub course: DeploymentCourse,
     /// The ARN of its task definition.
     pub definition: Arc<str>,
+    /// The digits at the end of its service revision's ARN: its own id, unless ECS returned to an
+    /// earlier one.
+    pub revision: u64,
     pub created_at: Timestamp,
     pub failed_tasks: u32,
 }

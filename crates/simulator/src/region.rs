@@ -130,6 +130,10 @@ impl Region {
             None => operations::answer(&mut self.state, api, operation, input),
         };
         if !history::is_read(operation) {
+            if api == Api::CloudWatch {
+                // Alarms are part of what is true of every service.
+                self.touched.extend(self.state.services.keys());
+            }
             self.touched.extend(self.state.services_named(input));
             self.history.record(&self.state);
         }
@@ -218,10 +222,12 @@ impl Region {
         }
     }
 
-    /// Takes the truth about every service that may have changed since last asked.
+    /// Takes the truth about every service that may have changed since last asked; of several of one
+    /// name, about the newest.
     pub fn take_changes(&mut self) -> Vec<ServiceFacts> {
         let touched = std::mem::take(&mut self.touched);
-        touched.into_iter().filter_map(|id| self.state.facts(id)).collect()
+        let newest = touched.into_iter().filter(|id| self.state.is_newest(*id));
+        newest.filter_map(|id| self.state.facts(id)).collect()
     }
 
     /// The truth about the newest service of that name.

@@ -10,7 +10,7 @@ mod transcript;
 
 use std::fmt::Write as _;
 
-use crate::harness::{Perturbation, Played, Property, Setup, Stage, Step, Wish, property};
+use crate::harness::{Keeps, Perturbation, Played, Property, Setup, Stage, Step, Wish, property};
 
 pub use command::Command;
 pub use expectation::Expectation;
@@ -51,7 +51,7 @@ pub struct Performance {
 pub struct Manner {
     pub perturbation: Perturbation,
     pub notes_reads: bool,
-    pub keeps_lines: bool,
+    pub keeps: Keeps,
     /// Whether the script's expectations count; in a perturbed course only its end does.
     pub expects: bool,
 }
@@ -83,7 +83,7 @@ impl Scenario {
             replicas: self.replicas(),
             perturbation: manner.perturbation,
             properties,
-            keeps_lines: manner.keeps_lines,
+            keeps: manner.keeps,
             notes_reads: manner.notes_reads,
             keeps_history: self.has_lag(),
             ..Setup::new(1)

@@ -279,13 +279,7 @@ fn widened(view: &View<'_>, judgement: &Judgement) -> Plan {
     {
         return Plan::acting(vec![action], capability_waits(view));
     }
-    let primary = view.primary;
-    if view.standing() != Standing::Completed || primary.running_count < view.service.desired_count
-    {
-        let sentence = format!(
-            "{} of {} tasks of {} are running",
-            primary.running_count, view.service.desired_count, primary.id
-        );
+    if let Some(sentence) = incomplete(view, judgement) {
         let wait = Wait::new(WaitReason::Deployment, sentence).until(judgement.deadline);
         return still(view, judgement, wait);
     }
@@ -294,6 +288,19 @@ fn widened(view: &View<'_>, judgement: &Judgement) -> Plan {
         return Plan::waiting(vec![Wait::new(WaitReason::Alarm, sentence)], CAPACITY);
     }
     prove(view)
+}
+
+/// What is missing until every task that is to be there runs and is healthy. A deployment that was
+/// complete with one task stays so while others are added (ecs-behaviour 2.7), so that alone says little.
+fn incomplete(view: &View<'_>, judgement: &Judgement) -> Option<String> {
+    let (primary, desired) = (view.primary, view.service.desired_count);
+    if view.standing() != Standing::Completed || primary.running_count < desired {
+        let running = primary.running_count;
+        return Some(format!("{running} of {desired} tasks of {} are running", primary.id));
+    }
+    let healthy = judgement.healthy.as_ref().map(Vec::len)?;
+    let all = usize::try_from(desired).unwrap_or(usize::MAX);
+    (healthy < all).then(|| format!("{healthy} of {desired} tasks of {} are healthy", primary.id))
 }
 
 /// ECS is at work, or waits for capacity.

@@ -151,6 +151,18 @@ fn a_rollback_in_flight_ends_before_a_fix_starts() {
 }
 
 #[test]
+fn a_manifest_that_goes_back_during_a_rollback_leaves_no_mark_of_it() {
+    let v1 = web("good:1");
+    let mut ecs = settled(&v1);
+    let bad = web("crash:2").service();
+    while !ecs.tags.get(tag::ROLLOUT).is_some_and(|mark| mark.contains(":rollback:")) {
+        drop(ecs.settle(&bad, 1));
+    }
+    assert_eq!(ecs.settle(&v1.service(), 200).to_string(), "nothing to do\n");
+    assert_eq!((ecs.primary_image().as_str(), ecs.tags.get(tag::ROLLOUT)), ("good:1", None));
+}
+
+#[test]
 fn with_on_failure_hold_nothing_is_rolled_back() {
     let hold = |image| web(image).judged(|breaker| breaker.on_failure = OnFailure::Hold);
     let mut ecs = settled(&hold("good:1"));

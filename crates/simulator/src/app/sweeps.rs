@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::report::{Failure, Report, as_f64, progress};
 use super::{BadInput, scenarios};
-use crate::harness::Perturbation;
+use crate::harness::{Keeps, Perturbation};
 use crate::scenario::{Manner, Scenario};
 use crate::sweep::{Sweep, Swept, sweep};
 
@@ -94,7 +94,7 @@ fn add(report: &mut Report, sum: &mut Swept, scenario: &Scenario, swept: Swept) 
 fn last_events(scenario: &Scenario, perturbation: &Perturbation) -> Vec<String> {
     const SHOWN: usize = 25;
     let manner =
-        Manner { perturbation: perturbation.clone(), keeps_lines: true, ..Manner::default() };
+        Manner { perturbation: perturbation.clone(), keeps: Keeps::Lines, ..Manner::default() };
     let played = scenario.play_in(manner).played;
     let lines = played.trace.lines();
     lines.iter().skip(lines.len().saturating_sub(SHOWN)).map(|line| cut(line)).collect()
@@ -113,7 +113,7 @@ impl Replay {
         let expects = self.perturbation == Perturbation::Nothing;
         let manner = Manner {
             perturbation: self.perturbation.clone(),
-            keeps_lines: true,
+            keeps: Keeps::Lines,
             expects,
             ..Manner::default()
         };

@@ -100,6 +100,11 @@ impl Elb {
         self.target(arn, id, port).map(|target| target.state)
     }
 
+    /// The task that ECS registered there.
+    pub(crate) fn task_at(&self, arn: &str, id: &str, port: u16) -> Option<TaskId> {
+        self.target(arn, id, port)?.task
+    }
+
     pub(crate) fn shown_state(&self, arn: &str, id: &str, port: u16) -> Option<&'static str> {
         let in_use = self.in_use(arn);
         self.target(arn, id, port).map(|target| target.shown_state(in_use).word())

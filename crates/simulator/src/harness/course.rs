@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::event::{Event, Replica, Sent};
 use super::weather::{Fate, GIVES_UP_AFTER, Weather};
-use super::{Property, Trace, Violation, Way};
+use super::{Keeps, Property, Trace, Violation, Way};
 use crate::cloud::classify;
 use crate::{Api, ApiError, Simulation};
 
@@ -44,6 +44,9 @@ pub struct Course {
     start: Timestamp,
     pub(crate) seats: BTreeMap<Replica, Seat>,
     late: Vec<(Timestamp, Sent)>,
+    /// The pass that each daemon is in, and how many there were in all.
+    passes: BTreeMap<(Replica, ServiceKey), u64>,
+    passes_begun: u64,
     /// What daemons did, in words, since last taken; only while wanted.
     acts: Option<Vec<String>>,
     calls_counted: u64,
@@ -101,11 +104,11 @@ impl Course {
         simulation: Simulation,
         weather: Weather,
         properties: Vec<Box<dyn Property + Send>>,
-        keeps_lines: bool,
+        keeps: Keeps,
     ) -> Self {
         let start = simulation.now();
         Self {
-            trace: Trace::new(start, keeps_lines),
+            trace: Trace::new(start, keeps),
             simulation,
             weather,
             violation: None,
@@ -121,6 +124,8 @@ impl Course {
             start,
             seats: BTreeMap::new(),
             late: Vec::new(),
+            passes: BTreeMap::new(),
+            passes_begun: 0,
             acts: None,
             calls_counted: 0,
             in_script: None,
@@ -235,6 +240,16 @@ impl Course {
         }
     }
 
+    pub(crate) fn begin_pass(&mut self, by: Replica, about: &ServiceKey) {
+        self.passes_begun += 1;
+        self.passes.insert((by, about.clone()), self.passes_begun);
+    }
+
+    fn pass(&self, by: Replica, about: Option<&ServiceKey>) -> u64 {
+        let pass = about.and_then(|about| self.passes.get(&(by, about.clone())));
+        pass.copied().unwrap_or(0)
+    }
+
     /// `None` when its daemon dies before it is sent.
     pub(crate) fn send(
         &mut self,
@@ -249,6 +264,7 @@ impl Course {
             by,
             number: self.calls,
             about: about.cloned(),
+            pass: self.pass(by, about),
             api,
             operation: operation.to_owned(),
             input: input.clone(),
@@ -299,11 +315,11 @@ impl Course {
 
     fn carry_out(&mut self, call: &Sent) -> Result<Value, ApiError> {
         let reply = self.simulation.call(call.api, &call.operation, &call.input);
-        self.tell_changes();
         if call.is_write() {
             self.rollouts += u64::from(reply.is_ok() && starts_or_stops(call));
             self.tell(&Event::CarriedOut { call, reply: reply.as_ref() });
         }
+        self.tell_changes();
         reply
     }
 

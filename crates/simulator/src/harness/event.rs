@@ -21,6 +21,8 @@ pub struct Sent {
     pub number: u64,
     /// The service that the pass behind it is about; `None` for the listing of our services.
     pub about: Option<ServiceKey>,
+    /// The pass behind it; each pass of the course has another number. 0 for the listing.
+    pub pass: u64,
     pub api: Api,
     pub operation: String,
     pub input: Value,
@@ -41,6 +43,8 @@ pub enum Event<'a> {
     Started(Replica),
     /// It is gone: killed, or told to stop.
     Ended(Replica),
+    /// It neither hears nor does anything until then, and does not notice.
+    Frozen { by: Replica, until: At },
     /// The manifests of a daemon changed: this is what it wants of a service from now on. `None` when no
     /// manifest names the service any more. All of them are told again after a start.
     Wanted { by: Replica, key: &'a ServiceKey, service: Option<&'a Service> },
@@ -48,7 +52,7 @@ pub enum Event<'a> {
     Invalid { by: Replica, key: &'a ServiceKey, is: bool },
     /// A call leaves the daemon.
     Sent(&'a Sent),
-    /// The region has carried it out, or refused it.
+    /// The region has carried out a write, or refused it; what it changed is told after this.
     CarriedOut { call: &'a Sent, reply: Result<&'a Value, &'a ApiError> },
     /// The daemon hears of it. An answer can be lost, late, or from the past.
     Answered { call: &'a Sent, answer: Result<&'a Value, &'a CloudError>, is_stale: bool },

@@ -1,6 +1,31 @@
 //! What must hold in every course, each property in its own small checker; shares no code with the
 //! planner's own guard and never looks at what the planner thinks.
 
+mod bad_tasks;
+mod budget;
+mod call;
+mod calm;
+mod capacity;
+mod control;
+mod definitions;
+mod memory;
+mod needless;
+mod ordering;
+mod origins;
+mod oscillation;
+mod passes;
+mod probe;
+mod reach;
+mod rollback;
+mod rollouts;
+mod settling;
+mod verdict;
+mod wishes;
+mod writers;
+
+#[cfg(test)]
+mod course;
+
 use super::event::{At, Event};
 
 /// A checker. It is told every event in its order and answers with what it found broken.
@@ -21,7 +46,41 @@ pub struct Violation {
     pub what: String,
 }
 
-/// A new checker of every property that applies to what exists.
+/// A new checker of every property that applies to what exists, for daemons that have the default name.
 pub fn all() -> Vec<Box<dyn Property + Send>> {
-    Vec::new()
+    all_of("evenkeel")
+}
+
+/// The same for daemons of this instance.
+pub fn all_of(instance: &str) -> Vec<Box<dyn Property + Send>> {
+    vec![
+        Box::new(capacity::MinimumHealthy::default()),
+        Box::new(probe::ProbeCap::default()),
+        Box::new(bad_tasks::BadTaskCap::default()),
+        Box::new(writers::SingleWriter::default()),
+        Box::new(writers::OneRollout::default()),
+        Box::new(reach::NoDelete::default()),
+        Box::new(reach::Scope::default()),
+        Box::new(reach::Ownership::of(instance)),
+        Box::new(rollback::RollbackTarget::default()),
+        Box::new(rollback::NoPingPong::default()),
+        Box::new(rollback::OneRollback::default()),
+        Box::new(verdict::DurableVerdict::default()),
+        Box::new(rollback::KeepsCount::default()),
+        Box::new(verdict::VerdictSoundness::default()),
+        Box::new(budget::RetryBudget::default()),
+        Box::new(needless::NoNeedlessWrites::default()),
+        Box::new(budget::CallCap::default()),
+        Box::new(oscillation::NoOscillation::default()),
+        Box::new(control::Pause::default()),
+        Box::new(control::Secrets),
+        Box::new(ordering::NoBackwards::default()),
+        Box::new(ordering::ReadBeforeRetry::default()),
+        Box::new(ordering::NoWriteOnIgnorance::default()),
+        Box::new(settling::AtTheEnd::matches(instance)),
+        Box::new(settling::AtTheEnd::is_safe(instance)),
+        Box::new(settling::AtTheEnd::is_over(instance)),
+        Box::new(settling::AtTheEnd::is_repaired(instance)),
+        Box::new(settling::AtTheEnd::is_quiet(instance)),
+    ]
 }

@@ -18,7 +18,7 @@ use super::event::{Event, Replica};
 use super::life::Life;
 use super::storm::Storm;
 use super::weather::LAG_MAX;
-use super::{Perturbation, Property, Trace, Violation, Way, Weather, Wish};
+use super::{Keeps, Perturbation, Property, Trace, Violation, Way, Weather, Wish};
 use crate::{Api, Behaviour, Fault, ServiceFacts, Simulation};
 
 /// After the last fault everything has ended by then: a deadline of ten minutes, a rollback with
@@ -66,8 +66,7 @@ pub struct Setup {
     pub replicas: usize,
     pub perturbation: Perturbation,
     pub properties: Vec<Box<dyn Property + Send>>,
-    /// Whether the trace keeps its text.
-    pub keeps_lines: bool,
+    pub keeps: Keeps,
     /// Whether each read is noted with the earlier states that would have answered otherwise.
     pub notes_reads: bool,
     /// Whether earlier states are kept, so that reads can be stale.
@@ -88,7 +87,7 @@ impl Setup {
             replicas: 1,
             perturbation: Perturbation::Nothing,
             properties: super::property::all(),
-            keeps_lines: false,
+            keeps: Keeps::Count,
             notes_reads: false,
             keeps_history: false,
             settings: LoopSettings { seed: Some(seed), ..LoopSettings::default() },
@@ -163,7 +162,7 @@ impl Stage {
             replicas,
             perturbation,
             properties,
-            keeps_lines,
+            keeps,
             notes_reads,
             keeps_history,
             settings,
@@ -175,7 +174,7 @@ impl Stage {
             simulation.region().keep_history(LAG_MAX);
         }
         let weather = Weather::new(perturbation);
-        let mut course = Course::new(simulation, weather, properties, keeps_lines);
+        let mut course = Course::new(simulation, weather, properties, keeps);
         course.reads = notes_reads.then(Vec::new);
         let course: Shared = Arc::new(std::sync::Mutex::new(course));
         let (desired, _) = watch::channel(Arc::default());
@@ -333,6 +332,8 @@ impl Stage {
                 }
             }
             Step::Freeze(replica, duration) => {
+                let until = course.now() + *duration;
+                course.tell(&Event::Frozen { by: *replica, until });
                 if let Some(seat) = course.seats.get_mut(replica) {
                     seat.frozen_until = Some(Instant::now() + *duration);
                 }

@@ -14,35 +14,52 @@ pub struct Trace {
     hasher: DefaultHasher,
     events: u64,
     line: String,
-    lines: Option<Vec<String>>,
+    keeps: Keeps,
+    lines: Vec<String>,
+}
+
+/// How much of a course is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keeps {
+    /// How many events there were.
+    #[default]
+    Count,
+    /// A hash of all of them.
+    Hash,
+    /// Their text, too.
+    Lines,
 }
 
 impl Trace {
-    pub(crate) fn new(began: Timestamp, keeps_lines: bool) -> Self {
+    pub(crate) fn new(began: Timestamp, keeps: Keeps) -> Self {
         Self {
             began,
             // Always with the same keys.
             hasher: DefaultHasher::new(),
             events: 0,
             line: String::new(),
-            lines: keeps_lines.then(Vec::new),
+            keeps,
+            lines: Vec::new(),
         }
     }
 
     pub(crate) fn add(&mut self, at: Timestamp, event: &Event<'_>) {
         self.events += 1;
+        if self.keeps == Keeps::Count {
+            return;
+        }
         self.line.clear();
         let seconds = at.duration_since(self.began).as_secs_f64();
         // Writing to a string cannot fail.
         let _ = write!(self.line, "{seconds:>9.3} ");
         describe(&mut self.line, event);
         self.line.hash(&mut self.hasher);
-        if let Some(lines) = &mut self.lines {
-            lines.push(self.line.clone());
+        if self.keeps == Keeps::Lines {
+            self.lines.push(self.line.clone());
         }
     }
 
-    /// Equal for equal courses.
+    /// Equal for equal courses, when it is kept.
     pub fn hash(&self) -> u64 {
         self.hasher.finish()
     }
@@ -53,7 +70,7 @@ impl Trace {
 
     /// Empty unless they were asked for.
     pub fn lines(&self) -> &[String] {
-        self.lines.as_deref().unwrap_or_default()
+        &self.lines
     }
 }
 
@@ -61,6 +78,7 @@ fn describe(line: &mut String, event: &Event<'_>) {
     let _ = match event {
         Event::Started(replica) => write!(line, "daemon {} starts", replica.0),
         Event::Ended(replica) => write!(line, "daemon {} is gone", replica.0),
+        Event::Frozen { by, until } => write!(line, "daemon {} is frozen until {until}", by.0),
         Event::Wanted { by, key, service } => {
             let digest = service.map_or("nothing", |service| service.revision_digest.as_str());
             let paused = service.is_some_and(|service| service.paused);

@@ -33,6 +33,11 @@ impl Wire {
         lock(&self.course).now()
     }
 
+    /// What is asked from now on about a service belongs to another pass than before.
+    pub(crate) fn begin_pass(&self, about: &ServiceKey) {
+        lock(&self.course).begin_pass(self.replica, about);
+    }
+
     pub(crate) async fn carry(
         &self,
         about: Option<&ServiceKey>,

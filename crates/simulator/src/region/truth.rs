@@ -9,8 +9,9 @@ use super::identifiers::{last_part, task_id};
 use super::service::{Deployment, Revision, Rollout, Service, ServiceId, ServiceStatus};
 use super::service_deployment::ServiceDeployment;
 use super::task::Task;
-use super::{State, Timer, text};
+use super::{State, TaskId, Timer, text};
 use crate::Happening;
+use crate::elb::TargetState;
 use crate::facts::{
     DeploymentCourse, DeploymentFacts, HistoryFacts, Life, ServiceFacts, TaskFacts,
 };
@@ -41,6 +42,13 @@ impl State {
             history: history(service),
             alarms: self.cloudwatch.states(),
         })
+    }
+
+    /// Whether no newer service has its name.
+    pub(crate) fn is_newest(&self, id: ServiceId) -> bool {
+        let Some(service) = self.services.get(&id) else { return false };
+        let name = (service.cluster.clone(), service.name.clone());
+        self.names.get(&name) == Some(&id)
     }
 
     fn task_facts(&self, task: &Task) -> TaskFacts {
@@ -81,11 +89,19 @@ impl State {
             Happening::TaskRunning { task, .. }
             | Happening::TaskFailedToStart { task, .. }
             | Happening::ContainerExited { task, .. }
-            | Happening::ContainerHealth { task, .. } => task,
-            // What a target's health means for a task shows when the scheduler looks at it.
-            Happening::TargetHealth { .. } => return None,
+            | Happening::ContainerHealth { task, .. } => task_id(task)?,
+            Happening::TargetHealth { target_group, id, port, result } => {
+                self.turned(target_group, id, *port, result.is_ok())?
+            }
         };
-        Some(self.tasks.get(&task_id(task)?)?.service)
+        Some(self.tasks.get(&task)?.service)
+    }
+
+    /// The task behind a target, when one more check of it may change whether it is healthy.
+    fn turned(&self, target_group: &str, id: &str, port: u16, passed: bool) -> Option<TaskId> {
+        let task = self.elb.task_at(target_group, id, port)?;
+        let is_healthy = self.elb.state_of(target_group, id, port) == Some(TargetState::Healthy);
+        (is_healthy != passed).then_some(task)
     }
 
     /// The services that the input of a call names.
@@ -120,6 +136,7 @@ fn deployment(one: &Deployment) -> DeploymentFacts {
             Rollout::Failed => DeploymentCourse::Failed,
         },
         definition: definition(&one.revision),
+        revision: one.revision.number,
         created_at: one.created_at,
         failed_tasks: one.failed_tasks,
     }

@@ -1,0 +1,179 @@
+//! What one call of a daemon, or of somebody else, says that it is about; read from its input, and
+//! never from what the planner calls it.
+
+use evenkeel_manifest::ServiceKey;
+use evenkeel_planner::Lane;
+use serde_json::Value;
+
+use super::super::Sent;
+
+/// A call that changes something.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Write<'a> {
+    Register(&'a Value),
+    Create(&'a Value),
+    Update(&'a Value),
+    /// Of a service deployment.
+    Stop,
+    Tag(&'a Value),
+    Untag(&'a Value),
+    /// What no daemon should ever send.
+    Other,
+}
+
+/// Members of `UpdateService` that start a deployment (`UpdateService` API reference).
+const STARTING: [&str; 11] = [
+    "taskDefinition",
+    "networkConfiguration",
+    "platformVersion",
+    "loadBalancers",
+    "serviceRegistries",
+    "serviceConnectConfiguration",
+    "volumeConfigurations",
+    "vpcLatticeConfigurations",
+    "gatewayConnectors",
+    "monitoring",
+    "forceNewDeployment",
+];
+
+impl<'a> Write<'a> {
+    /// `None` for calls that only read.
+    pub(super) fn of(call: &'a Sent) -> Option<Self> {
+        let reads = ["Describe", "List", "Get"].iter().any(|verb| call.operation.starts_with(verb));
+        if reads && !call.is_write() {
+            return None;
+        }
+        Some(match call.operation.as_str() {
+            "RegisterTaskDefinition" => Self::Register(&call.input),
+            "CreateService" => Self::Create(&call.input),
+            "UpdateService" => Self::Update(&call.input),
+            "StopServiceDeployment" => Self::Stop,
+            "TagResource" => Self::Tag(&call.input),
+            "UntagResource" => Self::Untag(&call.input),
+            _ => Self::Other,
+        })
+    }
+
+    /// Whether it asks for a deployment of something new; a return asks for one of something old.
+    pub(super) fn starts(self, call: &Sent) -> bool {
+        !returns(call)
+            && match self {
+                Self::Create(_) => true,
+                Self::Update(input) => starts_a_deployment(input),
+                Self::Register(_) | Self::Stop | Self::Tag(_) | Self::Untag(_) | Self::Other => {
+                    false
+                }
+            }
+    }
+
+    /// `taskDefinition` of a call that has one.
+    pub(super) fn definition(self) -> Option<&'a str> {
+        match self {
+            Self::Create(input) | Self::Update(input) => text(input, "taskDefinition"),
+            Self::Register(_) | Self::Stop | Self::Tag(_) | Self::Untag(_) | Self::Other => None,
+        }
+    }
+
+    /// `desiredCount` of a call that has one.
+    pub(super) fn count(self) -> Option<u64> {
+        match self {
+            Self::Create(input) | Self::Update(input) => input.get("desiredCount")?.as_u64(),
+            Self::Register(_) | Self::Stop | Self::Tag(_) | Self::Untag(_) | Self::Other => None,
+        }
+    }
+
+    /// The value that it gives to a tag of a service.
+    pub(super) fn tag(self, key: &str) -> Option<&'a str> {
+        let (Self::Tag(input) | Self::Create(input)) = self else { return None };
+        tags(input).find(|(name, _)| *name == key).map(|(_, value)| value)
+    }
+
+    /// Whether it takes a tag away.
+    pub(super) fn removes(self, key: &str) -> bool {
+        let Self::Untag(input) = self else { return false };
+        let keys = input.get("tagKeys").and_then(Value::as_array);
+        keys.is_some_and(|keys| keys.iter().any(|one| one == key))
+    }
+}
+
+/// Whether it makes ECS go back to an earlier revision.
+pub(super) fn returns(call: &Sent) -> bool {
+    let rollback = matches!(call.action, Some((Lane::Rollback, _)));
+    call.operation == "StopServiceDeployment"
+        || (rollback && call.operation == "UpdateService" && starts_a_deployment(&call.input))
+}
+
+pub(super) fn starts_a_deployment(update: &Value) -> bool {
+    let given = |name: &&str| update.get(name).is_some_and(|value| *value != Value::Bool(false));
+    STARTING.iter().any(given)
+}
+
+/// `tags` of an input or a reply of ECS.
+pub(super) fn tags(value: &Value) -> impl Iterator<Item = (&str, &str)> {
+    let listed = value.get("tags").and_then(Value::as_array).into_iter().flatten();
+    listed.filter_map(|one| Some((text(one, "key")?, text(one, "value").unwrap_or_default())))
+}
+
+pub(super) fn text<'a>(value: &'a Value, member: &str) -> Option<&'a str> {
+    value.get(member)?.as_str()
+}
+
+pub(super) fn last_part(arn: &str) -> &str {
+    arn.rsplit(['/', ':']).next().unwrap_or(arn)
+}
+
+/// The digits of `ecs-svc/6216346761948112104`, or of a service revision's ARN.
+pub(super) fn number(id: &str) -> Option<u64> {
+    id.rsplit('/').next()?.parse().ok()
+}
+
+/// The service that an input names, whoever sent it.
+pub(super) fn named(input: &Value) -> Option<ServiceKey> {
+    let arn = text(input, "resourceArn").or_else(|| text(input, "serviceDeploymentArn"));
+    if let Some(arn) = arn {
+        let mut parts = arn.split('/').skip(1);
+        return Some(ServiceKey::new(parts.next()?, parts.next()?));
+    }
+    let name = text(input, "service").or_else(|| text(input, "serviceName"))?;
+    let cluster = text(input, "cluster").unwrap_or("default");
+    Some(ServiceKey::new(last_part(cluster), last_part(name)))
+}
+
+/// The PRIMARY deployment in the reply of `CreateService` or `UpdateService`.
+pub(super) fn replied_primary(reply: &Value) -> Option<u64> {
+    primary(reply.get("service")?).and_then(|one| number(text(one, "id")?))
+}
+
+/// The PRIMARY deployment of a service as ECS describes it.
+pub(super) fn primary(service: &Value) -> Option<&Value> {
+    let all = service.get("deployments")?.as_array()?;
+    all.iter().find(|one| text(one, "status") == Some("PRIMARY"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_service_is_found_by_name_and_by_every_arn() {
+        let web = Some(ServiceKey::new("main", "web"));
+        let arn = |kind: &str, rest: &str| format!("arn:aws:ecs:eu-west-1:1:{kind}/main/web{rest}");
+        let inputs = [
+            json!({"cluster": "main", "service": "web"}),
+            json!({"cluster": "arn:aws:ecs:eu-west-1:1:cluster/main", "serviceName": "web"}),
+            json!({"cluster": "main", "service": arn("service", "")}),
+            json!({"resourceArn": arn("service", "")}),
+            json!({"serviceDeploymentArn": arn("service-deployment", "/abc")}),
+        ];
+        assert!(inputs.iter().all(|input| named(input) == web));
+        assert_eq!(named(&json!({"family": "web"})), None);
+    }
+
+    #[test]
+    fn members_that_start_a_deployment_are_told_from_those_that_do_not() {
+        assert!(starts_a_deployment(&json!({"taskDefinition": "web:2"})));
+        assert!(!starts_a_deployment(&json!({"desiredCount": 2, "forceNewDeployment": false})));
+    }
+}

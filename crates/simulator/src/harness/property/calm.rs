@@ -1,0 +1,244 @@
+//! What became of every service by the end of a course that ends in calm; never says what should have.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use evenkeel_manifest::{Digest, ServiceKey};
+
+use super::super::event::At;
+use super::super::{Event, Replica};
+use super::call::{self, Write, named};
+use super::definitions::Definitions;
+use super::memory::{HOLD, Mark, OWNER, PROVEN, Tags, applied, instance, mark, rejects};
+use super::ordering::told;
+use super::origins::{Origin, Origins};
+use super::wishes::Wish;
+use crate::{DeploymentCourse, DeploymentFacts, Life, ServiceFacts};
+
+/// The course so far, as far as its end is judged by it.
+#[derive(Debug)]
+pub(super) struct Calm {
+    instance: String,
+    origins: Origins,
+    definitions: Definitions,
+    services: BTreeMap<ServiceKey, Course>,
+    alive: BTreeSet<Replica>,
+    since: Option<At>,
+}
+
+/// What is known of one service.
+#[derive(Debug, Default)]
+struct Course {
+    truth: Option<Truth>,
+    /// Somebody else last changed what starts a deployment.
+    edited: Option<At>,
+    /// The last write, in a sentence.
+    written: Option<(At, String)>,
+    /// A call about it failed since all is calm.
+    is_failing: bool,
+    /// What ECS cannot change, in all forms that were wanted.
+    fixed: BTreeSet<[Option<String>; 3]>,
+}
+
+/// What is true of one service, without its tasks.
+#[derive(Clone, Debug)]
+pub(super) struct Truth {
+    pub(super) life: Life,
+    pub(super) desired: u64,
+    pub(super) minimum_healthy_percent: u64,
+    pub(super) maximum_percent: u64,
+    pub(super) is_steady: bool,
+    pub(super) tags: Tags,
+    pub(super) primary: Option<DeploymentFacts>,
+    /// The status of the last service deployment.
+    pub(super) last_status: &'static str,
+    alarms: BTreeMap<String, &'static str>,
+}
+
+/// One service at the end, and what a daemon that lives wants of it.
+pub(super) struct Ending<'a> {
+    pub(super) key: &'a ServiceKey,
+    pub(super) wish: &'a Wish,
+    /// `None` when it does not exist.
+    pub(super) truth: Option<&'a Truth>,
+    course: Option<&'a Course>,
+    calm: &'a Calm,
+}
+
+/// A revision over somebody else's is put back once an hour at most.
+const REASSERTED_WITHIN: Duration = Duration::from_mins(65);
+
+impl Calm {
+    /// For daemons that call themselves this.
+    pub(super) fn of(instance: impl Into<String>) -> Self {
+        Self {
+            instance: instance.into(),
+            origins: Origins::default(),
+            definitions: Definitions::default(),
+            services: BTreeMap::new(),
+            alive: BTreeSet::new(),
+            since: None,
+        }
+    }
+
+    /// Since when all is well; `None` while faults are possible.
+    pub(super) fn since(&self) -> Option<At> {
+        self.since
+    }
+
+    pub(super) fn note(&mut self, at: At, event: &Event<'_>) {
+        self.origins.note(at, event);
+        self.definitions.note(event);
+        match event {
+            Event::Started(replica) => {
+                self.alive.insert(*replica);
+            }
+            Event::Ended(replica) => {
+                self.alive.remove(replica);
+            }
+            Event::Calm(is_calm) => {
+                self.since = is_calm.then_some(at);
+                self.services.values_mut().for_each(|course| course.is_failing = false);
+            }
+            Event::Wanted { by, key, .. } => {
+                if let Some(wish) = self.origins.wishes().now(*by, key) {
+                    let fixed = wish.fixed.clone();
+                    self.services.entry((*key).clone()).or_default().fixed.insert(fixed);
+                }
+            }
+            Event::Sent(call) if Write::of(call).is_some() => {
+                if let Some(key) = &call.about {
+                    let course = self.services.entry(key.clone()).or_default();
+                    course.written = Some((at, told(call)));
+                }
+            }
+            Event::Answered { call, answer: Err(_), .. } => {
+                if let Some(course) = call.about.as_ref().and_then(|key| self.services.get_mut(key))
+                {
+                    course.is_failing = true;
+                }
+            }
+            Event::Edited { operation: "UpdateService", input, .. } => {
+                let key = named(input).filter(|_| call::starts_a_deployment(input));
+                if let Some(key) = key {
+                    self.services.entry(key).or_default().edited = Some(at);
+                }
+            }
+            Event::Changed(facts) => {
+                let key = ServiceKey::new(&*facts.cluster, &*facts.name);
+                self.services.entry(key).or_default().truth = Some(Truth::of(facts));
+            }
+            _ => {}
+        }
+    }
+
+    /// Every service that a living daemon wants and that it can do something about, by what is true.
+    pub(super) fn endings(&self, at: At) -> impl Iterator<Item = Ending<'_>> {
+        let wanted = self.alive.iter().flat_map(|by| self.origins.wishes().of_daemon(*by));
+        wanted
+            .map(|(key, wish)| {
+                let course = self.services.get(key);
+                let truth = course.and_then(|course| course.truth.as_ref());
+                let truth = truth.filter(|truth| truth.life != Life::Inactive);
+                Ending { key, wish, truth, course, calm: self }
+            })
+            .filter(move |ending| ending.can_be_driven(at))
+    }
+}
+
+impl Truth {
+    fn of(facts: &ServiceFacts) -> Self {
+        Self {
+            life: facts.life,
+            desired: u64::from(facts.desired),
+            minimum_healthy_percent: u64::from(facts.minimum_healthy_percent),
+            maximum_percent: u64::from(facts.maximum_percent),
+            is_steady: facts.is_steady(),
+            tags: facts.tags.clone(),
+            primary: facts.primary().cloned(),
+            last_status: facts.history.last().map_or("", |last| last.status),
+            alarms: facts.alarms.clone(),
+        }
+    }
+
+    pub(super) fn mark(&self) -> Option<Mark> {
+        mark(&self.tags)
+    }
+
+    pub(super) fn proves(&self, revision: &Digest) -> bool {
+        applied(&self.tags, revision) && self.tags.contains_key(PROVEN)
+    }
+
+    pub(super) fn rejects(&self, revision: &Digest) -> bool {
+        rejects(&self.tags, revision)
+    }
+}
+
+impl Ending<'_> {
+    /// Nobody has said that it is to be left alone, nothing that it needs is missing or failed, and what
+    /// runs is not somebody else's, to be waited for.
+    fn can_be_driven(&self, at: At) -> bool {
+        let is_impossible =
+            self.course.is_some_and(|course| course.is_failing || course.fixed.len() > 1);
+        let reserved = self.truth.is_some_and(|truth| {
+            truth.life == Life::Draining
+                || truth.tags.contains_key(HOLD)
+                || !self.is_ours(truth)
+                || self.waits_for_others(truth, at)
+        });
+        !self.wish.paused && !is_impossible && !reserved && !self.waits_for_an_alarm()
+    }
+
+    fn is_ours(&self, truth: &Truth) -> bool {
+        match truth.tags.get(OWNER) {
+            Some(owner) => instance(owner) == Some(&*self.calm.instance),
+            None => self.wish.adopt,
+        }
+    }
+
+    fn waits_for_others(&self, truth: &Truth, at: At) -> bool {
+        let edited = self.course.and_then(|course| course.edited);
+        let lately = edited.is_some_and(|edited| edited + REASSERTED_WITHIN > at);
+        let hangs = truth.primary.as_ref().is_some_and(|primary| {
+            primary.course == DeploymentCourse::InProgress
+                && matches!(self.calm.origins.of(self.key, primary.id), Some(Origin::Foreign))
+        });
+        lately || hangs
+    }
+
+    fn waits_for_an_alarm(&self) -> bool {
+        let state = |name: &String| {
+            let mut courses = self.calm.services.values();
+            let known = self.truth.or_else(|| courses.find_map(|one| one.truth.as_ref()));
+            known.and_then(|truth| truth.alarms.get(name).copied())
+        };
+        let alarms = self.wish.breaker.alarms.iter();
+        alarms.map(state).any(|state| state.is_none_or(|state| state == "ALARM"))
+    }
+
+    /// Whether the PRIMARY deployment has the task definition wanted.
+    pub(super) fn runs_what_is_wanted(&self) -> bool {
+        let primary = self.truth.and_then(|truth| truth.primary.as_ref());
+        primary.is_some_and(|primary| {
+            self.calm.definitions.is(&primary.definition, &self.wish.definition)
+        })
+    }
+
+    /// Whether the PRIMARY deployment runs a revision that ECS completed once.
+    pub(super) fn runs_what_was_complete(&self) -> bool {
+        let primary = self.truth.and_then(|truth| truth.primary.as_ref());
+        primary.is_some_and(|one| self.calm.origins.is_completed(self.key, one.revision))
+    }
+
+    /// Whether a daemon, or ECS, returned to what is PRIMARY.
+    pub(super) fn is_returned(&self) -> bool {
+        let primary = self.truth.and_then(|truth| truth.primary.as_ref());
+        let origin = primary.and_then(|one| self.calm.origins.of(self.key, one.id));
+        matches!(origin, Some(Origin::Returned | Origin::ReturnedByEcs))
+    }
+
+    /// The last write about it.
+    pub(super) fn written(&self) -> Option<&(At, String)> {
+        self.course?.written.as_ref()
+    }
+}

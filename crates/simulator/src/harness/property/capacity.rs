@@ -1,0 +1,215 @@
+//! S1: no call of a daemon takes healthy tasks away below what its manifest keeps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evenkeel_manifest::ServiceKey;
+use serde_json::Value;
+
+use super::super::event::At;
+use super::super::{Event, Property, Sent};
+use super::call::{self, Write};
+use super::origins::Origins;
+use crate::{Life, ServiceFacts, TaskFacts};
+
+/// S1: when ECS's scheduler stops healthy tasks, at least `ceil(desired × minimumHealthyPercent / 100)`
+/// stay, by the count and the percentage that a manifest says or that somebody else has set. Tasks that
+/// were lost at the same time for other causes count as if they had stayed.
+#[derive(Debug, Default)]
+pub(super) struct MinimumHealthy {
+    origins: Origins,
+    services: BTreeMap<ServiceKey, Floor>,
+}
+
+/// What must stay of one service.
+#[derive(Debug)]
+struct Floor {
+    desired: u64,
+    percent: u64,
+    /// Ids of the tasks that were healthy when last told.
+    healthy: BTreeSet<u64>,
+}
+
+impl Property for MinimumHealthy {
+    fn name(&self) -> &'static str {
+        "S1 minimum healthy"
+    }
+
+    fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
+        self.origins.note(at, event);
+        match event {
+            Event::CarriedOut { call, reply: Ok(_) } => {
+                self.carried_out(call);
+                Ok(())
+            }
+            Event::Edited { operation: "UpdateService" | "CreateService", input, .. } => {
+                if let Some(floor) = call::named(input).and_then(|key| self.services.get_mut(&key))
+                {
+                    floor.desired = count(input).unwrap_or(floor.desired);
+                    floor.percent = percent(input).unwrap_or(floor.percent);
+                }
+                Ok(())
+            }
+            Event::Changed(facts) if facts.life == Life::Active => self.changed(facts),
+            Event::Changed(facts) => {
+                self.services.remove(&ServiceKey::new(&*facts.cluster, &*facts.name));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl MinimumHealthy {
+    /// Lowers the floor only as far as a manifest does.
+    fn carried_out(&mut self, call: &Sent) {
+        let Some(Write::Update(input)) = Write::of(call) else { return };
+        let wishes = self.origins.wishes_of(call);
+        let floor = call.about.as_ref().and_then(|key| self.services.get_mut(key));
+        let Some(floor) = floor else { return };
+        if let Some(given) = count(input)
+            && wishes.iter().any(|wish| wish.count.is_some_and(|count| count <= given))
+        {
+            floor.desired = given;
+        }
+        if let Some(given) = percent(input)
+            && wishes.iter().any(|wish| wish.minimum_healthy_percent <= given)
+        {
+            floor.percent = given;
+        }
+    }
+
+    fn changed(&mut self, facts: &ServiceFacts) -> Result<(), String> {
+        let key = ServiceKey::new(&*facts.cluster, &*facts.name);
+        let floor = self.services.entry(key).or_insert_with(|| Floor::of(facts));
+        let now: BTreeSet<u64> =
+            facts.tasks.iter().filter(|one| one.healthy).map(|one| one.id).collect();
+        let before = std::mem::replace(&mut floor.healthy, now);
+        let gone = facts.tasks.iter().filter(|one| !one.healthy && before.contains(&one.id));
+        let (taken, lost): (Vec<&TaskFacts>, Vec<&TaskFacts>) = gone.partition(|one| is_taken(one));
+        let least = (floor.desired * floor.percent).div_ceil(100);
+        let left = floor.healthy.len() + lost.len();
+        if taken.is_empty() || u64::try_from(left).unwrap_or(u64::MAX) >= least {
+            return Ok(());
+        }
+        Err(format!(
+            "{} healthy tasks were stopped and {left} are left; {least} must be ({} of {} percent)",
+            taken.len(),
+            floor.desired,
+            floor.percent
+        ))
+    }
+}
+
+impl Floor {
+    fn of(facts: &ServiceFacts) -> Self {
+        Self {
+            desired: u64::from(facts.desired),
+            percent: u64::from(facts.minimum_healthy_percent),
+            healthy: BTreeSet::new(),
+        }
+    }
+}
+
+/// Stopped by the scheduler, and not because of its health.
+pub(super) fn is_taken(task: &TaskFacts) -> bool {
+    let for_health = task.stopped_reason.as_ref().is_some_and(|why| why.contains("health checks"));
+    !task.wanted && task.stop_code == Some("ServiceSchedulerInitiated") && !for_health
+}
+
+fn count(input: &Value) -> Option<u64> {
+    input.get("desiredCount")?.as_u64()
+}
+
+fn percent(input: &Value) -> Option<u64> {
+    input.pointer("/deploymentConfiguration/minimumHealthyPercent")?.as_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::course::{Course, FIRST, manifest_with, stop, task, update};
+    use super::*;
+
+    const SCHEDULER: &str = "ServiceSchedulerInitiated";
+    const SCALING: &str = "Scaling activity initiated by (deployment ecs-svc/2)";
+
+    fn takes(course: &mut Course<MinimumHealthy>, indices: std::ops::Range<usize>) {
+        course.pause(1);
+        course.happens(|facts, at| {
+            facts.tasks[indices].iter_mut().for_each(|one| stop(one, at, SCHEDULER, SCALING));
+        });
+    }
+
+    fn course() -> Course<MinimumHealthy> {
+        Course::of(MinimumHealthy::default())
+    }
+
+    fn least(percent: u64) -> Value {
+        update(&json!({"deploymentConfiguration": {"minimumHealthyPercent": percent}}))
+    }
+
+    #[test]
+    fn a_healthy_task_may_go_when_another_has_come() {
+        let mut course = course();
+        course.happens(|facts, _| facts.tasks.push(task(200, 2)));
+        takes(&mut course, 0..1);
+        course.passes();
+    }
+
+    #[test]
+    fn a_healthy_task_that_is_needed_may_not_go() {
+        let mut course = course();
+        takes(&mut course, 0..1);
+        course.breaks("3 are left; 4 must be");
+    }
+
+    #[test]
+    fn what_the_world_takes_is_not_ours() {
+        let mut course = course();
+        course.happens(|facts, _| facts.tasks.push(task(200, 2)));
+        course.happens(|facts, at| {
+            stop(&mut facts.tasks[0], at, "EssentialContainerExited", "it exited");
+            stop(&mut facts.tasks[1], at, SCHEDULER, SCALING);
+            stop(&mut facts.tasks[2], at, "UserInitiated", "Task stopped by user");
+        });
+        course.happens(|facts, at| {
+            stop(&mut facts.tasks[3], at, SCHEDULER, "Task failed container health checks");
+        });
+        course.passes();
+    }
+
+    #[test]
+    fn the_floor_is_as_low_as_the_manifest_says_and_no_lower() {
+        let service =
+            "    desiredCount: 4\n    deploymentConfiguration: {minimumHealthyPercent: 50}\n";
+        for (given, broken) in [(50, false), (25, true)] {
+            let mut course = course();
+            course.wants(FIRST, Some(&manifest_with("1", service, "")));
+            course.pause(1);
+            course.pass("UpdateService", least(given));
+            takes(&mut course, 0..2);
+            course.pause(1);
+            if broken { course.breaks("4 must be") } else { course.passes() }
+        }
+    }
+
+    #[test]
+    fn a_count_lowers_the_floor_when_it_is_the_manifest_s_or_somebody_else_s() {
+        let two = || update(&json!({"desiredCount": 2}));
+        let mut ours = course();
+        ours.wants(FIRST, Some(&manifest_with("1", "    desiredCount: 2\n", "")));
+        ours.pause(1);
+        ours.pass("UpdateService", two());
+        takes(&mut ours, 0..2);
+        ours.passes();
+        let mut theirs = course();
+        theirs.person("UpdateService", &two());
+        takes(&mut theirs, 0..2);
+        theirs.passes();
+        let mut nobodys = course();
+        nobodys.pass("UpdateService", two());
+        takes(&mut nobodys, 0..2);
+        nobodys.breaks("2 are left");
+    }
+}

@@ -1,0 +1,248 @@
+//! S29: nothing is written that changes nothing, and nothing at all where all is settled.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_manifest::ServiceKey;
+use serde_json::Value;
+
+use super::super::event::At;
+use super::super::{Event, Property, Sent};
+use super::call::{self, Write, named};
+use super::definitions::Definitions;
+use super::memory::{PROVEN, ROLLOUT, Tags, applied, rejects};
+use super::ordering::told;
+use super::origins::Origins;
+use super::passes::Passes;
+use super::wishes::Wish;
+use crate::ServiceFacts;
+
+/// S29: what is as it should be is not written to: no tag that is there already, no update twice, and
+/// nothing at all after a service has been settled for some sweeps.
+#[derive(Debug, Default)]
+pub(super) struct NoNeedlessWrites {
+    origins: Origins,
+    definitions: Definitions,
+    passes: Passes,
+    services: BTreeMap<ServiceKey, Rest>,
+}
+
+/// Two sweeps, and time for what follows them.
+const SETTLES_WITHIN: Duration = Duration::from_mins(12);
+
+#[derive(Debug, Default)]
+struct Rest {
+    settled_since: Option<At>,
+    /// The last update that was carried out, with nothing of anybody's after it.
+    update: Option<(Value, At)>,
+    wishes: Vec<Arc<Wish>>,
+}
+
+impl Property for NoNeedlessWrites {
+    fn name(&self) -> &'static str {
+        "S29 write minimality"
+    }
+
+    fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
+        self.origins.note(at, event);
+        self.definitions.note(event);
+        let said = match event {
+            Event::Sent(call) => Write::of(call).map_or(Ok(()), |write| self.sent(call, write)),
+            _ => Ok(()),
+        };
+        self.passes.note(at, event);
+        self.note(at, event);
+        said
+    }
+}
+
+impl NoNeedlessWrites {
+    fn note(&mut self, at: At, event: &Event<'_>) {
+        match event {
+            Event::CarriedOut { call, reply: Ok(_) } => {
+                if let (Some(Write::Update(input)), Some(key)) = (Write::of(call), &call.about) {
+                    let rest = self.services.entry(key.clone()).or_default();
+                    rest.update = Some((input.clone(), at));
+                }
+            }
+            Event::Answered { call, answer: Err(_), .. } if Write::of(call).is_some() => {
+                self.stir(call.about.as_ref());
+            }
+            Event::Edited { input, .. } => self.stir(named(input).as_ref()),
+            Event::Wanted { key, .. } => {
+                let now: Vec<Arc<Wish>> = self.origins.wishes().of_service(key).cloned().collect();
+                let rest = self.services.entry((*key).clone()).or_default();
+                let same = |one: &Arc<Wish>| rest.wishes.iter().any(|was| was.is_same(one));
+                if !now.iter().all(same) {
+                    (rest.settled_since, rest.update) = (None, None);
+                }
+                rest.wishes = now;
+            }
+            Event::Changed(facts) => {
+                let key = ServiceKey::new(&*facts.cluster, &*facts.name);
+                let rest = self.services.entry(key).or_default();
+                let since = rest.settled_since.unwrap_or(at);
+                rest.settled_since =
+                    is_settled(facts, &rest.wishes, &self.definitions).then_some(since);
+            }
+            _ => {}
+        }
+    }
+
+    fn stir(&mut self, key: Option<&ServiceKey>) {
+        if let Some(rest) = key.and_then(|key| self.services.get_mut(key)) {
+            (rest.settled_since, rest.update) = (None, None);
+        }
+    }
+
+    fn sent(&self, call: &Sent, write: Write<'_>) -> Result<(), String> {
+        let Some(pass) = self.passes.of(call).filter(|pass| !pass.is_stale) else { return Ok(()) };
+        let Some(look) = &pass.look else { return Ok(()) };
+        let shown = look.service.as_ref().map(|shown| &shown.tags);
+        if shown.is_some_and(|shown| changes_no_tag(write, shown)) {
+            return Err(format!("{} changes nothing", told(call)));
+        }
+        let rest = call.about.as_ref().and_then(|key| self.services.get(key));
+        let Some(rest) = rest else { return Ok(()) };
+        let repeats = |(input, done): &(Value, At)| *input == call.input && *done < look.at;
+        if matches!(write, Write::Update(_)) && rest.update.as_ref().is_some_and(repeats) {
+            return Err(format!("{} says what was said and was carried out", told(call)));
+        }
+        match rest.settled_since {
+            Some(since) if since + SETTLES_WITHIN < pass.began => {
+                Err(format!("{} although all has been settled since {since}", told(call)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Nothing moves, and what all daemons want runs and is proven, or is rejected.
+fn is_settled(facts: &ServiceFacts, wishes: &[Arc<Wish>], definitions: &Definitions) -> bool {
+    let done = |wish: &Arc<Wish>| {
+        let runs = |arn: &str| definitions.is(arn, &wish.definition);
+        let proven = applied(&facts.tags, &wish.revision)
+            && facts.tags.contains_key(PROVEN)
+            && facts.primary().is_some_and(|primary| runs(&primary.definition));
+        proven || rejects(&facts.tags, &wish.revision)
+    };
+    !wishes.is_empty()
+        && facts.is_steady()
+        && !facts.tags.contains_key(ROLLOUT)
+        && wishes.iter().all(done)
+}
+
+fn changes_no_tag(write: Write<'_>, shown: &Tags) -> bool {
+    match write {
+        Write::Tag(input) => call::tags(input)
+            .all(|(key, value)| shown.get(key).is_some_and(|before| before == value)),
+        Write::Untag(input) => {
+            let keys = input.get("tagKeys").and_then(Value::as_array).into_iter().flatten();
+            let mut keys = keys.filter_map(Value::as_str);
+            keys.all(|key| !shown.contains_key(key))
+        }
+        Write::Register(_) | Write::Create(_) | Write::Update(_) | Write::Stop | Write::Other => {
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::course::{
+        Course, FIRST, SECOND, manifest, manifest_with, mark, tagging, untagging, update, verdict,
+    };
+    use super::super::memory::{OWNER, REJECTED};
+    use super::*;
+
+    fn count(number: u64) -> Value {
+        update(&json!({"desiredCount": number}))
+    }
+
+    fn course() -> Course<NoNeedlessWrites> {
+        Course::of(NoNeedlessWrites::default())
+    }
+
+    #[test]
+    fn a_service_is_written_to_for_a_reason() {
+        let mut course = course();
+        course.pass("UpdateService", count(4));
+        course.pass("UpdateService", count(3));
+        course.pass("UpdateService", count(4));
+        course.person("UpdateService", &count(3));
+        course.pass("UpdateService", count(4));
+        course.pause(3600);
+        course.wants(FIRST, Some(&manifest("2")));
+        course.pause(1);
+        course.pass("TagResource", tagging(&[(ROLLOUT, &mark(&manifest("2"), "-", "probe"))]));
+        course.passes();
+    }
+
+    #[test]
+    fn an_update_that_was_carried_out_and_could_be_seen_is_not_sent_again() {
+        let mut course = course();
+        course.pass("UpdateService", count(4));
+        course.pause(1);
+        course.pass("UpdateService", count(4));
+        course.breaks("says what was said");
+    }
+
+    #[test]
+    fn who_is_shown_the_past_cannot_know() {
+        let mut course = course();
+        course.pass("UpdateService", count(4));
+        course.pause(1);
+        let reply = course.described();
+        course.sees(FIRST, &reply, true);
+        course.writes("UpdateService", count(4));
+        course.passes();
+    }
+
+    #[test]
+    fn tags_that_are_there_are_not_set_and_those_that_are_not_are_not_removed() {
+        let owner = || tagging(&[(OWNER, "v1:evenkeel:web.yaml")]);
+        for (operation, input) in [("TagResource", owner()), ("UntagResource", untagging(ROLLOUT))]
+        {
+            let mut course = course();
+            course.pass(operation, input);
+            course.breaks("changes nothing");
+        }
+    }
+
+    #[test]
+    fn a_service_that_has_been_settled_for_long_is_left_alone_by_a_restarted_daemon_too() {
+        for rejected in [false, true] {
+            let mut course = course();
+            if rejected {
+                course.wants(FIRST, Some(&manifest("2")));
+                course.tags(REJECTED, &verdict(&manifest("2")));
+            }
+            course.happens(|_, _| {});
+            course.pause(800);
+            course.tell(&Event::Ended(FIRST));
+            course.tell(&Event::Started(SECOND));
+            course.wants(SECOND, Some(&manifest(if rejected { "2" } else { "1" })));
+            course.pause(1);
+            course.looks(SECOND);
+            let call = course.write(SECOND, "UpdateService", count(4));
+            course.sent(&call);
+            course.breaks("has been settled");
+        }
+    }
+
+    #[test]
+    fn soon_after_all_is_settled_the_rest_is_healed() {
+        let mut course = course();
+        course.happens(|_, _| {});
+        course.pause(60);
+        course.pass("UpdateService", count(4));
+        course.pause(800);
+        course.wants(FIRST, Some(&manifest_with("1", "    desiredCount: 5\n", "")));
+        course.pause(1);
+        course.pass("UpdateService", count(5));
+        course.passes();
+    }
+}

@@ -1,0 +1,191 @@
+//! L9: no field goes to and fro.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_manifest::ServiceKey;
+use serde_json::Value;
+
+use super::super::event::At;
+use super::super::{Event, Property, Sent};
+use super::call::{Write, named};
+use super::ordering::told;
+use super::origins::Origins;
+use super::passes::Passes;
+use super::wishes::Wish;
+
+/// L9: without a new wish or somebody else's hand, daemons change no field of a service more than twice
+/// an hour. What was written because of an answer from the past, or carried out long after it was given
+/// up, is no wish of theirs.
+#[derive(Debug, Default)]
+pub(super) struct NoOscillation {
+    origins: Origins,
+    passes: Passes,
+    fields: BTreeMap<ServiceKey, BTreeMap<String, Changes>>,
+    wishes: BTreeMap<ServiceKey, Vec<Arc<Wish>>>,
+    /// Calls that were sent on an answer from the past.
+    misled: BTreeSet<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Changes {
+    value: Value,
+    at: VecDeque<At>,
+}
+
+const HOUR: Duration = Duration::from_hours(1);
+const CHANGES: usize = 2;
+
+impl Property for NoOscillation {
+    fn name(&self) -> &'static str {
+        "L9 no oscillation"
+    }
+
+    fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
+        self.origins.note(at, event);
+        self.passes.note(at, event);
+        match event {
+            Event::Sent(call) if Write::of(call).is_some() => {
+                if self.passes.of(call).is_some_and(|pass| pass.is_stale) {
+                    self.misled.insert(call.number);
+                }
+                Ok(())
+            }
+            Event::CarriedOut { call, reply: Ok(_) } => self.carried_out(at, call),
+            Event::Edited { input, .. } => {
+                if let Some(key) = named(input) {
+                    self.fields.remove(&key);
+                }
+                Ok(())
+            }
+            Event::Wanted { key, .. } => {
+                self.wanted(key);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl NoOscillation {
+    fn wanted(&mut self, key: &ServiceKey) {
+        let now: Vec<Arc<Wish>> = self.origins.wishes().of_service(key).cloned().collect();
+        let before = self.wishes.entry(key.clone()).or_default();
+        let same = |one: &Arc<Wish>| before.iter().any(|was| was.is_same(one));
+        if !now.iter().all(same) {
+            self.fields.remove(key);
+        }
+        *before = now;
+    }
+
+    fn carried_out(&mut self, at: At, call: &Sent) -> Result<(), String> {
+        let (Some(Write::Update(input)), Some(key)) = (Write::of(call), &call.about) else {
+            return Ok(());
+        };
+        if self.misled.remove(&call.number) || self.origins.is_late(call, at) {
+            self.fields.remove(key);
+            return Ok(());
+        }
+        let fields = self.fields.entry(key.clone()).or_default();
+        for (name, value) in members(input) {
+            let field = fields.entry(name.clone()).or_default();
+            if field.value == *value {
+                continue;
+            }
+            field.value = value.clone();
+            field.at.push_back(at);
+            field.at.retain(|before| *before + HOUR >= at);
+            if field.at.len() > CHANGES {
+                let number = field.at.len();
+                return Err(format!("{} changes {name} the {number}. time in an hour", told(call)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The fields of an update, those of `deploymentConfiguration` each for itself.
+fn members(input: &Value) -> Vec<(String, &Value)> {
+    let mut members = Vec::new();
+    for (name, value) in input.as_object().into_iter().flatten() {
+        match (name.as_str(), value) {
+            ("cluster" | "service" | "forceNewDeployment", _) => {}
+            ("deploymentConfiguration", Value::Object(parts)) => {
+                members.extend(parts.iter().map(|(part, value)| (format!("{name}.{part}"), value)));
+            }
+            _ => members.push((name.clone(), value)),
+        }
+    }
+    members
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::course::{Course, FIRST, manifest, update};
+    use super::*;
+
+    fn surge(percent: u64) -> Value {
+        update(&json!({"deploymentConfiguration": {"maximumPercent": percent}}))
+    }
+
+    fn course() -> Course<NoOscillation> {
+        let mut course = Course::of(NoOscillation::default());
+        course.wants(FIRST, Some(&manifest("2")));
+        course.pause(1);
+        course.pass("UpdateService", surge(125));
+        course.pause(60);
+        course.pass("UpdateService", surge(200));
+        course.pause(60);
+        course
+    }
+
+    #[test]
+    fn there_and_back_is_once_an_hour() {
+        let mut course = course();
+        course.pass("UpdateService", surge(200));
+        course.pass("UpdateService", update(&json!({"desiredCount": 4})));
+        course.pause(3600);
+        course.pass("UpdateService", surge(125));
+        course.passes();
+    }
+
+    #[test]
+    fn to_and_fro_is_found() {
+        let mut course = course();
+        course.pass("UpdateService", surge(125));
+        course.breaks("maximumPercent the 3. time");
+    }
+
+    #[test]
+    fn a_new_wish_and_somebody_s_hand_begin_anew_and_a_restart_does_not() {
+        let mut wished = course();
+        wished.wants(FIRST, Some(&manifest("3")));
+        wished.pause(1);
+        wished.pass("UpdateService", surge(125));
+        wished.passes();
+        let mut edited = course();
+        edited.person("UpdateService", &surge(150));
+        edited.pass("UpdateService", surge(125));
+        edited.passes();
+        let mut restarted = course();
+        restarted.tell(&Event::Ended(FIRST));
+        restarted.tell(&Event::Started(FIRST));
+        restarted.wants(FIRST, Some(&manifest("2")));
+        restarted.pause(1);
+        restarted.pass("UpdateService", surge(125));
+        restarted.breaks("the 3. time");
+    }
+
+    #[test]
+    fn who_is_misled_by_the_past_is_not_to_blame() {
+        let mut course = course();
+        let reply = course.described();
+        course.sees(FIRST, &reply, true);
+        course.writes("UpdateService", surge(125));
+        course.pass("UpdateService", surge(200));
+        course.passes();
+    }
+}

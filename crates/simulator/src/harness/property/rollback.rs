@@ -1,0 +1,416 @@
+//! S21, S22, S23 and S25: a rollback goes to what was good, once, keeps the count, and what was
+//! rejected stays away.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evenkeel_manifest::ServiceKey;
+use evenkeel_planner::Lane;
+
+use super::super::event::At;
+use super::super::{Event, Property, Sent};
+use super::call::{self, Write};
+use super::definitions::Definitions;
+use super::memory::{REJECTED, rejects};
+use super::ordering::told;
+use super::origins::{Origin, Origins};
+use super::passes::Passes;
+use crate::ServiceFacts;
+
+/// S21: daemons return only to revisions that were complete and judged good, or were what ran when the
+/// service was adopted.
+#[derive(Debug, Default)]
+pub(super) struct RollbackTarget {
+    origins: Origins,
+    /// Returns whose target was looked at.
+    checked: BTreeMap<ServiceKey, BTreeSet<u64>>,
+}
+
+impl Property for RollbackTarget {
+    fn name(&self) -> &'static str {
+        "S21 rollback target"
+    }
+
+    fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
+        self.origins.note(at, event);
+        match event {
+            Event::Sent(call) if call::returns(call) => self.sent(call),
+            Event::Changed(facts) => self.changed(facts),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl RollbackTarget {
+    fn sent(&self, call: &Sent) -> Result<(), String> {
+        let Some(key) = &call.about else { return Ok(()) };
+        match Write::of(call).and_then(Write::definition) {
+            Some(arn) if !self.origins.is_good_definition(key, arn) => {
+                Err(format!("{} goes to {arn}, which was never good", told(call)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where ECS went when a daemon asked it to.
+    fn changed(&mut self, facts: &ServiceFacts) -> Result<(), String> {
+        let key = ServiceKey::new(&*facts.cluster, &*facts.name);
+        let Some(primary) = facts.primary() else { return Ok(()) };
+        let is_return = matches!(self.origins.of(&key, primary.id), Some(Origin::Returned));
+        if !is_return || primary.revision == primary.id {
+            return Ok(());
+        }
+        let is_good = self.origins.is_good(&key, primary.revision);
+        let is_new = self.checked.entry(key).or_default().insert(primary.id);
+        if is_new && !is_good {
+            let revision = primary.revision;
+            return Err(format!("ECS was asked to return to {revision}, which was never good"));
+        }
+        Ok(())
+    }
+}
+
+/// S22: a revision that the tag `evenkeel:rejected` names is not rolled out, and the tag is not taken
+/// away, for that is a person's word. (The tag holds one revision: another verdict replaces it.)
+#[derive(Debug, Default)]
+pub(super) struct NoPingPong {
+    origins: Origins,
+    definitions: Definitions,
+    passes: Passes,
+}
+
+impl Property for NoPingPong {
+    fn name(&self) -> &'static str {
+        "S22 no ping-pong"
+    }
+
+    fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
+        self.origins.note(at, event);
+        self.definitions.note(event);
+        let said = match event {
+            Event::Sent(call) => Write::of(call).map_or(Ok(()), |write| self.sent(call, write)),
+            _ => Ok(()),
+        };
+        self.passes.note(at, event);
+        said
+    }
+}
+
+impl NoPingPong {
+    fn sent(&self, call: &Sent, write: Write<'_>) -> Result<(), String> {
+        if write.removes(REJECTED) {
+            return Err(format!("{} takes a verdict back, which is for people", told(call)));
+        }
+        let shown = self.passes.shown(call).filter(|shown| !shown.is_gone);
+        let Some(shown) = shown.filter(|_| write.starts(call)) else { return Ok(()) };
+        let fits =
+            |definition| write.definition().is_none_or(|arn| self.definitions.is(arn, definition));
+        let wishes = self.origins.wishes_of(call);
+        let mut about = wishes.iter().filter(|wish| fits(&wish.definition)).peekable();
+        let rolls_out = about.peek().is_some();
+        if rolls_out && about.all(|wish| rejects(&shown.tags, &wish.revision)) {
+            return Err(format!("{} rolls out what is rejected", told(call)));
+        }
+        Ok(())
+    }
+}
+
+/// S23: daemons do not return from a return.
+#[derive(Debug, Default)]
+pub(super) struct OneRollback {
+    origins: Origins,
+    passes: Passes,
+}
+
+impl Property for OneRollback {
+    fn name(&self) -> &'static str {
+        "S23 one rollback"
+    }
+
+    fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
+        let said = match event {
+            Event::Sent(call) if call.operation == "StopServiceDeployment" => self.stops(call),
+            Event::CarriedOut { call, reply: Ok(reply) }
+                if call::returns(call) && !self.origins.is_late(call, at) =>
+            {
+                self.returned(call, call::replied_primary(reply))
+            }
+            _ => Ok(()),
+        };
+        self.origins.note(at, event);
+        self.passes.note(at, event);
+        said
+    }
+}
+
+impl OneRollback {
+    /// It was shown that the return is PRIMARY, and yet it is stopped.
+    fn stops(&self, call: &Sent) -> Result<(), String> {
+        let Some(key) = &call.about else { return Ok(()) };
+        let shown = self.passes.shown(call).and_then(|shown| shown.primary);
+        match shown.filter(|id| self.is_return(key, *id)) {
+            Some(id) => Err(format!("{} stops {id}, which is a return", told(call))),
+            None => Ok(()),
+        }
+    }
+
+    /// A call that returns left this deployment PRIMARY.
+    fn returned(&self, call: &Sent, now: Option<u64>) -> Result<(), String> {
+        let Some((key, now)) = call.about.as_ref().zip(now) else { return Ok(()) };
+        let before = self.origins.primary(key).filter(|before| *before != now);
+        match before.filter(|before| self.is_return(key, *before)) {
+            Some(before) => Err(format!("{} returns from {before}, a return", told(call))),
+            None => Ok(()),
+        }
+    }
+
+    fn is_return(&self, key: &ServiceKey, deployment: u64) -> bool {
+        matches!(self.origins.of(key, deployment), Some(Origin::Returned))
+    }
+}
+
+/// S25: the count is the manifest's, where the manifest has one, and a rollback never carries one. The
+/// first task of a service at zero is the probe.
+#[derive(Debug, Default)]
+pub(super) struct KeepsCount {
+    origins: Origins,
+    passes: Passes,
+}
+
+impl Property for KeepsCount {
+    fn name(&self) -> &'static str {
+        "S25 keeps count"
+    }
+
+    fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
+        self.origins.note(at, event);
+        let said = match event {
+            Event::Sent(call) if call.operation == "UpdateService" => self.sent(call),
+            _ => Ok(()),
+        };
+        self.passes.note(at, event);
+        said
+    }
+}
+
+impl KeepsCount {
+    fn sent(&self, call: &Sent) -> Result<(), String> {
+        let Some(count) = Write::of(call).and_then(Write::count) else { return Ok(()) };
+        if matches!(call.action, Some((Lane::Rollback, _))) {
+            return Err(format!("{} is a rollback and sets the count to {count}", told(call)));
+        }
+        let wishes = self.origins.wishes_of(call);
+        let from_zero = self.passes.shown(call).is_some_and(|shown| shown.desired == 0);
+        let is_probe = from_zero && count == 1 && wishes.iter().any(|wish| wish.count > Some(0));
+        if is_probe || wishes.iter().any(|wish| wish.count == Some(count)) {
+            return Ok(());
+        }
+        Err(format!("{} sets the count to {count}, which no manifest says", told(call)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::course::{
+        Course, FIRST, definition, deployment, manifest, manifest_with, revision, tagging,
+        untagging, update, verdict,
+    };
+    use super::super::memory::PROVEN;
+    use super::*;
+    use crate::DeploymentFacts;
+
+    fn back_to(number: u64) -> Value {
+        update(&json!({"taskDefinition": &*definition(number)}))
+    }
+
+    /// Revision 2 is rolled out over revision 1.
+    fn bad<P: Property>(property: P) -> Course<P> {
+        let mut course = Course::of(property);
+        course.wants(FIRST, Some(&manifest("2")));
+        course.pause(1);
+        course.rolls_out(2);
+        course.pause(1);
+        course
+    }
+
+    /// ECS makes a deployment that runs an earlier revision.
+    fn ecs_returns<P: Property>(course: &mut Course<P>, to: u64) {
+        course.happens(|facts, at| {
+            let back = DeploymentFacts { revision: to, created_at: at, ..deployment(9, to) };
+            facts.deployments.insert(0, back);
+        });
+    }
+
+    #[test]
+    fn the_way_back_leads_to_what_was_proven() {
+        let mut course = bad(RollbackTarget::default());
+        course.looks(FIRST);
+        course.returns("UpdateService", back_to(1));
+        course.passes();
+        let mut course = bad(RollbackTarget::default());
+        course.looks(FIRST);
+        course.returns("StopServiceDeployment", json!({}));
+        ecs_returns(&mut course, 1);
+        course.passes();
+    }
+
+    #[test]
+    fn a_return_to_what_was_never_complete_is_found() {
+        let mut course = bad(RollbackTarget::default());
+        course.looks(FIRST);
+        course.returns("UpdateService", back_to(3));
+        course.breaks("never good");
+    }
+
+    #[test]
+    fn a_return_to_what_was_complete_but_never_judged_is_found() {
+        let mut course = Course::of(RollbackTarget::default());
+        course.begins(3);
+        course.completes();
+        course.wants(FIRST, Some(&manifest("2")));
+        course.rolls_out(2);
+        course.looks(FIRST);
+        course.returns("StopServiceDeployment", json!({}));
+        ecs_returns(&mut course, 3);
+        course.breaks("never good");
+    }
+
+    #[test]
+    fn what_was_proven_without_being_complete_is_no_target() {
+        let mut course = Course::of(RollbackTarget::default());
+        course.begins(3);
+        course.tags(PROVEN, &revision(3));
+        course.rolls_out(2);
+        course.looks(FIRST);
+        course.returns("UpdateService", back_to(3));
+        course.breaks("never good");
+    }
+
+    #[test]
+    fn ecs_may_return_to_what_it_likes_on_its_own_account() {
+        let mut course = Course::of(RollbackTarget::default());
+        course.begins(3);
+        course.completes();
+        course.rolls_out(2);
+        ecs_returns(&mut course, 3);
+        course.passes();
+    }
+
+    fn rejected() -> Course<NoPingPong> {
+        let mut course = Course::of(NoPingPong::default());
+        course.tags(REJECTED, &verdict(&manifest("2")));
+        course.wants(FIRST, Some(&manifest("2")));
+        course.pause(1);
+        course
+    }
+
+    #[test]
+    fn other_content_and_what_a_person_forgave_is_rolled_out() {
+        let mut course = rejected();
+        course.wants(FIRST, Some(&manifest("3")));
+        course.pause(1);
+        course.pass("UpdateService", back_to(3));
+        course.wants(FIRST, Some(&manifest("2")));
+        course.pause(1);
+        course.happens(|facts, _| {
+            facts.tags.remove(REJECTED);
+        });
+        course.pass("UpdateService", back_to(2));
+        course.passes();
+    }
+
+    #[test]
+    fn what_was_rejected_is_not_rolled_out_not_even_after_a_restart() {
+        let mut course = rejected();
+        course.tell(&Event::Ended(FIRST));
+        course.tell(&Event::Started(FIRST));
+        course.wants(FIRST, Some(&manifest("2")));
+        course.pause(1);
+        course.pass("UpdateService", update(&json!({"desiredCount": 4})));
+        course.pass("UpdateService", back_to(2));
+        course.breaks("rolls out what is rejected");
+    }
+
+    #[test]
+    fn what_nobody_was_shown_cannot_be_kept_and_verdicts_are_not_taken_back() {
+        let mut course = rejected();
+        course.sees(FIRST, &json!({"services": [{"serviceName": "web"}]}), true);
+        course.writes("UpdateService", back_to(2));
+        course.looks(FIRST);
+        course.writes("UntagResource", untagging(REJECTED));
+        course.breaks("for people");
+    }
+
+    #[test]
+    fn one_return_is_enough() {
+        let mut course = bad(OneRollback::default());
+        course.looks(FIRST);
+        let call = course.rollback(FIRST, "UpdateService", back_to(1));
+        course.sent(&call);
+        course.begins(3);
+        let reply = course.updated();
+        course.carried_out(&call, &reply);
+        course.answered(&call, &reply);
+        course.happens(|_, _| {});
+        // Said once more by a daemon that did not hear the answer: nothing moves.
+        course.returns("UpdateService", back_to(1));
+        course.passes();
+    }
+
+    #[test]
+    fn a_return_from_a_return_is_found_either_way() {
+        for stop in [false, true] {
+            let mut course = bad(OneRollback::default());
+            course.looks(FIRST);
+            course.returns("StopServiceDeployment", json!({}));
+            ecs_returns(&mut course, 1);
+            course.looks(FIRST);
+            if stop {
+                course.returns("StopServiceDeployment", json!({}));
+                course.breaks("stops 9");
+                continue;
+            }
+            let call = course.rollback(FIRST, "UpdateService", back_to(4));
+            course.sent(&call);
+            course.begins(4);
+            let reply = course.updated();
+            course.carried_out(&call, &reply);
+            course.breaks("returns from 9");
+        }
+    }
+
+    fn count(number: u64) -> Value {
+        update(&json!({"desiredCount": number}))
+    }
+
+    #[test]
+    fn the_count_is_the_manifest_s_or_one_for_a_probe_from_zero() {
+        let mut course = Course::of(KeepsCount::default());
+        course.pass("UpdateService", count(4));
+        course.happens(|facts, _| facts.desired = 0);
+        course.pass("UpdateService", count(1));
+        course.pass("TagResource", tagging(&[]));
+        course.passes();
+    }
+
+    #[test]
+    fn a_count_of_nobody_s_is_found() {
+        let mut course = Course::of(KeepsCount::default());
+        course.pass("UpdateService", count(3));
+        course.breaks("no manifest says");
+        let mut course = Course::of(KeepsCount::default());
+        course.wants(FIRST, Some(&manifest_with("1", "", "")));
+        course.pause(1);
+        course.pass("UpdateService", count(4));
+        course.breaks("no manifest says");
+    }
+
+    #[test]
+    fn a_rollback_with_a_count_is_found() {
+        let mut course = Course::of(KeepsCount::default());
+        course.looks(FIRST);
+        course.returns("UpdateService", count(4));
+        course.breaks("is a rollback");
+    }
+}

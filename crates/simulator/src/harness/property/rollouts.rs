@@ -1,0 +1,290 @@
+//! Rollouts of daemons from their beginning until their probe has passed: what ECS started of them, and
+//! what of it was nobody's doing; never whether that was right.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use evenkeel_manifest::ServiceKey;
+
+use super::super::event::At;
+use super::super::{Event, Sent};
+use super::call::{self, Write};
+use super::capacity::is_taken;
+use super::memory::{Mark, ROLLOUT, mark};
+use super::origins::{Origin, Origins};
+use super::verdict::has_failed;
+use super::wishes::Wish;
+use crate::{ServiceFacts, TaskFacts};
+
+/// The rollout of each service that begins with a probe.
+#[derive(Debug, Default)]
+pub(super) struct Rollouts {
+    origins: Origins,
+    services: BTreeMap<ServiceKey, Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    before: Option<Before>,
+    rollout: Option<Rollout>,
+    /// The last deployment that CreateService made.
+    created: Option<u64>,
+}
+
+/// What was told before.
+#[derive(Debug, Default)]
+struct Before {
+    desired: u64,
+    primary: Option<u64>,
+    has_proven: bool,
+    living: BTreeMap<u64, Living>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Living {
+    deployment: u64,
+    healthy: bool,
+}
+
+/// One rollout, before it is widened.
+#[derive(Debug)]
+pub(super) struct Rollout {
+    pub(super) deployment: u64,
+    pub(super) wishes: Vec<Arc<Wish>>,
+    pub(super) began: At,
+    /// A revision to return to was known.
+    pub(super) has_proven: bool,
+    /// How many tasks may start at once: one, or one percent of more than a hundred.
+    pub(super) surge: u64,
+    /// Tasks that were missing when it began, or were lost of other deployments since.
+    pub(super) excused: u64,
+    /// Somebody else has changed the service since, or the server lacks a call.
+    pub(super) is_disturbed: bool,
+    pub(super) is_widened: bool,
+    /// When a task was first seen healthy.
+    pub(super) healthy_since: Option<At>,
+    pub(super) tasks: BTreeMap<u64, Launched>,
+}
+
+/// A task that a rollout started.
+#[derive(Clone, Debug)]
+pub(super) struct Launched {
+    pub(super) lives: bool,
+    pub(super) was_healthy: bool,
+    /// When it was seen to have ended, and how.
+    pub(super) ended: Option<(At, Option<Failure>)>,
+}
+
+/// How a task ended, as far as it can be held against its revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Failure {
+    Launch,
+    Health,
+    Crash,
+}
+
+impl Rollouts {
+    pub(super) fn origins(&self) -> &Origins {
+        &self.origins
+    }
+
+    pub(super) fn of(&self, key: &ServiceKey) -> Option<&Rollout> {
+        self.services.get(key)?.rollout.as_ref()
+    }
+
+    pub(super) fn note(&mut self, at: At, event: &Event<'_>) {
+        match event {
+            Event::CarriedOut { call, reply: Ok(reply) } => {
+                if let (Some(Write::Create(_)), Some(key)) = (Write::of(call), &call.about) {
+                    let known = self.services.entry(key.clone()).or_default();
+                    known.created = call::replied_primary(reply);
+                }
+            }
+            Event::Sent(call) => {
+                let rollout = call.about.as_ref().and_then(|key| self.services.get_mut(key));
+                if let Some(rollout) = rollout.and_then(|known| known.rollout.as_mut()) {
+                    rollout.is_widened |= widens(call, rollout);
+                }
+            }
+            Event::Answered { call, answer: Err(error), .. } => {
+                let is_missing = error.class() == "capability_missing";
+                if let Some(key) = call.about.as_ref().filter(|_| is_missing) {
+                    self.disturb(key);
+                }
+            }
+            Event::Edited { input, .. } => {
+                if let Some(key) = call::named(input) {
+                    self.disturb(&key);
+                }
+            }
+            _ => {}
+        }
+        self.origins.note(at, event);
+        if let Event::Changed(facts) = event {
+            self.changed(at, facts);
+        }
+    }
+
+    fn disturb(&mut self, key: &ServiceKey) {
+        let known = self.services.get_mut(key);
+        if let Some(rollout) = known.and_then(|known| known.rollout.as_mut()) {
+            rollout.is_disturbed = true;
+        }
+    }
+
+    fn changed(&mut self, at: At, facts: &ServiceFacts) {
+        let key = ServiceKey::new(&*facts.cluster, &*facts.name);
+        let primary = facts.primary().map(|one| one.id);
+        let origin = primary.and_then(|id| self.origins.of(&key, id));
+        let known = self.services.entry(key).or_default();
+        if known.before.as_ref().and_then(|before| before.primary) != primary {
+            let began = match (primary, origin) {
+                (Some(id), Some(Origin::Started(wishes))) => known.begins(at, id, wishes, facts),
+                _ => None,
+            };
+            known.rollout = began;
+        }
+        if let Some(rollout) = &mut known.rollout {
+            rollout.changed(at, facts, known.before.as_ref());
+        }
+        known.before = Some(Before::of(facts));
+    }
+}
+
+impl Known {
+    /// `None` for a rollout without a probe.
+    fn begins(
+        &self,
+        at: At,
+        id: u64,
+        wishes: &[Arc<Wish>],
+        facts: &ServiceFacts,
+    ) -> Option<Rollout> {
+        if wishes.is_empty() || !wishes.iter().all(|wish| wish.probes()) {
+            return None;
+        }
+        let nothing = Before::default();
+        let before = self.before.as_ref().unwrap_or(&nothing);
+        let is_created = self.created == Some(id);
+        let living = u64::try_from(before.living.len()).unwrap_or(u64::MAX);
+        let missing = before.desired.saturating_sub(living);
+        let desired = before.desired.max(u64::from(facts.desired));
+        Some(Rollout {
+            deployment: id,
+            wishes: wishes.to_vec(),
+            began: at,
+            has_proven: before.has_proven,
+            surge: if is_created { 1 } else { (desired / 100).max(1) },
+            excused: if is_created { 0 } else { missing },
+            is_disturbed: false,
+            is_widened: false,
+            healthy_since: None,
+            tasks: BTreeMap::new(),
+        })
+    }
+}
+
+impl Before {
+    fn of(facts: &ServiceFacts) -> Self {
+        let living = facts.tasks.iter().filter(|one| one.lives());
+        Self {
+            desired: u64::from(facts.desired),
+            primary: facts.primary().map(|one| one.id),
+            has_proven: facts.tags.contains_key(super::memory::PROVEN),
+            living: living
+                .map(|one| (one.id, Living { deployment: one.deployment, healthy: one.healthy }))
+                .collect(),
+        }
+    }
+}
+
+impl Rollout {
+    /// Living tasks that were never healthy.
+    pub(super) fn unproven(&self) -> u64 {
+        let unproven = self.tasks.values().filter(|one| one.lives && !one.was_healthy);
+        u64::try_from(unproven.count()).unwrap_or(u64::MAX)
+    }
+
+    fn changed(&mut self, at: At, facts: &ServiceFacts, before: Option<&Before>) {
+        let deployment = self.deployment;
+        for task in facts.tasks.iter().filter(|one| one.deployment == deployment) {
+            self.seen(at, task);
+        }
+        if let Some(before) = before {
+            let lost = facts.tasks.iter().filter(|one| is_lost(one, before, deployment));
+            self.excused += u64::try_from(lost.count()).unwrap_or(u64::MAX);
+        }
+        self.is_widened |= mark(&facts.tags).is_some_and(|mark| self.is_widening(&mark));
+    }
+
+    fn seen(&mut self, at: At, task: &TaskFacts) {
+        if task.healthy {
+            self.healthy_since.get_or_insert(at);
+        }
+        let launched = self.tasks.entry(task.id).or_insert(Launched {
+            lives: true,
+            was_healthy: false,
+            ended: None,
+        });
+        launched.lives = task.lives();
+        launched.was_healthy |= task.was_healthy || task.healthy;
+        if !task.lives() && launched.ended.is_none() {
+            launched.ended = Some((at, failure(task)));
+        }
+    }
+
+    fn is_widening(&self, mark: &Mark) -> bool {
+        mark.phase == "widen" && mark.deployment.is_none_or(|id| id == self.deployment)
+    }
+}
+
+/// A task of another deployment that is gone and that no rollout has taken away.
+fn is_lost(task: &TaskFacts, before: &Before, deployment: u64) -> bool {
+    let lived = before.living.get(&task.id).filter(|one| one.deployment != deployment);
+    lived.is_some_and(|lived| {
+        let was_taken = lived.healthy && is_taken(task);
+        !task.lives() && !was_taken
+    })
+}
+
+/// Whether a call ends the probe of a rollout.
+pub(super) fn widens(call: &Sent, rollout: &Rollout) -> bool {
+    let Some(write) = Write::of(call) else { return false };
+    match write {
+        Write::Update(input) => {
+            let is_wider = ["deploymentConfiguration", "desiredCount"]
+                .iter()
+                .any(|name| input.get(name).is_some());
+            is_wider && !call::starts_a_deployment(input)
+        }
+        _ => write.tag(ROLLOUT).and_then(Mark::read).is_some_and(|mark| rollout.is_widening(&mark)),
+    }
+}
+
+/// Words of causes outside of any revision (developer guide, stopped-task-error-codes).
+const ENVIRONMENT: [&str; 10] = [
+    "capacity",
+    "rate limit",
+    "toomanyrequests",
+    "rate exceeded",
+    "timeout waiting for network",
+    "internalerror",
+    "resource:",
+    "spot",
+    "unexpected status code 5",
+    "request canceled",
+];
+
+/// `None` when it cannot be held against the revision.
+fn failure(task: &TaskFacts) -> Option<Failure> {
+    let reason = task.stopped_reason.as_deref().unwrap_or_default().to_lowercase();
+    let is_outside = ENVIRONMENT.iter().any(|words| reason.contains(words));
+    if is_outside || !has_failed(task) {
+        return None;
+    }
+    Some(match task.stop_code {
+        Some("TaskFailedToStart") => Failure::Launch,
+        Some("EssentialContainerExited") => Failure::Crash,
+        _ => Failure::Health,
+    })
+}

@@ -1,0 +1,478 @@
+//! S24 and S26: a verdict is written before it is acted on and is kept, and neither verdict is given
+//! without what it says being true.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_manifest::{Digest, ServiceKey};
+
+use super::super::event::At;
+use super::super::{Event, Property, Sent};
+use super::call::{self, Write};
+use super::definitions::Definitions;
+use super::memory::{DIGEST, Mark, OWNER, PROVEN, REJECTED, ROLLOUT, names, rejects};
+use super::ordering::told;
+use super::origins::{Origin, Origins};
+use super::passes::{Passes, Shown};
+use super::wishes::Wish;
+use crate::{DeploymentCourse, ServiceFacts, TaskFacts};
+
+/// S24: who was shown a verdict neither goes on with the rollout nor proves it; and nobody returns
+/// without a verdict having been written.
+#[derive(Debug, Default)]
+pub(super) struct DurableVerdict {
+    origins: Origins,
+    passes: Passes,
+}
+
+impl Property for DurableVerdict {
+    fn name(&self) -> &'static str {
+        "S24 durable verdict"
+    }
+
+    fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
+        self.origins.note(at, event);
+        let said = match event {
+            Event::Sent(call) => Write::of(call).map_or(Ok(()), |write| self.sent(call, write)),
+            _ => Ok(()),
+        };
+        self.passes.note(at, event);
+        said
+    }
+}
+
+impl DurableVerdict {
+    fn sent(&self, call: &Sent, write: Write<'_>) -> Result<(), String> {
+        let Some(shown) = self.passes.shown(call) else { return Ok(()) };
+        let wishes = self.origins.wishes_of(call);
+        let mut rejected = wishes.iter().filter(|wish| rejects(&shown.tags, &wish.revision));
+        if call::returns(call) && rejected.next().is_none() {
+            return Err(format!("{} although no verdict was written before", told(call)));
+        }
+        match wishes.iter().find(|wish| rejects(&shown.tags, &wish.revision)) {
+            Some(wish) if self.goes_on(call, write, shown, &wish.revision) => {
+                Err(format!("{} although {} is rejected", told(call), wish.revision))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it leads on with a revision that was rejected.
+    fn goes_on(&self, call: &Sent, write: Write<'_>, shown: &Shown, rejected: &Digest) -> bool {
+        let marks = write
+            .tag(ROLLOUT)
+            .and_then(Mark::read)
+            .is_some_and(|mark| mark.digest == rejected.as_str() && mark.phase != "rollback");
+        let proves = write.tag(PROVEN).is_some()
+            && write.tag(DIGEST).is_some_and(|value| names(value, rejected));
+        let Write::Update(input) = write else { return marks || proves };
+        let is_of = |wish: &Arc<Wish>| wish.revision == *rejected;
+        let origin = call.about.as_ref().zip(shown.primary);
+        let runs = match origin.and_then(|(key, id)| self.origins.of(key, id)) {
+            Some(Origin::Started(wishes)) => wishes.iter().any(is_of),
+            _ => false,
+        };
+        let widens = ["deploymentConfiguration", "desiredCount"]
+            .iter()
+            .any(|name| input.get(name).is_some());
+        runs && widens && !call::returns(call)
+    }
+}
+
+/// S26: the tag `evenkeel:proven` is written only after ECS completed the revision wanted, with every
+/// task healthy and no named alarm red, at some moment of the pass; and `evenkeel:rejected` only when
+/// something speaks against the revision.
+#[derive(Debug, Default)]
+pub(super) struct VerdictSoundness {
+    origins: Origins,
+    definitions: Definitions,
+    passes: Passes,
+    services: BTreeMap<ServiceKey, Record>,
+}
+
+/// How old the past is from which an answer can be.
+const LAG_MAX: Duration = Duration::from_mins(6);
+
+/// What was true of one service, and until when.
+#[derive(Debug, Default)]
+struct Record {
+    at: Option<At>,
+    /// Complete, with every task running.
+    complete: Lasting<Arc<str>>,
+    healthy: Lasting<()>,
+    /// Names of alarms that exist and are not red.
+    calm: Lasting<String>,
+    /// Deployments that something speaks against.
+    accused: BTreeSet<u64>,
+    /// PRIMARY, and when it began.
+    primary: Option<(u64, At)>,
+    red: BTreeSet<String>,
+}
+
+/// What holds now, and until when what held before did.
+#[derive(Debug)]
+struct Lasting<T> {
+    now: BTreeSet<T>,
+    before: BTreeMap<T, At>,
+}
+
+impl<T> Default for Lasting<T> {
+    fn default() -> Self {
+        Self { now: BTreeSet::new(), before: BTreeMap::new() }
+    }
+}
+
+impl<T: Ord + Clone> Lasting<T> {
+    fn hold(&mut self, at: At, now: impl IntoIterator<Item = T>) {
+        let now: BTreeSet<T> = now.into_iter().collect();
+        for gone in self.now.difference(&now) {
+            self.before.insert(gone.clone(), at);
+        }
+        self.now = now;
+    }
+
+    /// What held at some moment since then.
+    fn since(&self, at: At) -> impl Iterator<Item = &T> {
+        let before = self.before.iter().filter(move |(_, until)| **until >= at);
+        self.now.iter().chain(before.map(|(one, _)| one))
+    }
+}
+
+impl Property for VerdictSoundness {
+    fn name(&self) -> &'static str {
+        "S26 verdict soundness"
+    }
+
+    fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
+        self.origins.note(at, event);
+        self.definitions.note(event);
+        let said = match event {
+            Event::Changed(facts) => {
+                let key = ServiceKey::new(&*facts.cluster, &*facts.name);
+                self.services.entry(key).or_default().changed(at, facts);
+                Ok(())
+            }
+            Event::Sent(call) => match Write::of(call) {
+                Some(write @ Write::Tag(_)) => self.sent(at, call, write),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        };
+        self.passes.note(at, event);
+        said
+    }
+}
+
+impl VerdictSoundness {
+    fn sent(&self, at: At, call: &Sent, write: Write<'_>) -> Result<(), String> {
+        let Some(record) = call.about.as_ref().and_then(|key| self.services.get(key)) else {
+            return Ok(());
+        };
+        let Some(pass) = self.passes.of(call) else { return Ok(()) };
+        let lag = if pass.is_stale { LAG_MAX } else { Duration::ZERO };
+        let since = pass.began.checked_sub(lag).unwrap_or(pass.began);
+        let wishes = self.origins.wishes_of(call);
+        if write.tag(PROVEN).is_some() {
+            let is_baseline = write.tag(DIGEST).is_none() && write.tag(OWNER).is_some();
+            let why = record.unproven(since, |arn| {
+                is_baseline || wishes.iter().any(|wish| self.definitions.is(arn, &wish.definition))
+            });
+            let why = why.or_else(|| {
+                let red = |wish: &&Arc<Wish>| record.is_red(since, &wish.breaker.alarms);
+                let all = !wishes.is_empty() && wishes.iter().all(|wish| red(&wish));
+                (all && !is_baseline).then_some("an alarm is red or missing")
+            });
+            return why.map_or(Ok(()), |why| Err(format!("{}: {why}", told(call))));
+        }
+        if write.tag(REJECTED).is_some() {
+            return self.rejects(at, call, write, record);
+        }
+        Ok(())
+    }
+
+    fn rejects(
+        &self,
+        at: At,
+        call: &Sent,
+        write: Write<'_>,
+        record: &Record,
+    ) -> Result<(), String> {
+        let mark = write.tag(ROLLOUT).and_then(Mark::read);
+        let Some(id) = mark.and_then(|mark| mark.deployment) else {
+            return Err(format!("{} names no deployment", told(call)));
+        };
+        let wishes = self.origins.wishes_of(call);
+        let alarmed = wishes.iter().flat_map(|wish| &wish.breaker.alarms);
+        let alarmed = alarmed.into_iter().any(|name| record.red.contains(name));
+        let patience = wishes.iter().map(|wish| wish.breaker.progress_deadline).min();
+        let is_old = |since: At| patience.is_none_or(|patience| since + patience <= at);
+        let left = record.primary.is_none_or(|(primary, since)| primary != id || is_old(since));
+        if alarmed || left || record.accused.contains(&id) {
+            return Ok(());
+        }
+        Err(format!("{} although nothing speaks against {id}", told(call)))
+    }
+}
+
+impl Record {
+    fn changed(&mut self, at: At, facts: &ServiceFacts) {
+        self.at = Some(at);
+        let desired = usize::try_from(facts.desired).unwrap_or(usize::MAX);
+        let primary = facts.primary();
+        let running = |id| {
+            let runs =
+                |one: &&TaskFacts| one.deployment == id && one.wanted && one.state == "RUNNING";
+            facts.tasks.iter().filter(runs).count()
+        };
+        let complete = primary
+            .filter(|one| one.course == DeploymentCourse::Completed && running(one.id) >= desired);
+        self.complete.hold(at, complete.map(|one| Arc::clone(&one.definition)));
+        self.healthy.hold(at, (facts.healthy_tasks() >= desired).then_some(()));
+        let calm = facts.alarms.iter().filter(|(_, state)| **state != "ALARM");
+        self.calm.hold(at, calm.map(|(name, _)| name.clone()));
+        let red = facts.alarms.iter().filter(|(_, state)| **state == "ALARM");
+        self.red.extend(red.map(|(name, _)| name.clone()));
+        self.accuse(facts);
+        self.primary = primary.map(|one| (one.id, one.created_at));
+    }
+
+    fn accuse(&mut self, facts: &ServiceFacts) {
+        let failed = facts.tasks.iter().filter(|one| has_failed(one)).map(|one| one.deployment);
+        self.accused.extend(failed);
+        let given_up = facts
+            .deployments
+            .iter()
+            .filter(|one| one.course == DeploymentCourse::Failed || one.failed_tasks > 0);
+        self.accused.extend(given_up.map(|one| one.id));
+        let is_asked_back =
+            facts.history.last().is_some_and(|last| last.status.starts_with("ROLLBACK_"));
+        self.accused.extend(facts.primary().filter(|_| is_asked_back).map(|one| one.id));
+    }
+
+    /// Why the revision is not proven at any moment since then.
+    fn unproven(&self, since: At, is_wanted: impl Fn(&str) -> bool) -> Option<&'static str> {
+        if !self.complete.since(since).any(|arn| is_wanted(arn)) {
+            return Some("what is wanted was not complete");
+        }
+        self.healthy.since(since).next().is_none().then_some("not every task was healthy")
+    }
+
+    /// Whether one of the alarms was red, or missing, in all the time since then.
+    fn is_red(&self, since: At, alarms: &[String]) -> bool {
+        alarms.iter().any(|name| !self.calm.since(since).any(|calm| calm == name))
+    }
+}
+
+/// A task that ended otherwise than by the wish of somebody.
+pub(super) fn has_failed(task: &TaskFacts) -> bool {
+    match task.stop_code {
+        Some("TaskFailedToStart" | "EssentialContainerExited") => true,
+        Some("ServiceSchedulerInitiated") => {
+            task.stopped_reason.as_ref().is_some_and(|why| why.contains("health checks"))
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::course::{
+        Course, FIRST, definition, manifest, manifest_with, mark, pending, revision, stop, tagging,
+        throttled, update, verdict,
+    };
+    use super::*;
+
+    /// Revision 2 is rolled out over revision 1.
+    fn rolled_out<P: Property>(property: P) -> Course<P> {
+        let mut course = Course::of(property);
+        course.wants(FIRST, Some(&manifest("2")));
+        course.pause(1);
+        course.rolls_out(2);
+        course.pause(1);
+        course
+    }
+
+    fn back() -> Value {
+        update(&json!({"taskDefinition": &*definition(1)}))
+    }
+
+    fn wide() -> Value {
+        update(&json!({"deploymentConfiguration": {"maximumPercent": 200}}))
+    }
+
+    fn proof(number: u64) -> Value {
+        let digest = format!("v1:{}:1:", manifest(&number.to_string()).revision_digest);
+        tagging(&[(DIGEST, &digest), (PROVEN, &revision(number))])
+    }
+
+    fn against() -> Value {
+        let wanted = manifest("2");
+        let mark = mark(&wanted, "ecs-svc/2", "rollback");
+        tagging(&[(REJECTED, &verdict(&wanted)), (ROLLOUT, &mark)])
+    }
+
+    fn rejected() -> Course<DurableVerdict> {
+        let mut course = rolled_out(DurableVerdict::default());
+        course.tags(REJECTED, &verdict(&manifest("2")));
+        course
+    }
+
+    #[test]
+    fn a_verdict_comes_before_the_return_and_what_is_not_rejected_goes_on() {
+        let mut course = rejected();
+        course.looks(FIRST);
+        course.returns("UpdateService", back());
+        course.wants(FIRST, Some(&manifest("3")));
+        course.pause(1);
+        course.pass("UpdateService", wide());
+        course.passes();
+    }
+
+    #[test]
+    fn a_return_without_a_verdict_is_found() {
+        let mut course = rolled_out(DurableVerdict::default());
+        course.looks(FIRST);
+        course.returns("StopServiceDeployment", json!({}));
+        course.breaks("no verdict");
+    }
+
+    #[test]
+    fn nobody_goes_on_with_what_is_rejected() {
+        let mark = mark(&manifest("2"), "ecs-svc/2", "widen");
+        let writes = [
+            ("UpdateService", wide()),
+            ("TagResource", tagging(&[(ROLLOUT, &mark)])),
+            ("TagResource", proof(2)),
+        ];
+        for (operation, input) in writes {
+            let mut course = rejected();
+            course.pass(operation, input);
+            course.breaks("is rejected");
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_service_that_left_what_is_rejected_is_still_healed() {
+        let mut course = Course::of(DurableVerdict::default());
+        course.tags(REJECTED, &verdict(&manifest("2")));
+        course.wants(FIRST, Some(&manifest("2")));
+        course.pause(1);
+        course.pass("UpdateService", wide());
+        course.passes();
+    }
+
+    #[test]
+    fn what_is_complete_and_healthy_is_proven() {
+        let mut course = rolled_out(VerdictSoundness::default());
+        course.completes();
+        course.looks(FIRST);
+        // A task that is lost while the proof is written was seen by nobody.
+        course.happens(|facts, _| facts.tasks.truncate(3));
+        course.writes("TagResource", proof(2));
+        course.passes();
+    }
+
+    #[test]
+    fn what_is_not_complete_is_not_proven() {
+        let mut course = rolled_out(VerdictSoundness::default());
+        course.pass("TagResource", proof(2));
+        course.breaks("not complete");
+        let mut course = rolled_out(VerdictSoundness::default());
+        course.completes();
+        course.happens(|facts, _| facts.tasks[0] = pending(200, 2));
+        course.pause(1);
+        course.pass("TagResource", proof(2));
+        course.breaks("not complete");
+    }
+
+    #[test]
+    fn what_is_complete_but_not_healthy_is_not_proven() {
+        let mut course = rolled_out(VerdictSoundness::default());
+        course.completes();
+        course.happens(|facts, _| facts.tasks[0].healthy = false);
+        course.pause(1);
+        course.pass("TagResource", proof(2));
+        course.breaks("not every task");
+    }
+
+    #[test]
+    fn a_look_into_the_past_shows_what_was_true_then() {
+        let mut course = rolled_out(VerdictSoundness::default());
+        course.completes();
+        course.pause(1);
+        course.happens(|facts, _| facts.tasks[0].healthy = false);
+        course.pause(60);
+        let reply = course.described();
+        course.sees(FIRST, &reply, true);
+        course.writes("TagResource", proof(2));
+        course.passes();
+    }
+
+    fn alarmed(state: Option<&'static str>) -> Course<VerdictSoundness> {
+        let spec = "  rollout: {breaker: {alarms: [errors]}}\n";
+        let mut course = Course::of(VerdictSoundness::default());
+        course.wants(FIRST, Some(&manifest_with("2", "    desiredCount: 4\n", spec)));
+        course.pause(1);
+        course.rolls_out(2);
+        if let Some(state) = state {
+            course.truth.alarms.insert("errors".to_owned(), state);
+        }
+        course.completes();
+        course.pause(1);
+        course.pass("TagResource", proof(2));
+        course
+    }
+
+    #[test]
+    fn a_red_or_a_missing_alarm_forbids_the_proof() {
+        alarmed(Some("OK")).passes();
+        alarmed(Some("ALARM")).breaks("an alarm");
+        alarmed(None).breaks("an alarm");
+    }
+
+    #[test]
+    fn the_baseline_of_an_adoption_is_whatever_is_complete() {
+        let adoption = || tagging(&[(OWNER, "v1:evenkeel:a"), (PROVEN, &revision(3))]);
+        let mut course = Course::of(VerdictSoundness::default());
+        course.begins(3);
+        course.happens(|_, _| {});
+        course.pause(1);
+        course.pass("TagResource", adoption());
+        course.breaks("not complete");
+        let mut course = Course::of(VerdictSoundness::default());
+        course.begins(3);
+        course.completes();
+        course.pass("TagResource", adoption());
+        course.passes();
+    }
+
+    #[test]
+    fn a_rejection_needs_a_reason() {
+        let mut course = rolled_out(VerdictSoundness::default());
+        course.happens(|facts, _| facts.tasks.push(pending(200, 2)));
+        let look = course.call(FIRST, "ListTasks", json!({}));
+        course.sent(&look);
+        course.failed(&look, &throttled());
+        course.pass("TagResource", against());
+        course.breaks("nothing speaks against");
+    }
+
+    #[test]
+    fn a_failed_task_or_patience_that_ended_is_a_reason() {
+        let mut course = rolled_out(VerdictSoundness::default());
+        course.happens(|facts, at| {
+            let mut failed = pending(200, 2);
+            stop(&mut failed, at, "EssentialContainerExited", "Essential container in task exited");
+            facts.tasks.push(failed);
+        });
+        course.pass("TagResource", against());
+        course.passes();
+        let mut course = rolled_out(VerdictSoundness::default());
+        course.pause(600);
+        course.pass("TagResource", against());
+        course.passes();
+    }
+}

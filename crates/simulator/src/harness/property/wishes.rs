@@ -1,0 +1,157 @@
+//! What the manifests of each daemon want, and wanted when a call was sent; never what tags say.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_manifest::{Breaker, Digest, Probe, Service, ServiceKey};
+use serde_json::Value;
+
+use super::super::event::At;
+use super::super::{Event, Replica};
+
+/// What a manifest says about one service, as far as properties need it.
+#[derive(Clone, Debug)]
+pub(super) struct Wish {
+    pub(super) revision: Digest,
+    pub(super) definition: Digest,
+    pub(super) family: String,
+    /// `desiredCount`, where the manifest owns it.
+    pub(super) count: Option<u64>,
+    pub(super) minimum_healthy_percent: u64,
+    pub(super) maximum_percent: u64,
+    pub(super) is_daemon: bool,
+    pub(super) paused: bool,
+    pub(super) adopt: bool,
+    pub(super) probe: Probe,
+    pub(super) breaker: Breaker,
+    /// What ECS cannot change on a service that exists.
+    pub(super) fixed: [Option<String>; 3],
+    /// Of all that the manifest says about the service.
+    hash: u64,
+}
+
+/// What every daemon was told, and when.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wishes {
+    services: BTreeMap<ServiceKey, BTreeMap<Replica, Vec<Told>>>,
+    frozen: BTreeMap<Replica, At>,
+}
+
+#[derive(Clone, Debug)]
+struct Told {
+    /// Since when it is known to the daemon.
+    since: At,
+    /// `None`: no manifest names the service.
+    wish: Option<Arc<Wish>>,
+}
+
+/// Older wishes are nobody's any more.
+const REMEMBERED: Duration = Duration::from_mins(10);
+
+impl Wish {
+    fn of(service: &Service) -> Self {
+        let members = service.service.value();
+        let is_daemon = members.get("schedulingStrategy").and_then(Value::as_str) == Some("DAEMON");
+        let percent = |name: &str, default: u64| {
+            let configuration = members.get("deploymentConfiguration");
+            let given = configuration.and_then(|one| one.get(name)).and_then(Value::as_u64);
+            given.unwrap_or(default)
+        };
+        Self {
+            revision: service.revision_digest.clone(),
+            definition: service.task_definition_digest.clone(),
+            family: service.family.clone(),
+            count: members.get("desiredCount").and_then(Value::as_u64),
+            minimum_healthy_percent: percent(
+                "minimumHealthyPercent",
+                if is_daemon { 0 } else { 100 },
+            ),
+            maximum_percent: percent("maximumPercent", if is_daemon { 100 } else { 200 }),
+            is_daemon,
+            paused: service.paused,
+            adopt: service.adopt,
+            probe: service.rollout.probe,
+            breaker: service.rollout.breaker.clone(),
+            fixed: ["launchType", "schedulingStrategy", "role"]
+                .map(|name| members.get(name).map(Value::to_string)),
+            hash: hash(service),
+        }
+    }
+
+    /// Whether it says the same, so that nobody has wished for anything new.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+
+    pub(super) fn probes(&self) -> bool {
+        self.probe.enabled && !self.is_daemon
+    }
+}
+
+/// Where a manifest was found is no part of it.
+fn hash(service: &Service) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    service.revision_digest.hash(&mut hasher);
+    service.task_definition.text().hash(&mut hasher);
+    service.service.text().hash(&mut hasher);
+    format!("{:?}", (&service.rollout, service.paused, service.adopt)).hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Wishes {
+    pub(super) fn note(&mut self, at: At, event: &Event<'_>) {
+        match event {
+            // Calls of the life before may still be on their way, so what they were about is kept.
+            Event::Started(replica) => {
+                for told in self.services.values_mut().filter_map(|told| told.get_mut(replica)) {
+                    told.push(Told { since: at, wish: None });
+                }
+            }
+            Event::Frozen { by, until } => {
+                self.frozen.insert(*by, *until);
+            }
+            Event::Wanted { by, key, service } => {
+                // Who is frozen hears of it later.
+                let at = self.frozen.get(by).map_or(at, |until| at.max(*until));
+                let told = self.services.entry((*key).clone()).or_default().entry(*by).or_default();
+                let wish = service.map(|service| Arc::new(Wish::of(service)));
+                told.push(Told { since: at, wish });
+                let old = told.iter().rposition(|one| one.since + REMEMBERED < at);
+                told.drain(..old.unwrap_or(0));
+            }
+            _ => {}
+        }
+    }
+
+    /// What a daemon wants now, or wanted when it ended; `None` when it was never told of the service or no manifest names it.
+    pub(super) fn now(&self, by: Replica, key: &ServiceKey) -> Option<&Arc<Wish>> {
+        self.services.get(key)?.get(&by)?.last()?.wish.as_ref()
+    }
+
+    /// What a daemon wanted then. At the instant of a change, that is the wish before or the one after.
+    pub(super) fn at(
+        &self,
+        by: Replica,
+        key: &ServiceKey,
+        at: At,
+    ) -> impl Iterator<Item = &Arc<Wish>> {
+        let told = self.services.get(key).and_then(|all| all.get(&by));
+        let told = told.map_or(&[][..], Vec::as_slice);
+        let first = told.iter().rposition(|one| one.since < at).unwrap_or(0);
+        let then = told.iter().skip(first).take_while(move |one| one.since <= at);
+        then.filter_map(|one| one.wish.as_ref())
+    }
+
+    /// What any daemon wants of a service now.
+    pub(super) fn of_service(&self, key: &ServiceKey) -> impl Iterator<Item = &Arc<Wish>> {
+        let all = self.services.get(key).into_iter().flat_map(BTreeMap::values);
+        all.filter_map(|told| told.last()?.wish.as_ref())
+    }
+
+    /// Every service that a daemon was ever told of, with what it wants of it now.
+    pub(super) fn of_daemon(&self, by: Replica) -> impl Iterator<Item = (&ServiceKey, &Arc<Wish>)> {
+        self.services.keys().filter_map(move |key| Some((key, self.now(by, key)?)))
+    }
+}
