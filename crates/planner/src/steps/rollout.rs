@@ -9,7 +9,7 @@ use super::start::first_phase;
 use super::{capability_waits, foreign, probe, retry, rollback, unknown, unseen};
 use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
 use crate::diff::{Comparison, differences, removable_codes, runs_what_is_wanted};
-use crate::plan::{CAPACITY, IN_FLIGHT};
+use crate::plan::{CAPACITY, IN_FLIGHT, SETTLED};
 use crate::tags::{LastApplied, RolloutMark, tag};
 use crate::view::{Standing, View, not_seen};
 use crate::{
@@ -130,6 +130,14 @@ fn lost(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
         let sentence = format!("our rollout is gone, and what became of it is not known: {why}");
         return Some(unknown(sentence));
     }
+    if let Some(until) = foreign::left_alone_until(view) {
+        let sentence = format!(
+            "{} took the place of our rollout, as another did before; it is begun anew once an hour at most",
+            view.primary.id
+        );
+        let wait = Wait::new(WaitReason::ForeignDeployment, sentence).until(Some(until));
+        return Some(Plan::waiting(vec![wait], SETTLED));
+    }
     let why = format!(
         "forgets the rollout of {}: {} took its place and is complete",
         mark.digest, view.primary.id
@@ -195,7 +203,7 @@ fn others(view: &View<'_>) -> Option<Plan> {
     foreign::wait(view)
 }
 
-fn is_wanted_definition(view: &View<'_>, arn: &str) -> bool {
+pub(super) fn is_wanted_definition(view: &View<'_>, arn: &str) -> bool {
     view.definition(arn).is_some_and(|one| one.digest == view.desired.task_definition_digest)
 }
 
