@@ -95,6 +95,8 @@ fn command(words: &[String]) -> Parsed<Command> {
         ["crash", rest @ ..] => Step::Kill(replica(rest)?),
         ["stop", rest @ ..] => Step::Down(replica(rest)?),
         ["start", rest @ ..] => Step::Raise(replica(rest)?),
+        ["cut", "off", daemon, time] => Step::CutOff(replica(&[daemon])?, duration(time)?),
+        ["wipe", "table"] => Step::WipeTable,
         ["freeze", time, rest @ ..] => Step::Freeze(replica(rest)?, duration(time)?),
         ["advance", time] => Step::Advance(duration(time)?),
         ["rival", rest @ ..] => edit(rest)?,
