@@ -10,7 +10,8 @@ use std::time::Duration;
 /// S7: before a rollout is widened, no more tasks that were never healthy live at once than the
 /// narrowest step has (one; one percent of more than a hundred tasks), and it is widened only when one
 /// has been seen healthy for as long as the manifest says. What was lost of other deployments meanwhile
-/// may be replaced by new tasks. Rollouts without a probe, of somebody else, or that somebody else has
+/// may be replaced by new tasks, and so may tasks of its own that were healthy for a time, besides the
+/// next ones that their health has earned. Rollouts without a probe, of somebody else, or that somebody else has
 /// changed since, are not judged.
 #[derive(Debug, Default)]
 pub(super) struct ProbeCap {
@@ -46,7 +47,7 @@ impl ProbeCap {
 
     fn narrow(&self, key: &ServiceKey) -> Result<(), String> {
         let Some(rollout) = self.rollouts.of(key) else { return Ok(()) };
-        let allowed = rollout.surge + rollout.excused;
+        let allowed = rollout.surge + rollout.excused + rollout.relapsed();
         let unproven = rollout.unproven();
         if !self.is_narrow(key) || unproven <= allowed {
             return Ok(());
@@ -118,6 +119,19 @@ mod tests {
         course.pause(29);
         course.pass("UpdateService", wide());
         launch(&mut course, 202..209);
+        course.passes();
+    }
+
+    #[test]
+    fn one_that_was_healthy_and_crashed_is_replaced_besides_the_next_one() {
+        let mut course = rolled_out("");
+        launch(&mut course, 200..201);
+        course.happens(|facts, _| facts.tasks[4] = task(200, 2));
+        launch(&mut course, 201..202);
+        course.happens(|facts, at| {
+            stop(&mut facts.tasks[4], at, "EssentialContainerExited", "it exited");
+        });
+        launch(&mut course, 202..203);
         course.passes();
     }
 

@@ -205,6 +205,12 @@ impl Rollout {
         u64::try_from(unproven.count()).unwrap_or(u64::MAX)
     }
 
+    /// Tasks that were healthy for a time and ended.
+    pub(super) fn relapsed(&self) -> u64 {
+        let relapsed = self.tasks.values().filter(|one| !one.lives && one.was_healthy);
+        u64::try_from(relapsed.count()).unwrap_or(u64::MAX)
+    }
+
     fn changed(&mut self, at: At, facts: &ServiceFacts, before: Option<&Before>) {
         let deployment = self.deployment;
         for task in facts.tasks.iter().filter(|one| one.deployment == deployment) {
