@@ -136,6 +136,15 @@ mod tests {
     }
 
     #[test]
+    fn one_that_fails_its_checks_is_replaced_before_it_goes() {
+        let mut course = rolled_out("");
+        launch(&mut course, 200..201);
+        course.happens(|facts, _| facts.tasks[4].failing = true);
+        launch(&mut course, 201..202);
+        course.passes();
+    }
+
+    #[test]
     fn two_at_once_are_too_many() {
         let mut course = rolled_out("");
         launch(&mut course, 200..202);
