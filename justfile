@@ -27,6 +27,10 @@ deny:
 test:
     cargo test --workspace
 
+# Hostile input for SECONDS of CPU time a target, then names of targets: `just fuzz 20`, `just fuzz 60 plans`.
+fuzz *ARGS:
+    .ci/fuzz {{ARGS}}
+
 # Watch a good release, three bad ones and a good one on the local region.
 demo *ARGS:
     cargo run --release -p evenkeel-local -- demo {{ARGS}}

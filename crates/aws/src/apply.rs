@@ -60,7 +60,7 @@ fn applied(operation: Operation, reply: &Value) -> Result<Applied, CloudError> {
     match operation {
         Operation::RegisterTaskDefinition => registered(reply),
         Operation::CreateService | Operation::UpdateService => {
-            Ok(Applied::Service { deployment: primary_deployment(reply) })
+            Ok(Applied::service(reply))
         }
         _ => Ok(Applied::Done),
     }
@@ -75,13 +75,6 @@ fn registered(reply: &Value) -> Result<Applied, CloudError> {
             message: "the reply names no revision".to_owned(),
         }),
     }
-}
-
-fn primary_deployment(reply: &Value) -> Option<String> {
-    let service = reply.get("service")?;
-    let mut deployments = elements(service, "deployments");
-    let primary = deployments.find(|deployment| text(deployment, "status") == "PRIMARY")?;
-    primary.get("id").and_then(Value::as_str).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -148,7 +141,8 @@ mod tests {
         let fake = Fake::new(move |_| ok(&reply));
         let input = json!({ "cluster": "main", "service": "web", "desiredCount": 0 });
         let applied = apply(&fake, Call::UpdateService { input: input.clone() }).await;
-        assert_eq!(applied, Ok(Applied::Service { deployment: Some("ecs-svc/2".to_owned()) }));
+        let deployment = Some("ecs-svc/2".to_owned());
+        assert_eq!(applied, Ok(Applied::Service { deployment, version: None }));
         assert_eq!(fake.bodies("UpdateService"), [input]);
     }
 

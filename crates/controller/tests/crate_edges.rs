@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// For each crate of the workspace, the crates of the workspace it may name.
-const INSIDE: [(&str, &[&str]); 7] = [
+const INSIDE: [(&str, &[&str]); 8] = [
     ("evenkeel-manifest", &[]),
     ("evenkeel-planner", &["evenkeel-manifest"]),
     ("evenkeel-reconciler", &["evenkeel-manifest", "evenkeel-planner"]),
@@ -26,10 +26,11 @@ const INSIDE: [(&str, &[&str]); 7] = [
             "evenkeel-controller",
         ],
     ),
+    ("evenkeel-fuzz", &["evenkeel-manifest", "evenkeel-planner"]),
 ];
 
 /// Outside crates, by the beginning of their name, that a crate must not depend on.
-const OUTSIDE: [(&str, &[&str]); 7] = [
+const OUTSIDE: [(&str, &[&str]); 8] = [
     ("evenkeel-manifest", &["tokio", "aws-", "axum", "hyper", "prometheus", "tracing"]),
     (
         "evenkeel-planner",
@@ -40,6 +41,7 @@ const OUTSIDE: [(&str, &[&str]); 7] = [
     ("evenkeel-controller", &["aws-"]),
     ("evenkeel-simulator", &["aws-", "axum", "hyper", "figment"]),
     ("evenkeel-local", &["aws-"]),
+    ("evenkeel-fuzz", &["aws-", "tokio", "rand", "fastrand"]),
 ];
 
 fn normal_dependencies() -> BTreeMap<String, BTreeSet<String>> {

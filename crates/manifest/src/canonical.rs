@@ -204,7 +204,8 @@ fn rename_role(value: &mut Value) {
     let Some(members) = value.as_object_mut() else { return };
     let read_back = members.remove("roleArn");
     let Some(Value::String(role)) = members.remove("role").or(read_back) else { return };
-    let name = role.split_once(":role/").map_or(role.as_str(), |(_, name)| name);
+    let arn = role.split_once(":role/").filter(|(head, _)| head.starts_with("arn:"));
+    let name = arn.map_or(role.as_str(), |(_, name)| name);
     let name = if name.starts_with('/') || !name.contains('/') {
         name.to_owned()
     } else {

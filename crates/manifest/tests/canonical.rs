@@ -427,6 +427,13 @@ fn a_role_compares_equal_as_a_name_and_as_an_arn() {
 }
 
 #[test]
+fn the_name_of_a_role_is_not_cut_again_where_it_looks_like_an_arn() {
+    let once = canonical::service(&json!({ "role": "arn:aws:iam::1:role/web:role/web" }));
+    assert_eq!(once.get("role"), Some(&json!("/web:role/web")));
+    assert_eq!(canonical::service(&once), once);
+}
+
+#[test]
 fn tags_of_aws_and_of_evenkeel_are_not_content() {
     let tags = |tags: Value| canonical::service(&json!({ "tags": tags }));
     assert_eq!(

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use crate::{ObservedService, Version};
+
 /// A call and why it is made.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Action {
@@ -120,6 +122,18 @@ pub enum Applied {
     /// The PRIMARY deployment in the reply of `CreateService` or `UpdateService`.
     Service {
         deployment: Option<String>,
+        version: Option<Version>,
     },
     Done,
+}
+
+impl Applied {
+    /// Reads the reply of `CreateService` or `UpdateService`.
+    pub fn service(reply: &Value) -> Self {
+        let service = reply.get("service").and_then(|one| ObservedService::read(one).ok());
+        let version = service.as_ref().and_then(ObservedService::version);
+        let deployments = service.map(|service| service.deployments).unwrap_or_default();
+        let primary = deployments.into_iter().find(|one| one.status == "PRIMARY");
+        Self::Service { deployment: primary.map(|one| one.id), version }
+    }
 }

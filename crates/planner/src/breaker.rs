@@ -265,7 +265,8 @@ impl Progress {
         evidence: &[Evidence],
     ) -> Option<Self> {
         let began = deployment.created_at?;
-        let environment = environment(view, deployment, evidence);
+        let environment = environment(view, deployment, evidence)
+            .map(|(at, words)| (lasted_until(view, deployment, healthy, at), words));
         let last_start = healthy.iter().filter_map(|task| task.started_at).max();
         let last_hindrance = environment.as_ref().map(|(at, _)| *at);
         let since =
@@ -305,6 +306,25 @@ impl Progress {
     }
 }
 
+/// Until when a cause that ECS told of at that time lasted: until ECS started a task of the deployment
+/// again, or until now while it has not and none is on its way, however long ago ECS spoke of it.
+fn lasted_until(
+    view: &View<'_>,
+    deployment: &Deployment,
+    healthy: &[&Task],
+    at: Timestamp,
+) -> Timestamp {
+    let tasks = tasks_of(view, &deployment.id);
+    let next =
+        tasks.iter().filter_map(|task| task.created_at).filter(|created| *created > at).min();
+    let on_their_way = tasks.iter().filter(|task| task.last_status != "STOPPED").count();
+    match next {
+        Some(next) => next,
+        None if on_their_way <= healthy.len() => view.now(),
+        None => at,
+    }
+}
+
 /// Old tasks that drain hold the room that new ones need: waiting for them is no stall.
 fn others_drain(view: &View<'_>, deployment: &str) -> bool {
     let tasks = view.observed().tasks.known().map(Vec::as_slice).unwrap_or_default();
@@ -319,7 +339,7 @@ fn others_drain(view: &View<'_>, deployment: &str) -> bool {
 const ENVIRONMENT_EVENTS: &[&str] =
     &["was unable to place a task", "operations are being throttled", "capacity is unavailable"];
 
-/// An event repeats while its cause lasts; after this long without one, the cause is over.
+/// How long a cause is told after it was over.
 const HINDRANCE_LASTS: SignedDuration = SignedDuration::from_mins(5);
 
 /// The last cause outside of the revision since the deployment began, with its time.

@@ -27,6 +27,7 @@ pub use fact::{Fact, Unknown};
 pub use observed::{
     Alarm, Container, Deployment, Observed, ObservedService, ReadError, RevisionCounts,
     ServiceDeployment, ServiceRevision, TargetGroupHealth, TargetHealth, Task, TaskDefinition,
+    Version,
 };
 pub use plan::{
     BreakerCount, Change, Evidence, EvidenceKind, Input, Plan, Verdict, VerdictKind, Wait,

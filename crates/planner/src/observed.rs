@@ -95,6 +95,25 @@ impl ObservedService {
     }
 }
 
+/// How new an answer about a service is: one with a smaller version is from the past. AWS gives no
+/// other order among answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Version {
+    /// `createdAt` of the PRIMARY deployment: every new one is younger.
+    created_at: Timestamp,
+    /// Its `updatedAt`.
+    updated_at: Timestamp,
+}
+
+impl ObservedService {
+    /// `None` where the server does not say when deployments were made.
+    pub fn version(&self) -> Option<Version> {
+        let primary = self.deployments.iter().find(|one| one.status == "PRIMARY")?;
+        let created_at = primary.created_at?;
+        Some(Version { created_at, updated_at: primary.updated_at.unwrap_or(created_at) })
+    }
+}
+
 /// `services[].deployments[]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]

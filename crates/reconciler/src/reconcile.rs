@@ -85,7 +85,7 @@ pub async fn reconcile<C: Cloud>(
 }
 
 /// As [`reconcile`], for a caller that remembers what it wrote before and writes under conditions.
-/// Also says whether the look was older than what was written, so that nothing was done.
+/// Also says what is known after it, or that the look was from the past, so that nothing was done.
 pub(crate) async fn reconcile_after<C: Cloud>(
     cloud: &C,
     key: &ServiceKey,
@@ -94,7 +94,7 @@ pub(crate) async fn reconcile_after<C: Cloud>(
     mode: Mode,
     unconfirmed: &Unconfirmed,
     permit: &Permit,
-) -> (PassReport, bool) {
+) -> (PassReport, Option<Unconfirmed>) {
     let (looked_at, seen) = observe(cloud, key, desired).await;
     let (observed, unseen) = match seen {
         Ok(observed) => (observed, None),
@@ -105,7 +105,7 @@ pub(crate) async fn reconcile_after<C: Cloud>(
     if unseen.is_some() {
         plan.actions.clear();
     }
-    let is_stale = unconfirmed.hold(&mut plan);
+    let is_stale = unconfirmed.hold(&mut plan, observed.service.known());
     let done = match (unseen, evenkeel_planner::check(&plan, &input)) {
         (Some(error), _) => Done::failed(Vec::new(), error),
         (None, Err(broken)) => Done::refused(&input, broken),
@@ -120,7 +120,9 @@ pub(crate) async fn reconcile_after<C: Cloud>(
     let shown = if observed.service.unknown().is_some() { &Outcome::Done } else { &done.outcome };
     let status = evenkeel_planner::status(&input, &plan, shown);
     let Done { applied, outcome, error, withheld } = done;
-    (PassReport { plan, status, changes, applied, outcome, error, withheld }, is_stale)
+    let report = PassReport { plan, status, changes, applied, outcome, error, withheld };
+    let known = (!is_stale).then(|| unconfirmed.after(&report, observed.service.known()));
+    (report, known)
 }
 
 /// What the last look showed, and when that look began: each shows the whole service anew.
@@ -221,7 +223,7 @@ async fn act<C: Cloud>(
 
 fn log_applied(input: &Input<'_>, action: &Action, result: &Applied) {
     let started = match result {
-        Applied::Service { deployment } => deployment.as_deref(),
+        Applied::Service { deployment, .. } => deployment.as_deref(),
         Applied::TaskDefinition { .. } | Applied::Done => None,
     };
     tracing::info!(

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use evenkeel_planner::{Action, Call, Lane, Plan, Wait, WaitReason};
+use evenkeel_planner::{
+    Action, Applied, Call, Lane, ObservedService, Plan, Version, Wait, WaitReason,
+};
 use tokio::time::Instant;
 
 use crate::{CloudError, PassReport};
@@ -11,21 +13,28 @@ use crate::{CloudError, PassReport};
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>): usually seconds.
 /// A look older than the last write plans the same call again, and a task definition would be
 /// registered twice. After this time the call is taken to have had no effect.
-const LAG_MAX: Duration = Duration::from_mins(1);
+const REPEATED_AFTER: Duration = Duration::from_mins(1);
+
+/// The longest that answers are from the past, five minutes and a little. A look that still contradicts what is known after that
+/// time is the truth: somebody else undid it.
+const LAG_MAX: Duration = Duration::from_mins(6);
 
 /// How soon to look again for the effect of a call.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
-/// The calls of the last pass that wrote to a service. Empty as soon as a look plans anything else.
+/// The calls of the last pass that wrote to a service, until a look shows their effect, and how new the
+/// newest answer about it was.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unconfirmed {
     calls: Vec<Call>,
-    until: Option<Instant>,
+    made_at: Option<Instant>,
+    /// The newest version that an answer had, and when it was last heard of.
+    newest: Option<(Version, Instant)>,
 }
 
 impl Unconfirmed {
-    /// What the pass behind `report` leaves to be confirmed.
-    pub(crate) fn after(report: &PassReport) -> Self {
+    /// What is known after the pass behind `report`, which saw `service`.
+    pub(crate) fn after(&self, report: &PassReport, service: Option<&ObservedService>) -> Self {
         let made = report.applied.len();
         let mut calls: Vec<Call> =
             report.plan.actions.iter().take(made).map(|action| action.call.clone()).collect();
@@ -36,34 +45,89 @@ impl Unconfirmed {
                 |call: &&Call| matches!(call, Call::RegisterTaskDefinition { .. });
             calls.extend(lost.filter(is_registration).cloned());
         }
-        let until = (!calls.is_empty()).then(|| Instant::now() + LAG_MAX);
-        Self { calls, until }
+        let made_at = (!calls.is_empty()).then(Instant::now);
+        Self { calls, made_at, newest: self.newest_after(&report.applied, service) }
     }
 
-    /// If `plan` repeats a call that was just made, then the look behind it was too old: empties
-    /// the plan and lets it wait. Says whether it did. A rollback that was not made yet is never
-    /// held up.
-    pub(crate) fn hold(&self, plan: &mut Plan) -> bool {
-        let Some(until) = self.until.filter(|until| Instant::now() < *until) else { return false };
-        let was_made = |action: &&Action| self.calls.iter().any(|call| same(call, &action.call));
-        let is_new_rollback = |action: &Action| action.lane == Lane::Rollback && !was_made(&action);
-        if plan.actions.iter().any(is_new_rollback) {
-            return false;
-        }
-        let repeated = plan.actions.iter().find(was_made);
-        let Some(operation) = repeated.map(|action| action.call.operation()) else { return false };
-        let seconds = until.saturating_duration_since(Instant::now()).as_secs();
-        plan.waiting.push(Wait {
-            reason: WaitReason::Unknown,
-            sentence: format!(
-                "AWS does not show the effect of the last {operation} yet; it is made again if it \
-                 still does not in {seconds} s"
-            ),
-            until: None,
+    fn newest_after(
+        &self,
+        applied: &[Applied],
+        service: Option<&ObservedService>,
+    ) -> Option<(Version, Instant)> {
+        let told = applied.iter().filter_map(|one| match one {
+            Applied::Service { version, .. } => *version,
+            Applied::TaskDefinition { .. } | Applied::Done => None,
         });
+        let heard = told.chain(service.and_then(ObservedService::version)).max();
+        let heard = heard.map(|version| (version, Instant::now()));
+        match (self.newest, heard) {
+            (Some(before), Some(heard)) if before.0 > heard.0 && is_fresh(before.1) => Some(before),
+            (before, heard) => heard.or(before),
+        }
+    }
+
+    /// If the look behind `plan` was from the past, empties the plan and lets it wait. Says whether it
+    /// did. The look is from the past when it is older than another answer, when it lacks what was
+    /// written, or when `plan` repeats a call that was just made; but a rollback that was not made yet is
+    /// not held up because of a repetition.
+    pub(crate) fn hold(&self, plan: &mut Plan, service: Option<&ObservedService>) -> bool {
+        let why = service
+            .and_then(|service| self.contradicted_by(service))
+            .or_else(|| self.repeated_by(plan));
+        let Some(sentence) = why else { return false };
+        plan.waiting.push(Wait { reason: WaitReason::Unknown, sentence, until: None });
         plan.actions.clear();
         plan.look_again = LOOK_AGAIN;
         true
+    }
+
+    fn contradicted_by(&self, service: &ObservedService) -> Option<String> {
+        let newest = self.newest.filter(|(_, heard_at)| is_fresh(*heard_at));
+        if newest.zip(service.version()).is_some_and(|((newest, _), shown)| shown < newest) {
+            return Some(
+                "AWS's answer is older than one before it; waits for a newer one".to_owned(),
+            );
+        }
+        self.made_at.filter(|made_at| is_fresh(*made_at))?;
+        let missing = self.calls.iter().find(|call| !shows(service, call))?;
+        let operation = missing.operation();
+        Some(format!("AWS does not show the effect of the last {operation} yet"))
+    }
+
+    fn repeated_by(&self, plan: &Plan) -> Option<String> {
+        let until = self.made_at? + REPEATED_AFTER;
+        if Instant::now() >= until {
+            return None;
+        }
+        let was_made = |action: &&Action| self.calls.iter().any(|call| same(call, &action.call));
+        let is_new_rollback = |action: &Action| action.lane == Lane::Rollback && !was_made(&action);
+        if plan.actions.iter().any(is_new_rollback) {
+            return None;
+        }
+        let operation = plan.actions.iter().find(was_made)?.call.operation();
+        let seconds = until.saturating_duration_since(Instant::now()).as_secs();
+        Some(format!(
+            "AWS does not show the effect of the last {operation} yet; it is made again if it still \
+             does not in {seconds} s"
+        ))
+    }
+}
+
+fn is_fresh(heard_at: Instant) -> bool {
+    heard_at.elapsed() < LAG_MAX
+}
+
+/// Whether a look shows what a call wrote into tags. What other calls wrote shows in the version.
+fn shows(service: &ObservedService, call: &Call) -> bool {
+    match call {
+        Call::TagResource { tags, .. } => {
+            tags.iter().all(|(key, value)| service.tags.get(key) == Some(value))
+        }
+        Call::UntagResource { keys, .. } => keys.iter().all(|key| !service.tags.contains_key(key)),
+        Call::RegisterTaskDefinition { .. }
+        | Call::CreateService { .. }
+        | Call::UpdateService { .. }
+        | Call::StopServiceDeployment { .. } => true,
     }
 }
 
@@ -74,7 +138,7 @@ fn same(one: &Call, other: &Call) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use evenkeel_planner::{Applied, Outcome};
+    use evenkeel_planner::Outcome;
 
     use super::*;
     use crate::testing::{ScriptedCloud, key};
@@ -110,46 +174,91 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_plan_that_repeats_a_call_just_made_waits_until_a_minute_has_passed() {
-        let unconfirmed = Unconfirmed::after(&report(&[register()], 1, None).await);
+        let unconfirmed = Unconfirmed::default().after(&report(&[register()], 1, None).await, None);
         let mut plan = planned(&[register()]);
-        assert!(unconfirmed.hold(&mut plan));
+        assert!(unconfirmed.hold(&mut plan, None));
         assert_eq!((plan.actions.len(), plan.waiting.len()), (0, 1));
-        tokio::time::advance(LAG_MAX).await;
+        tokio::time::advance(REPEATED_AFTER).await;
         let mut plan = planned(&[register()]);
-        assert!(!unconfirmed.hold(&mut plan));
+        assert!(!unconfirmed.hold(&mut plan, None));
         assert_eq!(plan, planned(&[register()]));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_plan_with_other_calls_goes_on() {
-        let unconfirmed = Unconfirmed::after(&report(&[register()], 1, None).await);
-        assert!(!unconfirmed.hold(&mut planned(&[update("web:2", Lane::NewChange)])));
-        assert!(!unconfirmed.hold(&mut planned(&[])));
+        let unconfirmed = Unconfirmed::default().after(&report(&[register()], 1, None).await, None);
+        assert!(!unconfirmed.hold(&mut planned(&[update("web:2", Lane::NewChange)]), None));
+        assert!(!unconfirmed.hold(&mut planned(&[]), None));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_was_not_made_may_be_made() {
         let actions = [register(), update("web:2", Lane::NewChange)];
-        let unconfirmed = Unconfirmed::after(&report(&actions, 1, None).await);
-        assert!(!unconfirmed.hold(&mut planned(&[update("web:2", Lane::NewChange)])));
-        assert!(unconfirmed.hold(&mut planned(&[register()])));
+        let unconfirmed = Unconfirmed::default().after(&report(&actions, 1, None).await, None);
+        assert!(!unconfirmed.hold(&mut planned(&[update("web:2", Lane::NewChange)]), None));
+        assert!(unconfirmed.hold(&mut planned(&[register()]), None));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_rollback_that_was_not_made_yet_is_not_held_up_by_what_was() {
         let tag = update("tag", Lane::Rollback);
-        let unconfirmed = Unconfirmed::after(&report(std::slice::from_ref(&tag), 1, None).await);
+        let unconfirmed =
+            Unconfirmed::default().after(&report(std::slice::from_ref(&tag), 1, None).await, None);
         let rollback = update("web:1", Lane::Rollback);
-        assert!(!unconfirmed.hold(&mut planned(&[tag.clone(), rollback])));
-        assert!(unconfirmed.hold(&mut planned(&[tag])));
+        assert!(!unconfirmed.hold(&mut planned(&[tag.clone(), rollback]), None));
+        assert!(unconfirmed.hold(&mut planned(&[tag]), None));
     }
 
     #[tokio::test(start_paused = true)]
     async fn of_calls_with_unknown_outcome_only_a_registration_waits() {
         let lost = report(&[register()], 0, Some(unknown_outcome())).await;
-        assert!(Unconfirmed::after(&lost).hold(&mut planned(&[register()])));
+        assert!(Unconfirmed::default().after(&lost, None).hold(&mut planned(&[register()]), None));
         let update = [update("web:2", Lane::NewChange)];
         let lost = report(&update, 0, Some(unknown_outcome())).await;
-        assert!(!Unconfirmed::after(&lost).hold(&mut planned(&update)));
+        assert!(!Unconfirmed::default().after(&lost, None).hold(&mut planned(&update), None));
+    }
+
+    /// A look at the service, with one tag, whose PRIMARY deployment is that many seconds old.
+    fn look(tag: &str, updated_at: u32) -> ObservedService {
+        let deployment = serde_json::json!({
+            "id": "ecs-svc/1", "status": "PRIMARY", "createdAt": 1_000, "updatedAt": updated_at,
+        });
+        let service = serde_json::json!({
+            "serviceArn": "arn", "status": "ACTIVE", "deployments": [deployment],
+            "tags": [{"key": "a", "value": tag}],
+        });
+        ObservedService::read(&service).expect("it has what ECS always sends")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_older_than_one_before_it_leads_to_no_write_for_minutes() {
+        let seen = report(&[], 0, None).await;
+        let known = Unconfirmed::default().after(&seen, Some(&look("1", 1_060)));
+        let plan = || planned(&[update("web:1", Lane::Rollback)]);
+        assert!(known.hold(&mut plan(), Some(&look("1", 1_030))));
+        assert!(!known.hold(&mut plan(), Some(&look("1", 1_060))));
+        tokio::time::advance(LAG_MAX).await;
+        assert!(!known.hold(&mut plan(), Some(&look("1", 1_030))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_reply_of_an_update_says_how_new_the_next_look_must_be() {
+        let mut made = report(&[update("web:2", Lane::NewChange)], 1, None).await;
+        let (deployment, version) = (None, look("1", 1_060).version());
+        made.applied = vec![Applied::Service { deployment, version }];
+        let known = Unconfirmed::default().after(&made, Some(&look("1", 1_000)));
+        assert!(known.hold(&mut planned(&[]), Some(&look("1", 1_000))));
+        assert!(!known.hold(&mut planned(&[]), Some(&look("1", 1_060))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_lacks_the_tag_just_written_is_from_the_past() {
+        let tags = std::collections::BTreeMap::from([("a".to_owned(), "2".to_owned())]);
+        let call = Call::TagResource { arn: "arn".to_owned(), tags };
+        let action = Action { call, lane: Lane::RolloutStep, why: String::new() };
+        let known = Unconfirmed::default().after(&report(&[action], 1, None).await, None);
+        let other = || planned(&[update("web:2", Lane::NewChange)]);
+        assert!(known.hold(&mut other(), Some(&look("1", 1_000))));
+        assert!(!known.hold(&mut other(), Some(&look("2", 1_000))));
     }
 }

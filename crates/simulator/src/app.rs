@@ -4,6 +4,7 @@
 
 mod report;
 mod scenarios;
+mod soaking;
 mod sweeps;
 
 use std::path::PathBuf;
@@ -34,6 +35,8 @@ enum Command {
     StaleSweep(sweeps::Sweeping),
     /// Let states come and go between two looks.
     UnobservedSweep(sweeps::Sweeping),
+    /// Random fleets, manifests, people and faults, one course a seed.
+    Soak(soaking::Soaking),
     /// Show one course of a sweep again, event by event.
     Replay(sweeps::Replay),
 }
@@ -60,6 +63,7 @@ pub fn run(app: &App) -> ExitCode {
         }
         Command::StaleSweep(command) => command.run("stale-sweep", &[Sweep::Stale]),
         Command::UnobservedSweep(command) => command.run("unobserved-sweep", &[Sweep::Unobserved]),
+        Command::Soak(command) => command.run(),
         Command::Replay(command) => command.run(),
     };
     let done = done.and_then(|report| {

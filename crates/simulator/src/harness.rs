@@ -12,6 +12,7 @@ mod perturbation;
 pub mod property;
 mod stage;
 mod storm;
+mod table;
 mod trace;
 mod weather;
 mod wire;

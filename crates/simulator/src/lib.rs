@@ -19,6 +19,8 @@ mod region;
 pub mod scenario;
 mod simulation;
 #[cfg(feature = "harness")]
+pub mod soak;
+#[cfg(feature = "harness")]
 pub mod sweep;
 mod world;
 

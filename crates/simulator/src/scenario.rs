@@ -10,7 +10,7 @@ mod transcript;
 
 use std::fmt::Write as _;
 
-use crate::harness::{Keeps, Perturbation, Played, Property, Setup, Stage, Wish, property};
+use crate::harness::{Keeps, Perturbation, Played, Property, Setup, Stage, Step, Wish, property};
 
 pub use command::Command;
 pub use expectation::Expectation;
@@ -85,6 +85,7 @@ impl Scenario {
             properties,
             keeps: manner.keeps,
             notes_reads: manner.notes_reads,
+            keeps_history: self.has_lag(),
             ..Setup::new(1)
         };
         let (played, result) =
@@ -95,6 +96,12 @@ impl Scenario {
             let _ = writeln!(transcript, "FAILED: {missed}");
         }
         Performance { played, transcript, missed, endings }
+    }
+
+    /// Whether reads lag somewhere: what they answer happened before.
+    fn has_lag(&self) -> bool {
+        let is_lag = |line: &Line| matches!(line.command, Command::Step(Step::Lag(..)));
+        self.lines.iter().any(is_lag)
     }
 
     fn replicas(&self) -> usize {

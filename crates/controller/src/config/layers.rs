@@ -168,8 +168,7 @@ impl Layers {
                 continue;
             }
             if let Some(key) = name.strip_prefix(PREFIX) {
-                let value = value.parse().unwrap_or_else(|never| match never {});
-                insert(&mut values, &key_of_variable(key), value);
+                insert(&mut values, &key_of_variable(key), value_of_variable(&value));
             }
         }
         Layer { origin: Origin::Environment, values }
@@ -181,6 +180,17 @@ impl Layers {
             .map_err(|error| ConfigError(error.into_iter().map(|error| blame(&error)).collect()))?;
         Ok(Layer { origin: Origin::Flags, values: of_default_profile(data) })
     }
+}
+
+/// Brackets in a variable's value beyond which it is text. No key needs any, and the parser calls itself
+/// for each: a long row of them would end the process.
+const BRACKETS_MAX: usize = 32;
+
+fn value_of_variable(text: &str) -> Value {
+    if text.matches(['[', '{']).count() > BRACKETS_MAX {
+        return Value::from(text);
+    }
+    text.parse().unwrap_or_else(|never| match never {})
 }
 
 /// Kubernetes gives every container `EVENKEEL_PORT…` and `EVENKEEL_SERVICE_…` when a Service is
@@ -399,6 +409,14 @@ mod tests {
         let layers = environment(&[("EVENKEEL_AWS__ENDPOINT_URL", "http://127.0.0.1:4599")]);
         let raw = layers.merge().unwrap();
         assert_eq!(raw.aws.endpoint_url.as_deref(), Some("http://127.0.0.1:4599"));
+    }
+
+    #[test]
+    fn a_variable_of_many_brackets_does_not_overflow_the_stack() {
+        for bracket in ["[", "{a=", "[{a="] {
+            let merged = environment(&[("EVENKEEL_LOG", &bracket.repeat(50_000))]).merge();
+            assert!(merged.is_err(), "{bracket}");
+        }
     }
 
     #[test]

@@ -3,12 +3,13 @@
 
 use jiff::Timestamp;
 
+use super::settled::REASSERT_EVERY;
 use super::{rollback, stand_still};
 use crate::breaker::judge;
 use crate::plan::IN_FLIGHT;
 use crate::render::span;
-use crate::view::View;
-use crate::{Plan, RolloutPhase, Wait, WaitReason};
+use crate::view::{View, target_revision};
+use crate::{Plan, RolloutPhase, ServiceDeployment, Wait, WaitReason};
 
 /// What is waited for; `None` when the deployment hangs and the manifest has new content for it.
 pub(super) fn wait(view: &View<'_>) -> Option<Plan> {
@@ -34,6 +35,24 @@ pub(super) fn wait(view: &View<'_>) -> Option<Plan> {
 fn deadline(view: &View<'_>) -> Option<Timestamp> {
     let began = view.primary.created_at?;
     judge(view, &view.primary.id, RolloutPhase::Widening, began).deadline
+}
+
+/// Until when a deployment that took the place of our rollout is left alone: for an hour since ours was
+/// begun anew, which ECS's history tells, so that two controllers never fight. `None` when ours was
+/// begun once.
+pub(super) fn left_alone_until(view: &View<'_>) -> Option<Timestamp> {
+    let all = view.observed().service_deployments.known()?;
+    let is_ours = |one: &&ServiceDeployment| {
+        target_revision(view.observed(), one).is_some_and(|target| {
+            super::rollout::is_wanted_definition(view, &target.task_definition)
+        })
+    };
+    let mut begun: Vec<Timestamp> =
+        all.iter().filter(is_ours).filter_map(|one| one.created_at).collect();
+    begun.sort_unstable();
+    let [.., before, last] = begun.as_slice() else { return None };
+    let until = last.checked_add(REASSERT_EVERY).ok()?;
+    (last.duration_since(*before) < REASSERT_EVERY && view.now() < until).then_some(until)
 }
 
 /// Whether the wanted content was never rolled out: a person's word that is younger than the deployment

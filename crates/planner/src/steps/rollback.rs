@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::rollout::{forget_rollout, is_rollback};
+use super::settled::comparison;
 use super::{capability_waits, retry, stand_still, unknown};
 use crate::breaker::judge;
 use crate::diff::{Comparison, return_to, runs_what_is_wanted};
@@ -64,8 +65,18 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
         (false, true) if view.standing() == Standing::InFlight && !is_stalled(view) => {
             Some(Plan::waiting(vec![returning(view)], IN_FLIGHT))
         }
+        (false, true) if is_back_where_wanted(view) => {
+            let why = format!("ends the rollback: {} is what the manifest wants", view.primary.id);
+            Some(Plan::acting(vec![forget_rollout(view, why)], Vec::new()))
+        }
         (false, _) => None,
     }
+}
+
+/// Whether the manifest went back, too, and the return is complete: nothing will start that replaces
+/// the mark.
+fn is_back_where_wanted(view: &View<'_>) -> bool {
+    view.standing() == Standing::Completed && runs_what_is_wanted(view, comparison(view))
 }
 
 /// Makes ECS leave the bad revision, which is still PRIMARY.

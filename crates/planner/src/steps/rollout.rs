@@ -9,7 +9,7 @@ use super::start::first_phase;
 use super::{capability_waits, foreign, probe, retry, rollback, unknown, unseen};
 use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
 use crate::diff::{Comparison, differences, removable_codes, runs_what_is_wanted};
-use crate::plan::{CAPACITY, IN_FLIGHT};
+use crate::plan::{CAPACITY, IN_FLIGHT, SETTLED};
 use crate::tags::{LastApplied, RolloutMark, tag};
 use crate::view::{Standing, View, not_seen};
 use crate::{
@@ -130,6 +130,14 @@ fn lost(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
         let sentence = format!("our rollout is gone, and what became of it is not known: {why}");
         return Some(unknown(sentence));
     }
+    if let Some(until) = foreign::left_alone_until(view) {
+        let sentence = format!(
+            "{} took the place of our rollout, as another did before; it is begun anew once an hour at most",
+            view.primary.id
+        );
+        let wait = Wait::new(WaitReason::ForeignDeployment, sentence).until(Some(until));
+        return Some(Plan::waiting(vec![wait], SETTLED));
+    }
     let why = format!(
         "forgets the rollout of {}: {} took its place and is complete",
         mark.digest, view.primary.id
@@ -195,7 +203,7 @@ fn others(view: &View<'_>) -> Option<Plan> {
     foreign::wait(view)
 }
 
-fn is_wanted_definition(view: &View<'_>, arn: &str) -> bool {
+pub(super) fn is_wanted_definition(view: &View<'_>, arn: &str) -> bool {
     view.definition(arn).is_some_and(|one| one.digest == view.desired.task_definition_digest)
 }
 
@@ -271,13 +279,7 @@ fn widened(view: &View<'_>, judgement: &Judgement) -> Plan {
     {
         return Plan::acting(vec![action], capability_waits(view));
     }
-    let primary = view.primary;
-    if view.standing() != Standing::Completed || primary.running_count < view.service.desired_count
-    {
-        let sentence = format!(
-            "{} of {} tasks of {} are running",
-            primary.running_count, view.service.desired_count, primary.id
-        );
+    if let Some(sentence) = incomplete(view, judgement) {
         let wait = Wait::new(WaitReason::Deployment, sentence).until(judgement.deadline);
         return still(view, judgement, wait);
     }
@@ -286,6 +288,19 @@ fn widened(view: &View<'_>, judgement: &Judgement) -> Plan {
         return Plan::waiting(vec![Wait::new(WaitReason::Alarm, sentence)], CAPACITY);
     }
     prove(view)
+}
+
+/// What is missing until every task that is to be there runs and is healthy. A deployment that was
+/// complete with one task stays so while others are added (ecs-behaviour 2.7), so that alone says little.
+fn incomplete(view: &View<'_>, judgement: &Judgement) -> Option<String> {
+    let (primary, desired) = (view.primary, view.service.desired_count);
+    if view.standing() != Standing::Completed || primary.running_count < desired {
+        let running = primary.running_count;
+        return Some(format!("{running} of {desired} tasks of {} are running", primary.id));
+    }
+    let healthy = judgement.healthy.as_ref().map(Vec::len)?;
+    let all = usize::try_from(desired).unwrap_or(usize::MAX);
+    (healthy < all).then(|| format!("{healthy} of {desired} tasks of {} are healthy", primary.id))
 }
 
 /// ECS is at work, or waits for capacity.

@@ -16,7 +16,7 @@ use crate::view::{Standing, View, explain, last_part, not_seen, target_revision}
 use crate::{Action, Call, Lane, Plan, Wait, WaitReason};
 
 /// How often at most a revision is asserted again over somebody else's.
-const REASSERT_EVERY: SignedDuration = SignedDuration::from_hours(1);
+pub(super) const REASSERT_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
 pub(super) fn settle(view: &View<'_>) -> Plan {
     if view.memory.rejects(&view.desired.revision_digest) {

@@ -77,6 +77,8 @@ pub(crate) struct Ecs {
     pub(crate) events: Vec<(i64, String)>,
     /// Turned on, the server knows neither service deployments nor their revisions.
     pub(crate) is_plain: bool,
+    /// Turned on, no task is placed.
+    pub(crate) is_full: bool,
     pub(crate) writes: Vec<String>,
     /// Every task ever started, by image.
     pub(crate) started: BTreeMap<String, u32>,
@@ -334,7 +336,7 @@ impl Ecs {
         }
         let room = max.max(count).saturating_sub(u64::try_from(all).unwrap());
         let missing = count.saturating_sub(u64::try_from(ours.len()).unwrap());
-        if primary.state != "FAILED" {
+        if primary.state != "FAILED" && !self.is_full {
             for _ in 0..missing.min(room) {
                 self.start_task(&primary);
             }

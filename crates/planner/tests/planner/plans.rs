@@ -151,6 +151,18 @@ fn a_rollback_in_flight_ends_before_a_fix_starts() {
 }
 
 #[test]
+fn a_manifest_that_goes_back_during_a_rollback_leaves_no_mark_of_it() {
+    let v1 = web("good:1");
+    let mut ecs = settled(&v1);
+    let bad = web("crash:2").service();
+    while !ecs.tags.get(tag::ROLLOUT).is_some_and(|mark| mark.contains(":rollback:")) {
+        drop(ecs.settle(&bad, 1));
+    }
+    assert_eq!(ecs.settle(&v1.service(), 200).to_string(), "nothing to do\n");
+    assert_eq!((ecs.primary_image().as_str(), ecs.tags.get(tag::ROLLOUT)), ("good:1", None));
+}
+
+#[test]
 fn with_on_failure_hold_nothing_is_rolled_back() {
     let hold = |image| web(image).judged(|breaker| breaker.on_failure = OnFailure::Hold);
     let mut ecs = settled(&hold("good:1"));
@@ -487,6 +499,25 @@ fn waiting_for_capacity_stops_the_clock_until_there_is_some_and_says_so() {
     }
     let plan = ecs.settle(&v2, 200);
     assert_eq!(reasons(&plan), [WaitReason::Rejected], "the clock runs again");
+}
+
+#[test]
+fn a_lack_of_capacity_that_ecs_tells_of_once_is_not_held_against_the_revision() {
+    let mut ecs = settled(&web("good:1"));
+    ecs.is_full = true;
+    let v2 = web("good:2").service();
+    drop(ecs.settle(&v2, 1));
+    let text = "(service web) was unable to place a task because no capacity".to_owned();
+    ecs.events.insert(0, (ecs.now, text));
+    for _ in 0..300 {
+        ecs.tick();
+        let plan = ecs.pass(&v2);
+        assert_eq!(plan.verdict, None);
+    }
+    assert!(reasons(&ecs.pass(&v2)).contains(&WaitReason::Capacity));
+    ecs.is_full = false;
+    assert_eq!(ecs.settle(&v2, 100).to_string(), "nothing to do\n");
+    assert_eq!(ecs.primary_image(), "good:2");
 }
 
 #[test]

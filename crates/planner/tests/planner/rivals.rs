@@ -73,6 +73,34 @@ fn a_rollout_that_was_displaced_by_one_that_hangs_is_not_asserted_against_it() {
 }
 
 #[test]
+fn a_rollout_that_is_displaced_again_and_again_is_begun_anew_once_an_hour_at_most() {
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("good:2").service();
+    ecs.apply(&Call::RegisterTaskDefinition { input: web("good:9").task_definition });
+    let theirs = ecs.newest_definition();
+    drop(ecs.settle(&v2, 2));
+    for _ in 0..2 {
+        assert_eq!(ecs.primary_image(), "good:2");
+        ecs.update(&json!({ "taskDefinition": theirs }));
+        for _ in 0..100 {
+            if ecs.primary_image() == "good:9" {
+                drop(ecs.settle(&v2, 1));
+            }
+        }
+    }
+    ecs.writes.clear();
+    let plan = ecs.settle(&v2, 50);
+    assert_eq!(
+        (reasons(&plan), ecs.writes.as_slice()),
+        (vec![WaitReason::ForeignDeployment], [].as_slice())
+    );
+    assert_eq!(ecs.primary_image(), "good:9");
+    ecs.later(3600);
+    drop(ecs.settle(&v2, 100));
+    assert_eq!(ecs.primary_image(), "good:2");
+}
+
+#[test]
 fn an_autoscaler_that_moves_the_count_in_mid_rollout_is_left_alone() {
     let free = |image| web(image).without("desiredCount");
     let mut ecs = settled(&free("good:1"));

@@ -20,8 +20,8 @@ impl<C: Cloud> ControlLoop<C> {
         let took = pass.as_ref().ok().map(|pass| pass.took);
         let end = match pass {
             Ok(Pass { report: Some(report), .. }) => {
-                let (report, is_stale) = *report;
-                self.reported(key, report, is_stale)
+                let (report, known) = *report;
+                self.reported(key, report, known)
             }
             Ok(Pass { report: None, .. }) => self.timed_out(key),
             Err(error) => self.panicked(key, error),
@@ -30,14 +30,20 @@ impl<C: Cloud> ControlLoop<C> {
         self.plan_next(key, &end);
     }
 
-    fn reported(&mut self, key: &ServiceKey, report: PassReport, is_stale: bool) -> PassEnd {
-        let end = PassEnd::of(&report, is_stale);
+    /// `known` is `None` when the look was from the past.
+    fn reported(
+        &mut self,
+        key: &ServiceKey,
+        report: PassReport,
+        known: Option<Unconfirmed>,
+    ) -> PassEnd {
+        let end = PassEnd::of(&report, known.is_none());
         self.log_waiting(key, &report);
         log_unreadable(key, &report);
         if report.saw_the_service() {
             self.note_verdict(key, &report);
             self.note_rollout(key, &report.status);
-            self.note_calls(key, &report, is_stale);
+            self.note_calls(key, known);
             if self.roster.saw(key) {
                 self.metrics.resync_completed(Timestamp::now());
             }
@@ -114,9 +120,9 @@ impl<C: Cloud> ControlLoop<C> {
     }
 
     /// A look that is up to date confirms all calls before it.
-    fn note_calls(&mut self, key: &ServiceKey, report: &PassReport, is_stale: bool) {
-        if let (false, Some(note)) = (is_stale, self.roster.note_mut(key)) {
-            note.unconfirmed = Unconfirmed::after(report);
+    fn note_calls(&mut self, key: &ServiceKey, known: Option<Unconfirmed>) {
+        if let (Some(known), Some(note)) = (known, self.roster.note_mut(key)) {
+            note.unconfirmed = known;
         }
     }
 
@@ -149,7 +155,7 @@ impl<C: Cloud> ControlLoop<C> {
         self.queue.add(key.clone(), delay, urgency);
     }
 
-    fn leave(&mut self, key: &ServiceKey) {
+    pub(super) fn leave(&mut self, key: &ServiceKey) {
         tracing::info!(service = %key, "no manifest names it any more; it is left as it is");
         self.roster.forget(key);
         self.board.remove(key);

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::*;
+
 use crate::testing::{Look, ScriptedCloud, key, service, transient};
 use crate::{CloudError, Withheld, reconcile};
 
@@ -575,7 +576,7 @@ async fn judged(name: &str, kind: VerdictKind, digest: &str) -> PassReport {
 }
 
 fn pass(report: PassReport) -> Pass {
-    Pass { took: SECOND, report: Some(Box::new((report, false))) }
+    Pass { took: SECOND, report: Some(Box::new((report, Some(Unconfirmed::default())))) }
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,7 +38,7 @@ pub(super) struct Replay {
     directory: PathBuf,
 }
 
-fn threads() -> usize {
+pub(super) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 

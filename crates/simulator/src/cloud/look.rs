@@ -362,14 +362,7 @@ fn applied(call: &Call, reply: &Value) -> Applied {
             let arn = reply.pointer("/taskDefinition/taskDefinitionArn").and_then(Value::as_str);
             Applied::TaskDefinition { arn: arn.unwrap_or_default().to_owned() }
         }
-        Call::CreateService { .. } | Call::UpdateService { .. } => {
-            let service = reply.get("service").unwrap_or(&Value::Null);
-            let primary = list(service, "deployments")
-                .iter()
-                .find(|one| text(one, "status") == Some("PRIMARY"))
-                .and_then(|one| text(one, "id"));
-            Applied::Service { deployment: primary.map(str::to_owned) }
-        }
+        Call::CreateService { .. } | Call::UpdateService { .. } => Applied::service(reply),
         _ => Applied::Done,
     }
 }

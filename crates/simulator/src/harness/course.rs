@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::event::{Event, Replica, Sent};
+use super::table::Table;
 use super::weather::{Fate, GIVES_UP_AFTER, Weather};
 use super::{Keeps, Property, Trace, Violation, Way};
 use crate::cloud::classify;
@@ -43,14 +44,17 @@ pub struct Course {
     began: Instant,
     start: Timestamp,
     pub(crate) seats: BTreeMap<Replica, Seat>,
+    pub(crate) table: Table,
+    coin: fastrand::Rng,
     late: Vec<(Timestamp, Sent)>,
     /// The pass that each daemon is in, and how many there were in all.
     passes: BTreeMap<(Replica, ServiceKey), u64>,
     passes_begun: u64,
     /// What daemons did, in words, since last taken; only while wanted.
     acts: Option<Vec<String>>,
-    /// Calls, and wakes of the first daemon, when the script ended.
-    pub(crate) in_script: Option<(u64, u64)>,
+    calls_counted: u64,
+    /// Known once the script has ended.
+    pub(crate) in_script: Option<InScript>,
     writes_counted: u64,
     over: Arc<Notify>,
 }
@@ -75,6 +79,15 @@ pub struct Read {
     pub at: Timestamp,
     /// One instant for each different answer.
     pub earlier: Vec<Timestamp>,
+}
+
+/// How far things were when the script ended and calm began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InScript {
+    pub(crate) calls: u64,
+    /// Of the first daemon.
+    pub(crate) wakes: u64,
+    pub(crate) took: Duration,
 }
 
 /// A call on its way.
@@ -122,10 +135,13 @@ impl Course {
             began: Instant::now(),
             start,
             seats: BTreeMap::new(),
+            table: Table::default(),
+            coin: fastrand::Rng::with_seed(7),
             late: Vec::new(),
             passes: BTreeMap::new(),
             passes_begun: 0,
             acts: None,
+            calls_counted: 0,
             in_script: None,
             writes_counted: 0,
             over: Arc::default(),
@@ -139,6 +155,10 @@ impl Course {
     /// Since the course began.
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    pub(crate) fn flips_a_coin(&mut self) -> bool {
+        self.coin.bool()
     }
 
     /// Told when the course is to end early.
@@ -194,6 +214,13 @@ impl Course {
     pub fn writes_since(&mut self) -> u64 {
         let since = self.writes - self.writes_counted;
         self.writes_counted = self.writes;
+        since
+    }
+
+    /// All calls, since last asked.
+    pub fn calls_since(&mut self) -> u64 {
+        let since = self.calls - self.calls_counted;
+        self.calls_counted = self.calls;
         since
     }
 

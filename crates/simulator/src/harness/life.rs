@@ -1,19 +1,21 @@
 //! The lives of one daemon: it runs the production loop until it is killed, and is started again with
 //! an empty disk; never helps it.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use evenkeel_reconciler::{
-    ControlLoop, DesiredState, LoopMetrics, LoopSettings, Shutdown, StatusBoard,
+    ControlLoop, DesiredState, LeaseKeeper, LeaseMetrics, LeaseSettings, LoopMetrics, LoopSettings,
+    Shutdown, StatusBoard,
 };
 use prometheus::Registry;
 use tokio::sync::watch;
 
 use super::course::{Shared, lock};
 use super::event::{Event, Replica};
+use super::table::TableStore;
 use super::wire::Wire;
 use crate::SimulatedCloud;
 
@@ -25,6 +27,8 @@ pub(super) struct Life {
     pub(super) replica: Replica,
     pub(super) desired: watch::Sender<Arc<DesiredState>>,
     pub(super) settings: LoopSettings,
+    /// `None` for the only daemon.
+    pub(super) lease: Option<LeaseSettings>,
 }
 
 impl Life {
@@ -53,8 +57,19 @@ impl Life {
     async fn once(&self) {
         let board = Arc::new(StatusBoard::new());
         let killed = self.start(&board);
-        let control = self.control_loop(board);
-        let mut running = Box::pin(control.run(Shutdown::new()));
+        let shutdown = Shutdown::new();
+        let keeper = self.keeper();
+        let mut control = self.control_loop(board);
+        if let Some(keeper) = &keeper {
+            control = control.with_lease(keeper.held());
+        }
+        let mut running = Box::pin(control.run(shutdown.clone()));
+        let keeping = async {
+            match keeper {
+                Some(keeper) => keeper.run(shutdown).await,
+                None => pending().await,
+            }
+        };
         let awake = poll_fn(|context| {
             if self.dies_on_waking() {
                 return Poll::Ready(());
@@ -64,12 +79,26 @@ impl Life {
         tokio::select! {
             biased;
             () = killed.notified() => {}
+            () = keeping => {}
             () = awake => {}
         }
         drop(running);
         let mut course = lock(&self.course);
         course.sync();
         course.tell(&Event::Ended(self.replica));
+    }
+
+    /// Keeps the leases of this life; each life is another incarnation.
+    fn keeper(&self) -> Option<LeaseKeeper<TableStore>> {
+        let settings = self.lease.clone()?;
+        let store = TableStore { course: Arc::clone(&self.course), replica: self.replica };
+        let lives = lock(&self.course).seats.get(&self.replica).map_or(0, |seat| seat.lives);
+        let seed = settings.seed.map(|seed| seed.wrapping_add(lives));
+        let metrics = LeaseMetrics::register(&Registry::new())
+            .expect("a new registry takes every metric once");
+        let settings = LeaseSettings { seed, ..settings };
+        let keeper = LeaseKeeper::new(Arc::new(store), settings, metrics, self.desired.subscribe());
+        Some(keeper.expect("the settings of simulations are the defaults, all scaled alike"))
     }
 
     fn start(&self, board: &Arc<StatusBoard>) -> Arc<tokio::sync::Notify> {

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use evenkeel_manifest::{Service, ServiceKey};
 use evenkeel_planner::Status;
-use evenkeel_reconciler::{DesiredState, LoopSettings};
+use evenkeel_reconciler::{DesiredState, LeaseSettings, LoopSettings};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::course::{Course, Shared, lock};
+use super::course::{Course, InScript, Shared, lock};
 use super::edit::Edit;
 use super::event::{Event, Replica};
 use super::life::Life;
@@ -30,6 +30,8 @@ const SETTLES_WITHIN: Duration = Duration::from_mins(90);
 pub enum Step {
     /// A manifest is written, or written anew.
     Write(Wish),
+    /// Many are, at once.
+    WriteAll(Vec<Wish>),
     /// A manifest is deleted.
     Delete(String),
     /// The newest text of a manifest cannot be read.
@@ -57,6 +59,10 @@ pub enum Step {
     Down(Replica),
     Raise(Replica),
     Freeze(Replica, Duration),
+    /// A daemon cannot reach the lease table.
+    CutOff(Replica, Duration),
+    /// Somebody empties the lease table.
+    WipeTable,
     Advance(Duration),
 }
 
@@ -72,6 +78,8 @@ pub struct Setup {
     /// Whether earlier states are kept, so that reads can be stale.
     pub keeps_history: bool,
     pub settings: LoopSettings,
+    /// How fast the clock of each daemon runs, 1 where none is given; two may differ by a factor of 2.
+    pub clock_rates: Vec<f64>,
 }
 
 impl std::fmt::Debug for Setup {
@@ -90,6 +98,7 @@ impl Setup {
             keeps: Keeps::Count,
             notes_reads: false,
             keeps_history: false,
+            clock_rates: Vec::new(),
             settings: LoopSettings { seed: Some(seed), ..LoopSettings::default() },
         }
     }
@@ -111,6 +120,8 @@ pub struct Played {
     pub faults: u64,
     pub wakes: u64,
     pub took: Duration,
+    /// Until the last fault.
+    pub took_script: Duration,
     pub reads: Vec<super::course::Read>,
     /// The instants at which the region changed.
     pub changes: Vec<jiff::Timestamp>,
@@ -166,6 +177,7 @@ impl Stage {
             notes_reads,
             keeps_history,
             settings,
+            clock_rates,
         } = setup;
         let simulation = Simulation::new(seed);
         let input = json!({"clusterName": "main"});
@@ -183,6 +195,7 @@ impl Stage {
             replica: Replica(number),
             desired: desired.clone(),
             settings: settings.clone(),
+            lease: (replicas > 1).then(|| lease_of(number, &clock_rates, seed)),
         });
         let lives = lives.collect();
         for number in 0..replicas {
@@ -201,8 +214,8 @@ impl Stage {
             violation: course.violation.take(),
             trace: course.trace.clone(),
             calls: course.calls,
-            calls_in_script: course.in_script.map_or(course.calls, |(calls, _)| calls),
-            wakes_in_script: course.in_script.map_or(0, |(_, wakes)| wakes),
+            calls_in_script: course.in_script.map_or(course.calls, |script| script.calls),
+            wakes_in_script: course.in_script.map_or(0, |script| script.wakes),
             write_numbers: std::mem::take(&mut course.write_numbers),
             look_numbers: std::mem::take(&mut course.look_numbers),
             writes: course.writes,
@@ -210,6 +223,7 @@ impl Stage {
             faults: course.weather.faults(),
             wakes: course.seats.values().map(|seat| seat.wakes).sum(),
             took: course.elapsed(),
+            took_script: course.in_script.map_or(course.elapsed(), |script| script.took),
             reads: course.reads.take().unwrap_or_default(),
             changes,
         }
@@ -221,7 +235,8 @@ impl Stage {
             let mut course = lock(&self.course);
             course.sync();
             let wakes = course.seats.get(&Replica(0)).map_or(0, |seat| seat.wakes);
-            course.in_script = Some((course.calls, wakes));
+            let (calls, took) = (course.calls, course.elapsed());
+            course.in_script = Some(InScript { calls, wakes, took });
             calm(&mut course);
         }
         tokio::time::sleep(SETTLES_WITHIN).await;
@@ -268,6 +283,7 @@ impl Stage {
                 lock(&self.course).sync();
             }
             Step::Write(wish) => self.write(wish)?,
+            Step::WriteAll(wishes) => self.write_all(wishes)?,
             Step::Delete(name) => self.delete(name)?,
             Step::Garble(name) => self.garble(name)?,
             Step::Group(name, drains) => self.make_group(name, *drains)?,
@@ -338,8 +354,13 @@ impl Stage {
                     seat.frozen_until = Some(Instant::now() + *duration);
                 }
             }
+            Step::CutOff(replica, duration) => {
+                course.table.cut_off(*replica, Instant::now() + *duration);
+            }
+            Step::WipeTable => course.table.wipe(),
             Step::Advance(_)
             | Step::Write(_)
+            | Step::WriteAll(_)
             | Step::Delete(_)
             | Step::Garble(_)
             | Step::Group(..) => {}
@@ -353,6 +374,31 @@ impl Stage {
         self.change(&service.key.clone(), Some(&service), |desired| {
             desired.invalid.remove(&service.key);
             desired.services.insert(service.key.clone(), Arc::clone(&service));
+        });
+        Ok(())
+    }
+
+    fn write_all(&mut self, wishes: &[Wish]) -> Result<(), String> {
+        let mut services = Vec::with_capacity(wishes.len());
+        for wish in wishes {
+            services.push(Arc::new(wish.service(&self.groups)?));
+            self.wishes.insert(wish.name.clone(), wish.clone());
+        }
+        {
+            let mut course = lock(&self.course);
+            course.sync();
+            for number in 0..self.replicas {
+                for service in &services {
+                    let (key, by) = (&service.key, Replica(number));
+                    course.tell(&Event::Wanted { by, key, service: Some(service) });
+                }
+            }
+        }
+        self.send(|desired| {
+            for service in services {
+                desired.invalid.remove(&service.key);
+                desired.services.insert(service.key.clone(), service);
+            }
         });
         Ok(())
     }
@@ -435,6 +481,24 @@ impl Stage {
     }
 }
 
+/// A daemon whose clock runs at another rate waits longer or shorter than it means to.
+fn lease_of(number: usize, clock_rates: &[f64], seed: u64) -> LeaseSettings {
+    let rate = clock_rates.get(number).copied().unwrap_or(1.0);
+    let usual = LeaseSettings::default();
+    let true_time = |meant: Duration| meant.div_f64(rate);
+    LeaseSettings {
+        replica: format!("daemon-{number}"),
+        ttl: true_time(usual.ttl),
+        renew_every: true_time(usual.renew_every),
+        request_deadline: true_time(usual.request_deadline),
+        write_deadline: true_time(usual.write_deadline),
+        margin: true_time(usual.margin),
+        settle_time: true_time(usual.settle_time),
+        seed: Some(seed.wrapping_mul(31).wrapping_add(u64::try_from(number).unwrap_or(0) * 1_000)),
+        clock_skew_max: usual.clock_skew_max,
+    }
+}
+
 fn kill(course: &Course, replica: Replica) {
     if let Some(seat) = course.seats.get(&replica) {
         seat.killed.notify_one();
@@ -443,6 +507,7 @@ fn kill(course: &Course, replica: Replica) {
 
 fn calm(course: &mut Course) {
     course.weather.clear();
+    course.table.clear_faults();
     let now = course.now();
     course.simulation.region().inject(Fault::CapacityLoss { until: now });
     for seat in course.seats.values_mut() {

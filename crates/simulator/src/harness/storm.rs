@@ -33,19 +33,26 @@ impl Storm {
             return fate;
         }
         self.faults += 1;
-        match self.rng.u8(..12) {
-            0 => fate.way = Way::RequestLost,
-            1 | 2 => fate.way = Way::AnswerLost,
-            3 if call.is_write() => fate.way = Way::CarriedLate(self.seconds(1..300)),
-            4 => fate.request = self.seconds(1..15),
-            5 => fate.response = self.seconds(1..15),
-            6 | 7 if self.stale_reads && !call.is_write() => {
+        match self.rng.u8(..8) {
+            0 => fate.request = self.seconds(1..15),
+            1 => fate.response = self.seconds(1..15),
+            2 | 3 if self.stale_reads && !call.is_write() => {
                 fate.way = Way::AsOf(now - self.seconds(1..300));
             }
-            8 if !call.is_write() => fate.way = Way::Partial,
-            _ => fate.way = Way::Refused(self.error()),
+            _ => fate.way = self.way(!call.is_write()),
         }
         fate
+    }
+
+    /// A way to go wrong, whatever time it is.
+    pub(crate) fn way(&mut self, is_read: bool) -> Way {
+        match self.rng.u8(..8) {
+            0 => Way::RequestLost,
+            1 | 2 => Way::AnswerLost,
+            3 if !is_read => Way::CarriedLate(self.seconds(1..300)),
+            4 if is_read => Way::Partial,
+            _ => Way::Refused(self.error()),
+        }
     }
 
     fn seconds(&mut self, range: std::ops::Range<u64>) -> Duration {

@@ -36,6 +36,15 @@ pub enum Expectation {
         at_least: u64,
         at_most: u64,
     },
+    /// All calls, since the last time this was asked.
+    Calls {
+        at_most: u64,
+    },
+    /// Tasks of any revision that are healthy now.
+    Healthy {
+        name: String,
+        at_least: usize,
+    },
     /// Tasks of an image that were launched in all.
     Launched {
         image: String,
@@ -78,11 +87,17 @@ impl Expectation {
             }
             Self::Tag { name, key, is_there } => {
                 let facts = stage.facts(name).ok_or("there is no such service")?;
-                let key = if key.contains(':') { key.clone() } else { format!("evenkeel:{key}") };
-                found(facts.tags.contains_key(&key) == *is_there, &format!("{:?}", facts.tags))
+                found(facts.tags.contains_key(key) == *is_there, &format!("{:?}", facts.tags))
             }
             Self::Writes { at_least, at_most } => {
                 between(stage.look(crate::harness::Course::writes_since), *at_least, *at_most)
+            }
+            Self::Calls { at_most } => {
+                between(stage.look(crate::harness::Course::calls_since), 0, *at_most)
+            }
+            Self::Healthy { name, at_least } => {
+                let facts = stage.facts(name).ok_or("there is no such service")?;
+                between(facts.healthy_tasks(), *at_least, usize::MAX)
             }
             Self::Launched { image, at_least, at_most } => {
                 let launched = stage.look(|course| course.simulation.world.launched(image));

@@ -41,15 +41,16 @@ pub(super) fn scenario(name: &str, text: &str) -> Result<Scenario, ParseError> {
     Ok(Scenario { name: name.to_owned(), proves, lines })
 }
 
-/// Splits at spaces outside of quotes; the quotes go.
+/// Splits at spaces outside of quotes, of either kind; the quotes go.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
-    let mut quoted = false;
+    let mut quoted = None;
     for c in line.chars() {
         match c {
-            '"' => quoted = !quoted,
-            ' ' if !quoted => {
+            c if quoted == Some(c) => quoted = None,
+            '"' | '\'' if quoted.is_none() => quoted = Some(c),
+            ' ' if quoted.is_none() => {
                 if !word.is_empty() {
                     words.push(std::mem::take(&mut word));
                 }
@@ -69,6 +70,7 @@ fn command(words: &[String]) -> Parsed<Command> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let step = match words.as_slice() {
         ["daemons", count] => return Ok(Command::Daemons(number(count)?)),
+        ["count"] => return Ok(Command::Count),
         ["show", name] => return Ok(Command::Show((*name).to_owned())),
         ["expect", rest @ ..] => return expectation(rest).map(Command::Expect),
         ["set", name, rest @ ..] => return Ok(Command::Set((*name).to_owned(), pairs(rest))),
@@ -93,6 +95,8 @@ fn command(words: &[String]) -> Parsed<Command> {
         ["crash", rest @ ..] => Step::Kill(replica(rest)?),
         ["stop", rest @ ..] => Step::Down(replica(rest)?),
         ["start", rest @ ..] => Step::Raise(replica(rest)?),
+        ["cut", "off", daemon, time] => Step::CutOff(replica(&[daemon])?, duration(time)?),
+        ["wipe", "table"] => Step::WipeTable,
         ["freeze", time, rest @ ..] => Step::Freeze(replica(rest)?, duration(time)?),
         ["advance", time] => Step::Advance(duration(time)?),
         ["rival", rest @ ..] => edit(rest)?,
@@ -226,6 +230,7 @@ fn expectation(words: &[&str]) -> Parsed<Expectation> {
         ["writes", count] => {
             Expectation::Writes { at_least: number(count)?, at_most: number(count)? }
         }
+        ["calls", "at", "most", most] => Expectation::Calls { at_most: number(most)? },
         ["launched", image, "at", "most", most] => {
             Expectation::Launched { image: own(image), at_least: 1, at_most: number(most)? }
         }
@@ -235,15 +240,20 @@ fn expectation(words: &[&str]) -> Parsed<Expectation> {
             at_most: number(count)?,
         },
         [name, "runs", image] => Expectation::Runs { name: own(name), image: own(image) },
+        [name, "healthy", "at", "least", least] => {
+            Expectation::Healthy { name: own(name), at_least: number(least)? }
+        }
         [name, "gone"] => Expectation::Gone { name: own(name) },
         [name, "count", count] => Expectation::Count { name: own(name), count: number(count)? },
         [name, "says", words] => Expectation::Says { name: own(name), words: own(words) },
         [name, "does", "not", "say", words] => {
             Expectation::Silent { name: own(name), words: own(words) }
         }
-        [name, "tag", key] => Expectation::Tag { name: own(name), key: own(key), is_there: true },
+        [name, "tag", key] => {
+            Expectation::Tag { name: own(name), key: tag_key(key), is_there: true }
+        }
         [name, "no", "tag", key] => {
-            Expectation::Tag { name: own(name), key: own(key), is_there: false }
+            Expectation::Tag { name: own(name), key: tag_key(key), is_there: false }
         }
         [name, "revisions", count] => {
             Expectation::Revisions { family: own(name), count: number(count)? }
@@ -294,6 +304,10 @@ mod tests {
         assert_eq!(
             words(r#"expect web says "was rejected""#),
             ["expect", "web", "says", "was rejected"]
+        );
+        assert_eq!(
+            words(r#"rival updates web '{"desiredCount": 5}'"#),
+            ["rival", "updates", "web", r#"{"desiredCount": 5}"#]
         );
     }
 }

@@ -30,7 +30,7 @@ impl Transcript {
 
     pub(super) fn shown(&mut self, lines: &[String]) {
         for line in lines {
-            let _ = writeln!(self.text, "    {line}");
+            let _ = writeln!(self.text, "    {}", crate::harness::without_ids(line));
         }
     }
 

@@ -1,0 +1,5 @@
+//! libFuzzer's door to the target `reasons`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| evenkeel_fuzz::run("reasons", data));

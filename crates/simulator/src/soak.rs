@@ -1,0 +1,101 @@
+//! Random fleets, random manifests, random people and bad weather, all from one seed; never a course
+//! that cannot be played again.
+
+mod chaos;
+mod fleet;
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::harness::{Keeps, Played, Setup, Stage, Step, Storm};
+
+use chaos::Chaos;
+use fleet::Fleet;
+
+/// How one seed is played.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    pub seed: u64,
+    /// Only the first so many acts of chaos; for finding the shortest course that fails.
+    pub acts: Option<usize>,
+    pub keeps: Keeps,
+}
+
+/// What came of one seed.
+#[derive(Debug)]
+pub struct Soaked {
+    pub played: Played,
+    pub services: usize,
+    pub replicas: usize,
+    /// Acts of chaos that were played.
+    pub acts: usize,
+}
+
+impl Soaked {
+    /// Calls that went wrong and acts of chaos.
+    pub fn faults(&self) -> u64 {
+        self.played.faults + u64::try_from(self.acts).unwrap_or(u64::MAX)
+    }
+}
+
+/// Plays one seed: chaos, then calm for long enough that all must have settled.
+pub fn soak(manner: Manner) -> Soaked {
+    let mut rng = Rng::with_seed(manner.seed);
+    let fleet = Fleet::draw(&mut rng);
+    let services = fleet.wishes.len();
+    let replicas = match rng.u8(..20) {
+        0 => 3,
+        1..5 => 2,
+        _ => 1,
+    };
+    let is_small = services <= 3;
+    let setup = Setup {
+        replicas,
+        keeps: manner.keeps,
+        keeps_history: is_small,
+        clock_rates: clock_rates(&mut rng, replicas),
+        ..Setup::new(manner.seed)
+    };
+    let storm = Storm::new(rng.u64(..), *pick(&mut rng, &[0.0, 0.01, 0.05, 0.2]), is_small);
+    let mut chaos = Chaos::new(rng, replicas, storm, manner.acts);
+    let (played, _) = Stage::play(setup, async |stage| play(stage, fleet, &mut chaos).await);
+    Soaked { played, services, replicas, acts: chaos.acts() }
+}
+
+/// Within a factor of two of each other, between half and twice the true rate.
+fn clock_rates(rng: &mut Rng, replicas: usize) -> Vec<f64> {
+    let slowest = *pick(rng, &[0.5, 0.75, 1.0]);
+    (0..replicas).map(|_| slowest * (1.0 + rng.f64())).collect()
+}
+
+async fn play(stage: &mut Stage, mut fleet: Fleet, chaos: &mut Chaos) {
+    for step in fleet.beginning() {
+        must(stage, &step).await;
+    }
+    while let Some((pause, steps)) = chaos.next(&mut fleet) {
+        must(stage, &Step::Advance(pause)).await;
+        for step in &steps {
+            // People and tools try things that are not possible just now.
+            drop(stage.perform(step).await);
+        }
+    }
+    for step in fleet.ending() {
+        must(stage, &step).await;
+    }
+    stage.settle().await;
+}
+
+async fn must(stage: &mut Stage, step: &Step) {
+    let done = stage.perform(step).await;
+    done.expect("the steps that frame a course are always possible");
+}
+
+fn pick<'a, T>(rng: &mut Rng, from: &'a [T]) -> &'a T {
+    let index = rng.usize(..from.len());
+    from.get(index).expect("an index below the length")
+}
+
+fn seconds(rng: &mut Rng, range: std::ops::RangeInclusive<u64>) -> Duration {
+    Duration::from_secs(rng.u64(range))
+}

@@ -1,0 +1,116 @@
+//! The services of one course, and the images that they run; never how they are disturbed.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::{pick, seconds};
+use crate::Behaviour;
+use crate::harness::{Step, Wish};
+
+pub(super) struct Fleet {
+    pub(super) wishes: Vec<Wish>,
+    images: Vec<(String, Behaviour)>,
+    groups: Vec<String>,
+}
+
+const ALARM: &str = "errors";
+
+impl Fleet {
+    pub(super) fn draw(rng: &mut Rng) -> Self {
+        let size = match rng.u8(..100) {
+            0..60 => rng.usize(1..=3),
+            60..88 => rng.usize(4..=12),
+            88..98 => rng.usize(13..=40),
+            _ => rng.usize(41..=200),
+        };
+        let images = images(rng);
+        let groups: Vec<String> = (0..size.min(4)).map(|index| format!("g{index}")).collect();
+        let mut fleet = Self { wishes: Vec::new(), images, groups };
+        for index in 0..size {
+            let wish = fleet.wish(rng, index, size);
+            fleet.wishes.push(wish);
+        }
+        fleet
+    }
+
+    fn wish(&self, rng: &mut Rng, index: usize, size: usize) -> Wish {
+        let count = match rng.u8(..20) {
+            0 => 0,
+            1 if size <= 3 => rng.u32(20..=120),
+            2..8 => 1,
+            _ => rng.u32(2..=5),
+        };
+        let mut wish = Wish::new(format!("s{index}"))
+            .with("image", &self.image(rng))
+            .with("count", &count.to_string());
+        let mut maybe = |one_in: u8, word: &str, value: String| {
+            if rng.u8(..one_in) == 0 {
+                wish = wish.clone().with(word, &value);
+            }
+        };
+        if let Some(group) = self.groups.get(index) {
+            maybe(3, "group", group.clone());
+        }
+        maybe(6, "alarms", ALARM.to_owned());
+        maybe(20, "probe", "off".to_owned());
+        maybe(4, "healthyFor", "10s".to_owned());
+        maybe(4, "deadline", "5m".to_owned());
+        maybe(16, "onFailure", "Hold".to_owned());
+        maybe(8, "counting", "Cumulative".to_owned());
+        maybe(10, "minimum", "50".to_owned());
+        wish
+    }
+
+    /// One image in three is bad.
+    pub(super) fn image(&self, rng: &mut Rng) -> String {
+        pick(rng, &self.images).0.clone()
+    }
+
+    /// What must be there before the first act.
+    pub(super) fn beginning(&self) -> Vec<Step> {
+        let images = self.images.iter().map(|(name, what)| Step::Image(name.clone(), what.clone()));
+        let groups = self.groups.iter().map(|name| Step::Group(name.clone(), 20));
+        let alarm = Step::Alarm(ALARM.to_owned(), Some("OK"));
+        let manifests = Step::WriteAll(self.wishes.clone());
+        images.chain(groups).chain([alarm, manifests]).collect()
+    }
+
+    /// Everybody lets go: alarms are green, and every manifest is there and can be read.
+    pub(super) fn ending(&self) -> Vec<Step> {
+        let alarm = Step::Alarm(ALARM.to_owned(), Some("OK"));
+        vec![alarm, Step::WriteAll(self.wishes.clone())]
+    }
+}
+
+fn images(rng: &mut Rng) -> Vec<(String, Behaviour)> {
+    let mut images = Vec::new();
+    for index in 0..6 {
+        let behaviour = Behaviour {
+            start_after: seconds(rng, 1..=25),
+            stops_after: (rng.u8(..8) != 0).then(|| seconds(rng, 0..=20)),
+            ..Behaviour::healthy_after(seconds(rng, 0..=30))
+        };
+        images.push((format!("app:good{index}"), behaviour));
+    }
+    let bad = [
+        Behaviour::crashes(seconds(rng, 0..=20), 1),
+        Behaviour::crashes(seconds(rng, 30..=150), 0),
+        Behaviour::out_of_memory(seconds(rng, 0..=60)),
+        Behaviour::answers(500),
+        Behaviour::never_healthy(),
+        Behaviour::turns_unhealthy(seconds(rng, 20..=120)),
+        Behaviour::cannot_be_pulled("app:bad"),
+        Behaviour::fails_to_start(
+            seconds(rng, 1..=30),
+            "ResourceInitializationError: unable to pull secrets or registry auth",
+        ),
+        Behaviour { start_after: Duration::from_secs(3_000), ..Behaviour::healthy() },
+    ];
+    for (index, behaviour) in bad.into_iter().enumerate() {
+        if rng.u8(..3) == 0 {
+            images.push((format!("app:bad{index}"), behaviour));
+        }
+    }
+    images
+}
