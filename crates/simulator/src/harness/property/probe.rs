@@ -3,6 +3,7 @@
 use super::super::event::At;
 use super::super::{Event, Property, Sent};
 use super::ordering::told;
+use super::passes::Passes;
 use super::rollouts::{Rollouts, widens};
 use evenkeel_manifest::ServiceKey;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(super) struct ProbeCap {
     rollouts: Rollouts,
+    passes: Passes,
 }
 
 /// Marks hold whole seconds.
@@ -32,6 +34,7 @@ impl Property for ProbeCap {
             _ => false,
         };
         self.rollouts.note(at, event);
+        self.passes.note(at, event);
         match event {
             Event::Sent(call) if is_narrow => self.widened(at, call),
             Event::Changed(facts) => self.narrow(&ServiceKey::new(&*facts.cluster, &*facts.name)),
@@ -70,7 +73,8 @@ impl ProbeCap {
         });
         let Some(needed) = ours.map(|wish| wish.probe.healthy_for).min() else { return Ok(()) };
         let lasted = rollout.healthy_since.is_some_and(|since| since + needed <= at + ROUNDING);
-        let is_idle = rollout.tasks.is_empty() && wishes.iter().any(|wish| wish.count == Some(0));
+        // Where no task is desired, none can be tried.
+        let is_idle = self.passes.shown(call).is_some_and(|shown| shown.desired == 0);
         if lasted || is_idle {
             return Ok(());
         }
@@ -204,6 +208,14 @@ mod tests {
             course.pass("UpdateService", wide());
             course.breaks("healthy for long enough");
         }
+    }
+
+    #[test]
+    fn where_no_task_is_desired_none_is_tried() {
+        let mut course = rolled_out("");
+        course.happens(|facts, _| facts.desired = 0);
+        course.pass("UpdateService", wide());
+        course.passes();
     }
 
     #[test]
