@@ -214,4 +214,6 @@ impl fmt::Debug for LeaseTable {
 }
 
 #[cfg(test)]
+mod moto;
+#[cfg(test)]
 mod tests;
