@@ -4,14 +4,32 @@ use evenkeel_planner::{Action, Applied, Call};
 use evenkeel_reconciler::CloudError;
 use serde_json::{Value, json};
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Token};
 use crate::operation::Operation;
 use crate::reply::{elements, text};
 use crate::secrets;
 
 pub(crate) async fn apply(caller: &Caller, action: &Action) -> Result<Applied, CloudError> {
+    let token = caller.token(request(&action.call).0, action.lane).await?;
+    apply_with(caller, token, action).await
+}
+
+/// As [`apply`], if that is still permitted when the call has its token; `None` when it is not.
+pub(crate) async fn apply_if(
+    caller: &Caller,
+    action: &Action,
+    is_permitted: &(dyn Fn() -> bool + Send + Sync),
+) -> Option<Result<Applied, CloudError>> {
+    match caller.token(request(&action.call).0, action.lane).await {
+        Err(error) => Some(Err(error)),
+        Ok(token) if is_permitted() => Some(apply_with(caller, token, action).await),
+        Ok(_) => None,
+    }
+}
+
+async fn apply_with(caller: &Caller, token: Token, action: &Action) -> Result<Applied, CloudError> {
     let (operation, input) = request(&action.call);
-    let reply = caller.ecs(operation, action.lane, &input).await;
+    let reply = caller.ecs_with(token, &input).await;
     let reply = reply.map_err(|error| secrets::redact(error, &input))?;
     applied(operation, &reply)
 }
@@ -74,6 +92,28 @@ mod tests {
 
     use super::*;
     use crate::fake::{Fake, Reply, answer, error, ok};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_asks_for_leave_when_it_has_its_token_and_is_not_sent_without() {
+        let fake = Fake::new(|_| ok(&json!({ "taskDefinition": {} })));
+        let (cloud, key) = (fake.cloud(), ServiceKey::new("main", "web"));
+        let call = Call::RegisterTaskDefinition { input: json!({ "family": "web" }) };
+        let action = Action { call, lane: Lane::NewChange, why: "test".to_owned() };
+        while cloud.caller.budget.buckets().any(|(family, bucket)| {
+            family.name() == "TaskDefinitionModify" && bucket.level().0 >= 1.0
+        }) {
+            drop(cloud.apply(&key, &action).await);
+        }
+        let (began, sent) = (tokio::time::Instant::now(), fake.requests().len());
+        let refuse = || {
+            assert!(began.elapsed() > std::time::Duration::from_millis(100), "it has a token");
+            false
+        };
+        assert_eq!(cloud.apply_if(&key, &action, &refuse).await, None);
+        assert_eq!(fake.requests().len(), sent);
+        assert!(cloud.apply_if(&key, &action, &|| true).await.is_some());
+        assert_eq!(fake.requests().len(), sent + 1);
+    }
 
     async fn apply(fake: &Fake, call: Call) -> Result<Applied, CloudError> {
         let action = Action { call, lane: Lane::NewChange, why: "test".to_owned() };

@@ -50,4 +50,13 @@ impl Cloud for AwsCloud {
     async fn apply(&self, _: &ServiceKey, action: &Action) -> Result<Applied, CloudError> {
         apply::apply(&self.caller, action).await
     }
+
+    async fn apply_if(
+        &self,
+        _: &ServiceKey,
+        action: &Action,
+        is_permitted: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Option<Result<Applied, CloudError>> {
+        apply::apply_if(&self.caller, action, is_permitted).await
+    }
 }

@@ -92,6 +92,8 @@ pub enum Outcome {
     Refused(Vec<String>),
     /// An action failed; the class is a metric label, the message is for people.
     Failed { class: &'static str, message: String },
+    /// Nothing failed, but the plan may not be carried out any further; the message says why.
+    Withheld { message: String },
     /// Nothing was carried out because the caller only looks.
     DryRun,
 }
@@ -157,7 +159,10 @@ pub fn status(input: &Input<'_>, plan: &Plan, outcome: &Outcome) -> Status {
         waiting: plan.waiting.clone(),
         did: match outcome {
             Outcome::Done => plan.actions.iter().map(|action| action.why.clone()).collect(),
-            Outcome::Refused(_) | Outcome::Failed { .. } | Outcome::DryRun => Vec::new(),
+            Outcome::Refused(_)
+            | Outcome::Failed { .. }
+            | Outcome::Withheld { .. }
+            | Outcome::DryRun => Vec::new(),
         },
         events: service.map(last_events).unwrap_or_default(),
         desired_count: service.map_or(0, |service| service.desired_count),

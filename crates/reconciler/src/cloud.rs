@@ -30,6 +30,20 @@ pub trait Cloud: Send + Sync + 'static {
         key: &ServiceKey,
         action: &Action,
     ) -> impl Future<Output = Result<Applied, CloudError>> + Send;
+
+    /// As [`Self::apply`], for a caller who must know when the call is sent: `is_permitted` is
+    /// asked once, when all waiting (for a rate limit, say) is over and immediately before the
+    /// call is sent. If it says no, nothing is sent and the answer is `None`.
+    ///
+    /// To be implemented by whoever makes calls wait.
+    fn apply_if(
+        &self,
+        key: &ServiceKey,
+        action: &Action,
+        is_permitted: &(dyn Fn() -> bool + Send + Sync),
+    ) -> impl Future<Output = Option<Result<Applied, CloudError>>> + Send {
+        async move { if is_permitted() { Some(self.apply(key, action).await) } else { None } }
+    }
 }
 
 /// Why a call did not do what it should, classified by what to do next.

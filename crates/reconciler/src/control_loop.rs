@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_manifest::ServiceKey;
+use evenkeel_manifest::{Service, ServiceKey};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinError;
@@ -15,6 +15,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::task::JoinMap;
 
 use self::orphans::{Listed, Orphans};
+use crate::permit::{InForce, Permit, Terms};
 use crate::reconcile::reconcile_after;
 use crate::roster::Roster;
 use crate::trigger::Triggers;
@@ -265,13 +266,24 @@ impl<C: Cloud> ControlLoop<C> {
         let timeout = self.settings.pass_timeout;
         let unconfirmed = self.roster.note(&key).map(|note| note.unconfirmed.clone());
         let unconfirmed = unconfirmed.unwrap_or_default();
+        let permit = self.permit(&key, desired.as_ref());
         self.passes.spawn(key.clone(), async move {
             let began = Instant::now();
             let (desired, mode) = (desired.as_deref(), Mode::Apply);
-            let pass = reconcile_after(&*cloud, &key, desired, &instance, mode, &unconfirmed);
+            let pass =
+                reconcile_after(&*cloud, &key, desired, &instance, mode, &unconfirmed, &permit);
             let report = tokio::time::timeout(timeout, pass).await.ok().map(Box::new);
             Pass { took: began.elapsed(), report }
         });
+    }
+
+    fn permit(&self, key: &Arc<ServiceKey>, planned: Option<&Arc<Service>>) -> Permit {
+        let newest = self.desired.clone();
+        Permit::under(Terms {
+            in_force: InForce { key: key.clone(), planned: planned.cloned(), newest },
+            look_age_max: self.settings.look_age_max,
+            lease: None,
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{CloudError, LoopSettings, PassReport};
+use crate::{CloudError, LoopSettings, PassReport, Withheld};
 use evenkeel_planner::{Outcome, Wait, WaitReason};
 
 /// The shortest delay there is, so that no defect elsewhere can make a loop spin.
@@ -20,6 +20,8 @@ pub(crate) enum PassEnd {
     /// The service was seen, but not enough of what belongs to it to go on.
     PartlySeen(LookAgain),
     Failed(CloudError),
+    /// Nothing failed, but the plan could not be carried out to its end.
+    Withheld(Withheld),
     Refused,
     Panicked,
     TimedOut,
@@ -40,6 +42,9 @@ impl PassEnd {
             after: report.plan.look_again,
             in_rollout: report.status.rollout.is_some(),
         };
+        if let Some(why) = report.withheld {
+            return Self::Withheld(why);
+        }
         match (&report.error, &report.outcome) {
             (Some(error), _) => Self::Failed(error.clone()),
             (None, Outcome::Refused(_)) => Self::Refused,
@@ -53,7 +58,7 @@ impl PassEnd {
     }
 
     /// All words that [`Self::word`] can say.
-    pub(crate) const WORDS: [&str; 15] = [
+    pub(crate) const WORDS: [&str; 18] = [
         "settled",
         "waiting",
         "acted",
@@ -69,6 +74,9 @@ impl PassEnd {
         "refused",
         "panicked",
         "timed_out",
+        "superseded",
+        "look_expired",
+        "lease_lost",
     ];
 
     /// One word for metrics.
@@ -79,6 +87,7 @@ impl PassEnd {
             Self::Acted(_) => "acted",
             Self::PartlySeen(_) => "partly_seen",
             Self::Failed(error) => error.class(),
+            Self::Withheld(why) => why.word(),
             Self::Refused => "refused",
             Self::Panicked => "panicked",
             Self::TimedOut => "timed_out",
@@ -87,7 +96,7 @@ impl PassEnd {
 
     pub(crate) fn is_failure(&self) -> bool {
         match self {
-            Self::Settled | Self::Waiting(_) | Self::Acted(_) => false,
+            Self::Settled | Self::Waiting(_) | Self::Acted(_) | Self::Withheld(_) => false,
             Self::PartlySeen(_)
             | Self::Failed(_)
             | Self::Refused
@@ -123,6 +132,7 @@ pub(crate) fn next_delay(end: &PassEnd, circumstances: Circumstances<'_>) -> Dur
         }
         PassEnd::Failed(error) => after_error(error, circumstances),
         PassEnd::TimedOut => soon_then_back_off(circumstances),
+        PassEnd::Withheld(_) => settings.look_again_soon,
         PassEnd::Refused | PassEnd::Panicked => shortened(settings.back_off_person, circumstances),
     };
     delay.max(DELAY_MIN)

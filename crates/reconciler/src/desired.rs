@@ -44,7 +44,7 @@ impl DesiredState {
 
 /// Whether two manifests want the same. The line on which a manifest begins does not count: a
 /// comment added at the head of a file moves all its documents and changes nothing.
-fn same_content(one: &Arc<Service>, other: &Arc<Service>) -> bool {
+pub(crate) fn same_content(one: &Arc<Service>, other: &Arc<Service>) -> bool {
     if Arc::ptr_eq(one, other) {
         return true;
     }

@@ -145,6 +145,7 @@ impl LoopMetrics {
             | PassEnd::Acted(_)
             | PassEnd::PartlySeen(_)
             | PassEnd::Failed(_)
+            | PassEnd::Withheld(_)
             | PassEnd::TimedOut => {}
         }
     }

@@ -6,9 +6,11 @@ use evenkeel_planner::{
     Unknown,
 };
 use jiff::Timestamp;
+use tokio::time::Instant;
 
+use crate::permit::Permit;
 use crate::unconfirmed::Unconfirmed;
-use crate::{Cloud, CloudError};
+use crate::{Cloud, CloudError, Withheld};
 
 /// How often one pass asks at most: shallow, deep, and once more for what the deep look named.
 const ROUNDS_MAX: usize = 3;
@@ -35,6 +37,9 @@ pub struct PassReport {
     pub outcome: Outcome,
     /// What ended the pass before its end.
     pub error: Option<CloudError>,
+    /// Why the rest of the plan was not carried out although nothing failed. Never in a pass of
+    /// [`reconcile`].
+    pub withheld: Option<Withheld>,
 }
 
 impl PassReport {
@@ -51,7 +56,8 @@ impl PassReport {
 /// 1. Observe, as often as [`evenkeel_planner::questions`] has more to ask, three times at most.
 /// 2. Plan; `now` is the time of the observation, by AWS's clock.
 /// 3. Check the plan; one that breaks a safety property is refused whole.
-/// 4. Act: the plan's calls in their order, ending with the first that fails.
+/// 4. Act: the plan's calls in their order, ending with the first that fails. The control loop
+///    asks before each whether the plan still holds.
 /// 5. Report the status, on every path.
 ///
 /// # Guarantees
@@ -74,11 +80,12 @@ pub async fn reconcile<C: Cloud>(
     instance: &str,
     mode: Mode,
 ) -> PassReport {
-    reconcile_after(cloud, key, desired, instance, mode, &Unconfirmed::default()).await.0
+    let (unconfirmed, permit) = (Unconfirmed::default(), Permit::unconditional());
+    reconcile_after(cloud, key, desired, instance, mode, &unconfirmed, &permit).await.0
 }
 
-/// As [`reconcile`], for a caller that remembers what it wrote before. Also says whether the look
-/// was older than that, so that nothing was done.
+/// As [`reconcile`], for a caller that remembers what it wrote before and writes under conditions.
+/// Also says whether the look was older than what was written, so that nothing was done.
 pub(crate) async fn reconcile_after<C: Cloud>(
     cloud: &C,
     key: &ServiceKey,
@@ -86,8 +93,10 @@ pub(crate) async fn reconcile_after<C: Cloud>(
     instance: &str,
     mode: Mode,
     unconfirmed: &Unconfirmed,
+    permit: &Permit,
 ) -> (PassReport, bool) {
-    let (observed, unseen) = match observe(cloud, key, desired).await {
+    let (looked_at, seen) = observe(cloud, key, desired).await;
+    let (observed, unseen) = match seen {
         Ok(observed) => (observed, None),
         Err(error) => (unreadable(&error), Some(error)),
     };
@@ -101,7 +110,7 @@ pub(crate) async fn reconcile_after<C: Cloud>(
         (Some(error), _) => Done::failed(Vec::new(), error),
         (None, Err(broken)) => Done::refused(&input, broken),
         (None, Ok(())) if mode == Mode::DryRun => Done::without_calls(Outcome::DryRun),
-        (None, Ok(())) => act(cloud, &input, &plan).await,
+        (None, Ok(())) => act(cloud, &input, &plan, permit, looked_at).await,
     };
     let changes = match mode {
         Mode::Apply if plan.actions.is_empty() => Vec::new(),
@@ -110,22 +119,25 @@ pub(crate) async fn reconcile_after<C: Cloud>(
     // Of a service that could not be read nothing is known; its call did not fail to change it.
     let shown = if observed.service.unknown().is_some() { &Outcome::Done } else { &done.outcome };
     let status = evenkeel_planner::status(&input, &plan, shown);
-    let Done { applied, outcome, error } = done;
-    (PassReport { plan, status, changes, applied, outcome, error }, is_stale)
+    let Done { applied, outcome, error, withheld } = done;
+    (PassReport { plan, status, changes, applied, outcome, error, withheld }, is_stale)
 }
 
+/// What the last look showed, and when that look began: each shows the whole service anew.
 async fn observe<C: Cloud>(
     cloud: &C,
     key: &ServiceKey,
     desired: Option<&Service>,
-) -> Result<Observed, CloudError> {
+) -> (Instant, Result<Observed, CloudError>) {
     let first = evenkeel_planner::questions(desired, None).unwrap_or_else(Questions::shallow);
-    let mut seen = cloud.observe(key, &first).await?;
+    let (mut looked_at, mut seen) = (Instant::now(), cloud.observe(key, &first).await);
     for _ in 1..ROUNDS_MAX {
-        let Some(questions) = evenkeel_planner::questions(desired, Some(&seen)) else { break };
-        seen = cloud.observe(key, &questions).await?;
+        let Ok(observed) = &seen else { break };
+        let Some(questions) = evenkeel_planner::questions(desired, Some(observed)) else { break };
+        looked_at = Instant::now();
+        seen = cloud.observe(key, &questions).await;
     }
-    Ok(seen)
+    (looked_at, seen)
 }
 
 /// What is known when the service could not be read: nothing, and why. The planner then says in
@@ -149,16 +161,22 @@ struct Done {
     applied: Vec<Applied>,
     outcome: Outcome,
     error: Option<CloudError>,
+    withheld: Option<Withheld>,
 }
 
 impl Done {
     fn without_calls(outcome: Outcome) -> Self {
-        Self { applied: Vec::new(), outcome, error: None }
+        Self { applied: Vec::new(), outcome, error: None, withheld: None }
+    }
+
+    fn withheld(applied: Vec<Applied>, why: Withheld) -> Self {
+        let outcome = Outcome::Withheld { message: why.message().to_owned() };
+        Self { applied, outcome, error: None, withheld: Some(why) }
     }
 
     fn failed(applied: Vec<Applied>, error: CloudError) -> Self {
         let outcome = Outcome::Failed { class: error.class(), message: error.to_string() };
-        Self { applied, outcome, error: Some(error) }
+        Self { applied, outcome, error: Some(error), withheld: None }
     }
 
     /// A refused plan is a defect of the planner: it is said as loudly as can be.
@@ -174,21 +192,31 @@ impl Done {
     }
 }
 
-async fn act<C: Cloud>(cloud: &C, input: &Input<'_>, plan: &Plan) -> Done {
+async fn act<C: Cloud>(
+    cloud: &C,
+    input: &Input<'_>,
+    plan: &Plan,
+    permit: &Permit,
+    looked_at: Instant,
+) -> Done {
     let mut applied = Vec::with_capacity(plan.actions.len());
     for action in &plan.actions {
-        match cloud.apply(input.key, action).await {
-            Ok(result) => {
+        match permit.carry_out(cloud, input.key, action, looked_at).await {
+            Ok(Ok(result)) => {
                 log_applied(input, action, &result);
                 applied.push(result);
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 log_failed(input, action, &error);
                 return Done::failed(applied, error);
             }
+            Err(why) => {
+                log_withheld(input, action, why);
+                return Done::withheld(applied, why);
+            }
         }
     }
-    Done { applied, outcome: Outcome::Done, error: None }
+    Done { applied, outcome: Outcome::Done, error: None, withheld: None }
 }
 
 fn log_applied(input: &Input<'_>, action: &Action, result: &Applied) {
@@ -219,6 +247,17 @@ fn log_failed(input: &Input<'_>, action: &Action, error: &CloudError) {
     );
 }
 
+fn log_withheld(input: &Input<'_>, action: &Action, why: Withheld) {
+    tracing::info!(
+        service = %input.key,
+        digest = digest(input),
+        deployment = deployment(input),
+        action = action.call.operation(),
+        why = why.message(),
+        "action withheld"
+    );
+}
+
 fn digest<'a>(input: &Input<'a>) -> Option<&'a str> {
     input.desired.map(|desired| desired.revision_digest.as_str())
 }
@@ -231,11 +270,16 @@ fn deployment<'a>(input: &Input<'a>) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
     use std::time::Duration;
 
     use evenkeel_planner::{Call, Lane, Wait, WaitReason};
+    use tokio::sync::watch;
 
     use super::*;
+    use crate::DesiredState;
+    use crate::permit::{InForce, Terms};
     use crate::testing::{Look, ScriptedCloud, foreign, key, service, transient};
 
     fn action(call: Call) -> Action {
@@ -261,11 +305,15 @@ mod tests {
     }
 
     async fn acted(cloud: &ScriptedCloud) -> Done {
+        acted_under(cloud, &Permit::unconditional()).await
+    }
+
+    async fn acted_under(cloud: &ScriptedCloud, permit: &Permit) -> Done {
         let (key, desired) = (key("web"), service("web", "1"));
         let observed = foreign(&key);
         let (now, desired) = (observed.at, Some(&desired));
         let input = Input { key: &key, desired, observed: &observed, now, instance: "test" };
-        act(cloud, &input, &three_actions()).await
+        act(cloud, &input, &three_actions(), permit, Instant::now()).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -291,6 +339,30 @@ mod tests {
         let message = unknown.to_string();
         assert_eq!(done.outcome, Outcome::Failed { class: "unknown_outcome", message });
         assert_eq!(done.error, Some(unknown));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_is_paused_between_two_actions_keeps_the_first_and_is_spared_the_rest() {
+        let cloud = ScriptedCloud::new(Duration::ZERO)
+            .calls_wait_and_take(Duration::ZERO, Duration::from_secs(1));
+        let state = |service: Service| {
+            let services = [(service.key.clone(), Arc::new(service))].into();
+            Arc::new(DesiredState { services, invalid: BTreeMap::new() })
+        };
+        let (newest, is_newest) = watch::channel(state(service("web", "1")));
+        let planned = Some(Arc::new(service("web", "1")));
+        let in_force = InForce { key: Arc::new(key("web")), planned, newest: is_newest };
+        let look_age_max = Duration::from_secs(30);
+        let permit = Permit::under(Terms { in_force, look_age_max, lease: None });
+        let pause = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            newest.send_replace(state(Service { paused: true, ..service("web", "1") }));
+        };
+        let (done, ()) = tokio::join!(acted_under(&cloud, &permit), pause);
+        assert_eq!(cloud.calls(), ["RegisterTaskDefinition web"]);
+        assert_eq!((done.applied.len(), done.error), (1, None));
+        assert_eq!(done.withheld, Some(Withheld::Superseded));
+        assert!(matches!(done.outcome, Outcome::Withheld { .. }));
     }
 
     #[tokio::test(start_paused = true)]

@@ -29,6 +29,10 @@ pub struct LoopSettings {
     /// After which a pass is cancelled and counts as an unknown outcome. Default: 2 minutes,
     /// above the longest wait for a token of a throttled API at normal load.
     pub pass_timeout: Duration,
+    /// How old the look behind a plan may be when a call of the plan is sent, counted from the
+    /// beginning of the look. An older plan is dropped and the service looked at again. Default:
+    /// 30 seconds, above a deep look and the wait for a token at normal load.
+    pub look_age_max: Duration,
     /// The first delay after a failure that another try may cure; it doubles with every further
     /// one and is drawn between zero and that ("full jitter"). Default: 1 second.
     pub back_off_first: Duration,
@@ -59,6 +63,7 @@ impl Default for LoopSettings {
             jitter: 0.1,
             change_spread: Duration::from_millis(200),
             pass_timeout: Duration::from_mins(2),
+            look_age_max: Duration::from_secs(30),
             back_off_first: Duration::from_secs(1),
             back_off_max: Duration::from_mins(2),
             back_off_person: Duration::from_mins(5),

@@ -77,6 +77,8 @@ pub(crate) struct ScriptedCloud {
     began: Instant,
     /// Looks after each call that show how it was before.
     lag: usize,
+    /// How long a call waits for its turn before it is sent, and how long the answer takes then.
+    call: (Duration, Duration),
     state: Mutex<State>,
 }
 
@@ -130,7 +132,8 @@ fn task_definition(name: &str) -> TaskDefinition {
 
 impl ScriptedCloud {
     pub(crate) fn new(usual: Duration) -> Self {
-        Self { usual, began: Instant::now(), lag: 0, state: Mutex::default() }
+        let call = (Duration::ZERO, Duration::ZERO);
+        Self { usual, began: Instant::now(), lag: 0, call, state: Mutex::default() }
     }
 
     pub(crate) fn script(&self, name: &str, looks: impl IntoIterator<Item = Look>) {
@@ -172,6 +175,11 @@ impl ScriptedCloud {
     /// After each call, so many looks show how it was before.
     pub(crate) fn lags(self, looks: usize) -> Self {
         Self { lag: looks, ..self }
+    }
+
+    /// Every call waits for its turn, and takes a time once it is sent.
+    pub(crate) fn calls_wait_and_take(self, wait: Duration, take: Duration) -> Self {
+        Self { call: (wait, take), ..self }
     }
 
     /// `read name` and `operation name` of everything that was asked, in order.
@@ -269,15 +277,30 @@ impl Cloud for ScriptedCloud {
     }
 
     async fn apply(&self, key: &ServiceKey, action: &Action) -> Result<Applied, CloudError> {
-        let mut state = self.state();
         let call = format!("{} {}", action.call.operation(), key.name);
-        state.touches.push(call.clone());
-        state.calls.push(call);
+        self.state().touches.push(call.clone());
+        self.state().calls.push(call);
+        if !self.call.1.is_zero() {
+            tokio::time::sleep(self.call.1).await;
+        }
+        let mut state = self.state();
         let result = state.results.get_mut(&key.name).and_then(VecDeque::pop_front);
         let result = result.unwrap_or(Ok(Applied::Done));
         if result.is_ok() {
             state.carry_out(&key.name, &action.call, self.lag);
         }
         result
+    }
+
+    async fn apply_if(
+        &self,
+        key: &ServiceKey,
+        action: &Action,
+        is_permitted: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Option<Result<Applied, CloudError>> {
+        if !self.call.0.is_zero() {
+            tokio::time::sleep(self.call.0).await;
+        }
+        if is_permitted() { Some(self.apply(key, action).await) } else { None }
     }
 }

@@ -94,7 +94,9 @@ impl Daemon {
         let report = at_once(reconcile(&self.cloud, key, service, &self.instance, Mode::Apply))?;
         let pause = match report.outcome {
             Outcome::Failed { .. } => AFTER_FAILURE,
-            Outcome::Done | Outcome::Refused(_) | Outcome::DryRun => report.plan.look_again,
+            Outcome::Done | Outcome::Refused(_) | Outcome::Withheld { .. } | Outcome::DryRun => {
+                report.plan.look_again
+            }
         };
         wanted.due = now + pause.max(PAUSE_MIN);
         Some(wanted.last.insert(report))

@@ -3,8 +3,8 @@
 //!
 //! Reasons are metric labels. Ready: `Running`, `Applying`, `RollingOut`, `RollingBack`, `RolledBack`,
 //! `Rejected`, `Held`, `Paused`, `NotOwned`, `Unsupported`, `ForeignDeployment`, `Draining`, `Alarm`,
-//! `DeploymentFailed`, `TasksMissing`, `CallFailed`, `PlanRefused`, `WouldChange`, `Orphaned`,
-//! `NotSeen`, `CapabilityMissing`. Rejected: the name of a verdict. Unknown: `NotSeen`,
+//! `DeploymentFailed`, `TasksMissing`, `CallFailed`, `PlanRefused`, `Withheld`, `WouldChange`,
+//! `Orphaned`, `NotSeen`, `CapabilityMissing`. Rejected: the name of a verdict. Unknown: `NotSeen`,
 //! `CapabilityMissing`. A server that lacks a call makes `Unknown` true, but not `Ready` false.
 
 use crate::view::{Standing, View};
@@ -100,6 +100,9 @@ impl Facts<'_> {
             }
             Outcome::Failed { message, .. } => {
                 Some((ConditionStatus::False, "CallFailed", message.clone()))
+            }
+            Outcome::Withheld { message } => {
+                Some((ConditionStatus::False, "Withheld", message.clone()))
             }
             Outcome::Done | Outcome::DryRun => None,
         }

@@ -96,6 +96,8 @@ fn a_refused_plan_and_a_failed_call_are_told() {
     assert_eq!(ready(&told(&ecs, Some(&v1), &refused)), (ConditionStatus::False, "PlanRefused"));
     let failed = Outcome::Failed { class: "denied", message: "no".to_owned() };
     assert_eq!(ready(&told(&ecs, Some(&v1), &failed)), (ConditionStatus::False, "CallFailed"));
+    let withheld = Outcome::Withheld { message: "the manifest changed".to_owned() };
+    assert_eq!(ready(&told(&ecs, Some(&v1), &withheld)), (ConditionStatus::False, "Withheld"));
 }
 
 #[test]

@@ -16,7 +16,9 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::testing::{Look, ScriptedCloud, key, service, transient};
-use crate::{CloudError, reconcile};
+use crate::{CloudError, Withheld, reconcile};
+
+mod withheld;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);

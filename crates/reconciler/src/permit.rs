@@ -1,0 +1,333 @@
+//! Leave to write, asked for immediately before each call; never looks, plans or decides what to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_manifest::{Service, ServiceKey};
+use evenkeel_planner::{Action, Applied};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::desired::same_content;
+use crate::{Cloud, CloudError, DesiredState};
+
+/// Why the rest of a plan was not carried out although nothing failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Withheld {
+    /// What the manifests want of the service has changed since the pass began.
+    Superseded,
+    /// The look behind the plan is older than [`crate::LoopSettings::look_age_max`].
+    LookExpired,
+    /// What is left of the lease does not cover a call, so that another replica could be writing
+    /// before it is over.
+    LeaseLost,
+}
+
+impl Withheld {
+    /// One word for metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Superseded => "superseded",
+            Self::LookExpired => "look_expired",
+            Self::LeaseLost => "lease_lost",
+        }
+    }
+
+    /// A sentence for people.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::Superseded => {
+                "the manifest has changed since this pass began; it is looked at again with the \
+                 new content"
+            }
+            Self::LookExpired => "the look is too old to write on; it is looked at again at once",
+            Self::LeaseLost => {
+                "the lease on this cluster's services may end before a call does; nothing is \
+                 written without it"
+            }
+        }
+    }
+}
+
+/// How one call ended, or why it was not made.
+pub(crate) type CarriedOut = Result<Result<Applied, CloudError>, Withheld>;
+
+/// Under which conditions a pass may write.
+#[derive(Clone, Debug)]
+pub(crate) struct Permit {
+    /// `None` asks for nothing: of a pass that a person waits for.
+    terms: Option<Terms>,
+}
+
+/// All that must hold when a call is sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) in_force: InForce,
+    pub(crate) look_age_max: Duration,
+    /// `None` when only one replica runs.
+    pub(crate) lease: Option<LeaseTerms>,
+}
+
+/// What a pass was begun with, and what is wanted now.
+#[derive(Clone, Debug)]
+pub(crate) struct InForce {
+    pub(crate) key: Arc<ServiceKey>,
+    pub(crate) planned: Option<Arc<Service>>,
+    pub(crate) newest: watch::Receiver<Arc<DesiredState>>,
+}
+
+/// The lease that covers the service, and what a call takes of it.
+#[derive(Clone, Debug)]
+pub(crate) struct LeaseTerms {
+    /// Until when the lease is certainly ours.
+    pub(crate) until: watch::Receiver<Option<Instant>>,
+    /// After which a call is given up, with unknown outcome.
+    pub(crate) write_deadline: Duration,
+    /// What must be left of the lease besides.
+    pub(crate) margin: Duration,
+}
+
+impl InForce {
+    fn is_unchanged(&self) -> bool {
+        let newest = self.newest.borrow();
+        match (&self.planned, newest.services.get(&*self.key)) {
+            (Some(planned), Some(newest)) => same_content(planned, newest),
+            (planned, newest) => planned.is_none() && newest.is_none(),
+        }
+    }
+}
+
+impl LeaseTerms {
+    fn covers_a_call(&self) -> bool {
+        let needed = self.write_deadline.saturating_add(self.margin);
+        let left = self.until.borrow().map(|until| until.saturating_duration_since(Instant::now()));
+        left.is_some_and(|left| left > needed)
+    }
+}
+
+impl Terms {
+    fn ask(&self, looked_at: Instant) -> Result<(), Withheld> {
+        if !self.in_force.is_unchanged() {
+            return Err(Withheld::Superseded);
+        }
+        if looked_at.elapsed() > self.look_age_max {
+            return Err(Withheld::LookExpired);
+        }
+        match &self.lease {
+            Some(lease) if !lease.covers_a_call() => Err(Withheld::LeaseLost),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Ends when there is no use in waiting for a call any longer: when the look has expired
+    /// before it was sent, or its deadline after.
+    async fn overdue(
+        &self,
+        looked_at: Instant,
+        mut sent: watch::Receiver<Option<Instant>>,
+        action: &Action,
+    ) -> CarriedOut {
+        let is_sent = sent.wait_for(Option::is_some);
+        let sent_at = match timeout_at(looked_at + self.look_age_max, is_sent).await {
+            Ok(Ok(sent_at)) => *sent_at,
+            Ok(Err(_)) | Err(_) => None,
+        };
+        match (sent_at, &self.lease) {
+            (None, _) => Err(Withheld::LookExpired),
+            (Some(_), None) => std::future::pending().await,
+            (Some(at), Some(lease)) => {
+                sleep_until(at + lease.write_deadline).await;
+                Ok(Err(given_up(action, lease.write_deadline)))
+            }
+        }
+    }
+}
+
+impl Permit {
+    pub(crate) fn unconditional() -> Self {
+        Self { terms: None }
+    }
+
+    pub(crate) fn under(terms: Terms) -> Self {
+        Self { terms: Some(terms) }
+    }
+
+    /// Makes the call if that may be done when all waiting for its turn is over. `looked_at` is
+    /// when the look began that the action was planned from.
+    ///
+    /// Under a lease the call is given up after its write deadline, so that it takes effect within
+    /// the lease or, if AWS is slower than that, is followed by a read.
+    pub(crate) async fn carry_out<C: Cloud>(
+        &self,
+        cloud: &C,
+        key: &ServiceKey,
+        action: &Action,
+        looked_at: Instant,
+    ) -> CarriedOut {
+        let Some(terms) = &self.terms else { return Ok(cloud.apply(key, action).await) };
+        let (sent, is_sent) = watch::channel(None);
+        let (refused, is_refused) = watch::channel(Withheld::LookExpired);
+        let is_permitted = || match terms.ask(looked_at) {
+            Ok(()) => sent.send_replace(Some(Instant::now())).is_none(),
+            Err(why) => {
+                refused.send_replace(why);
+                false
+            }
+        };
+        tokio::select! {
+            biased;
+            result = cloud.apply_if(key, action, &is_permitted) => {
+                result.ok_or_else(|| *is_refused.borrow())
+            }
+            overdue = terms.overdue(looked_at, is_sent, action) => overdue,
+        }
+    }
+}
+
+fn given_up(action: &Action, after: Duration) -> CloudError {
+    CloudError::UnknownOutcome {
+        operation: action.call.operation().to_owned(),
+        message: format!(
+            "no answer within {} s, the most that a lease allows",
+            after.as_secs_f64()
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use evenkeel_planner::{Call, Lane};
+
+    use super::*;
+    use crate::testing::{ScriptedCloud, key, service};
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const LOOK_AGE_MAX: Duration = Duration::from_secs(30);
+
+    fn action() -> Action {
+        let call = Call::UpdateService { input: serde_json::json!({}) };
+        Action { call, lane: Lane::NewChange, why: "because".to_owned() }
+    }
+
+    fn state(services: impl IntoIterator<Item = Service>) -> Arc<DesiredState> {
+        let services = services.into_iter().map(|s| (s.key.clone(), Arc::new(s))).collect();
+        Arc::new(DesiredState { services, invalid: BTreeMap::new() })
+    }
+
+    struct Fixture {
+        cloud: ScriptedCloud,
+        newest: watch::Sender<Arc<DesiredState>>,
+        lease: watch::Sender<Option<Instant>>,
+        terms: Terms,
+    }
+
+    /// A service that is wanted and a call that waits for its turn and then takes a time.
+    fn fixture(wait: Duration, take: Duration) -> Fixture {
+        let (newest, is_newest) = watch::channel(state([service("web", "1")]));
+        let (lease, until) = watch::channel(None);
+        let planned = Some(Arc::new(service("web", "1")));
+        let in_force = InForce { key: Arc::new(key("web")), planned, newest: is_newest };
+        let write_deadline = 4 * SECOND;
+        let lease_terms = LeaseTerms { until, write_deadline, margin: SECOND / 2 };
+        let (look_age_max, with_lease) = (LOOK_AGE_MAX, Some(lease_terms));
+        let terms = Terms { in_force, look_age_max, lease: with_lease };
+        let cloud = ScriptedCloud::new(SECOND).calls_wait_and_take(wait, take);
+        Fixture { cloud, newest, lease, terms }
+    }
+
+    impl Fixture {
+        fn without_lease(mut self) -> Self {
+            self.terms.lease = None;
+            self
+        }
+
+        fn leased_for(&self, left: Duration) {
+            self.lease.send_replace(Some(Instant::now() + left));
+        }
+
+        async fn calls(&self, looked_at: Instant) -> CarriedOut {
+            let permit = Permit::under(self.terms.clone());
+            permit.carry_out(&self.cloud, &key("web"), &action(), looked_at).await
+        }
+
+        #[track_caller]
+        fn assert_nothing_was_sent(&self) {
+            assert_eq!(self.cloud.calls(), Vec::<String>::new());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_whose_manifest_changes_while_it_waits_for_its_turn_is_not_sent() {
+        let mut paused = service("web", "1");
+        paused.paused = true;
+        for now in [state([service("web", "2")]), state([paused]), state([])] {
+            let fixture = fixture(5 * SECOND, SECOND).without_lease();
+            let change = async {
+                tokio::time::sleep(4 * SECOND).await;
+                fixture.newest.send_replace(now);
+            };
+            let (result, ()) = tokio::join!(fixture.calls(Instant::now()), change);
+            assert_eq!(result, Err(Withheld::Superseded));
+            fixture.assert_nothing_was_sent();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_has_been_sent_is_not_taken_back() {
+        let fixture = fixture(SECOND, 10 * SECOND).without_lease();
+        let change = async {
+            tokio::time::sleep(4 * SECOND).await;
+            fixture.newest.send_replace(state([]));
+        };
+        let (result, ()) = tokio::join!(fixture.calls(Instant::now()), change);
+        assert_eq!(result, Ok(Ok(Applied::Done)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_on_a_look_that_has_become_too_old_is_not_sent() {
+        let fixture = fixture(SECOND, SECOND).without_lease();
+        let looked_at = Instant::now();
+        tokio::time::advance(LOOK_AGE_MAX.mul_f64(0.99)).await;
+        assert_eq!(fixture.calls(looked_at).await, Err(Withheld::LookExpired));
+        fixture.assert_nothing_was_sent();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_does_not_wait_for_its_turn_for_longer_than_its_look_lives() {
+        let fixture = fixture(120 * SECOND, SECOND).without_lease();
+        let asked = Instant::now();
+        assert_eq!(fixture.calls(asked).await, Err(Withheld::LookExpired));
+        assert_eq!(asked.elapsed(), LOOK_AGE_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_sent_only_while_the_lease_lasts_longer_than_the_call_and_the_margin() {
+        let fixture = fixture(Duration::ZERO, SECOND);
+        assert_eq!(fixture.calls(Instant::now()).await, Err(Withheld::LeaseLost));
+        fixture.leased_for(4 * SECOND + SECOND / 2);
+        assert_eq!(fixture.calls(Instant::now()).await, Err(Withheld::LeaseLost));
+        fixture.assert_nothing_was_sent();
+        fixture.leased_for(4 * SECOND + SECOND / 2 + Duration::from_millis(1));
+        assert_eq!(fixture.calls(Instant::now()).await, Ok(Ok(Applied::Done)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_runs_out_while_a_call_waits_for_its_turn_stops_the_call() {
+        let fixture = fixture(3 * SECOND, SECOND);
+        fixture.leased_for(7 * SECOND);
+        assert_eq!(fixture.calls(Instant::now()).await, Err(Withheld::LeaseLost));
+        fixture.assert_nothing_was_sent();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn under_a_lease_a_call_without_an_answer_is_given_up_at_its_deadline() {
+        let fixture = fixture(SECOND, 60 * SECOND);
+        fixture.leased_for(60 * SECOND);
+        let asked = Instant::now();
+        let result = fixture.calls(asked).await;
+        assert_eq!(result.map(|sent| sent.map_err(|e| e.class())), Ok(Err("unknown_outcome")));
+        assert_eq!(asked.elapsed(), 5 * SECOND, "counted from when it was sent");
+    }
+}
