@@ -179,6 +179,18 @@ async fn a_lease_is_created_renewed_taken_over_and_released_by_who_knows_it_and_
 }
 
 #[tokio::test]
+async fn a_lease_that_was_given_back_has_a_holder_without_a_name() {
+    let moto = Moto::start();
+    let store = moto.table("evenkeel/default");
+    let (held, free) = (record("one#1", 3, 8), record("", 3, 9));
+    assert_eq!(store.put("shard/default/prod", None, &held).await, Ok(true));
+    assert_eq!(store.put("shard/default/prod", Some(&held), &free).await, Ok(true));
+    assert_eq!(store.read().await.unwrap()["shard/default/prod"], free);
+    let taken = record("two#7", 4, 0);
+    assert_eq!(store.put("shard/default/prod", Some(&free), &taken).await, Ok(true));
+}
+
+#[tokio::test]
 async fn installations_that_share_a_table_do_not_see_each_other() {
     let moto = Moto::start();
     let (shop, bank) = (moto.table("shop"), moto.table("bank"));
