@@ -1,6 +1,7 @@
 //! The loop that decides when passes run; never looks at AWS itself and never decides what to do.
 
 mod ended;
+mod leases;
 mod orphans;
 
 use std::collections::BTreeSet;
@@ -15,13 +16,14 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::task::JoinMap;
 
 use self::orphans::{Listed, Orphans};
+use crate::lease::PassLease;
 use crate::permit::{InForce, Permit, Terms};
 use crate::reconcile::reconcile_after;
 use crate::roster::Roster;
 use crate::trigger::Triggers;
 use crate::{
-    Cloud, DesiredState, LoopHandle, LoopMetrics, LoopSettings, Mode, PassReport, Room, Shutdown,
-    StatusBoard, Urgency, WorkQueue, resync, unplanned,
+    Cloud, DesiredState, HeldShards, LoopHandle, LoopMetrics, LoopSettings, Mode, PassReport, Room,
+    Shutdown, StatusBoard, Urgency, WorkQueue, resync, unplanned,
 };
 
 /// How often what moves with time alone is brought up to date. Scrapes are rarer.
@@ -37,6 +39,8 @@ const TICK_EVERY: Duration = Duration::from_secs(5);
 /// - A service that is triggered while a pass runs over it gets another pass.
 /// - A pass that fails, hangs or panics delays the next pass over its own service and nothing else.
 /// - Every pass over a service that a manifest names ends with a status on the board.
+/// - With leases, no pass starts over a service whose shard is not held; it is due at once when the
+///   shard is.
 #[derive(Debug)]
 pub struct ControlLoop<C> {
     cloud: Arc<C>,
@@ -52,6 +56,9 @@ pub struct ControlLoop<C> {
     roster: Roster,
     orphans: Orphans,
     rng: fastrand::Rng,
+    /// `None` when only one replica runs: everything is held.
+    leases: Option<HeldShards>,
+    leases_version: Option<watch::Receiver<u64>>,
 }
 
 /// Why the loop ended although nobody asked it to.
@@ -71,6 +78,7 @@ enum Event {
     ManifestsEnded,
     Due(Arc<ServiceKey>),
     OwnedListed(Listed),
+    LeasesMoved,
     Tick,
 }
 
@@ -105,7 +113,16 @@ impl<C: Cloud> ControlLoop<C> {
             orphans: Orphans::default(),
             rng,
             settings,
+            leases: None,
+            leases_version: None,
         }
+    }
+
+    /// As one of several replicas: passes start, and writes are sent, only under a lease.
+    #[must_use]
+    pub fn with_lease(self, leases: HeldShards) -> Self {
+        let leases_version = Some(leases.changed());
+        Self { leases: Some(leases), leases_version, ..self }
     }
 
     /// A way to ask for passes from outside; works for as long as the loop runs.
@@ -132,6 +149,7 @@ impl<C: Cloud> ControlLoop<C> {
                 Event::ManifestsChanged => self.manifests_changed(),
                 Event::Due(key) => self.start(key),
                 Event::OwnedListed(listed) => self.owned_listed(listed),
+                Event::LeasesMoved => self.leases_moved(),
                 Event::Tick => self.tick(),
             }
             let (depth, age) = (self.queue.depth(), self.queue.oldest_age());
@@ -161,6 +179,8 @@ impl<C: Cloud> ControlLoop<C> {
             },
             // Cancel-safe: a result leaves the set only together with being returned.
             listed = self.orphans.listed() => Event::OwnedListed(listed),
+            // Cancel-safe: a version counts as seen only when this returns.
+            () = Self::leases_changed(&mut self.leases_version) => Event::LeasesMoved,
             // Cancel-safe: an interval keeps the time of its next tick.
             _ = ticks.tick() => Event::Tick,
             // Cancel-safe: a key leaves the queue only together with being returned.
@@ -245,8 +265,8 @@ impl<C: Cloud> ControlLoop<C> {
     }
 
     fn tick(&mut self) {
-        if self.roster.is_empty() {
-            // With no service at all, every service has been seen at any time.
+        if self.roster.is_idle() {
+            // With no service to look after, every service has been seen at any time.
             self.metrics.resync_completed(Timestamp::now());
         }
         self.list_owned();
@@ -261,12 +281,16 @@ impl<C: Cloud> ControlLoop<C> {
             self.roster.forget(&key);
             return self.queue.done(&key);
         }
+        let lease = match self.lease_for(&key) {
+            Ok(lease) => lease,
+            Err(standing) => return self.not_ours(&key, &standing),
+        };
         let cloud = self.cloud.clone();
         let instance = self.settings.instance.clone();
         let timeout = self.settings.pass_timeout;
         let unconfirmed = self.roster.note(&key).map(|note| note.unconfirmed.clone());
         let unconfirmed = unconfirmed.unwrap_or_default();
-        let permit = self.permit(&key, desired.as_ref());
+        let permit = self.permit(&key, desired.as_ref(), lease);
         self.passes.spawn(key.clone(), async move {
             let began = Instant::now();
             let (desired, mode) = (desired.as_deref(), Mode::Apply);
@@ -277,12 +301,17 @@ impl<C: Cloud> ControlLoop<C> {
         });
     }
 
-    fn permit(&self, key: &Arc<ServiceKey>, planned: Option<&Arc<Service>>) -> Permit {
+    fn permit(
+        &self,
+        key: &Arc<ServiceKey>,
+        planned: Option<&Arc<Service>>,
+        lease: Option<PassLease>,
+    ) -> Permit {
         let newest = self.desired.clone();
         Permit::under(Terms {
             in_force: InForce { key: key.clone(), planned: planned.cloned(), newest },
             look_age_max: self.settings.look_age_max,
-            lease: None,
+            lease,
         })
     }
 }

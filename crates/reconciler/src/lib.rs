@@ -10,7 +10,7 @@ mod cloud;
 mod control_loop;
 mod delay;
 mod desired;
-mod lease;
+pub mod lease;
 mod metrics;
 mod permit;
 mod queue;
@@ -30,9 +30,11 @@ pub use board::StatusBoard;
 pub use cloud::{Cloud, CloudError};
 pub use control_loop::{ControlLoop, LoopError};
 pub use desired::DesiredState;
-pub use lease::{LeaseRecord, LeaseStore, LeaseStoreError};
+pub use lease::{
+    HeldShards, LeaseKeeper, LeaseMetrics, LeaseRecord, LeaseSettings, LeaseStore, LeaseStoreError,
+};
 pub use metrics::LoopMetrics;
-pub use permit::Withheld;
+pub use permit::{Grounds, Withheld};
 pub use queue::{ORDINARY_EVERY, Room, Urgency, WorkQueue};
 pub use reconcile::{Mode, PassReport, reconcile};
 pub use settings::LoopSettings;

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::desired::same_content;
+use crate::lease::{LeaseTimes, PassLease};
 use crate::{Cloud, CloudError, DesiredState};
 
 /// Why the rest of a plan was not carried out although nothing failed.
@@ -49,42 +50,63 @@ impl Withheld {
     }
 }
 
+/// Everything that leave to write depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grounds {
+    /// Whether what was planned from is still wanted.
+    pub is_in_force: bool,
+    /// How long ago the look began.
+    pub look_age: Duration,
+    pub look_age_max: Duration,
+    /// What is left of the lease, and its times; `None` when only one replica runs.
+    pub lease: Option<(Duration, LeaseTimes)>,
+}
+
+impl Grounds {
+    /// Whether a write may be sent now.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn permit(&self) -> Result<(), Withheld> {
+        if !self.is_in_force {
+            return Err(Withheld::Superseded);
+        }
+        if self.look_age > self.look_age_max {
+            return Err(Withheld::LookExpired);
+        }
+        match self.lease {
+            Some((left, times)) if !times.covers_a_write(left) => Err(Withheld::LeaseLost),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
 /// How one call ended, or why it was not made.
 pub(crate) type CarriedOut = Result<Result<Applied, CloudError>, Withheld>;
 
 /// Under which conditions a pass may write.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Permit {
     /// `None` asks for nothing: of a pass that a person waits for.
     terms: Option<Terms>,
 }
 
 /// All that must hold when a call is sent.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Terms {
     pub(crate) in_force: InForce,
     pub(crate) look_age_max: Duration,
     /// `None` when only one replica runs.
-    pub(crate) lease: Option<LeaseTerms>,
+    pub(crate) lease: Option<PassLease>,
 }
 
 /// What a pass was begun with, and what is wanted now.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct InForce {
     pub(crate) key: Arc<ServiceKey>,
     pub(crate) planned: Option<Arc<Service>>,
     pub(crate) newest: watch::Receiver<Arc<DesiredState>>,
-}
-
-/// The lease that covers the service, and what a call takes of it.
-#[derive(Clone, Debug)]
-pub(crate) struct LeaseTerms {
-    /// Until when the lease is certainly ours.
-    pub(crate) until: watch::Receiver<Option<Instant>>,
-    /// After which a call is given up, with unknown outcome.
-    pub(crate) write_deadline: Duration,
-    /// What must be left of the lease besides.
-    pub(crate) margin: Duration,
 }
 
 impl InForce {
@@ -97,26 +119,15 @@ impl InForce {
     }
 }
 
-impl LeaseTerms {
-    fn covers_a_call(&self) -> bool {
-        let needed = self.write_deadline.saturating_add(self.margin);
-        let left = self.until.borrow().map(|until| until.saturating_duration_since(Instant::now()));
-        left.is_some_and(|left| left > needed)
-    }
-}
-
 impl Terms {
     fn ask(&self, looked_at: Instant) -> Result<(), Withheld> {
-        if !self.in_force.is_unchanged() {
-            return Err(Withheld::Superseded);
-        }
-        if looked_at.elapsed() > self.look_age_max {
-            return Err(Withheld::LookExpired);
-        }
-        match &self.lease {
-            Some(lease) if !lease.covers_a_call() => Err(Withheld::LeaseLost),
-            Some(_) | None => Ok(()),
-        }
+        let grounds = Grounds {
+            is_in_force: self.in_force.is_unchanged(),
+            look_age: looked_at.elapsed(),
+            look_age_max: self.look_age_max,
+            lease: self.lease.as_ref().map(|lease| (lease.left(), lease.times())),
+        };
+        grounds.permit()
     }
 
     /// Ends when there is no use in waiting for a call any longer: when the look has expired
@@ -136,8 +147,9 @@ impl Terms {
             (None, _) => Err(Withheld::LookExpired),
             (Some(_), None) => std::future::pending().await,
             (Some(at), Some(lease)) => {
-                sleep_until(at + lease.write_deadline).await;
-                Ok(Err(given_up(action, lease.write_deadline)))
+                let limit = lease.write_deadline();
+                sleep_until(at + limit).await;
+                Ok(Err(given_up(action, limit)))
             }
         }
     }
@@ -167,6 +179,7 @@ impl Permit {
         let Some(terms) = &self.terms else { return Ok(cloud.apply(key, action).await) };
         let (sent, is_sent) = watch::channel(None);
         let (refused, is_refused) = watch::channel(Withheld::LookExpired);
+        let unanswered = Unanswered { lease: terms.lease.as_ref(), sent: is_sent.clone() };
         let is_permitted = || match terms.ask(looked_at) {
             Ok(()) => sent.send_replace(Some(Instant::now())).is_none(),
             Err(why) => {
@@ -174,12 +187,38 @@ impl Permit {
                 false
             }
         };
-        tokio::select! {
+        let carried_out = tokio::select! {
+            // First, so that a call that was frozen before it left is not sent after its deadline.
             biased;
+            overdue = terms.overdue(looked_at, is_sent, action) => overdue,
             result = cloud.apply_if(key, action, &is_permitted) => {
                 result.ok_or_else(|| *is_refused.borrow())
             }
-            overdue = terms.overdue(looked_at, is_sent, action) => overdue,
+        };
+        if !matches!(carried_out, Ok(Err(CloudError::UnknownOutcome { .. }))) {
+            unanswered.is_answered();
+        }
+        carried_out
+    }
+}
+
+/// A call that may have been sent and has no answer. When it is dropped like that, also because
+/// the pass was cancelled, the lease is not given back before the call can take effect no more.
+struct Unanswered<'a> {
+    lease: Option<&'a PassLease>,
+    sent: watch::Receiver<Option<Instant>>,
+}
+
+impl Unanswered<'_> {
+    fn is_answered(mut self) {
+        self.lease = None;
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let (Some(lease), Some(sent_at)) = (self.lease, *self.sent.borrow()) {
+            lease.unanswered(sent_at + lease.write_deadline());
         }
     }
 }
@@ -201,7 +240,9 @@ mod tests {
     use evenkeel_planner::{Call, Lane};
 
     use super::*;
+    use crate::lease::{ShardId, Standing};
     use crate::testing::{ScriptedCloud, key, service};
+    use crate::{HeldShards, LeaseSettings};
 
     const SECOND: Duration = Duration::from_secs(1);
     const LOOK_AGE_MAX: Duration = Duration::from_secs(30);
@@ -219,37 +260,37 @@ mod tests {
     struct Fixture {
         cloud: ScriptedCloud,
         newest: watch::Sender<Arc<DesiredState>>,
-        lease: watch::Sender<Option<Instant>>,
-        terms: Terms,
+        shards: HeldShards,
+        permit: Permit,
     }
 
     /// A service that is wanted and a call that waits for its turn and then takes a time.
     fn fixture(wait: Duration, take: Duration) -> Fixture {
         let (newest, is_newest) = watch::channel(state([service("web", "1")]));
-        let (lease, until) = watch::channel(None);
+        let (shards, shard) =
+            (HeldShards::new(&LeaseSettings::default()), ShardId::of(&key("web")));
+        shards.set(&shard, Standing::Held, Some(Instant::now() + SECOND));
+        let lease = shards.begin(&shard).expect("it is held");
         let planned = Some(Arc::new(service("web", "1")));
         let in_force = InForce { key: Arc::new(key("web")), planned, newest: is_newest };
-        let write_deadline = 4 * SECOND;
-        let lease_terms = LeaseTerms { until, write_deadline, margin: SECOND / 2 };
-        let (look_age_max, with_lease) = (LOOK_AGE_MAX, Some(lease_terms));
-        let terms = Terms { in_force, look_age_max, lease: with_lease };
+        let terms = Terms { in_force, look_age_max: LOOK_AGE_MAX, lease: Some(lease) };
         let cloud = ScriptedCloud::new(SECOND).calls_wait_and_take(wait, take);
-        Fixture { cloud, newest, lease, terms }
+        Fixture { cloud, newest, shards, permit: Permit::under(terms) }
     }
 
     impl Fixture {
         fn without_lease(mut self) -> Self {
-            self.terms.lease = None;
+            self.permit.terms = self.permit.terms.map(|terms| Terms { lease: None, ..terms });
             self
         }
 
         fn leased_for(&self, left: Duration) {
-            self.lease.send_replace(Some(Instant::now() + left));
+            let until = Some(Instant::now() + left);
+            self.shards.set(&ShardId::of(&key("web")), Standing::Held, until);
         }
 
         async fn calls(&self, looked_at: Instant) -> CarriedOut {
-            let permit = Permit::under(self.terms.clone());
-            permit.carry_out(&self.cloud, &key("web"), &action(), looked_at).await
+            self.permit.carry_out(&self.cloud, &key("web"), &action(), looked_at).await
         }
 
         #[track_caller]
@@ -305,6 +346,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_is_sent_only_while_the_lease_lasts_longer_than_the_call_and_the_margin() {
         let fixture = fixture(Duration::ZERO, SECOND);
+        fixture.leased_for(Duration::ZERO);
         assert_eq!(fixture.calls(Instant::now()).await, Err(Withheld::LeaseLost));
         fixture.leased_for(4 * SECOND + SECOND / 2);
         assert_eq!(fixture.calls(Instant::now()).await, Err(Withheld::LeaseLost));

@@ -28,6 +28,8 @@ pub(crate) struct Roster {
 pub(crate) struct Note {
     /// Failed passes in a row.
     pub(crate) failures: u32,
+    /// Another replica looks after it, or nobody.
+    stands_by: bool,
     /// No manifest names it any more; one more pass and it is forgotten.
     pub(crate) leaving: bool,
     /// The digest of the last verdict that was logged and counted.
@@ -49,6 +51,7 @@ impl Note {
         (seed, key).hash(&mut hasher);
         Self {
             failures: 0,
+            stands_by: false,
             leaving: false,
             judged: None,
             in_rollout: false,
@@ -93,6 +96,36 @@ impl Roster {
         key
     }
 
+    pub(crate) fn keys(&self) -> Vec<Arc<ServiceKey>> {
+        self.notes.keys().cloned().collect()
+    }
+
+    /// The service is not looked at until [`Self::takes_up`]; no sweep waits for it.
+    pub(crate) fn stands_by(&mut self, key: &ServiceKey) {
+        if let Some(note) = self.notes.get_mut(key) {
+            note.stands_by = true;
+            note.in_rollout = false;
+            note.rollout_since = None;
+        }
+        self.unseen.remove(key);
+    }
+
+    /// The service is looked after from now on. Says whether it was not before.
+    pub(crate) fn takes_up(&mut self, key: &Arc<ServiceKey>) -> bool {
+        let Some(note) = self.notes.get_mut(key).filter(|note| note.stands_by) else {
+            return false;
+        };
+        note.stands_by = false;
+        note.failures = 0;
+        self.unseen.insert(key.clone());
+        true
+    }
+
+    /// Whether there is no service that this replica looks after.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.notes.values().all(|note| note.stands_by)
+    }
+
     /// Marks a service for its last pass.
     pub(crate) fn dismiss(&mut self, key: &ServiceKey) -> Option<Arc<ServiceKey>> {
         self.notes.get_mut(key)?.leaving = true;
@@ -131,8 +164,8 @@ impl Roster {
         self.unseen.remove(key);
         let complete = self.unseen.is_empty();
         if complete {
-            self.unseen =
-                self.notes.iter().filter(|(_, n)| !n.leaving).map(|(k, _)| k.clone()).collect();
+            let is_expected = |(_, n): &(&Arc<ServiceKey>, &Note)| !n.leaving && !n.stands_by;
+            self.unseen = self.notes.iter().filter(is_expected).map(|(k, _)| k.clone()).collect();
         }
         complete
     }

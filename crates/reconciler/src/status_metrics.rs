@@ -7,7 +7,7 @@ use evenkeel_planner::{Condition, ConditionKind, ConditionStatus, Status};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
-use crate::StatusBoard;
+use crate::{StatusBoard, unplanned};
 
 const SERVICE: [&str; 3] = ["target", "cluster", "service"];
 
@@ -67,7 +67,9 @@ impl Collector for StatusMetrics {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let statuses = self.board.get().map(|board| board.all()).unwrap_or_default();
+        let mut statuses = self.board.get().map(|board| board.all()).unwrap_or_default();
+        // The replica that looks after them shows them.
+        statuses.retain(|status| !unplanned::stands_by(status));
         vec![
             family(SERVICES, by_condition(&statuses)),
             family(CONDITION, each(&statuses, conditions)),

@@ -46,6 +46,22 @@ fn set(
     }
 }
 
+/// The reason of `Ready` while another replica looks after the service.
+const STAND_BY: &str = "StandBy";
+
+/// The status of a service that this replica does not look after: nothing is known of it here.
+pub(crate) fn standing_by(key: &ServiceKey, why: &str) -> Status {
+    let mut status = never_seen(key);
+    set(&mut status, ConditionKind::Ready, ConditionStatus::Unknown, STAND_BY, why);
+    set(&mut status, ConditionKind::Unknown, ConditionStatus::False, STAND_BY, why);
+    status
+}
+
+/// Whether [`standing_by`] made the status.
+pub(crate) fn stands_by(status: &Status) -> bool {
+    status.condition(ConditionKind::Ready).is_some_and(|ready| ready.reason == STAND_BY)
+}
+
 /// Nothing is known but the name. Whether the manifest is bad is said by [`mark_invalid`].
 pub(crate) fn never_seen(key: &ServiceKey) -> Status {
     Status::invalid(key.clone(), &[], Timestamp::now(), None)

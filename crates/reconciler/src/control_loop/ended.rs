@@ -149,7 +149,7 @@ impl<C: Cloud> ControlLoop<C> {
         self.queue.add(key.clone(), delay, urgency);
     }
 
-    fn leave(&mut self, key: &ServiceKey) {
+    pub(super) fn leave(&mut self, key: &ServiceKey) {
         tracing::info!(service = %key, "no manifest names it any more; it is left as it is");
         self.roster.forget(key);
         self.board.remove(key);

@@ -6,7 +6,7 @@ use std::future::Future;
 /// One named record of the lease table: a shard's lease, or the sign of life of a replica.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseRecord {
-    /// The replica that holds it.
+    /// The replica that holds it; empty when it was given back.
     pub holder: String,
     /// Grows by one with every change of holder; never falls, also when a person deleted the
     /// record, as far as the replica that writes it has seen the one before.
@@ -15,6 +15,13 @@ pub struct LeaseRecord {
     pub beat: u64,
     /// The release of Evenkeel that wrote it, for the gate between old and new versions.
     pub version: u32,
+}
+
+impl LeaseRecord {
+    /// Whether its holder gave it back: anybody may take it at once.
+    pub fn is_free(&self) -> bool {
+        self.holder.is_empty()
+    }
 }
 
 /// A small table with compare-and-set; a database in production, a map in simulation.

@@ -1,0 +1,72 @@
+//! Checks the lease protocol exhaustively and prints how many states that took; fails if a property is
+//! violated anywhere.
+
+mod model;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use stateright::{Checker, HasDiscoveries, Model};
+
+use self::model::{Faults, LeaseModel};
+
+fn worlds() -> Vec<(&'static str, LeaseModel)> {
+    let small = LeaseModel::small;
+    let faults = Faults::default();
+    let with = |faults| LeaseModel { faults, ..small() };
+    vec![
+        ("leases change hands", small()),
+        ("a manifest changes", LeaseModel { generations: 1, beat_max: 0, ..small() }),
+        ("a replica dies and starts anew", with(Faults { crashes: 1, ..faults })),
+        ("an answer of the table is lost", with(Faults { losses: 1, ..faults })),
+        ("a person deletes the record", with(Faults { deletions: 1, ..faults })),
+        ("a person edits the record", with(Faults { edits: 1, ..faults })),
+        ("three replicas", LeaseModel { replicas: 3, beat_max: 0, epoch_max: 1, ..small() }),
+        (
+            "three prompt replicas that die, for the time a takeover takes",
+            LeaseModel {
+                replicas: 3,
+                faults: Faults { crashes: 2, deletions: 1, edits: 1, ..faults },
+                epoch_max: 4,
+                beat_max: 4,
+                is_prompt: true,
+                ..small()
+            },
+        ),
+    ]
+}
+
+fn main() -> ExitCode {
+    let only = std::env::args().nth(1).unwrap_or_default();
+    let (mut states, mut violations, mut out) = (0, 0, std::io::stdout());
+    for (name, world) in worlds().into_iter().filter(|(name, _)| name.contains(&only)) {
+        let began = Instant::now();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let checker = world.checker().threads(threads).finish_when(HasDiscoveries::AnyFailures);
+        let checker = checker.spawn_bfs().join();
+        states += checker.unique_state_count();
+        let mut line = format!(
+            "{name}: {} states, {} steps, {:.1} s",
+            checker.unique_state_count(),
+            checker.state_count(),
+            began.elapsed().as_secs_f64()
+        );
+        for property in world_violations(&checker) {
+            violations += 1;
+            let _ = write!(line, "\nVIOLATED: {property}");
+        }
+        let _ = writeln!(out, "{line}");
+    }
+    let _ = writeln!(out, "{states} states, {violations} violations");
+    if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Each violated property with the shortest way to it.
+fn world_violations(checker: &impl Checker<LeaseModel>) -> Vec<String> {
+    let discoveries = checker.discoveries().into_iter();
+    let violated = discoveries
+        .filter(|(name, _)| checker.discovery_classification(name).to_string() != "example");
+    violated.map(|(name, path)| format!("{name}: {:?}", path.into_actions())).collect()
+}

@@ -1,0 +1,369 @@
+//! Several replicas over one table, under paused time.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use evenkeel_planner::{ConditionKind, ConditionStatus};
+use prometheus::{Registry, TextEncoder};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::testing::{ScriptedCloud, key, service};
+use crate::{ControlLoop, DesiredState, LoopMetrics, LoopSettings, Shutdown, StatusBoard};
+
+const SECOND: Duration = Duration::from_secs(1);
+const SHARD: &str = "shard/default/main";
+/// How often it is looked whether two replicas could write.
+const SAMPLE: Duration = Duration::from_millis(50);
+
+type Records = Arc<Mutex<BTreeMap<String, LeaseRecord>>>;
+
+fn lock(records: &Records) -> MutexGuard<'_, BTreeMap<String, LeaseRecord>> {
+    records.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The table as one replica reaches it.
+#[derive(Clone, Debug)]
+struct Table {
+    records: Records,
+    is_cut: watch::Sender<bool>,
+}
+
+impl Table {
+    async fn reached(&self) {
+        if *self.is_cut.borrow() {
+            std::future::pending::<()>().await;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+impl LeaseStore for Table {
+    async fn read(&self) -> Result<BTreeMap<String, LeaseRecord>, LeaseStoreError> {
+        self.reached().await;
+        Ok(lock(&self.records).clone())
+    }
+
+    async fn put(
+        &self,
+        name: &str,
+        expected: Option<&LeaseRecord>,
+        record: &LeaseRecord,
+    ) -> Result<bool, LeaseStoreError> {
+        self.reached().await;
+        let mut records = lock(&self.records);
+        let is_as_expected = records.get(name) == expected;
+        if is_as_expected {
+            records.insert(name.to_owned(), record.clone());
+        }
+        Ok(is_as_expected)
+    }
+
+    async fn remove(&self, name: &str, expected: &LeaseRecord) -> Result<bool, LeaseStoreError> {
+        self.reached().await;
+        let mut records = lock(&self.records);
+        let is_as_expected = records.get(name) == Some(expected);
+        if is_as_expected {
+            records.remove(name);
+        }
+        Ok(is_as_expected)
+    }
+}
+
+/// A keeper that runs.
+struct Replica {
+    held: HeldShards,
+    is_cut: watch::Sender<bool>,
+    desired: watch::Sender<Arc<DesiredState>>,
+    shutdown: Shutdown,
+    registry: Registry,
+    tasks: JoinSet<()>,
+}
+
+fn shard() -> ShardId {
+    ShardId::of(&key("web"))
+}
+
+/// One service in one cluster.
+fn wanted() -> watch::Sender<Arc<DesiredState>> {
+    let web = service("web", "1");
+    let services = [(web.key.clone(), Arc::new(web))].into();
+    watch::Sender::new(Arc::new(DesiredState { services, invalid: BTreeMap::new() }))
+}
+
+fn start_version(records: &Records, name: &str, seed: u64, version: u32) -> Replica {
+    let is_cut = watch::Sender::new(false);
+    let table = Table { records: records.clone(), is_cut: is_cut.clone() };
+    let settings =
+        LeaseSettings { replica: name.to_owned(), seed: Some(seed), ..LeaseSettings::default() };
+    let registry = Registry::new();
+    let metrics = LeaseMetrics::register(&registry).expect("nothing is registered yet");
+    let desired = wanted();
+    let keeper =
+        LeaseKeeper::of_version(version, Arc::new(table), settings, metrics, desired.subscribe());
+    let keeper = keeper.expect("the settings are sound");
+    let (held, shutdown) = (keeper.held(), Shutdown::new());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(keeper.run(shutdown.clone()));
+    Replica { held, is_cut, desired, shutdown, registry, tasks }
+}
+
+fn start(records: &Records, name: &str) -> Replica {
+    start_version(records, name, 1, LEASE_VERSION)
+}
+
+impl Replica {
+    fn holds(&self) -> bool {
+        self.held.standing(&shard()) == Standing::Held
+    }
+
+    fn may_write(&self) -> bool {
+        self.held.begin(&shard()).is_ok_and(|lease| lease.times().covers_a_write(lease.left()))
+    }
+
+    async fn holds_within(&self, limit: Duration) -> Duration {
+        let began = Instant::now();
+        while !self.holds() {
+            assert!(began.elapsed() <= limit, "not held after {limit:?}");
+            sleep(SAMPLE).await;
+        }
+        began.elapsed()
+    }
+}
+
+/// The name that wins the shard among `a` and `b`, and the other.
+fn by_preference() -> (&'static str, &'static str) {
+    match shard::preferred(&shard(), &["a", "b"].into()) {
+        Some("a") => ("a", "b"),
+        _ => ("b", "a"),
+    }
+}
+
+/// The preferred replica holds the shard, and the other watches.
+async fn two() -> (Records, Replica, Replica) {
+    let records = Records::default();
+    let (first, second) = by_preference();
+    let (first, second) = (start(&records, first), start(&records, second));
+    first.holds_within(20 * SECOND).await;
+    sleep(40 * SECOND).await;
+    assert!(first.holds() && !second.holds());
+    (records, first, second)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_alone_takes_a_shard_that_nobody_holds_and_keeps_writing_without_a_gap() {
+    let records = Records::default();
+    let replica = start(&records, "a");
+    assert!(replica.holds_within(20 * SECOND).await >= 18 * SECOND, "it could have been deleted");
+    for _ in 0..2000 {
+        assert!(replica.may_write());
+        sleep(SAMPLE).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_a_replica_dies_another_takes_over_within_twenty_seconds_and_not_before_it_may() {
+    for death in (0..30).map(|n| SAMPLE * n) {
+        let (_, mut first, second) = two().await;
+        sleep(death).await;
+        first.tasks.shutdown().await;
+        let (died, mut last_write) = (Instant::now(), None);
+        while !second.holds() {
+            last_write = first.may_write().then(Instant::now).or(last_write);
+            assert!(died.elapsed() <= 20 * SECOND, "{:?}", died.elapsed());
+            sleep(SAMPLE).await;
+        }
+        let last_effect = last_write.map(|at| at + 4 * SECOND);
+        assert!(last_effect.is_none_or(|at| at < Instant::now()));
+        let text = TextEncoder::new().encode_to_string(&second.registry.gather());
+        let text = text.expect("is valid text");
+        assert!(text.contains("evenkeel_lease_takeovers_total 1\n"), "{text}");
+        assert!(text.contains("evenkeel_lease_shards_held 1\n"), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_loses_the_table_stops_writing_before_another_begins() {
+    let (_, first, second) = two().await;
+    first.is_cut.send_replace(true);
+    let (cut, mut last_write) = (Instant::now(), Duration::ZERO);
+    while !second.holds() {
+        if first.may_write() {
+            last_write = cut.elapsed();
+        }
+        sleep(SAMPLE).await;
+    }
+    assert!(last_write <= 4 * SECOND, "{last_write:?}");
+    assert!(cut.elapsed() >= last_write + 4 * SECOND);
+    first.is_cut.send_replace(false);
+    sleep(10 * SECOND).await;
+    let Standing::Elsewhere { replica } = first.held.standing(&shard()) else { panic!("taken") };
+    assert_eq!(replica, by_preference().1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_was_frozen_for_ten_minutes_sends_nothing_when_it_wakes() {
+    let records = Records::default();
+    let replica = start(&records, "a");
+    replica.holds_within(20 * SECOND).await;
+    let lease = replica.held.begin(&shard()).expect("it is held");
+    assert!(lease.left() > Duration::ZERO);
+    tokio::time::advance(600 * SECOND).await;
+    assert_eq!(lease.left(), Duration::ZERO);
+    assert_eq!(replica.held.begin(&shard()).map(drop), Err(Standing::Vacant));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_table_is_down_nothing_is_written_and_writing_resumes_when_it_is_back() {
+    let records = Records::default();
+    let replica = start(&records, "a");
+    replica.holds_within(20 * SECOND).await;
+    replica.is_cut.send_replace(true);
+    sleep(8 * SECOND).await;
+    for _ in 0..1000 {
+        assert!(!replica.may_write());
+        sleep(SAMPLE).await;
+    }
+    replica.is_cut.send_replace(false);
+    replica.holds_within(3 * SECOND).await;
+    assert!(replica.may_write());
+    assert_eq!(lock(&records).get(SHARD).map(|record| record.epoch), Some(1), "it never left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_is_handed_over_only_when_its_passes_have_ended_and_no_write_is_open() {
+    let records = Records::default();
+    let (preferred, other) = by_preference();
+    let first = start(&records, other);
+    first.holds_within(20 * SECOND).await;
+    let second = start(&records, preferred);
+    let pass = first.held.begin(&shard()).expect("it is held");
+    sleep(25 * SECOND).await;
+    assert!(first.holds(), "it could be gone again in a moment");
+    sleep(10 * SECOND).await;
+    assert_eq!(first.held.standing(&shard()), Standing::HandingOver);
+    assert_eq!(first.held.begin(&shard()).map(drop), Err(Standing::HandingOver));
+    sleep(60 * SECOND).await;
+    assert!(pass.times().covers_a_write(pass.left()), "the pass that runs may end in order");
+    assert!(!second.holds());
+    pass.unanswered(Instant::now() + 4 * SECOND);
+    drop(pass);
+    sleep(3 * SECOND).await;
+    assert!(!second.holds(), "a write could still take effect");
+    second.holds_within(3 * SECOND).await;
+    assert!(matches!(first.held.standing(&shard()), Standing::Elsewhere { .. } | Standing::Vacant));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_shuts_down_gives_its_leases_back_and_another_takes_them_at_once() {
+    let (records, mut first, second) = two().await;
+    let pass = first.held.begin(&shard()).expect("it is held");
+    first.shutdown.drain.cancel();
+    sleep(10 * SECOND).await;
+    assert!(!second.holds(), "a pass still runs");
+    drop(pass);
+    second.holds_within(3 * SECOND).await;
+    assert!(first.tasks.join_next().await.is_some(), "the keeper has ended");
+    assert_eq!(lock(&records).keys().filter(|name| name.starts_with("replica/")).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_a_person_deletes_is_put_back_with_a_higher_epoch_and_no_gap() {
+    let (records, first, second) = two().await;
+    let before = lock(&records).remove(SHARD).expect("it is held");
+    for _ in 0..100 {
+        assert!(first.may_write() && !second.may_write());
+        sleep(SAMPLE).await;
+    }
+    let after = lock(&records).get(SHARD).cloned().expect("it is held");
+    assert_eq!((after.holder, after.epoch), (before.holder, before.epoch + 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_a_person_edits_is_lost_at_once_and_taken_again_with_a_higher_epoch() {
+    let (records, first, _second) = two().await;
+    let holder = "nobody".to_owned();
+    let edited = LeaseRecord { holder, epoch: 7, beat: 0, version: 1 };
+    lock(&records).insert(SHARD.to_owned(), edited);
+    sleep(2 * SECOND).await;
+    assert!(!first.may_write());
+    first.holds_within(20 * SECOND).await;
+    assert_eq!(lock(&records).get(SHARD).map(|record| record.epoch), Some(8));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_version_yields_to_a_newer_one_and_comes_back_when_that_is_gone() {
+    let records = Records::default();
+    let older = start_version(&records, "a", 1, 1);
+    older.holds_within(20 * SECOND).await;
+    let mut newer = start_version(&records, "b", 2, 2);
+    newer.holds_within(40 * SECOND).await;
+    sleep(60 * SECOND).await;
+    assert!(newer.holds() && !older.holds());
+    newer.tasks.shutdown().await;
+    older.holds_within(20 * SECOND).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_restarts_is_another_holder_and_waits_for_what_it_may_have_sent() {
+    let records = Records::default();
+    let mut replica = start_version(&records, "a", 1, 1);
+    replica.holds_within(20 * SECOND).await;
+    replica.tasks.shutdown().await;
+    let replica = start_version(&records, "a", 2, 1);
+    assert!(replica.holds_within(20 * SECOND).await >= 18 * SECOND);
+}
+
+/// A replica whose loop looks at `web`.
+struct Looking {
+    cloud: Arc<ScriptedCloud>,
+    board: Arc<StatusBoard>,
+    registry: Registry,
+    _tasks: JoinSet<()>,
+}
+
+fn looks(replica: &Replica) -> Looking {
+    let cloud = Arc::new(ScriptedCloud::new(SECOND));
+    let (registry, board) = (Registry::new(), Arc::new(StatusBoard::new()));
+    let metrics = LoopMetrics::register(&registry).expect("nothing is registered yet");
+    let settings = LoopSettings { seed: Some(7), ..LoopSettings::default() };
+    let desired = replica.desired.subscribe();
+    let control_loop = ControlLoop::new(cloud.clone(), settings, metrics, desired, board.clone());
+    let control_loop = control_loop.with_lease(replica.held.clone());
+    let shutdown = replica.shutdown.clone();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { control_loop.run(shutdown).await.expect("manifests go on") });
+    Looking { cloud, board, registry, _tasks: tasks }
+}
+
+impl Looking {
+    fn ready(&self) -> (ConditionStatus, &'static str, String) {
+        let status = self.board.get(&key("web")).expect("is shown");
+        let ready = status.condition(ConditionKind::Ready).expect("is always there").clone();
+        (ready.status, ready.reason, ready.message)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_holder_looks_and_the_other_shows_who_it_is_and_looks_as_soon_as_it_holds() {
+    let (_, mut first, second) = two().await;
+    let (active, waiting) = (looks(&first), looks(&second));
+    sleep(600 * SECOND).await;
+    assert!(active.cloud.looks().len() >= 2);
+    assert_eq!(waiting.cloud.looks(), []);
+    let name = by_preference().0;
+    let message = format!("replica {name} looks after the services of cluster main");
+    assert_eq!(waiting.ready(), (ConditionStatus::Unknown, "StandBy", message));
+    let text = TextEncoder::new().encode_to_string(&waiting.registry.gather());
+    let text = text.expect("is valid text");
+    assert!(!text.contains("service=\"web\""), "the holder's metrics show it:\n{text}");
+    first.tasks.shutdown().await;
+    let took = second.holds_within(20 * SECOND).await;
+    sleep(SECOND).await;
+    assert_eq!(waiting.cloud.looks().len(), 1, "it is due at once, after {took:?}");
+    sleep(600 * SECOND).await;
+    assert_ne!(waiting.ready().1, "StandBy");
+}
