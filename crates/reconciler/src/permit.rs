@@ -196,7 +196,7 @@ impl Permit {
             }
         };
         if !matches!(carried_out, Ok(Err(CloudError::UnknownOutcome { .. }))) {
-            unanswered.is_answered();
+            unanswered.answered();
         }
         carried_out
     }
@@ -210,7 +210,7 @@ struct Unanswered<'a> {
 }
 
 impl Unanswered<'_> {
-    fn is_answered(mut self) {
+    fn answered(mut self) {
         self.lease = None;
     }
 }

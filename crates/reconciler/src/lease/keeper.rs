@@ -305,7 +305,7 @@ impl<S: LeaseStore> LeaseKeeper<S> {
     }
 
     fn is_ours(&self, shard: &ShardId) -> bool {
-        self.shards.get(shard).is_some_and(|one| one.is_ours())
+        self.shards.get(shard).is_some_and(Tended::is_ours)
     }
 
     fn send(&self, writes: &mut JoinSet<Written>, subject: Subject, name: String, put: Put) {
@@ -400,7 +400,7 @@ impl<S: LeaseStore> LeaseKeeper<S> {
     }
 
     fn is_drained(&self) -> bool {
-        !self.shards.values().any(|one| one.is_ours())
+        !self.shards.values().any(Tended::is_ours)
     }
 
     /// So that the others spread the shards anew at once.

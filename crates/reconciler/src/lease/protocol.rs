@@ -212,6 +212,7 @@ impl ShardLease {
 
     /// The same as seen on a clock that says `then` where this one says `now`, without what makes
     /// no difference any more. Equal values behave equally from then on: for comparing states.
+    #[must_use]
     pub fn rebased(&self, now: Moment, then: Moment) -> Self {
         let wait = self.times.takeover_wait;
         let rebase = |moment: Moment| then.saturating_add(moment).saturating_sub(now);

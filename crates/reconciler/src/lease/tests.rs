@@ -14,6 +14,8 @@ use super::*;
 use crate::testing::{ScriptedCloud, key, service};
 use crate::{ControlLoop, DesiredState, LoopMetrics, LoopSettings, Shutdown, StatusBoard};
 
+mod clocks;
+
 const SECOND: Duration = Duration::from_secs(1);
 const SHARD: &str = "shard/default/main";
 /// How often it is looked whether two replicas could write.
