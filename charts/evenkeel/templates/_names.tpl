@@ -35,7 +35,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "evenkeel.replicas" -}}
 {{- $replicas := int .Values.replicas -}}
 {{- if and (gt $replicas 1) (not (include "evenkeel.leased" .)) -}}
-{{- fail "replicas above 1 need config.lease.backend: dynamodb (docs/operations.md, \"Two or more\"): without a lease two daemons would work against each other" -}}
+{{- fail "replicas above 1 need config.lease.backend: dynamodb (docs/operations.md, \"One, or two or more\"): without a lease two daemons would work against each other" -}}
 {{- end -}}
 {{- $replicas -}}
 {{- end -}}

@@ -3,9 +3,10 @@
 
 mod item;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -33,6 +34,8 @@ pub struct LeaseTable {
     metrics: AwsMetrics,
     table: String,
     installation: String,
+    /// What is wrong with items, as it was told last.
+    garbled: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// 1 MiB a page: tens of thousands of records. A table that needs more holds something else.
@@ -49,22 +52,28 @@ impl AwsCloud {
             metrics: self.caller.metrics.clone(),
             table: table.to_owned(),
             installation: installation.to_owned(),
+            garbled: Arc::default(),
         }
     }
 }
 
 impl LeaseStore for LeaseTable {
     async fn read(&self) -> Result<BTreeMap<String, LeaseRecord>, LeaseStoreError> {
-        let mut records = BTreeMap::new();
+        let (mut records, mut garbled) = (BTreeMap::new(), BTreeSet::new());
         let mut next = None;
         for _ in 0..PAGES_MAX {
             let (items, last) = self.page(next).await?;
             for item in items {
-                let (name, record) = item::record(&item).map_err(|wrong| self.garbled(&wrong))?;
-                records.insert(name, record);
+                match item::record(&item) {
+                    Ok((name, record)) => drop(records.insert(name, record)),
+                    Err(wrong) => drop(garbled.insert(wrong)),
+                }
             }
             match last {
-                None => return Ok(records),
+                None => {
+                    self.tell(garbled);
+                    return Ok(records);
+                }
                 last => next = last,
             }
         }
@@ -190,13 +199,18 @@ impl LeaseTable {
         }
     }
 
-    /// A record that a person edited must not look like one that is not there.
-    fn garbled(&self, wrong: &str) -> LeaseStoreError {
-        let message = format!(
-            "{wrong}; delete that item from the table `{}` and it is written anew",
-            self.table
-        );
-        error(LeaseOperation::Query, message)
+    /// A record that a person edited into something else is left out: nobody can take or renew its
+    /// lease, because it is there, and all other leases go on. It is said once.
+    fn tell(&self, garbled: BTreeSet<String>) {
+        let mut told = self.garbled.lock().unwrap_or_else(PoisonError::into_inner);
+        for problem in garbled.difference(&told) {
+            tracing::error!(
+                table = self.table,
+                problem,
+                "an item of the lease table is no record: delete it, and it is written anew"
+            );
+        }
+        *told = garbled;
     }
 }
 

@@ -35,6 +35,8 @@ const MANIFESTS: &str = "manifests";
 const HTTP: &str = "http";
 const LEASE: &str = "lease";
 
+/// The tasks by their names. When one of them ends unasked, all do.
+type Tasks = JoinMap<&'static str, Result<(), String>>;
 /// The desired state, as the tasks watch it.
 type Wanted = watch::Receiver<Arc<DesiredState>>;
 
@@ -46,7 +48,7 @@ pub struct Daemon {
     handle: LoopHandle,
     address: SocketAddr,
     registry: Registry,
-    tasks: JoinMap<&'static str, Result<(), String>>,
+    tasks: Tasks,
     shutdown: Shutdown,
     http_stop: CancellationToken,
     /// The loop takes the end of this channel for a fault, and during a shutdown it is none.
@@ -141,7 +143,7 @@ impl Daemon {
             wanted.clone(),
             board.clone(),
         );
-        let mut tasks = JoinMap::new();
+        let mut tasks = Tasks::new();
         let mut replica = None;
         if let Some(table) = table {
             let (keeper, this) = lease(&config, table, &registry, wanted)?;
@@ -163,18 +165,9 @@ impl Daemon {
         };
 
         let http_stop = CancellationToken::new();
-        let (of_loop, of_source, of_http) = (shutdown.clone(), shutdown.clone(), http_stop.clone());
-        tasks.spawn(LOOP, async move {
-            control_loop.run(of_loop).await.map_err(|error| error.to_string())
-        });
-        tasks.spawn(MANIFESTS, async move {
-            source.run(of_source).await;
-            Ok(())
-        });
-        tasks.spawn(HTTP, async move {
-            http::serve(listener, http::router(state), of_http).await;
-            Ok(())
-        });
+        spawn_loop(&mut tasks, control_loop, shutdown.clone());
+        spawn_source(&mut tasks, source, shutdown.clone());
+        spawn_http(&mut tasks, listener, state, http_stop.clone());
         Ok(Self {
             board,
             report,
@@ -267,11 +260,32 @@ fn lease<S: LeaseStore>(
     Ok((keeper, replica))
 }
 
-fn spawn_keeper<S: LeaseStore>(
-    tasks: &mut JoinMap<&'static str, Result<(), String>>,
-    keeper: LeaseKeeper<S>,
-    shutdown: Shutdown,
+fn spawn_loop<C: Cloud>(tasks: &mut Tasks, control_loop: ControlLoop<C>, shutdown: Shutdown) {
+    tasks.spawn(LOOP, async move {
+        control_loop.run(shutdown).await.map_err(|error| error.to_string())
+    });
+}
+
+fn spawn_source(tasks: &mut Tasks, source: DirectorySource, shutdown: Shutdown) {
+    tasks.spawn(MANIFESTS, async move {
+        source.run(shutdown).await;
+        Ok(())
+    });
+}
+
+fn spawn_http(
+    tasks: &mut Tasks,
+    listener: TcpListener,
+    state: http::State,
+    stop: CancellationToken,
 ) {
+    tasks.spawn(HTTP, async move {
+        http::serve(listener, http::router(state), stop).await;
+        Ok(())
+    });
+}
+
+fn spawn_keeper<S: LeaseStore>(tasks: &mut Tasks, keeper: LeaseKeeper<S>, shutdown: Shutdown) {
     tasks.spawn(LEASE, async move {
         keeper.run(shutdown).await;
         Ok(())

@@ -191,6 +191,19 @@ async fn a_lease_that_was_given_back_has_a_holder_without_a_name() {
 }
 
 #[tokio::test]
+async fn a_record_that_a_person_garbled_cannot_be_taken_before_it_is_deleted() {
+    let moto = Moto::start();
+    let store = moto.table("shop");
+    let key = r#"{ "installation": { "S": "shop" }, "record": { "S": "shard-0" } }"#;
+    let garbled = key.replace("} }", r#"}, "holder": { "N": "1" } }"#);
+    moto.aws(&["put-item", "--table-name", "evenkeel-leases", "--item", &garbled]);
+    assert_eq!(store.read().await, Ok([].into()));
+    assert_eq!(store.put("shard-0", None, &record("two", 1, 0)).await, Ok(false));
+    moto.aws(&["delete-item", "--table-name", "evenkeel-leases", "--key", key]);
+    assert_eq!(store.put("shard-0", None, &record("two", 1, 0)).await, Ok(true));
+}
+
+#[tokio::test]
 async fn installations_that_share_a_table_do_not_see_each_other() {
     let moto = Moto::start();
     let (shop, bank) = (moto.table("shop"), moto.table("bank"));
