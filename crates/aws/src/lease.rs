@@ -95,7 +95,7 @@ impl LeaseStore for LeaseTable {
             .condition_expression(condition.expression)
             .set_expression_attribute_names(Some(condition.names))
             .set_expression_attribute_values(condition.values);
-        self.written(LeaseOperation::PutItem, put.send()).await
+        self.written(LeaseOperation::PutItem, Box::pin(put.send())).await
     }
 
     async fn remove(&self, name: &str, expected: &LeaseRecord) -> Result<bool, LeaseStoreError> {
@@ -108,7 +108,7 @@ impl LeaseStore for LeaseTable {
             .condition_expression(condition.expression)
             .set_expression_attribute_names(Some(condition.names))
             .set_expression_attribute_values(condition.values);
-        self.written(LeaseOperation::DeleteItem, delete.send()).await
+        self.written(LeaseOperation::DeleteItem, Box::pin(delete.send())).await
     }
 }
 
@@ -124,7 +124,7 @@ impl LeaseTable {
             .expression_attribute_names("#i", INSTALLATION)
             .expression_attribute_values(":i", AttributeValue::S(self.installation.clone()))
             .set_exclusive_start_key(from);
-        let page = self.call(LeaseOperation::Query, query.send()).await?;
+        let page = self.call(LeaseOperation::Query, Box::pin(query.send())).await?;
         let Some(page) = page else { return Ok((Vec::new(), None)) };
         let last = page.last_evaluated_key.filter(|key| !key.is_empty());
         Ok((page.items.unwrap_or_default(), last))
@@ -141,7 +141,8 @@ impl LeaseTable {
         Ok(self.call(operation, send).await?.is_some())
     }
 
-    /// `None` when the condition of a write did not hold.
+    /// `None` when the condition of a write did not hold. The futures of the SDK are large: they
+    /// come in boxes.
     async fn call<T, E>(
         &self,
         operation: LeaseOperation,
@@ -151,8 +152,7 @@ impl LeaseTable {
         E: std::error::Error + ProvideErrorMetadata + Send + 'static,
     {
         let began = Instant::now();
-        // The futures of the SDK are large, and this one is part of all others.
-        let result = match Box::pin(send).await {
+        let result = match send.await {
             Ok(output) => Ok(Some(output)),
             Err(error) if error.code() == Some(CONDITION_FAILED) => Ok(None),
             Err(error) => Err(failure(&error, true)),

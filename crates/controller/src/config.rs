@@ -69,7 +69,7 @@ pub struct LoopConfig {
 /// How this daemon and others of the same instance and target agree on who does what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseConfig {
-    /// The DynamoDB table.
+    /// The `DynamoDB` table.
     pub table: String,
     /// The part of the table that is this instance's and target's.
     pub installation: String,
