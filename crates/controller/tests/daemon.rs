@@ -307,7 +307,7 @@ impl Table {
     }
 
     fn holder(&self) -> String {
-        self.records.lock().unwrap()[SHARD].holder.clone()
+        self.records.lock().unwrap().get(SHARD).unwrap().holder.clone()
     }
 
     fn replace(

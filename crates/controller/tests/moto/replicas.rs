@@ -1,6 +1,12 @@
 //! Two built daemons that share a lease table: one of them looks after a service, and when it dies the
 //! other goes on.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics is a test that fails"
+)]
+
 use std::io::Write;
 use std::time::{Duration, Instant};
 
