@@ -71,6 +71,10 @@ fn assert_goes_on(moto: &Moto, two: &mut Daemon) {
 #[test]
 fn when_the_replica_that_looks_after_a_service_is_killed_the_other_takes_over_and_goes_on() {
     let (moto, one, mut two) = two_replicas();
+    let (code, shown) = moto.run(&["get", "--server", &two.url()]);
+    assert_eq!(code, Some(0), "{shown}");
+    let line = shown.lines().find(|line| line.starts_with("prod/web")).unwrap();
+    assert!(line.contains("StandBy") && line.ends_with("one"), "{shown}");
     let writes = moto.writes();
     one.kill();
     let killed = Instant::now();
