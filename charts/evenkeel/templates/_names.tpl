@@ -26,3 +26,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- printf "%s:%s" $repository (.Values.image.tag | default .Chart.AppVersion) -}}
 {{- end -}}
 {{- end -}}
+
+{{- /* Not empty when replicas agree through a lease table. */ -}}
+{{- define "evenkeel.leased" -}}
+{{- if eq (dig "lease" "backend" "none" .Values.config) "dynamodb" -}}yes{{- end -}}
+{{- end -}}
+
+{{- define "evenkeel.replicas" -}}
+{{- $replicas := int .Values.replicas -}}
+{{- if and (gt $replicas 1) (not (include "evenkeel.leased" .)) -}}
+{{- fail "replicas above 1 need config.lease.backend: dynamodb (docs/operations.md, \"One, or two or more\"): without a lease two daemons would work against each other" -}}
+{{- end -}}
+{{- $replicas -}}
+{{- end -}}

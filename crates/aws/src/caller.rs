@@ -26,6 +26,8 @@ pub(crate) struct Caller {
     pub(crate) ecs: aws_sdk_ecs::Client,
     pub(crate) load_balancing: aws_sdk_elasticloadbalancingv2::Client,
     pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
+    /// For the lease table, which draws from no bucket.
+    pub(crate) dynamodb: aws_sdk_dynamodb::Client,
     pub(crate) budget: Arc<Budget>,
     pub(crate) metrics: AwsMetrics,
     pub(crate) capabilities: Capabilities,
@@ -149,7 +151,7 @@ impl Caller {
         let result = send.await.map_err(|failure| failure.classify(operation));
         let outcome = result.as_ref().map_or_else(CloudError::class, |_| "ok");
         let took = began.elapsed();
-        self.metrics.called(operation, outcome, took);
+        self.metrics.called(operation.name(), outcome, took);
         tracing::debug!(%operation, outcome, ?took, "called AWS");
         if let Err(error) = &result {
             self.learn(operation, error);

@@ -53,6 +53,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// An attempt and the fetching of credentials before it.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
+/// `DynamoDB` answers within 10 ms. A renewal that takes longer than this must be known to have
+/// failed while there is time for another.
+const LEASE_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
+/// An attempt and the fetching of credentials before it.
+const LEASE_OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl AwsCloud {
     /// Reads the configuration and makes the clients. Credentials are fetched when first needed: a
@@ -98,34 +103,37 @@ async fn load(
 fn caller(config: &SdkConfig, share: f64, metrics: AwsMetrics, clock: &Arc<Clock>) -> Caller {
     let app_name = AppName::new("evenkeel").expect("letters are allowed in an app name");
     macro_rules! client {
-        ($service:ident) => {
+        ($service:ident, $timeouts:expr) => {
             $service::Client::from_conf(
                 $service::config::Builder::from(config)
                     .app_name(app_name.clone())
                     .retry_config(RetryConfig::disabled())
-                    .timeout_config(timeouts())
+                    .timeout_config($timeouts)
                     .interceptor(ClockListener(Arc::clone(clock)))
                     .build(),
             )
         };
     }
+    let patient = timeouts(CONNECT_TIMEOUT, ATTEMPT_TIMEOUT, OPERATION_TIMEOUT);
+    let hasty = timeouts(LEASE_ATTEMPT_TIMEOUT, LEASE_ATTEMPT_TIMEOUT, LEASE_OPERATION_TIMEOUT);
     let budget = Arc::new(Budget::new(share));
     metrics.watch(&budget);
     Caller {
-        ecs: client!(aws_sdk_ecs),
-        load_balancing: client!(aws_sdk_elasticloadbalancingv2),
-        cloudwatch: client!(aws_sdk_cloudwatch),
+        ecs: client!(aws_sdk_ecs, patient.clone()),
+        load_balancing: client!(aws_sdk_elasticloadbalancingv2, patient.clone()),
+        cloudwatch: client!(aws_sdk_cloudwatch, patient),
+        dynamodb: client!(aws_sdk_dynamodb, hasty),
         budget,
         metrics,
         capabilities: Capabilities::default(),
     }
 }
 
-fn timeouts() -> TimeoutConfig {
+fn timeouts(connect: Duration, attempt: Duration, operation: Duration) -> TimeoutConfig {
     TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-        .operation_timeout(OPERATION_TIMEOUT)
+        .connect_timeout(connect)
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(operation)
         .build()
 }
 
@@ -161,7 +169,7 @@ mod tests {
     }
 
     /// The environment of a process cannot be changed safely, so each case is a process of its own:
-    /// this test again, which then prints where the calls to the three services go.
+    /// this test again, which then prints where the calls to the four services go.
     #[tokio::test]
     async fn endpoints_come_from_where_every_aws_tool_takes_them() {
         const CASE: &str = "EVENKEEL_TEST_ENDPOINT_URL";
@@ -177,6 +185,7 @@ mod tests {
             "https://ecs.eu-north-1.amazonaws.com/",
             "https://elasticloadbalancing.eu-north-1.amazonaws.com/",
             "https://monitoring.eu-north-1.amazonaws.com/",
+            "https://dynamodb.eu-north-1.amazonaws.com/",
         ];
         let config = ("AWS_CONFIG_FILE", profiles.path().to_str().unwrap());
         let region = ("AWS_REGION", "eu-north-1");
@@ -184,25 +193,27 @@ mod tests {
         let ecs = ("AWS_ENDPOINT_URL_ECS", "http://ecs");
         let cloudwatch = ("AWS_ENDPOINT_URL_CLOUDWATCH", "http://cw");
         let balancing = ("AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2", "http://elb");
+        let dynamodb = ("AWS_ENDPOINT_URL_DYNAMODB", "http://ddb");
         let set = (CASE, "http://set");
         let cases: [Case<'_>; 6] = [
             (&[region], aws),
-            (&[region, all], ["http://all/", "http://all/", "http://all/"]),
+            (&[region, all], ["http://all/"; 4]),
             (
-                &[region, all, ecs, cloudwatch, balancing],
-                ["http://ecs/", "http://elb/", "http://cw/"],
+                &[region, all, ecs, cloudwatch, balancing, dynamodb],
+                ["http://ecs/", "http://elb/", "http://cw/", "http://ddb/"],
             ),
-            (&[config], ["http://profile-ecs/", aws[1], aws[2]]),
-            (&[config, ecs], ["http://ecs/", aws[1], aws[2]]),
-            (&[config, all, ecs, set], ["http://set/", "http://set/", "http://set/"]),
+            (&[config], ["http://profile-ecs/", aws[1], aws[2], aws[3]]),
+            (&[config, ecs], ["http://ecs/", aws[1], aws[2], aws[3]]),
+            (&[config, all, ecs, set], ["http://set/"; 4]),
         ];
         for (environment, expected) in cases {
             assert_eq!(endpoints_in(environment, CASE), expected, "{environment:?}");
         }
     }
 
-    /// An environment, and where calls to ECS, Elastic Load Balancing and `CloudWatch` go in it.
-    type Case<'a> = (&'a [(&'a str, &'a str)], [&'a str; 3]);
+    /// An environment, and where calls to ECS, Elastic Load Balancing, `CloudWatch` and `DynamoDB` go
+    /// in it.
+    type Case<'a> = (&'a [(&'a str, &'a str)], [&'a str; 4]);
 
     fn endpoints_in(environment: &[(&str, &str)], case: &str) -> Vec<String> {
         let output = Command::new(std::env::current_exe().unwrap())
@@ -227,6 +238,7 @@ mod tests {
         drop(caller.ecs.list_clusters().send().await);
         drop(caller.load_balancing.describe_load_balancers().send().await);
         drop(caller.cloudwatch.describe_alarms().send().await);
+        drop(caller.dynamodb.list_tables().send().await);
         for request in fake.requests() {
             let host = request.uri.split("service/").next().unwrap();
             writeln!(std::io::stdout(), "called {host}").unwrap();
@@ -290,13 +302,7 @@ mod tests {
         let fake = Fake::new(|_| ok(&json!({})));
         let none =
             provide_credentials_fn(|| async { Err(CredentialsError::not_loaded("none set")) });
-        let config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-west-1"))
-            .credentials_provider(SharedCredentialsProvider::new(none))
-            .http_client(fake.http_client())
-            .build();
-        let cloud = AwsCloud::with_config(&config, 1.0, AwsMetrics::new().unwrap());
+        let cloud = fake.cloud_of(SharedCredentialsProvider::new(none));
         assert_eq!(write(&cloud).await.class(), "denied");
         let questions = Questions {
             depth: Depth::Shallow,

@@ -168,8 +168,12 @@ const TEXTS: &[(Class, &str)] = &[
 impl Failure {
     /// The one place where a failed call is given its meaning.
     pub(crate) fn classify(self, operation: Operation) -> CloudError {
-        let mutates = operation.mutates();
-        let operation = operation.name().to_owned();
+        self.classify_as(operation.name(), operation.mutates())
+    }
+
+    /// As [`Self::classify`], for an operation of any service; `mutates` says whether it writes.
+    pub(crate) fn classify_as(self, operation: &str, mutates: bool) -> CloudError {
+        let operation = operation.to_owned();
         match self {
             Self::NotSent { message, credentials: true } => {
                 CloudError::Denied { operation, code: "NoCredentials".to_owned(), message }
@@ -241,7 +245,9 @@ where
     match error {
         SdkError::ServiceError(service) => Failure::Answered(answer(service.err(), service.raw())),
         SdkError::ResponseError(response) => unreadable(response.raw(), chain(error)),
-        _ if sent && !never_connected(error) => Failure::Unanswered { message: chain(error) },
+        _ if sent && !never_connected(error) && !no_credentials(error) => {
+            Failure::Unanswered { message: chain(error) }
+        }
         _ => Failure::NotSent { message: chain(error), credentials: no_credentials(error) },
     }
 }

@@ -85,13 +85,24 @@ impl Fake {
 
     pub(crate) fn cloud_with(&self, metrics: AwsMetrics) -> AwsCloud {
         let credentials = Credentials::new("id", "secret", None, None, "test");
-        let config = SdkConfig::builder()
+        AwsCloud::with_config(
+            &self.config(SharedCredentialsProvider::new(credentials)),
+            1.0,
+            metrics,
+        )
+    }
+
+    pub(crate) fn cloud_of(&self, credentials: SharedCredentialsProvider) -> AwsCloud {
+        AwsCloud::with_config(&self.config(credentials), 1.0, AwsMetrics::new().unwrap())
+    }
+
+    fn config(&self, credentials: SharedCredentialsProvider) -> SdkConfig {
+        SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("eu-west-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .credentials_provider(credentials)
             .http_client(self.http_client())
-            .build();
-        AwsCloud::with_config(&config, 1.0, metrics)
+            .build()
     }
 
     pub(crate) fn http_client(&self) -> SharedHttpClient {

@@ -3,7 +3,7 @@
 //! [`AwsCloud`] implements [`evenkeel_reconciler::Cloud`]. A call goes, from the outside in, through
 //! `observe` or `apply` (which calls), `services` and `task_definitions` (which calls can be shared
 //! or spared), `caller` (its token, its meaning when it fails, its metrics) and `exchange` (JSON in,
-//! JSON out).
+//! JSON out). [`LeaseTable`] implements [`evenkeel_reconciler::LeaseStore`] on `DynamoDB`.
 
 mod apply;
 mod bucket;
@@ -18,6 +18,7 @@ mod exchange;
 mod fake;
 mod family;
 mod http;
+mod lease;
 mod metrics;
 mod observe;
 mod operation;
@@ -34,6 +35,7 @@ mod tasks;
 pub use cloud::AwsCloud;
 pub use connect::{AwsSettings, ConnectError};
 pub use http::CaBundleError;
+pub use lease::LeaseTable;
 pub use metrics::AwsMetrics;
-pub use operation::Operation;
+pub use operation::{LeaseOperation, Operation};
 pub use shapes::shapes;

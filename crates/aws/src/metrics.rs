@@ -9,7 +9,6 @@ use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
 use crate::family::{Budget, Family};
-use crate::operation::Operation;
 
 /// The metrics of the AWS edge. A clone counts into the same metrics.
 ///
@@ -87,9 +86,10 @@ impl AwsMetrics {
         *watched = Arc::downgrade(budget);
     }
 
-    pub(crate) fn called(&self, operation: Operation, outcome: &str, took: Duration) {
-        self.calls.with_label_values(&[operation.name(), outcome]).inc();
-        self.durations.with_label_values(&[operation.name()]).observe(took.as_secs_f64());
+    /// Counts a call; `operation` is AWS's name of it.
+    pub(crate) fn called(&self, operation: &str, outcome: &str, took: Duration) {
+        self.calls.with_label_values(&[operation, outcome]).inc();
+        self.durations.with_label_values(&[operation]).observe(took.as_secs_f64());
     }
 
     pub(crate) fn throttled(&self, family: Family) {

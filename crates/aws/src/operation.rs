@@ -118,6 +118,38 @@ impl fmt::Display for Operation {
     }
 }
 
+/// An operation of `DynamoDB` on the lease table. `deploy/iam-policy-lease.json` grants exactly
+/// [`LeaseOperation::ALL`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseOperation {
+    Query,
+    PutItem,
+    DeleteItem,
+}
+
+impl LeaseOperation {
+    pub const ALL: [Self; 3] = [Self::Query, Self::PutItem, Self::DeleteItem];
+
+    /// AWS's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Query => "Query",
+            Self::PutItem => "PutItem",
+            Self::DeleteItem => "DeleteItem",
+        }
+    }
+
+    /// The action in an IAM policy.
+    pub fn action(self) -> String {
+        format!("dynamodb:{}", self.name())
+    }
+
+    /// Whether the operation changes anything in AWS.
+    pub fn mutates(self) -> bool {
+        self != Self::Query
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -154,6 +186,17 @@ mod tests {
     fn the_read_only_policy_grants_reading_only() {
         let reads = Operation::ALL.into_iter().filter(|operation| !operation.mutates());
         assert_eq!(actions("iam-policy-read-only.json"), expected(reads));
+    }
+
+    #[test]
+    fn the_lease_policy_grants_what_is_used_on_one_table_and_nothing_else() {
+        let expected = LeaseOperation::ALL.map(LeaseOperation::action);
+        assert_eq!(actions("iam-policy-lease.json"), expected.into());
+        for statement in statements("iam-policy-lease.json") {
+            assert_eq!(statement["Resource"], "arn:aws:dynamodb:REGION:ACCOUNT:table/LEASE_TABLE");
+            let installations = &statement["Condition"]["ForAllValues:StringEquals"];
+            assert_eq!(installations["dynamodb:LeadingKeys"][0], "INSTALLATION");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use layers::{Flags, Layers};
 pub use problem::{ConfigError, ConfigProblem};
-pub use raw::{LogFormat, RawConfig};
+pub use raw::{LeaseBackend, LogFormat, RawConfig, RawLease};
 pub use shown::{Format, Setting, render, settings};
 
 /// A checked configuration.
@@ -28,6 +28,8 @@ pub struct Config {
     pub manifests: ManifestsConfig,
     pub aws: AwsConfig,
     pub control_loop: LoopConfig,
+    /// `None`: this daemon is the only one of its instance and target.
+    pub lease: Option<LeaseConfig>,
     pub http: HttpConfig,
     pub log: LogConfig,
 }
@@ -64,6 +66,18 @@ pub struct LoopConfig {
     pub pass_timeout: Duration,
 }
 
+/// How this daemon and others of the same instance and target agree on who does what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseConfig {
+    /// The `DynamoDB` table.
+    pub table: String,
+    /// The part of the table that is this instance's and target's.
+    pub installation: String,
+    /// The beginning of this replica's name; what follows is drawn anew at every start, so that no
+    /// two processes have the same name. `None`: the name of the host.
+    pub replica: Option<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpConfig {
     /// Port 0 takes any free port.
@@ -89,8 +103,9 @@ impl Config {
         if !problems.is_empty() {
             return Err(ConfigError(problems));
         }
-        let RawConfig { instance, target, manifests, aws, control_loop, http, log } = raw;
+        let RawConfig { instance, target, manifests, aws, control_loop, lease, http, log } = raw;
         Ok(Self {
+            lease: LeaseConfig::of(lease, &instance, &target),
             instance,
             target,
             manifests: ManifestsConfig {
@@ -113,6 +128,21 @@ impl Config {
             http: HttpConfig { listen: http.listen },
             log: LogConfig { format: log.format, level: log.level },
         })
+    }
+}
+
+impl LeaseConfig {
+    /// The installation is not for people to name: two daemons that manage the same services and
+    /// named it differently would both manage them.
+    fn of(raw: RawLease, instance: &str, target: &str) -> Option<Self> {
+        match raw.backend {
+            LeaseBackend::None => None,
+            LeaseBackend::DynamoDb => Some(Self {
+                table: raw.table.unwrap_or_default().trim().to_owned(),
+                installation: format!("{instance}/{target}"),
+                replica: given(raw.replica),
+            }),
+        }
     }
 }
 
@@ -141,6 +171,43 @@ mod tests {
         let mut raw = RawConfig::default();
         raw.aws.profile = Some(" ".to_owned());
         assert_eq!(Config::check(raw).unwrap().aws.profile, None);
+    }
+
+    fn leased(backend: LeaseBackend, table: &str, replica: &str) -> Result<Config, ConfigError> {
+        let (table, replica) = (Some(table.to_owned()), Some(replica.to_owned()));
+        let lease = RawLease { backend, table, replica };
+        Config::check(RawConfig { lease, ..RawConfig::default() })
+    }
+
+    #[test]
+    fn a_lease_is_of_the_instance_and_the_target() {
+        assert_eq!(Config::default().lease, None);
+        let lease = leased(LeaseBackend::DynamoDb, "leases", "").unwrap().lease.unwrap();
+        assert_eq!((lease.table.as_str(), lease.replica), ("leases", None));
+        assert_eq!(lease.installation, "evenkeel/default");
+    }
+
+    #[test]
+    fn a_table_that_is_named_but_not_used_is_an_error() {
+        let named = leased(LeaseBackend::None, "leases", "one").unwrap_err().to_string();
+        for key in ["lease.table", "lease.replica"] {
+            let expected = format!("{key}: expected lease.backend = \"dynamodb\" beside it");
+            assert!(named.contains(&expected), "{named}");
+        }
+        assert_eq!(leased(LeaseBackend::None, "", " ").unwrap().lease, None);
+    }
+
+    #[test]
+    fn a_lease_needs_a_proper_table_and_replica() {
+        for table in ["", "ab", "my table", "leases/x"] {
+            let error = leased(LeaseBackend::DynamoDb, table, "").unwrap_err().to_string();
+            assert!(
+                error.contains("lease.table: expected the name of a DynamoDB table"),
+                "{error}"
+            );
+        }
+        let error = leased(LeaseBackend::DynamoDb, "leases", "a/b").unwrap_err().to_string();
+        assert!(error.contains("lease.replica: expected 1 to 63"), "{error}");
     }
 
     #[test]

@@ -2,14 +2,17 @@
 //! never decides anything about a service.
 
 mod first_read;
+mod first_table_read;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use evenkeel_aws::{AwsCloud, AwsMetrics, AwsSettings};
+use evenkeel_aws::{AwsCloud, AwsMetrics, AwsSettings, LeaseTable};
+use evenkeel_reconciler::lease::LeaseSettingsError;
 use evenkeel_reconciler::{
-    Cloud, ControlLoop, DesiredState, LoopHandle, LoopMetrics, LoopSettings, Shutdown, StatusBoard,
+    Cloud, ControlLoop, DesiredState, LeaseKeeper, LeaseMetrics, LeaseSettings, LeaseStore,
+    LoopHandle, LoopMetrics, LoopSettings, Shutdown, StatusBoard,
 };
 use prometheus::Registry;
 use tokio::net::TcpListener;
@@ -19,15 +22,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::JoinMap;
 use tracing_appender::non_blocking::ErrorCounter;
 
-use crate::config::Config;
+use crate::config::{Config, LeaseConfig};
 use crate::http;
 use crate::metrics;
+use crate::replica::{self, Replica};
 use crate::source::{DirectorySource, ManifestsReport};
 use first_read::FirstRead;
+use first_table_read::FirstTableRead;
 
 const LOOP: &str = "control loop";
 const MANIFESTS: &str = "manifests";
 const HTTP: &str = "http";
+const LEASE: &str = "lease";
+
+/// The tasks by their names. When one of them ends unasked, all do.
+type Tasks = JoinMap<&'static str, Result<(), String>>;
+/// The desired state, as the tasks watch it.
+type Wanted = watch::Receiver<Arc<DesiredState>>;
 
 /// A running daemon. Dropping it stops everything where it is; [`Daemon::wait`] ends it well.
 #[derive(Debug)]
@@ -37,7 +48,7 @@ pub struct Daemon {
     handle: LoopHandle,
     address: SocketAddr,
     registry: Registry,
-    tasks: JoinMap<&'static str, Result<(), String>>,
+    tasks: Tasks,
     shutdown: Shutdown,
     http_stop: CancellationToken,
     /// The loop takes the end of this channel for a fault, and during a shutdown it is none.
@@ -55,6 +66,8 @@ pub enum StartError {
     Listen { address: SocketAddr, source: io::Error },
     #[error("a metric cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error("the lease cannot be kept as configured: {0}")]
+    Lease(#[from] LeaseSettingsError),
 }
 
 /// Why the daemon ended other than as asked.
@@ -87,13 +100,30 @@ impl Daemon {
     ) -> Result<Self, StartError> {
         let registry = Registry::new();
         let cloud = connect(&config, &registry).await?;
-        Self::start_with(config, Arc::new(cloud), registry, shutdown, dropped_lines).await
+        let of = |lease: &LeaseConfig| cloud.lease_table(&lease.table, &lease.installation);
+        let table = config.lease.as_ref().map(of).map(Arc::new);
+        Self::start_replica(config, Arc::new(cloud), table, registry, shutdown, dropped_lines).await
     }
 
-    /// Starts with any cloud, whose metrics are registered in `registry` already.
+    /// Starts with any cloud, whose metrics are registered in `registry` already, as the only
+    /// daemon.
     pub async fn start_with<C: Cloud>(
         config: Config,
         cloud: Arc<C>,
+        registry: Registry,
+        shutdown: Shutdown,
+        dropped_lines: Option<ErrorCounter>,
+    ) -> Result<Self, StartError> {
+        let table = None::<Arc<LeaseTable>>;
+        Self::start_replica(config, cloud, table, registry, shutdown, dropped_lines).await
+    }
+
+    /// As [`Daemon::start_with`], as one of several that agree through `table`; `None` when it is
+    /// the only one.
+    pub async fn start_replica<C: Cloud, S: LeaseStore>(
+        config: Config,
+        cloud: Arc<C>,
+        table: Option<Arc<S>>,
         registry: Registry,
         shutdown: Shutdown,
         dropped_lines: Option<ErrorCounter>,
@@ -106,34 +136,38 @@ impl Daemon {
         let (cloud, first_read) = FirstRead::watching(cloud);
         let loop_metrics = LoopMetrics::register(&registry)?;
         let settings = loop_settings(&config);
-        let control_loop =
-            ControlLoop::new(Arc::new(cloud), settings, loop_metrics, wanted, board.clone());
+        let mut control_loop = ControlLoop::new(
+            Arc::new(cloud),
+            settings,
+            loop_metrics,
+            wanted.clone(),
+            board.clone(),
+        );
+        let mut tasks = Tasks::new();
+        let mut replica = None;
+        if let Some(table) = table {
+            let (keeper, this) = lease(&config, table, &registry, wanted)?;
+            control_loop = control_loop.with_lease(keeper.held());
+            replica = Some(this);
+            spawn_keeper(&mut tasks, keeper, shutdown.clone());
+        }
         let handle = control_loop.handle();
         let source = DirectorySource::new(&config, desired.clone(), report_sender);
+        log_start(&config, address, replica.as_ref());
         let state = http::State {
             target: config.target.clone(),
             board: board.clone(),
             report: report.clone(),
             registry: registry.clone(),
             first_read,
+            replica,
             draining: shutdown.drain.clone(),
         };
 
         let http_stop = CancellationToken::new();
-        let mut tasks = JoinMap::new();
-        let (of_loop, of_source, of_http) = (shutdown.clone(), shutdown.clone(), http_stop.clone());
-        tasks.spawn(LOOP, async move {
-            control_loop.run(of_loop).await.map_err(|error| error.to_string())
-        });
-        tasks.spawn(MANIFESTS, async move {
-            source.run(of_source).await;
-            Ok(())
-        });
-        tasks.spawn(HTTP, async move {
-            http::serve(listener, http::router(state), of_http).await;
-            Ok(())
-        });
-        log_start(&config, address);
+        spawn_loop(&mut tasks, control_loop, shutdown.clone());
+        spawn_source(&mut tasks, source, shutdown.clone());
+        spawn_http(&mut tasks, listener, state, http_stop.clone());
         Ok(Self {
             board,
             report,
@@ -171,8 +205,8 @@ impl Daemon {
         &self.registry
     }
 
-    /// Waits for the end. HTTP answers until the last pass has ended, so that an end that takes
-    /// long can be watched.
+    /// Waits for the end. HTTP answers until the last pass has ended and leases are given back, so
+    /// that an end that takes long can be watched.
     pub async fn wait(mut self) -> Result<(), DaemonError> {
         let mut fault = None;
         while let Some((task, ended)) = self.tasks.join_next().await {
@@ -182,7 +216,8 @@ impl Daemon {
                 fault = Some(DaemonError::TaskEnded { task, why });
                 self.shutdown.drain.cancel();
             }
-            if task == LOOP || fault.is_some() {
+            let works_on = [LOOP, LEASE].iter().any(|task| self.tasks.contains_key(task));
+            if !works_on || fault.is_some() {
                 self.http_stop.cancel();
             }
         }
@@ -208,12 +243,62 @@ async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErro
     Ok((listener, address))
 }
 
-fn log_start(config: &Config, address: SocketAddr) {
+/// Who keeps the leases of this replica, and what is shown of them.
+fn lease<S: LeaseStore>(
+    config: &Config,
+    table: Arc<S>,
+    registry: &Registry,
+    wanted: Wanted,
+) -> Result<(LeaseKeeper<FirstTableRead<S>>, Replica), StartError> {
+    let configured = config.lease.as_ref().and_then(|lease| lease.replica.as_deref());
+    let name = replica::name(configured);
+    let settings = LeaseSettings { replica: name.clone(), ..LeaseSettings::default() };
+    let (table, table_read) = FirstTableRead::watching(table);
+    let metrics = LeaseMetrics::register(registry)?;
+    let keeper = LeaseKeeper::new(Arc::new(table), settings, metrics, wanted)?;
+    let replica = Replica { name, held: keeper.held(), table_read };
+    Ok((keeper, replica))
+}
+
+fn spawn_loop<C: Cloud>(tasks: &mut Tasks, control_loop: ControlLoop<C>, shutdown: Shutdown) {
+    tasks.spawn(LOOP, async move {
+        control_loop.run(shutdown).await.map_err(|error| error.to_string())
+    });
+}
+
+fn spawn_source(tasks: &mut Tasks, source: DirectorySource, shutdown: Shutdown) {
+    tasks.spawn(MANIFESTS, async move {
+        source.run(shutdown).await;
+        Ok(())
+    });
+}
+
+fn spawn_http(
+    tasks: &mut Tasks,
+    listener: TcpListener,
+    state: http::State,
+    stop: CancellationToken,
+) {
+    tasks.spawn(HTTP, async move {
+        http::serve(listener, http::router(state), stop).await;
+        Ok(())
+    });
+}
+
+fn spawn_keeper<S: LeaseStore>(tasks: &mut Tasks, keeper: LeaseKeeper<S>, shutdown: Shutdown) {
+    tasks.spawn(LEASE, async move {
+        keeper.run(shutdown).await;
+        Ok(())
+    });
+}
+
+fn log_start(config: &Config, address: SocketAddr, replica: Option<&Replica>) {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         instance = config.instance,
         target_name = config.target,
         manifests = %config.manifests.path.display(),
+        replica = replica.map(|replica| replica.name.as_str()),
         http = %address,
         "evenkeel started"
     );

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use server::serve;
 
+use crate::replica::Replica;
 use crate::source::ManifestsReport;
 
 /// Services in one answer, unless fewer are asked for: about 2 MiB at most.
@@ -36,6 +37,8 @@ pub(crate) struct State {
     pub registry: Registry,
     /// True after the first successful look at AWS.
     pub first_read: Arc<AtomicBool>,
+    /// `None` when this is the only daemon.
+    pub replica: Option<Replica>,
     pub draining: CancellationToken,
 }
 
@@ -60,8 +63,12 @@ async fn metrics(Shared(state): Shared<State>) -> Response {
 }
 
 /// The process lives, and so do its tasks: when one ends, the process ends.
-async fn healthz() -> Response {
-    Json(json!({ "status": "ok" })).into_response()
+async fn healthz(Shared(state): Shared<State>) -> Response {
+    let Some(replica) = state.replica else {
+        return Json(json!({ "status": "ok" })).into_response();
+    };
+    let (name, clusters) = (&replica.name, replica.clusters());
+    Json(json!({ "status": "ok", "replica": name, "looksAfter": clusters })).into_response()
 }
 
 async fn readyz(Shared(state): Shared<State>) -> Response {
@@ -83,11 +90,34 @@ impl State {
             let why = report.stale.clone().unwrap_or_else(|| "it is being read".to_owned());
             waits_for.push(format!("the directory of manifests: {why}"));
         }
-        if report.services > 0 && !self.first_read.load(Ordering::Relaxed) {
+        if report.services > 0 && self.looks_at_aws() && !self.first_read.load(Ordering::Relaxed) {
             waits_for.push("a first successful look at AWS".to_owned());
+        }
+        if self.replica.as_ref().is_some_and(|replica| !replica.has_read_the_table()) {
+            waits_for.push("a first successful read of the lease table".to_owned());
         }
         waits_for
     }
+
+    /// A replica that looks after nothing is ready to, and a new one must be ready before an old
+    /// one ends.
+    fn looks_at_aws(&self) -> bool {
+        self.replica.as_ref().is_none_or(|replica| !replica.clusters().is_empty())
+    }
+
+    fn shown(&self, status: Arc<Status>) -> Shown {
+        let replica = self.replica.as_ref();
+        Shown { replica: replica.and_then(|one| one.that_looks_after(&status.key)), status }
+    }
+}
+
+/// A status and, where several replicas run, which of them looks after the service.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    status: Arc<Status>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replica: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,7 +130,7 @@ struct Page {
 
 #[derive(Debug, Serialize)]
 struct Services {
-    services: Vec<Arc<Status>>,
+    services: Vec<Shown>,
     /// What to ask for with `after`; `null` on the last page.
     next: Option<String>,
 }
@@ -119,6 +149,7 @@ async fn services(Shared(state): Shared<State>, Query(page): Query<Page>) -> Res
     let more = from + services.len() < all.len();
     let last = services.last().filter(|_| more);
     let next = last.map(|status| format!("{}/{}", status.key.cluster, status.key.name));
+    let services = services.into_iter().map(|status| state.shown(status)).collect();
     Json(Services { services, next }).into_response()
 }
 
@@ -136,7 +167,7 @@ async fn service(
 ) -> Response {
     let key = ServiceKey { target: state.target.clone(), cluster, name };
     match state.board.get(&key) {
-        Some(status) => Json(status).into_response(),
+        Some(status) => Json(state.shown(status)).into_response(),
         None => problem(StatusCode::NOT_FOUND, &format!("no manifest names the service {key}")),
     }
 }

@@ -12,6 +12,7 @@ pub mod daemon;
 mod http;
 mod input;
 mod metrics;
+mod replica;
 mod source;
 mod style;
 mod telemetry;

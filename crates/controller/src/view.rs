@@ -16,6 +16,8 @@ pub(crate) use table::table;
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct ServiceView {
     pub key: KeyView,
+    /// The replica that looks after it, where several run.
+    pub replica: Option<String>,
     pub observed_at: Option<Timestamp>,
     pub wanted: Option<String>,
     pub conditions: Vec<ConditionView>,
@@ -228,6 +230,20 @@ mod tests {
         prod/api  True   Settled    v1:ffffffff  4/4    -            10m
         prod/web  False  Probing    v1:01234567  5/4    Probing 1/4  5s
         ");
+    }
+
+    #[test]
+    fn a_table_says_which_replica_looks_after_a_service_where_several_run() {
+        let mut with_replica = settled();
+        with_replica["replica"] = "evenkeel-0".into();
+        let views = [ServiceView::read(&with_replica), ServiceView::read(&probing())];
+        insta::assert_snapshot!(plain(&table(&views, now())), @r"
+        SERVICE   READY  CONDITION  REVISION     TASKS  ROLLOUT      SEEN  REPLICA
+        prod/api  True   Settled    v1:ffffffff  4/4    -            10m   evenkeel-0
+        prod/web  False  Probing    v1:01234567  5/4    Probing 1/4  5s    -
+        ");
+        let described = plain(&describe(&ServiceView::read(&with_replica), now()));
+        assert!(described.contains("  looked after by  evenkeel-0\n"), "{described}");
     }
 
     #[test]

@@ -3,15 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use evenkeel_controller::config::LeaseConfig;
 use evenkeel_controller::{Config, Daemon, DaemonError, ManifestsReport};
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{Action, Applied, Fact, Observed, Questions, Unknown};
-use evenkeel_reconciler::{Cloud, CloudError, Shutdown};
+use evenkeel_reconciler::{Cloud, CloudError, LeaseRecord, LeaseStore, LeaseStoreError, Shutdown};
 use prometheus::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -285,4 +287,143 @@ async fn an_address_in_use_is_told_with_the_remedy() {
     let second = Daemon::start_with(config, cloud, Registry::new(), Shutdown::new(), None).await;
     let why = second.unwrap_err().to_string();
     assert!(why.contains("--listen"), "{why}");
+}
+
+/// A lease table in memory.
+#[derive(Debug, Default)]
+struct Table {
+    records: Mutex<BTreeMap<String, LeaseRecord>>,
+    is_down: bool,
+}
+
+const SHARD: &str = "shard/default/prod";
+
+impl Table {
+    /// In which the lease on the cluster `prod` is of this holder.
+    fn held_by(holder: &str) -> Arc<Self> {
+        let record = LeaseRecord { holder: holder.to_owned(), epoch: 7, beat: 3, version: 1 };
+        let records = Mutex::new([(SHARD.to_owned(), record)].into());
+        Arc::new(Self { records, is_down: false })
+    }
+
+    fn holder(&self) -> String {
+        self.records.lock().unwrap().get(SHARD).unwrap().holder.clone()
+    }
+
+    fn replace(
+        &self,
+        name: &str,
+        expected: Option<&LeaseRecord>,
+        new: Option<&LeaseRecord>,
+    ) -> bool {
+        let mut records = self.records.lock().unwrap();
+        let is_as_expected = records.get(name) == expected;
+        if is_as_expected {
+            records.remove(name);
+            records.extend(new.map(|record| (name.to_owned(), record.clone())));
+        }
+        is_as_expected
+    }
+}
+
+impl LeaseStore for Table {
+    async fn read(&self) -> Result<BTreeMap<String, LeaseRecord>, LeaseStoreError> {
+        if self.is_down {
+            let (operation, message) = ("Query".to_owned(), "it is down".to_owned());
+            return Err(LeaseStoreError { operation, message });
+        }
+        Ok(self.records.lock().unwrap().clone())
+    }
+
+    async fn put(
+        &self,
+        name: &str,
+        expected: Option<&LeaseRecord>,
+        record: &LeaseRecord,
+    ) -> Result<bool, LeaseStoreError> {
+        Ok(self.replace(name, expected, Some(record)))
+    }
+
+    async fn remove(&self, name: &str, expected: &LeaseRecord) -> Result<bool, LeaseStoreError> {
+        Ok(self.replace(name, Some(expected), None))
+    }
+}
+
+async fn start_replica(
+    manifests: &Path,
+    cloud: Arc<Empty>,
+    table: &Arc<Table>,
+    shutdown: &Shutdown,
+) -> Daemon {
+    let mut config = config(manifests);
+    let (name, installation) = ("leases".to_owned(), "evenkeel/default".to_owned());
+    let replica = Some("one".to_owned());
+    config.lease = Some(LeaseConfig { table: name, installation, replica });
+    let (table, registry) = (Some(table.clone()), Registry::new());
+    Daemon::start_replica(config, cloud, table, registry, shutdown.clone(), None).await.unwrap()
+}
+
+fn json(body: &str) -> serde_json::Value {
+    serde_json::from_str(body).unwrap()
+}
+
+#[tokio::test]
+async fn a_replica_says_what_it_looks_after_and_gives_it_back_when_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("web.yaml"), manifest("web")).unwrap();
+    let (table, shutdown) = (Table::held_by(""), Shutdown::new());
+    let daemon = start_replica(dir.path(), Empty::with_looks(UNLIMITED), &table, &shutdown).await;
+    let address = daemon.http_address();
+    within("the lease", async {
+        let mut changed = daemon.board().changed();
+        while json(&get(address, "/healthz").await.1)["looksAfter"] != serde_json::json!(["prod"]) {
+            changed.changed().await.unwrap();
+        }
+    })
+    .await;
+    assert_eq!(json(&get(address, "/healthz").await.1)["replica"], "one");
+    assert!(table.holder().starts_with("one#"), "{}", table.holder());
+    let (_, services) = get(address, "/v1/services").await;
+    assert_eq!(json(&services)["services"][0]["replica"], "one");
+    let (_, metrics) = get(address, "/metrics").await;
+    assert!(metrics.contains("evenkeel_lease_shards_held 1"), "{metrics}");
+
+    shutdown.drain.cancel();
+    within("the end", daemon.wait()).await.unwrap();
+    assert_eq!(table.holder(), "", "it was given back");
+    assert_eq!(table.records.lock().unwrap().len(), 1, "its sign of life is gone");
+}
+
+#[tokio::test]
+async fn a_replica_that_looks_after_nothing_is_ready_and_says_who_looks_after_a_service() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("web.yaml"), manifest("web")).unwrap();
+    let (table, cloud) = (Table::held_by("two#77"), Empty::with_looks(UNLIMITED));
+    let daemon = start_replica(dir.path(), cloud.clone(), &table, &Shutdown::new()).await;
+    let address = daemon.http_address();
+    within("the other to be known", async {
+        let mut changed = daemon.board().changed();
+        while json(&get(address, "/v1/services/prod/web").await.1)["replica"] != "two" {
+            changed.changed().await.unwrap();
+        }
+    })
+    .await;
+    let (status, why) = get(address, "/readyz").await;
+    assert_eq!(status, 200, "{why}");
+    assert_eq!(json(&get(address, "/healthz").await.1)["looksAfter"], serde_json::json!([]));
+    assert_eq!(*cloud.begun.borrow(), 0, "it leaves the service alone");
+}
+
+#[tokio::test]
+async fn a_replica_is_not_ready_before_it_has_read_the_lease_table() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("web.yaml"), manifest("web")).unwrap();
+    let table = Arc::new(Table { is_down: true, ..Table::default() });
+    let cloud = Empty::with_looks(UNLIMITED);
+    let daemon = start_replica(dir.path(), cloud, &table, &Shutdown::new()).await;
+    until_manifests(&daemon, "the manifests", |report| report.services == 1).await;
+    let (status, why) = get(daemon.http_address(), "/readyz").await;
+    assert_eq!(status, 503);
+    assert!(why.contains("a first successful read of the lease table"), "{why}");
+    assert!(!why.contains("look at AWS"), "{why}");
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot read the repository has failed")]
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -74,6 +75,19 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     assert_eq!(named(&operations()), registered);
 }
 
+/// A value that a key without a default takes.
+fn example(key: &str) -> &'static str {
+    if key.ends_with("Url") { "http://localhost" } else { "example" }
+}
+
+/// What must be set beside a key for its value to be taken.
+fn beside(key: &str) -> Vec<(OsString, OsString)> {
+    let lease = [("EVENKEEL_LEASE__BACKEND", "dynamodb"), ("EVENKEEL_LEASE__TABLE", "example")];
+    let needs_lease = ["lease.table", "lease.replica"].contains(&key);
+    let needed = lease.into_iter().filter(|_| needs_lease);
+    needed.map(|(variable, value)| (variable.into(), value.into())).collect()
+}
+
 /// The row of a key says its default and the variable that sets it.
 #[test]
 fn every_configuration_key_is_documented_with_its_default_and_its_variable() {
@@ -83,13 +97,14 @@ fn every_configuration_key_is_documented_with_its_default_and_its_variable() {
         let row = text.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
         let row = row.unwrap_or_else(|| panic!("{key} has no row in docs/operations.md"));
         let value = match &setting.value {
-            serde_json::Value::Null => "http://localhost".to_owned(),
+            serde_json::Value::Null => example(key).to_owned(),
             serde_json::Value::String(text) => text.clone(),
             other => other.to_string(),
         };
         assert!(setting.value.is_null() || row.contains(&format!("| `{value}` |")), "{row}");
         let variable = row.split('`').find(|part| part.starts_with("EVENKEEL_")).unwrap();
-        let environment = vec![(variable.into(), value.into())];
+        let mut environment = beside(key);
+        environment.push((variable.into(), value.into()));
         let layers = Layers { environment, ..Layers::default() };
         let set = settings(&layers).unwrap().into_iter().find(|one| one.key == *key).unwrap();
         assert_eq!(set.origin, variable, "{row}");

@@ -1,6 +1,8 @@
 //! The built `evenkeel` against moto's server, a model of ECS that we did not write: it has no scheduler
 //! and no service deployments. Never proves anything about AWS.
 
+#[path = "moto/replicas.rs"]
+mod replicas;
 #[path = "moto/server.rs"]
 mod server;
 

@@ -10,7 +10,7 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-use super::ConfigProblem;
+use super::{ConfigProblem, given};
 
 /// Every key there is, with its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,7 @@ pub struct RawConfig {
     pub aws: RawAws,
     #[serde(rename = "loop")]
     pub control_loop: RawLoop,
+    pub lease: RawLease,
     pub http: RawHttp,
     pub log: RawLog,
 }
@@ -60,6 +61,26 @@ pub struct RawLoop {
     pub pass_timeout: Duration,
 }
 
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RawLease {
+    pub backend: LeaseBackend,
+    #[serde(deserialize_with = "optional_text")]
+    pub table: Option<String>,
+    #[serde(deserialize_with = "optional_text")]
+    pub replica: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LeaseBackend {
+    /// One daemon runs.
+    #[default]
+    None,
+    /// Two or more run and agree through a table.
+    DynamoDb,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RawHttp {
@@ -92,6 +113,7 @@ impl Default for RawConfig {
             manifests: RawManifests::default(),
             aws: RawAws::default(),
             control_loop: RawLoop::default(),
+            lease: RawLease::default(),
             http: RawHttp::default(),
             log: RawLog::default(),
         }
@@ -168,7 +190,21 @@ impl RawConfig {
             "between 1s and 1h",
         );
         need(is_level(&self.log.level), "log.level", LEVEL);
+        self.lease.need(&mut need);
         problems
+    }
+}
+
+impl RawLease {
+    /// A table without a backend would be taken for a lease by whoever wrote it, and two daemons
+    /// would run as one.
+    fn need(&self, need: &mut impl FnMut(bool, &str, &str)) {
+        let is_used = self.backend != LeaseBackend::None;
+        let (table, replica) = (given(self.table.clone()), given(self.replica.clone()));
+        need(is_used || table.is_none(), "lease.table", UNUSED);
+        need(is_used || replica.is_none(), "lease.replica", UNUSED);
+        need(!is_used || table.as_deref().is_some_and(is_table), "lease.table", TABLE);
+        need(replica.as_deref().is_none_or(is_name), "lease.replica", NAME);
     }
 }
 
@@ -176,6 +212,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
 const NAME: &str = "1 to 63 letters, digits, `.`, `_` or `-`";
+const TABLE: &str = "the name of a DynamoDB table: 3 to 255 letters, digits, `.`, `_` or `-`";
+const UNUSED: &str = "lease.backend = \"dynamodb\" beside it: without it there is no lease";
 const URL: &str = "a URL that begins with http:// or https://";
 const LEVEL: &str =
     "off, error, warn, info, debug or trace, or directives such as `info,evenkeel_aws=debug`";
@@ -184,6 +222,12 @@ const LEVEL: &str =
 fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     (1..=63).contains(&name.len()) && name.chars().all(allowed)
+}
+
+/// `DynamoDB`: API reference, `CreateTable`, `TableName`.
+fn is_table(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (3..=255).contains(&name.len()) && name.chars().all(allowed)
 }
 
 fn is_url(url: &str) -> bool {

@@ -141,6 +141,11 @@ mod tests {
         [http]
         listen = "127.0.0.1:9464"                    # default
 
+        [lease]
+        backend = "none"                             # default
+        # replica is not set                         # default
+        # table is not set                           # default
+
         [log]
         format = "auto"                              # default
         level = "info"                               # default

@@ -44,4 +44,14 @@ impl<C: Cloud> Cloud for FirstRead<C> {
     async fn apply(&self, key: &ServiceKey, action: &Action) -> Result<Applied, CloudError> {
         self.cloud.apply(key, action).await
     }
+
+    async fn apply_if(
+        &self,
+        key: &ServiceKey,
+        action: &Action,
+        is_permitted: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Option<Result<Applied, CloudError>> {
+        // Not by way of `apply`: only the cloud within knows when waiting is over.
+        self.cloud.apply_if(key, action, is_permitted).await
+    }
 }

@@ -43,6 +43,9 @@ fn head(text: &mut String, service: &ServiceView, now: Timestamp) {
         .look_again
         .map_or(String::new(), |again| format!(", looked at again within {}s", again.secs.max(1)));
     line!(text, "  last seen        {seen}{again}");
+    if let Some(replica) = &service.replica {
+        line!(text, "  looked after by  {}", safe(replica));
+    }
 }
 
 fn conditions(text: &mut String, conditions: &[ConditionView]) {

@@ -6,13 +6,19 @@ use jiff::Timestamp;
 use super::{Mood, ServiceView, age, short};
 use crate::style::{self, paint, safe};
 
+/// The last one is shown only where several replicas run.
+const COLUMNS: [&str; 8] =
+    ["SERVICE", "READY", "CONDITION", "REVISION", "TASKS", "ROLLOUT", "SEEN", "REPLICA"];
+
 /// A line a service, with colours by mood.
 pub(crate) fn table(services: &[ServiceView], now: Timestamp) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["SERVICE", "READY", "CONDITION", "REVISION", "TASKS", "ROLLOUT", "SEEN"]);
+    let replicas = services.iter().any(|service| service.replica.is_some());
+    let columns = if replicas { COLUMNS.len() } else { COLUMNS.len() - 1 };
+    table.set_header(COLUMNS.iter().take(columns));
     for service in services {
-        table.add_row(row(service, now));
+        table.add_row(row(service, now).into_iter().take(columns));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
@@ -33,7 +39,7 @@ fn coloured((mood, line): (Option<Mood>, String)) -> String {
     line + "\n"
 }
 
-fn row(service: &ServiceView, now: Timestamp) -> [String; 7] {
+fn row(service: &ServiceView, now: Timestamp) -> [String; 8] {
     let ready = service.condition("Ready").map_or("-", |condition| condition.status.as_str());
     let headline = service.headline().map_or("-", |condition| condition.reason.as_str());
     let rollout = service.rollout.as_ref().map_or_else(
@@ -48,5 +54,6 @@ fn row(service: &ServiceView, now: Timestamp) -> [String; 7] {
         format!("{}/{}", service.running_count, service.desired_count),
         safe(&rollout).into_owned(),
         age(service.observed_at, now),
+        service.replica.as_deref().map_or_else(|| "-".to_owned(), |name| safe(name).into_owned()),
     ]
 }

@@ -84,7 +84,21 @@ impl Moto {
         self.boto3("list_task_definitions", &serde_json::json!({}))["taskDefinitionArns"].take()
     }
 
-    /// The operations that `evenkeel` called, as the server recorded them.
+    /// Creates the table `evenkeel-leases` as deploy/ defines it.
+    pub(crate) fn lease_table(&self) {
+        let definition = project().join("deploy/lease-table.json");
+        let output = tool("strangers")
+            .args(["aws", "dynamodb", "create-table", "--cli-input-json"])
+            .arg(format!("file://{}", definition.display()))
+            .envs(self.environment())
+            .envs([("AWS_CONFIG_FILE", "/dev/null"), ("NO_PROXY", "127.0.0.1")])
+            .output()
+            .unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "create-table failed: {complaint}");
+    }
+
+    /// The operations of ECS that `evenkeel` called, as the server recorded them.
     pub(crate) fn calls(&self) -> Vec<String> {
         let recording = std::fs::read_to_string(self.directory.path().join("recording")).unwrap();
         // The last line may be in the middle of being written.
@@ -95,9 +109,10 @@ impl Moto {
         let ours = requests.filter(|request| {
             header(request, "User-Agent").is_some_and(|agent| agent.contains("app/evenkeel"))
         });
-        ours.map(|request| {
+        ours.filter_map(|request| {
             let target = header(&request, "X-Amz-Target").unwrap();
-            target.rsplit('.').next().unwrap().to_owned()
+            let (service, operation) = target.rsplit_once('.').unwrap();
+            service.starts_with("AmazonEC2ContainerService").then(|| operation.to_owned())
         })
         .collect()
     }
@@ -155,8 +170,14 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn start(moto: &Moto) -> Self {
+        Self::configured(moto, &[])
+    }
+
+    /// With these variables of its configuration.
+    pub(crate) fn configured(moto: &Moto, variables: &[(&str, &str)]) -> Self {
         let mut child = moto
             .evenkeel(&["run", "--manifests", "manifests", "--listen", "127.0.0.1:0"])
+            .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -169,6 +190,19 @@ impl Daemon {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Ends it at once, as the loss of its machine does.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to end, and waits until it has: its exit code.
+    pub(crate) fn terminate(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap().code()
     }
 
     /// The body of an answer, whatever its status code.
@@ -184,9 +218,12 @@ impl Daemon {
 
     /// A condition of a service of the cluster `prod` as `(status, reason, message)`.
     pub(crate) fn condition(&self, service: &str, kind: &str) -> Option<[String; 3]> {
-        let status: Value =
-            serde_json::from_str(&self.get(&format!("/v1/services/prod/{service}"))).unwrap();
-        condition(&status, kind)
+        condition(&self.status(service), kind)
+    }
+
+    /// The status of a service of the cluster `prod`.
+    pub(crate) fn status(&self, service: &str) -> Value {
+        serde_json::from_str(&self.get(&format!("/v1/services/prod/{service}"))).unwrap()
     }
 
     /// Looks again whenever the daemon says something, and now and then.
@@ -254,10 +291,13 @@ impl Lines {
 
 /// A tool that this project pins, installed on first use.
 pub(crate) fn tool(name: &str) -> Command {
-    let project: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut command = Command::new(project.join(".ci/tools"));
+    let mut command = Command::new(project().join(".ci/tools"));
     command.arg(name);
     command
+}
+
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 fn end(child: &mut Child) {

@@ -21,9 +21,10 @@ use super::weather::LAG_MAX;
 use super::{Keeps, Perturbation, Property, Trace, Violation, Way, Weather, Wish};
 use crate::{Api, Behaviour, Fault, ServiceFacts, Simulation};
 
-/// After the last fault everything has ended by then: a deadline of ten minutes, a rollback with
-/// another one, ECS's own back-off of at most 27 minutes, and some looks.
-const SETTLES_WITHIN: Duration = Duration::from_mins(90);
+/// After the last fault everything has ended by then: the hour for which somebody else's deployment is
+/// left alone, a deadline of ten minutes, a rollback with another one, ECS's own back-off of at most 27
+/// minutes, and some looks.
+const SETTLES_WITHIN: Duration = Duration::from_hours(3);
 
 /// One thing that happens on the stage.
 #[derive(Clone, Debug)]

@@ -82,4 +82,17 @@ impl<C: Cloud> Cloud for Noting<C> {
         self.failures.note(key, applied.as_ref().err());
         applied
     }
+
+    async fn apply_if(
+        &self,
+        key: &ServiceKey,
+        action: &Action,
+        is_permitted: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Option<Result<Applied, CloudError>> {
+        let applied = self.cloud.apply_if(key, action, is_permitted).await;
+        if let Some(applied) = &applied {
+            self.failures.note(key, applied.as_ref().err());
+        }
+        applied
+    }
 }
