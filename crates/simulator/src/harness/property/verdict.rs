@@ -44,7 +44,9 @@ impl Property for DurableVerdict {
 
 impl DurableVerdict {
     fn sent(&self, call: &Sent, write: Write<'_>) -> Result<(), String> {
-        let Some(shown) = self.passes.shown(call) else { return Ok(()) };
+        // The memory of a service ends with it.
+        let shown = self.passes.shown(call).filter(|shown| !shown.is_gone);
+        let Some(shown) = shown else { return Ok(()) };
         let wishes = self.origins.wishes_of(call);
         let mut rejected = wishes.iter().filter(|wish| rejects(&shown.tags, &wish.revision));
         if call::returns(call) && rejected.next().is_none() {
@@ -361,6 +363,17 @@ mod tests {
         course.wants(FIRST, Some(&manifest("2")));
         course.pause(1);
         course.pass("UpdateService", wide());
+        course.passes();
+    }
+
+    #[test]
+    fn a_service_that_is_gone_is_created_anew_whatever_its_tags_said() {
+        let mut course = rejected();
+        let tags = json!([{"key": REJECTED, "value": verdict(&manifest("2"))}]);
+        let gone = json!({"serviceName": "web", "status": "INACTIVE", "tags": tags});
+        course.sees(FIRST, &json!({"services": [gone]}), false);
+        let mark = mark(&manifest("2"), "-", "probe");
+        course.writes("CreateService", tagging(&[(ROLLOUT, &mark)]));
         course.passes();
     }
 
