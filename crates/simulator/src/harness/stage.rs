@@ -348,13 +348,7 @@ impl Stage {
                     seat.raised.notify_one();
                 }
             }
-            Step::Freeze(replica, duration) => {
-                let until = course.now() + *duration;
-                course.tell(&Event::Frozen { by: *replica, until });
-                if let Some(seat) = course.seats.get_mut(replica) {
-                    seat.frozen_until = Some(Instant::now() + *duration);
-                }
-            }
+            Step::Freeze(replica, duration) => freeze(&mut course, *replica, *duration),
             Step::CutOff(replica, duration) => {
                 course.table.cut_off(*replica, Instant::now() + *duration);
             }
@@ -497,6 +491,14 @@ fn lease_of(number: usize, clock_rates: &[f64], seed: u64) -> LeaseSettings {
         settle_time: true_time(usual.settle_time),
         seed: Some(seed.wrapping_mul(31).wrapping_add(u64::try_from(number).unwrap_or(0) * 1_000)),
         clock_skew_max: usual.clock_skew_max,
+    }
+}
+
+fn freeze(course: &mut Course, replica: Replica, duration: Duration) {
+    let until = course.now() + duration;
+    course.tell(&Event::Frozen { by: replica, until });
+    if let Some(seat) = course.seats.get_mut(&replica) {
+        seat.frozen_until = Some(Instant::now() + duration);
     }
 }
 

@@ -367,6 +367,17 @@ mod tests {
     }
 
     #[test]
+    fn a_service_that_is_gone_is_created_anew_whatever_its_tags_said() {
+        let mut course = rejected();
+        let tags = json!([{"key": REJECTED, "value": verdict(&manifest("2"))}]);
+        let gone = json!({"serviceName": "web", "status": "INACTIVE", "tags": tags});
+        course.sees(FIRST, &json!({"services": [gone]}), false);
+        let mark = mark(&manifest("2"), "-", "probe");
+        course.writes("CreateService", tagging(&[(ROLLOUT, &mark)]));
+        course.passes();
+    }
+
+    #[test]
     fn what_is_complete_and_healthy_is_proven() {
         let mut course = rolled_out(VerdictSoundness::default());
         course.completes();
