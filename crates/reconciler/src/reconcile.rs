@@ -132,14 +132,32 @@ async fn observe<C: Cloud>(
     desired: Option<&Service>,
 ) -> (Instant, Result<Observed, CloudError>) {
     let first = evenkeel_planner::questions(desired, None).unwrap_or_else(Questions::shallow);
-    let (mut looked_at, mut seen) = (Instant::now(), cloud.observe(key, &first).await);
+    let (mut looked_at, mut seen) = (Instant::now(), ask(cloud, key, &first).await);
     for _ in 1..ROUNDS_MAX {
         let Ok(observed) = &seen else { break };
         let Some(questions) = evenkeel_planner::questions(desired, Some(observed)) else { break };
         looked_at = Instant::now();
-        seen = cloud.observe(key, &questions).await;
+        seen = ask(cloud, key, &questions).await;
     }
     (looked_at, seen)
+}
+
+async fn ask<C: Cloud>(
+    cloud: &C,
+    key: &ServiceKey,
+    questions: &Questions,
+) -> Result<Observed, CloudError> {
+    Ok(without_guesses(cloud.observe(key, questions).await?, questions))
+}
+
+/// A service that is gone uses no task definition, and that says nothing about which there are, unless
+/// they were asked for: it was there when the questions were made.
+fn without_guesses(seen: Observed, questions: &Questions) -> Observed {
+    let lives = seen.service.known().is_some_and(|service| service.status != "INACTIVE");
+    if lives || questions.family.is_some() {
+        return seen;
+    }
+    Observed { task_definitions: Fact::Unknown(Unknown::NotAsked), ..seen }
 }
 
 /// What is known when the service could not be read: nothing, and why. The planner then says in
@@ -365,6 +383,24 @@ mod tests {
         assert_eq!((done.applied.len(), done.error), (1, None));
         assert_eq!(done.withheld, Some(Withheld::Superseded));
         assert!(matches!(done.outcome, Outcome::Withheld { .. }));
+    }
+
+    #[test]
+    fn a_service_that_vanishes_between_two_looks_does_not_mean_that_nothing_is_registered() {
+        let deep = Questions { depth: Depth::Deep, ..Questions::shallow() };
+        let unasked = Observed::unasked(Timestamp::UNIX_EPOCH, Depth::Deep);
+        let (service, task_definitions) = (Fact::Absent, Fact::Known(Vec::new()));
+        let seen = Observed { service, task_definitions, ..unasked };
+        let (key, desired) = (key("web"), service_of_web());
+        let plan = |observed: &Observed| {
+            let (now, desired) = (observed.at, Some(&desired));
+            evenkeel_planner::plan(&Input { key: &key, desired, observed, now, instance: "test" })
+        };
+        assert_eq!(plan(&without_guesses(seen, &deep)).actions, []);
+    }
+
+    fn service_of_web() -> Service {
+        service("web", "1")
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 all held, 1 something was broken, 2 bad input.
 
+mod figures;
 mod report;
 mod scenarios;
 mod soaking;
@@ -37,6 +38,10 @@ enum Command {
     UnobservedSweep(sweeps::Sweeping),
     /// Random fleets, manifests, people and faults, one course a seed.
     Soak(soaking::Soaking),
+    /// One percent of poison in a large fleet: the others must be treated alike.
+    Isolation(figures::Isolating),
+    /// How long a dead daemon's services wait for another one.
+    Takeover(figures::TakingOver),
     /// Show one course of a sweep again, event by event.
     Replay(sweeps::Replay),
 }
@@ -64,6 +69,8 @@ pub fn run(app: &App) -> ExitCode {
         Command::StaleSweep(command) => command.run("stale-sweep", &[Sweep::Stale]),
         Command::UnobservedSweep(command) => command.run("unobserved-sweep", &[Sweep::Unobserved]),
         Command::Soak(command) => command.run(),
+        Command::Isolation(command) => command.run(),
+        Command::Takeover(command) => command.run(),
         Command::Replay(command) => command.run(),
     };
     let done = done.and_then(|report| {

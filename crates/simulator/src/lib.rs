@@ -14,6 +14,8 @@ mod elb;
 mod facts;
 #[cfg(feature = "harness")]
 pub mod harness;
+#[cfg(feature = "harness")]
+pub mod isolation;
 mod region;
 #[cfg(feature = "harness")]
 pub mod scenario;
@@ -22,6 +24,8 @@ mod simulation;
 pub mod soak;
 #[cfg(feature = "harness")]
 pub mod sweep;
+#[cfg(feature = "harness")]
+pub mod takeover;
 mod world;
 
 pub use cloud::SimulatedCloud;

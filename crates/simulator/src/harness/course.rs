@@ -56,6 +56,9 @@ pub struct Course {
     /// Known once the script has ended.
     pub(crate) in_script: Option<InScript>,
     writes_counted: u64,
+    /// What was written to which service, while wanted.
+    written: Option<Vec<(String, String)>>,
+    last_caller: Option<Replica>,
     over: Arc<Notify>,
 }
 
@@ -144,6 +147,8 @@ impl Course {
             calls_counted: 0,
             in_script: None,
             writes_counted: 0,
+            written: None,
+            last_caller: None,
             over: Arc::default(),
         }
     }
@@ -208,6 +213,20 @@ impl Course {
 
     pub fn take_acts(&mut self) -> Vec<String> {
         self.acts.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// From now on writes are kept, by the name of the service that they are about.
+    pub fn keeps_writes(&mut self, wanted: bool) {
+        self.written = wanted.then(Vec::new);
+    }
+
+    pub fn take_writes(&mut self) -> Vec<(String, String)> {
+        self.written.take().unwrap_or_default()
+    }
+
+    /// The daemon that made the last call.
+    pub fn last_caller(&self) -> Option<Replica> {
+        self.last_caller
     }
 
     /// Calls that change something, since last asked.
@@ -293,7 +312,9 @@ impl Course {
         if fate.dies == Some(super::Phase::BeforeSend) {
             return None;
         }
+        self.last_caller = Some(by);
         if call.is_write() {
+            self.note_written(&call);
             self.writes += 1;
             self.write_numbers.push(call.number);
         } else if call.operation == "DescribeServices" {
@@ -302,6 +323,12 @@ impl Course {
         self.note_read(&call);
         self.tell(&Event::Sent(&call));
         Some(Trip { call, fate })
+    }
+
+    fn note_written(&mut self, call: &Sent) {
+        if let (Some(written), Some(key)) = (&mut self.written, &call.about) {
+            written.push((key.name.clone(), format!("{} {}", call.operation, call.input)));
+        }
     }
 
     /// The call reaches the region. `None` when nothing comes back.

@@ -48,6 +48,8 @@ pub enum Step {
     Fail(String, Way),
     /// So do as many of them.
     FailOften(String, Way, u32),
+    /// Every call about a service fails from now on.
+    FailService(String),
     /// Reads of an operation lag from now on; zero ends it.
     Lag(String, Duration),
     Storm(Box<Storm>),
@@ -315,6 +317,10 @@ impl Stage {
                 for _ in 0..*times {
                     course.weather.script(operation, way.clone());
                 }
+            }
+            Step::FailService(name) => {
+                let cluster = self.wish(name).map_or("main", Wish::cluster);
+                course.weather.poison(ServiceKey::new(cluster, &**name));
             }
             Step::Lag(operation, lag) => {
                 course.tell(&Event::Calm(false));

@@ -1,8 +1,9 @@
 //! What becomes of each call between a daemon and the region; never decides by the content of a reply.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use evenkeel_manifest::ServiceKey;
 use jiff::Timestamp;
 
 use super::event::{Replica, Sent};
@@ -52,6 +53,8 @@ pub struct Weather {
     lags: BTreeMap<String, Duration>,
     storm: Option<super::storm::Storm>,
     frozen: Option<Frozen>,
+    /// Services all of whose calls fail.
+    poisoned: BTreeSet<ServiceKey>,
     faults: u64,
 }
 
@@ -81,6 +84,11 @@ impl Weather {
         }
     }
 
+    /// From now on every call about that service fails.
+    pub fn poison(&mut self, key: ServiceKey) {
+        self.poisoned.insert(key);
+    }
+
     /// Faults of calls so far.
     pub fn faults(&self) -> u64 {
         self.faults + self.storm.as_ref().map_or(0, |storm| storm.faults)
@@ -104,7 +112,10 @@ impl Weather {
         if let Some(storm) = &mut self.storm {
             fate = storm.fate(call, now);
         }
-        if let Some(way) = self.next_scripted(&call.operation) {
+        if call.about.as_ref().is_some_and(|key| self.poisoned.contains(key)) {
+            let error = ApiError::server("ServerException", "please try again later");
+            fate.way = Way::Refused(error);
+        } else if let Some(way) = self.next_scripted(&call.operation) {
             self.faults += 1;
             fate.way = way;
         } else if let Some(then) = self.lagging(call, now) {
