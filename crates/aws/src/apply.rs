@@ -59,9 +59,7 @@ fn request(call: &Call) -> (Operation, Value) {
 fn applied(operation: Operation, reply: &Value) -> Result<Applied, CloudError> {
     match operation {
         Operation::RegisterTaskDefinition => registered(reply),
-        Operation::CreateService | Operation::UpdateService => {
-            Ok(Applied::service(reply))
-        }
+        Operation::CreateService | Operation::UpdateService => Ok(Applied::service(reply)),
         _ => Ok(Applied::Done),
     }
 }

@@ -327,7 +327,9 @@ fn prove(view: &View<'_>) -> Plan {
         (tag::OWNER.to_owned(), owner(view)),
         (tag::DIGEST.to_owned(), applied.encode()),
     ]);
-    let revision = primary_revision(view);
+    // Where no task is desired nothing was seen to work: what was proven before stays what to return to.
+    let is_seen = view.service.desired_count > 0 || view.memory.proven.is_none();
+    let revision = primary_revision(view).filter(|_| is_seen);
     if let Some(arn) = &revision {
         tags.insert(tag::PROVEN.to_owned(), arn.clone());
     }

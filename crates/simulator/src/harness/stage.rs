@@ -486,10 +486,13 @@ impl Stage {
 fn lease_of(number: usize, clock_rates: &[f64], seed: u64) -> LeaseSettings {
     let rate = clock_rates.get(number).copied().unwrap_or(1.0);
     let usual = LeaseSettings::default();
-    let true_time = |meant: Duration| meant.div_f64(rate);
+    // Whole milliseconds: rounding must not make a time to live too short for the times within it.
+    let true_time = |meant: Duration| {
+        Duration::from_millis(u64::try_from(meant.div_f64(rate).as_millis()).unwrap_or(u64::MAX))
+    };
     LeaseSettings {
         replica: format!("daemon-{number}"),
-        ttl: true_time(usual.ttl),
+        ttl: true_time(usual.ttl) + Duration::from_millis(4),
         renew_every: true_time(usual.renew_every),
         request_deadline: true_time(usual.request_deadline),
         write_deadline: true_time(usual.write_deadline),
