@@ -57,6 +57,7 @@ pub enum DeploymentCourse {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a task")]
 pub struct TaskFacts {
     /// Grows from task to task in the whole region.
     pub id: u64,
@@ -71,6 +72,8 @@ pub struct TaskFacts {
     pub healthy: bool,
     /// Has counted so at least once.
     pub was_healthy: bool,
+    /// Its health checks fail, so that ECS replaces it, first if there is room.
+    pub failing: bool,
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub stopping_at: Option<Timestamp>,

@@ -76,18 +76,22 @@ impl Simulation {
         while self.step(until) {}
     }
 
-    /// Lets time pass to the next thing that happens, at most to `until`; whether something did.
+    /// Lets time pass to the next thing that happens, at most to `until`; whether something did. What is
+    /// due in the region goes before what is due in the world, each as a step of its own.
     pub fn step(&mut self, until: Timestamp) -> bool {
         let mut region = lock(&self.region);
         self.world.take_on(&mut region);
-        let next = [region.next_wake_up(), self.world.next()].into_iter().flatten().min();
+        let (of_region, of_world) = (region.next_wake_up(), self.world.next());
+        let next = [of_region, of_world].into_iter().flatten().min();
         let Some(at) = next.filter(|at| *at <= until) else {
             region.advance(until);
             return false;
         };
         region.advance(at);
         self.world.take_on(&mut region);
-        self.world.happen(&mut region);
+        if of_region.is_none_or(|due| due > at) {
+            self.world.happen(&mut region);
+        }
         true
     }
 

@@ -27,18 +27,34 @@ fn scenarios() -> Vec<Scenario> {
     texts(&directory()).into_iter().map(read).collect()
 }
 
+/// What differs from what was expected or accepted.
+fn problems(scenario: &Scenario, accepted: &BTreeMap<String, String>) -> Vec<String> {
+    let performance = scenario.play();
+    let mut problems: Vec<String> = performance.missed.into_iter().collect();
+    if accepted.get(&scenario.name) != Some(&performance.transcript) {
+        problems.push(format!("the transcript of {} differs", scenario.name));
+    }
+    problems
+}
+
 #[test]
 fn every_scenario_ends_as_expected_with_the_accepted_transcript() {
     let accepted = texts(&directory().join("transcripts"));
-    let mut problems = Vec::new();
-    for scenario in scenarios() {
-        let performance = scenario.play();
-        problems.extend(performance.missed);
-        if accepted.get(&scenario.name) != Some(&performance.transcript) {
-            problems.push(format!("the transcript of {} differs", scenario.name));
-        }
-    }
-    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    let scenarios = scenarios();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let all = std::thread::scope(|scope| {
+        let parts = scenarios.chunks(scenarios.len().div_ceil(threads));
+        let running: Vec<_> = parts
+            .map(|part| {
+                scope.spawn(|| part.iter().flat_map(|one| problems(one, &accepted)).collect())
+            })
+            .collect();
+        let ended = |part: std::thread::ScopedJoinHandle<'_, Vec<String>>| {
+            part.join().expect("no scenario panics")
+        };
+        running.into_iter().flat_map(ended).collect::<Vec<String>>()
+    });
+    assert!(all.is_empty(), "{}", all.join("\n"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::ownership::owner;
 use super::rollout::{applied_now, change_in_place, is_rollback, reject_from_history};
 use super::start::start;
-use super::{capability_waits, unknown};
+use super::{capability_waits, rollback, unknown};
 use crate::diff::{Comparison, runs_what_is_wanted};
 use crate::plan::SETTLED;
 use crate::tags::{LastApplied, encode_keys, tag};
@@ -65,12 +65,27 @@ fn rejected(view: &View<'_>) -> Plan {
          {} is removed",
         tag::REJECTED
     );
+    if let Some(plan) = leave_superseded(view) {
+        return plan;
+    }
     let wait = Wait::new(WaitReason::Rejected, sentence);
     let moves = view.standing() == Standing::InFlight;
     if moves || runs_what_is_wanted(view, Comparison::Lenient) {
         return Plan::waiting(vec![wait], SETTLED);
     }
     heal(view, vec![wait])
+}
+
+/// A rollout of ours runs that the manifest has left for a revision that was judged bad: nobody judges it
+/// any more, so the service goes to the proven revision, as after any verdict.
+fn leave_superseded(view: &View<'_>) -> Option<Plan> {
+    let mark = view.memory.rollout.as_ref()?;
+    let id = mark.deployment.as_deref().filter(|id| *id == view.primary.id)?;
+    let why = format!(
+        "{id} runs {}, which is wanted no more, and what is wanted was rejected",
+        mark.digest
+    );
+    Some(rollback::begin(view, id, why))
 }
 
 /// The id of the deployment, and how ECS's history says that the wanted revision was rolled back after

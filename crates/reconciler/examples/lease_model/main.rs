@@ -5,8 +5,9 @@ mod model;
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use evenkeel_reconciler::lease::LeaseTimes;
 use stateright::{Checker, HasDiscoveries, Model};
 
 use self::model::{Faults, LeaseModel};
@@ -14,6 +15,11 @@ use self::model::{Faults, LeaseModel};
 fn worlds() -> Vec<(&'static str, LeaseModel)> {
     let small = LeaseModel::small;
     let faults = Faults::default();
+    let shorter = LeaseTimes {
+        ttl: Duration::from_secs(2),
+        takeover_wait: Duration::from_secs(5),
+        write_needs: Duration::from_secs(1),
+    };
     let short = || LeaseModel { beat_max: 0, ..small() };
     vec![
         ("leases change hands", small()),
@@ -34,7 +40,7 @@ fn worlds() -> Vec<(&'static str, LeaseModel)> {
             "a person edits the record",
             LeaseModel { faults: Faults { edits: 1, ..faults }, ..short() },
         ),
-        ("three replicas", LeaseModel { replicas: 3, epoch_max: 1, ..short() }),
+        ("three replicas", LeaseModel { replicas: 3, times: shorter, epoch_max: 1, ..short() }),
         (
             "prompt replicas that die, for the time a takeover takes",
             LeaseModel {

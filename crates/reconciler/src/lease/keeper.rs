@@ -21,6 +21,8 @@ use crate::{DesiredState, Shutdown};
 /// The part of the renewal interval after which a round follows one that met with trouble.
 const SOONER: u32 = 6;
 
+const NO_ANSWER: &str = "no answer in time";
+
 /// Keeps the leases of one replica on the shards that its manifests name.
 ///
 /// # Guarantees
@@ -42,8 +44,9 @@ pub struct LeaseKeeper<S> {
     sign: Option<LeaseRecord>,
     shards: BTreeMap<ShardId, Tended>,
     is_draining: bool,
-    /// Whether the last round had an answer to everything.
+    /// Whether the round under way, or the last, had an answer to everything; and the one before.
     is_well: bool,
+    was_well: bool,
 }
 
 /// A lease that is held or watched.
@@ -75,7 +78,15 @@ enum Subject {
 }
 
 /// A write of the table and what came of it.
-type Written = (Subject, Moment, Put, PutOutcome);
+#[derive(Debug)]
+struct Written {
+    subject: Subject,
+    sent_at: Moment,
+    put: Put,
+    outcome: PutOutcome,
+    /// Of an unknown outcome.
+    why: String,
+}
 
 impl<S: LeaseStore> LeaseKeeper<S> {
     /// # Errors
@@ -114,6 +125,7 @@ impl<S: LeaseStore> LeaseKeeper<S> {
             shards: BTreeMap::new(),
             is_draining: false,
             is_well: true,
+            was_well: true,
         })
     }
 
@@ -184,24 +196,30 @@ impl<S: LeaseStore> LeaseKeeper<S> {
     }
 
     async fn round(&mut self) {
-        self.is_well = true;
+        self.was_well = std::mem::replace(&mut self.is_well, true);
         self.read().await;
         self.tend_what_is_named();
         self.spread();
         let mut writes = JoinSet::new();
         self.send_all(&mut writes);
         while let Some(written) = writes.join_next().await {
-            if let Ok((subject, sent_at, put, outcome)) = written {
-                self.written(subject, sent_at, put, outcome);
+            if let Ok(written) = written {
+                self.written(written);
             } else {
-                self.trouble();
+                self.trouble("a request panicked");
             }
         }
         self.publish();
         self.remove_forgotten().await;
     }
 
-    fn trouble(&mut self) {
+    /// Said once while it lasts.
+    fn trouble(&mut self, why: &str) {
+        if self.was_well && self.is_well {
+            tracing::warn!(why, "the lease table does not answer; leases run out unless it does");
+        } else {
+            tracing::debug!(why, "the lease table does not answer");
+        }
         self.is_well = false;
         self.metrics.failed();
     }
@@ -209,14 +227,8 @@ impl<S: LeaseStore> LeaseKeeper<S> {
     async fn read(&mut self) {
         let records = match timeout(self.settings.request_deadline, self.store.read()).await {
             Ok(Ok(records)) => records,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the lease table cannot be read");
-                return self.trouble();
-            }
-            Err(_) => {
-                tracing::warn!("the lease table did not answer in time");
-                return self.trouble();
-            }
+            Ok(Err(error)) => return self.trouble(&error.to_string()),
+            Err(_) => return self.trouble(NO_ANSWER),
         };
         let now = self.now();
         self.membership.read_ended(now, &records);
@@ -313,25 +325,26 @@ impl<S: LeaseStore> LeaseKeeper<S> {
         let sent_at = self.now();
         writes.spawn(async move {
             let stored = store.put(&name, put.expected.as_ref(), &put.record);
-            let outcome = match timeout(limit, stored).await {
+            let stored = timeout(limit, stored).await;
+            let (outcome, why) = (PutOutcome::Unknown, NO_ANSWER.to_owned());
+            let unknown = Written { subject, sent_at, put, outcome, why };
+            let outcome = match stored {
                 Ok(Ok(true)) => PutOutcome::Stored,
                 Ok(Ok(false)) => PutOutcome::Refused,
-                Ok(Err(error)) => {
-                    tracing::warn!(%error, name, "a lease may not have been renewed");
-                    PutOutcome::Unknown
-                }
-                Err(_) => PutOutcome::Unknown,
+                Ok(Err(error)) => return Written { why: error.to_string(), ..unknown },
+                Err(_) => return unknown,
             };
-            (subject, sent_at, put, outcome)
+            Written { outcome, ..unknown }
         });
     }
 
-    fn written(&mut self, subject: Subject, sent_at: Moment, put: Put, outcome: PutOutcome) {
+    fn written(&mut self, written: Written) {
+        let Written { subject, sent_at, put, outcome, why } = written;
         match outcome {
             PutOutcome::Stored if !put.record.is_free() => self.metrics.renewed(Timestamp::now()),
             PutOutcome::Stored => {}
             PutOutcome::Refused => self.is_well = false,
-            PutOutcome::Unknown => self.trouble(),
+            PutOutcome::Unknown => self.trouble(&why),
         }
         let now = self.now();
         match subject {

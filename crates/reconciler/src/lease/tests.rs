@@ -328,7 +328,11 @@ struct Looking {
 }
 
 fn looks(replica: &Replica) -> Looking {
-    let cloud = Arc::new(ScriptedCloud::new(SECOND));
+    looks_through(replica, ScriptedCloud::new(SECOND))
+}
+
+fn looks_through(replica: &Replica, cloud: ScriptedCloud) -> Looking {
+    let cloud = Arc::new(cloud);
     let (registry, board) = (Registry::new(), Arc::new(StatusBoard::new()));
     let metrics = LoopMetrics::register(&registry).expect("nothing is registered yet");
     let settings = LoopSettings { seed: Some(7), ..LoopSettings::default() };
@@ -368,4 +372,43 @@ async fn only_the_holder_looks_and_the_other_shows_who_it_is_and_looks_as_soon_a
     assert_eq!(waiting.cloud.looks().len(), 1, "it is due at once, after {took:?}");
     sleep(600 * SECOND).await;
     assert_ne!(waiting.ready().1, "StandBy");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_whose_lease_runs_out_writes_nothing_and_is_counted() {
+    let replica = start(&Records::default(), "a");
+    replica.holds_within(20 * SECOND).await;
+    let cloud = ScriptedCloud::new(5 * SECOND);
+    cloud.is_absent("web");
+    let looking = looks_through(&replica, cloud);
+    sleep(SECOND).await;
+    replica.is_cut.send_replace(true);
+    sleep(60 * SECOND).await;
+    assert_eq!(looking.cloud.calls(), Vec::<String>::new());
+    assert_eq!(looking.ready().1, "StandBy");
+    let text = TextEncoder::new().encode_to_string(&looking.registry.gather());
+    let text = text.expect("is valid text");
+    assert!(text.contains("evenkeel_passes_total{outcome=\"lease_lost\"} 2\n"), "{text}");
+    replica.is_cut.send_replace(false);
+    sleep(20 * SECOND).await;
+    assert_eq!(looking.cloud.calls(), ["RegisterTaskDefinition web", "CreateService web"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_loops_over_one_shard_only_one_looks_at_a_time_while_it_changes_hands() {
+    let records = Records::default();
+    let (preferred, other) = by_preference();
+    let first = start(&records, other);
+    first.holds_within(20 * SECOND).await;
+    let old = looks_through(&first, ScriptedCloud::new(90 * SECOND));
+    sleep(SECOND).await;
+    let second = start(&records, preferred);
+    let new = looks(&second);
+    sleep(85 * SECOND).await;
+    assert_eq!(new.cloud.looks(), [], "the pass of the old holder still runs");
+    sleep(8 * SECOND).await;
+    assert_eq!((old.cloud.looks().len(), new.cloud.looks().len()), (1, 1));
+    sleep(10 * SECOND).await;
+    let message = format!("replica {preferred} looks after the services of cluster main");
+    assert_eq!(old.ready(), (ConditionStatus::Unknown, "StandBy", message));
 }

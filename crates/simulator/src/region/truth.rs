@@ -60,6 +60,7 @@ impl State {
             wanted: task.wanted,
             healthy: task.is_healthy(self.now, self.timings.healthy_without_check),
             was_healthy: task.was_healthy,
+            failing: task.failing.is_some(),
             created_at: task.times.created,
             started_at: task.times.started,
             stopping_at: task.times.stopping,

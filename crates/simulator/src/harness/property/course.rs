@@ -78,6 +78,7 @@ pub(super) fn task(id: u64, deployment: u64) -> TaskFacts {
         wanted: true,
         healthy: true,
         was_healthy: true,
+        failing: false,
         created_at: start(),
         started_at: Some(start()),
         stopping_at: None,

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::super::event::At;
 use super::super::{Event, Property, Sent};
-use super::call::{Write, named};
+use super::call::{Write, named, starts_a_deployment};
 use super::ordering::told;
 use super::origins::Origins;
 use super::passes::Passes;
@@ -26,6 +26,9 @@ pub(super) struct NoOscillation {
     wishes: BTreeMap<ServiceKey, Vec<Arc<Wish>>>,
     /// Calls that were sent on an answer from the past.
     misled: BTreeSet<u64>,
+    /// Services in which somebody else began a deployment that no daemon has answered yet, which they do
+    /// after up to an hour.
+    replaced: BTreeSet<ServiceKey>,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +59,9 @@ impl Property for NoOscillation {
             Event::Edited { input, .. } => {
                 if let Some(key) = named(input) {
                     self.fields.remove(&key);
+                    if starts_a_deployment(input) {
+                        self.replaced.insert(key);
+                    }
                 }
                 Ok(())
             }
@@ -86,6 +92,9 @@ impl NoOscillation {
         if self.misled.remove(&call.number) || self.origins.is_late(call, at) {
             self.fields.remove(key);
             return Ok(());
+        }
+        if starts_a_deployment(input) && self.replaced.remove(key) {
+            self.fields.remove(key);
         }
         let fields = self.fields.entry(key.clone()).or_default();
         for (name, value) in members(input) {
@@ -177,6 +186,23 @@ mod tests {
         restarted.pause(1);
         restarted.pass("UpdateService", surge(125));
         restarted.breaks("the 3. time");
+    }
+
+    #[test]
+    fn what_somebody_replaced_is_rolled_out_again_after_a_while_and_that_begins_anew() {
+        for (replaced, broken) in [(true, false), (false, true)] {
+            let mut course = Course::of(NoOscillation::default());
+            let deploys = update(&json!({"taskDefinition": "web:3"}));
+            course.person("UpdateService", if replaced { &deploys } else { &deploys["cluster"] });
+            course.pass("UpdateService", surge(200));
+            course.pause(2400);
+            let mut again = surge(125);
+            again["taskDefinition"] = json!("web:2");
+            course.pass("UpdateService", again);
+            course.pause(60);
+            course.pass("UpdateService", surge(200));
+            if broken { course.breaks("the 3. time") } else { course.passes() }
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::super::event::At;
 use super::super::{Event, Property, Sent};
 use super::ordering::told;
+use super::passes::Passes;
 use super::rollouts::{Rollouts, widens};
 use evenkeel_manifest::ServiceKey;
 use std::time::Duration;
@@ -10,11 +11,13 @@ use std::time::Duration;
 /// S7: before a rollout is widened, no more tasks that were never healthy live at once than the
 /// narrowest step has (one; one percent of more than a hundred tasks), and it is widened only when one
 /// has been seen healthy for as long as the manifest says. What was lost of other deployments meanwhile
-/// may be replaced by new tasks. Rollouts without a probe, of somebody else, or that somebody else has
+/// may be replaced by new tasks, and so may tasks of its own that were healthy for a time, besides the
+/// next ones that their health has earned. Rollouts without a probe, of somebody else, or that somebody else has
 /// changed since, are not judged.
 #[derive(Debug, Default)]
 pub(super) struct ProbeCap {
     rollouts: Rollouts,
+    passes: Passes,
 }
 
 /// Marks hold whole seconds.
@@ -31,6 +34,7 @@ impl Property for ProbeCap {
             _ => false,
         };
         self.rollouts.note(at, event);
+        self.passes.note(at, event);
         match event {
             Event::Sent(call) if is_narrow => self.widened(at, call),
             Event::Changed(facts) => self.narrow(&ServiceKey::new(&*facts.cluster, &*facts.name)),
@@ -46,7 +50,7 @@ impl ProbeCap {
 
     fn narrow(&self, key: &ServiceKey) -> Result<(), String> {
         let Some(rollout) = self.rollouts.of(key) else { return Ok(()) };
-        let allowed = rollout.surge + rollout.excused;
+        let allowed = rollout.surge + rollout.excused + rollout.relapsed();
         let unproven = rollout.unproven();
         if !self.is_narrow(key) || unproven <= allowed {
             return Ok(());
@@ -69,7 +73,8 @@ impl ProbeCap {
         });
         let Some(needed) = ours.map(|wish| wish.probe.healthy_for).min() else { return Ok(()) };
         let lasted = rollout.healthy_since.is_some_and(|since| since + needed <= at + ROUNDING);
-        let is_idle = rollout.tasks.is_empty() && wishes.iter().any(|wish| wish.count == Some(0));
+        // Where no task is desired, none can be tried.
+        let is_idle = self.passes.shown(call).is_some_and(|shown| shown.desired == 0);
         if lasted || is_idle {
             return Ok(());
         }
@@ -118,6 +123,28 @@ mod tests {
         course.pause(29);
         course.pass("UpdateService", wide());
         launch(&mut course, 202..209);
+        course.passes();
+    }
+
+    #[test]
+    fn one_that_was_healthy_and_crashed_is_replaced_besides_the_next_one() {
+        let mut course = rolled_out("");
+        launch(&mut course, 200..201);
+        course.happens(|facts, _| facts.tasks[4] = task(200, 2));
+        launch(&mut course, 201..202);
+        course.happens(|facts, at| {
+            stop(&mut facts.tasks[4], at, "EssentialContainerExited", "it exited");
+        });
+        launch(&mut course, 202..203);
+        course.passes();
+    }
+
+    #[test]
+    fn one_that_fails_its_checks_is_replaced_before_it_goes() {
+        let mut course = rolled_out("");
+        launch(&mut course, 200..201);
+        course.happens(|facts, _| facts.tasks[4].failing = true);
+        launch(&mut course, 201..202);
         course.passes();
     }
 
@@ -181,6 +208,14 @@ mod tests {
             course.pass("UpdateService", wide());
             course.breaks("healthy for long enough");
         }
+    }
+
+    #[test]
+    fn where_no_task_is_desired_none_is_tried() {
+        let mut course = rolled_out("");
+        course.happens(|facts, _| facts.desired = 0);
+        course.pass("UpdateService", wide());
+        course.passes();
     }
 
     #[test]

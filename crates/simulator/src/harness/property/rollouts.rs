@@ -71,6 +71,8 @@ pub(super) struct Rollout {
 pub(super) struct Launched {
     pub(super) lives: bool,
     pub(super) was_healthy: bool,
+    /// ECS is about to replace it.
+    failing: bool,
     /// When it was seen to have ended, and how.
     pub(super) ended: Option<(At, Option<Failure>)>,
 }
@@ -199,10 +201,17 @@ impl Before {
 }
 
 impl Rollout {
-    /// Living tasks that were never healthy.
+    /// Living tasks that were never healthy, but for those that are being replaced.
     pub(super) fn unproven(&self) -> u64 {
-        let unproven = self.tasks.values().filter(|one| one.lives && !one.was_healthy);
+        let is_tried = |one: &&Launched| one.lives && !one.was_healthy && !one.failing;
+        let unproven = self.tasks.values().filter(is_tried);
         u64::try_from(unproven.count()).unwrap_or(u64::MAX)
+    }
+
+    /// Tasks that were healthy for a time and ended.
+    pub(super) fn relapsed(&self) -> u64 {
+        let relapsed = self.tasks.values().filter(|one| !one.lives && one.was_healthy);
+        u64::try_from(relapsed.count()).unwrap_or(u64::MAX)
     }
 
     fn changed(&mut self, at: At, facts: &ServiceFacts, before: Option<&Before>) {
@@ -224,8 +233,10 @@ impl Rollout {
         let launched = self.tasks.entry(task.id).or_insert(Launched {
             lives: true,
             was_healthy: false,
+            failing: false,
             ended: None,
         });
+        launched.failing = task.failing;
         launched.lives = task.lives();
         launched.was_healthy |= task.was_healthy || task.healthy;
         if !task.lives() && launched.ended.is_none() {

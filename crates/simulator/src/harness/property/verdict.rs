@@ -44,7 +44,9 @@ impl Property for DurableVerdict {
 
 impl DurableVerdict {
     fn sent(&self, call: &Sent, write: Write<'_>) -> Result<(), String> {
-        let Some(shown) = self.passes.shown(call) else { return Ok(()) };
+        // With a service that was deleted went its tags, and so the verdict.
+        let is_new = matches!(write, Write::Create(_));
+        let Some(shown) = self.passes.shown(call).filter(|_| !is_new) else { return Ok(()) };
         let wishes = self.origins.wishes_of(call);
         let mut rejected = wishes.iter().filter(|wish| rejects(&shown.tags, &wish.revision));
         if call::returns(call) && rejected.next().is_none() {
