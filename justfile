@@ -52,3 +52,11 @@ snapshots:
 shapes:
     cargo run -q -p evenkeel-aws --example shapes > target/shapes.json
     mv target/shapes.json crates/manifest/src/shapes.json
+
+# Does the oracle bite? Plants mistakes in a copy of the decision core, and fails when one is not found.
+mutants *ARGS:
+    cargo run -p evenkeel-simulator --example mutants -- {{ARGS}}
+
+# Small mistakes of all kinds in the decision core, against its own tests: `just mutants-core --shard 1/20`.
+mutants-core *ARGS:
+    .ci/mutants-core {{ARGS}}

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::BadInput;
 
-/// Failures that are kept and printed; the others are counted.
+/// Failures of a kind that are kept and printed; the others are counted.
 const FAILURES_SHOWN: usize = 10;
 
 #[derive(Debug, Serialize)]
@@ -30,9 +30,22 @@ struct Counter {
     unit: &'static str,
 }
 
+/// What a failure is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kind {
+    /// A property, an expectation of a script, or where a course ends.
+    Behaviour,
+    /// What is written to AWS, or in which order.
+    Writes,
+    /// Only when something is done, and what is said about it.
+    Wording,
+}
+
 /// Something that did not hold.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Failure {
+    pub(super) kind: Kind,
     /// The scenario, or the seed.
     pub(super) course: String,
     pub(super) what: String,
@@ -63,15 +76,20 @@ impl Report {
 
     pub(super) fn fail(&mut self, failure: Failure) {
         self.failed += 1;
-        if self.failures.len() < FAILURES_SHOWN {
+        if self.shows_more(failure.kind) {
             say(&failure);
             self.failures.push(failure);
         }
     }
 
-    /// Whether another failure would be printed.
-    pub(super) fn shows_more(&self) -> bool {
-        self.failures.len() < FAILURES_SHOWN
+    /// Whether another failure of this kind would be printed.
+    pub(super) fn shows_more(&self, kind: Kind) -> bool {
+        self.failures.iter().filter(|one| one.kind == kind).count() < FAILURES_SHOWN
+    }
+
+    /// Whether something is wrong besides words.
+    pub(super) fn has_misbehaved(&self) -> bool {
+        self.failures.iter().any(|one| one.kind == Kind::Behaviour)
     }
 
     pub(super) fn all_held(&self) -> bool {

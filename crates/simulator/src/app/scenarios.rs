@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::BadInput;
-use super::report::{Failure, Report, as_f64, progress};
+use super::report::{Failure, Kind, Report, as_f64, progress};
 use crate::scenario::Scenario;
 
 #[derive(Debug, Args)]
@@ -22,6 +22,9 @@ pub(super) struct Scenarios {
     /// Print the transcripts.
     #[arg(long)]
     show: bool,
+    /// End with the first that breaks a property or an expectation.
+    #[arg(long)]
+    until_broken: bool,
 }
 
 pub(super) const DIRECTORY: &str = "crates/simulator/scenarios";
@@ -36,9 +39,12 @@ impl Scenarios {
             let performance = scenario.play();
             virtual_seconds += performance.played.took.as_secs_f64();
             if let Some(missed) = performance.missed {
-                report.fail(failure(scenario, missed));
+                report.fail(failure(scenario, Kind::Behaviour, missed));
             }
             self.compare(&mut report, scenario, &performance.transcript)?;
+            if self.until_broken && report.has_misbehaved() {
+                break;
+            }
         }
         progress("");
         report.count("scenarios", as_f64(scenarios.len()), "");
@@ -62,15 +68,28 @@ impl Scenarios {
         }
         let accepted = std::fs::read_to_string(&path).unwrap_or_default();
         if accepted != transcript {
+            let kind =
+                if writes(&accepted).eq(writes(transcript)) { Kind::Wording } else { Kind::Writes };
             let what = first_difference(&accepted, transcript);
-            report.fail(failure(scenario, format!("its transcript differs: {what}")));
+            report.fail(failure(scenario, kind, format!("its transcript differs: {what}")));
         }
         Ok(())
     }
 }
 
-fn failure(scenario: &Scenario, what: String) -> Failure {
+/// The calls of a transcript that change something: the service and the operation, in their order.
+fn writes(transcript: &str) -> impl Iterator<Item = &str> {
+    transcript.lines().filter_map(|line| {
+        let (clock, act) = line.split_once("   ")?;
+        let (call, _) = act.split_once(": ")?;
+        let is_failure = call.ends_with(" failed");
+        (clock.contains(':') && !act.starts_with(' ') && !is_failure).then_some(call)
+    })
+}
+
+fn failure(scenario: &Scenario, kind: Kind, what: String) -> Failure {
     Failure {
+        kind,
         course: scenario.name.clone(),
         what,
         trace: Vec::new(),
@@ -111,4 +130,27 @@ pub(super) fn read_all(directory: &Path, only: Option<&str>) -> Result<Vec<Scena
 fn read(name: &str, path: PathBuf) -> Result<Scenario, BadInput> {
     let text = std::fs::read_to_string(&path).map_err(|source| BadInput::Read { path, source })?;
     Ok(Scenario::read(name, &text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_writes_of_a_transcript_are_its_calls_without_their_times_and_reasons() {
+        let text = "\
+It proves something: much.
+
+0:00:00 > advance 15m
+0:00:00   daemon 0 starts
+0:00:00   web RegisterTaskDefinition: registers a revision of web: none has the content
+0:00:01   web (daemon 1) CreateService: creates the service
+0:00:01   web (daemon 1) CreateService failed: throttled: slow down
+
+1:45:00 > show web
+    not Ready (RolledBack): it was rejected
+";
+        let calls = ["web RegisterTaskDefinition", "web (daemon 1) CreateService"];
+        assert_eq!(writes(text).collect::<Vec<_>>(), calls);
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::Args;
 
 use super::BadInput;
-use super::report::{Failure, Report, progress};
+use super::report::{Failure, Kind, Report, progress};
 use crate::harness::Keeps;
 use crate::soak::{Manner, Soaked, soak};
 
@@ -121,6 +121,7 @@ impl Soaking {
             (what, lines.map(|line| line.chars().take(300).collect()).collect())
         });
         Failure {
+            kind: Kind::Behaviour,
             course: format!("seed {seed}"),
             what,
             trace,

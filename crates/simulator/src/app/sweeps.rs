@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::report::{Failure, Report, as_f64, progress};
+use super::report::{Failure, Kind, Report, as_f64, progress};
 use super::{BadInput, scenarios};
 use crate::harness::{Keeps, Perturbation};
 use crate::scenario::{Manner, Scenario};
@@ -73,12 +73,13 @@ impl Sweeping {
 
 fn add(report: &mut Report, sum: &mut Swept, scenario: &Scenario, swept: Swept) {
     for broken in &swept.broken {
-        let trace = if report.shows_more() {
+        let trace = if report.shows_more(Kind::Behaviour) {
             last_events(scenario, &broken.perturbation)
         } else {
             Vec::new()
         };
         report.fail(Failure {
+            kind: Kind::Behaviour,
             course: format!("{} at {}", scenario.name, broken.perturbation),
             what: broken.what.clone(),
             trace,
@@ -132,6 +133,7 @@ impl Replay {
         );
         if let Some(what) = performance.missed {
             report.fail(Failure {
+                kind: Kind::Behaviour,
                 course: scenario.name.clone(),
                 what,
                 trace: Vec::new(),
