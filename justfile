@@ -31,6 +31,10 @@ test:
 fuzz *ARGS:
     .ci/fuzz {{ARGS}}
 
+# Proof by simulation with its figures: every scenario, every sweep, 10,000 seeds; `just prove ci` is the part for CI.
+prove *ARGS:
+    .ci/prove {{ARGS}}
+
 # Watch a good release, three bad ones and a good one on the local region.
 demo *ARGS:
     cargo run --release -p evenkeel-local -- demo {{ARGS}}

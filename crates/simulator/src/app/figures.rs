@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::BadInput;
-use super::report::{Failure, Report, as_f64, progress};
+use super::report::{Failure, Kind, Report, as_f64, progress};
 use crate::isolation::isolation;
 use crate::takeover::takeover;
 
@@ -38,6 +38,7 @@ impl Isolating {
         );
         for name in &outcome.different {
             report.fail(Failure {
+                kind: Kind::Behaviour,
                 course: name.clone(),
                 what: "S35 isolation broken: its writes differ in the fleet with poison".to_owned(),
                 trace: Vec::new(),
@@ -59,6 +60,7 @@ impl TakingOver {
             took.extend(seconds);
             if seconds.is_none_or(|seconds| seconds > TAKEOVER_MAX) {
                 report.fail(Failure {
+                    kind: Kind::Behaviour,
                     course: format!("seed {seed}"),
                     what: format!("L7 takeover: {seconds:?} s, {TAKEOVER_MAX} may be"),
                     trace: Vec::new(),

@@ -520,6 +520,10 @@ fn kill(course: &Course, replica: Replica) {
 fn calm(course: &mut Course) {
     course.weather.clear();
     course.table.clear_faults();
+    if matches!(course.weather.perturbation, Perturbation::Nothing) {
+        // From now on nothing is answered from the past.
+        course.simulation.region().keep_history(Duration::ZERO);
+    }
     let now = course.now();
     course.simulation.region().inject(Fault::CapacityLoss { until: now });
     for seat in course.seats.values_mut() {

@@ -30,6 +30,9 @@ impl History {
 
     pub(crate) fn keep(&mut self, horizon: Duration) {
         self.horizon = horizon;
+        if self.lags.is_empty() && horizon.is_zero() {
+            self.states.clear();
+        }
     }
 
     pub(crate) fn instants(&self) -> Vec<Timestamp> {
