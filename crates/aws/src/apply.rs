@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use crate::caller::{Caller, Token};
 use crate::operation::Operation;
-use crate::reply::{elements, text};
 use crate::secrets;
 
 pub(crate) async fn apply(caller: &Caller, action: &Action) -> Result<Applied, CloudError> {

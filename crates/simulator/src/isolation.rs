@@ -67,7 +67,7 @@ fn writes(services: usize, with_poison: bool) -> (Writes, Played) {
         let next = fleet("app:2");
         let next = next.into_iter().filter(|wish| !with_poison || !is_poisoned(&wish.name));
         must(stage, &Step::WriteAll(next.collect())).await;
-        must(stage, &Step::Advance(Duration::from_mins(60))).await;
+        must(stage, &Step::Advance(Duration::from_hours(1))).await;
         stage.look(crate::harness::Course::take_writes)
     });
     let mut by_service = Writes::new();

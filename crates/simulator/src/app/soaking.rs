@@ -51,6 +51,7 @@ struct Sum {
 }
 
 impl Soaking {
+    #[expect(clippy::unnecessary_wraps, reason = "commands are alike")]
     pub(super) fn run(&self) -> Result<Report, BadInput> {
         let report = Mutex::new(Report::new("soak"));
         let sum = Mutex::new(Sum::default());
@@ -97,13 +98,13 @@ impl Soaking {
                 what.or(Some("S37 determinism broken: two runs have different traces".to_owned()));
         }
         if let Some(what) = what {
-            let failure = self.shortest(seed, what, soaked.acts);
+            let failure = Self::shortest(seed, what, soaked.acts);
             report.lock().expect("no thread panics").fail(failure);
         }
     }
 
     /// The course with the fewest acts that still breaks something.
-    fn shortest(&self, seed: u64, what: String, acts: usize) -> Failure {
+    fn shortest(seed: u64, what: String, acts: usize) -> Failure {
         const SHOWN: usize = 30;
         let fails = |acts: usize, keeps| {
             let played = soak(Manner { seed, acts: Some(acts), keeps }).played;

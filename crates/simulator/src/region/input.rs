@@ -100,6 +100,15 @@ pub(crate) fn paged(name: &str, items: Vec<Value>, token: Option<String>) -> Val
     Value::Object(reply)
 }
 
+/// What was found and what was not, as replies about several things have it. Nothing is copied: these
+/// are the largest replies there are.
+pub(crate) fn described(name: &str, found: Vec<Value>, failures: Vec<Value>) -> Value {
+    let mut reply = Map::new();
+    reply.insert(name.to_owned(), Value::Array(found));
+    reply.insert("failures".to_owned(), Value::Array(failures));
+    Value::Object(reply)
+}
+
 fn seal_token(key: &str) -> String {
     use std::fmt::Write as _;
     key.bytes().fold(String::new(), |mut token, byte| {

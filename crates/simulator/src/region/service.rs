@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::identifiers::last_part;
-use super::input::{given, invalid, list, map_of, page, paged, required, texts};
+use super::input::{described, given, invalid, list, map_of, page, paged, required, texts};
 use super::service_deployment::ServiceDeployment;
 use super::tags::{self, Tags};
 use super::task_definition::TaskContent;
@@ -392,7 +392,7 @@ impl State {
                 })),
             }
         }
-        Ok(json!({"services": services, "failures": failures}))
+        Ok(described("services", services, failures))
     }
 
     pub(crate) fn list_services(&self, input: &Value) -> Result<Value, ApiError> {

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::breaker::Cause;
 use super::identifiers::{image_digest, last_part};
-use super::input::{epoch, invalid, list, map_of, page, paged, put_epoch, required, text, texts};
+use super::input::{
+    described, epoch, invalid, list, map_of, page, paged, put_epoch, required, text, texts,
+};
 use super::service::{
     Deployment, Revision, Rollout, Service, ServiceId, deployment_name, load_balancers, not_found,
 };
@@ -347,7 +349,7 @@ impl State {
                 None => failures.push(json!({"arn": arn, "reason": "MISSING"})),
             }
         }
-        Ok(json!({"serviceDeployments": found, "failures": failures}))
+        Ok(described("serviceDeployments", found, failures))
     }
 
     fn service_of_arn(&self, arn: &str) -> Option<&Service> {
@@ -418,7 +420,7 @@ impl State {
                 None => failures.push(json!({"arn": arn, "reason": "MISSING"})),
             }
         }
-        Ok(json!({"serviceRevisions": found, "failures": failures}))
+        Ok(described("serviceRevisions", found, failures))
     }
 
     fn read_revision(&self, service: &Service, revision: &Revision) -> Value {

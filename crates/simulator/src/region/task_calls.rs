@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::identifiers::{image_digest, last_part, task_id, uuid};
-use super::input::{invalid, list, map_of, page, paged, put_epoch, required, text, texts};
+use super::input::{
+    described, invalid, list, map_of, page, paged, put_epoch, required, text, texts,
+};
 use super::service::{ServiceId, not_found};
 use super::service_reply::concrete_platform;
 use super::tags;
@@ -69,7 +71,7 @@ impl State {
                 failures.push(json!({"arn": arn, "reason": "MISSING"}));
             }
         }
-        Ok(json!({"tasks": tasks, "failures": failures}))
+        Ok(described("tasks", tasks, failures))
     }
 
     fn task_named(&self, cluster: &str, name: &str) -> Option<&Task> {

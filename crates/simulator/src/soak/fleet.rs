@@ -105,7 +105,7 @@ fn images(rng: &mut Rng) -> Vec<(String, Behaviour)> {
             seconds(rng, 1..=30),
             "ResourceInitializationError: unable to pull secrets or registry auth",
         ),
-        Behaviour { start_after: Duration::from_secs(3_000), ..Behaviour::healthy() },
+        Behaviour { start_after: Duration::from_mins(50), ..Behaviour::healthy() },
     ];
     for (index, behaviour) in bad.into_iter().enumerate() {
         if rng.u8(..3) == 0 {
