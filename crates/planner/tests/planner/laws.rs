@@ -109,8 +109,14 @@ fn after(first: &Draft, events: &[Event]) -> (Ecs, Draft) {
     (ecs, wanted)
 }
 
+/// Each is a whole course, so few of them; `PROPTEST_CASES` asks for another number.
+fn cases() -> u32 {
+    const USUAL: u32 = 24;
+    std::env::var("PROPTEST_CASES").ok().and_then(|number| number.parse().ok()).unwrap_or(USUAL)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Every plan on the way also passes `check`: the stand-in asserts it.
     #[test]

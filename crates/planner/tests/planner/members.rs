@@ -50,6 +50,21 @@ fn a_daemon_service_is_rolled_without_a_probe_and_never_given_a_count() {
 }
 
 #[test]
+fn a_service_that_is_not_probed_is_created_with_a_mark_that_says_so() {
+    for (draft, phase) in [
+        (web("good:1"), ":probe:"),
+        (web("good:1").unprobed(), ":widen:"),
+        (daemon("good:1"), ":widen:"),
+    ] {
+        let mut ecs = Ecs::new();
+        drop(ecs.pass(&draft.service()));
+        drop(ecs.pass(&draft.service()));
+        let mark = ecs.tags.get(tag::ROLLOUT).expect("the service was created with it");
+        assert!(mark.contains(phase), "{mark}");
+    }
+}
+
+#[test]
 fn a_daemon_service_that_crashes_is_rolled_back() {
     let mut ecs = settled(&daemon("good:1"));
     let plan = ecs.settle(&daemon("crash:2").service(), 100);

@@ -16,6 +16,8 @@ pub(crate) struct Mutant {
     pub(crate) name: String,
     /// The class of real incidents that it stands for.
     pub(crate) stands_for: String,
+    /// Why it does no harm that a proof could find; `None` for those that must be caught.
+    pub(crate) harmless: Option<String>,
     pub(crate) edit: Vec<Edit>,
 }
 

@@ -126,14 +126,16 @@ impl<'a> Oracle<'a> {
         if self.effort.seeds > 0 {
             proofs.push(("soak", vec!["--seeds", &seeds]));
         }
-        let mut only_words = 0;
+        let (mut only_words, mut other_writes) = (0, None);
         for (command, arguments) in proofs {
             match self.prove_by(command, &arguments)? {
                 Ok(words) => only_words += words,
+                // Other calls than were accepted: perhaps a later proof says what is wrong with them.
+                Err(catch) if catch.how == How::Writes => other_writes = Some(catch),
                 Err(catch) => return Ok(Outcome::Caught(catch)),
             }
         }
-        Ok(Outcome::Survives { only_words })
+        Ok(other_writes.map_or(Outcome::Survives { only_words }, Outcome::Caught))
     }
 
     /// How many transcripts differ in words only, or what is wrong.

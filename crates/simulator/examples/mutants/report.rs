@@ -22,6 +22,8 @@ pub(crate) struct Report {
     by_no_end: usize,
     does_not_compile: usize,
     survivors: Vec<String>,
+    /// Survivors that are known to do no harm, with the reason.
+    harmless: Vec<String>,
     mutants: Vec<Line>,
 }
 
@@ -49,6 +51,7 @@ impl Report {
             by_no_end: 0,
             does_not_compile: 0,
             survivors: Vec::new(),
+            harmless: Vec::new(),
             mutants: Vec::new(),
         }
     }
@@ -74,7 +77,10 @@ impl Report {
                     How::NoEnd => self.by_no_end += 1,
                 }
             }
-            Outcome::Survives { .. } => self.survivors.push(mutant.name.clone()),
+            Outcome::Survives { .. } => match &mutant.harmless {
+                Some(why) => self.harmless.push(format!("{}: {why}", mutant.name)),
+                None => self.survivors.push(mutant.name.clone()),
+            },
             Outcome::DoesNotBuild(_) => self.does_not_compile += 1,
         }
     }
@@ -87,6 +93,10 @@ impl Report {
         say(&format!("  by having no end    {:>4}", self.by_no_end));
         say(&format!("survivors             {:>4}", self.survivors.len()));
         for name in &self.survivors {
+            say(&format!("  {name}"));
+        }
+        say(&format!("survive without harm  {:>4}", self.harmless.len()));
+        for name in &self.harmless {
             say(&format!("  {name}"));
         }
     }
