@@ -41,7 +41,9 @@ fn load(file: Option<&str>, environment: Vec<(String, String)>) {
         assert!(!error.to_string().is_empty());
     }
     for format in [Format::Toml, Format::Json, Format::Yaml] {
-        shown.iter().for_each(|shown| drop(render(shown, format)));
+        if let Ok(shown) = &shown {
+            drop(render(shown, format));
+        }
     }
 }
 
@@ -57,7 +59,9 @@ proptest! {
     fn any_value_of_a_key_is_taken_or_told_what_is_wrong_with_it(
         lines in vec((KEYS, value()), 0..5)
     ) {
-        let text: String = lines.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        let lines: Vec<String> =
+            lines.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        let text = lines.join("\n");
         load(Some(&text), Vec::new());
     }
 

@@ -110,6 +110,7 @@ fn after(first: &Draft, events: &[Event]) -> (Ecs, Draft) {
 }
 
 /// Each is a whole course, so few of them; `PROPTEST_CASES` asks for another number.
+#[expect(clippy::disallowed_methods, reason = "how often is asked, and not what")]
 fn cases() -> u32 {
     const USUAL: u32 = 24;
     std::env::var("PROPTEST_CASES").ok().and_then(|number| number.parse().ok()).unwrap_or(USUAL)
