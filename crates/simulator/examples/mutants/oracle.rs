@@ -86,9 +86,9 @@ impl<'a> Oracle<'a> {
 
     pub(crate) fn try_out(&self) -> Result<Tried, Failed> {
         let began = Instant::now();
-        let built = self.build()?;
+        let compiled = self.build()?;
         let build = began.elapsed();
-        let outcome = match built {
+        let outcome = match compiled {
             Ok(()) => self.prove()?,
             Err(errors) => Outcome::DoesNotBuild(errors),
         };
@@ -161,6 +161,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// `None` when it was ended for taking too long.
+    #[expect(clippy::disallowed_methods, reason = "a process tells nobody when it ends")]
     fn ended(&self, mut child: Child) -> Option<ExitStatus> {
         let began = Instant::now();
         loop {
@@ -172,7 +173,6 @@ impl<'a> Oracle<'a> {
                 child.wait().ok();
                 return None;
             }
-            // A process of its own: there is nothing to be told by.
             sleep(Duration::from_millis(50));
         }
     }
