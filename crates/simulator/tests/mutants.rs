@@ -1,9 +1,6 @@
 //! The planted mistakes of `just mutants` fit the code that they are planted in; they are not tried here.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a file that does not hold what it must fails the test"
-)]
+#![expect(clippy::indexing_slicing, reason = "a mutant without a name or edits is a failed test")]
 
 use std::fs;
 use std::path::Path;

@@ -86,9 +86,9 @@ impl<'a> Oracle<'a> {
 
     pub(crate) fn try_out(&self) -> Result<Tried, Failed> {
         let began = Instant::now();
-        let errors = self.build()?;
+        let compiled = self.build()?;
         let build = began.elapsed();
-        let outcome = match errors {
+        let outcome = match compiled {
             Ok(()) => self.prove()?,
             Err(errors) => Outcome::DoesNotBuild(errors),
         };
@@ -161,10 +161,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// `None` when it was ended for taking too long.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "there is no runtime, and a child process tells nobody that it ended"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a process tells nobody when it ends")]
     fn ended(&self, mut child: Child) -> Option<ExitStatus> {
         let began = Instant::now();
         loop {
