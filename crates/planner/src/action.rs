@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::{ObservedService, Version};
+use crate::{Deployment, Version};
 
 /// A call and why it is made.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -130,10 +130,11 @@ pub enum Applied {
 impl Applied {
     /// Reads the reply of `CreateService` or `UpdateService`.
     pub fn service(reply: &Value) -> Self {
-        let service = reply.get("service").and_then(|one| ObservedService::read(one).ok());
-        let version = service.as_ref().and_then(ObservedService::version);
-        let deployments = service.map(|service| service.deployments).unwrap_or_default();
-        let primary = deployments.into_iter().find(|one| one.status == "PRIMARY");
+        let deployments = reply.pointer("/service/deployments").and_then(Value::as_array);
+        let mut read =
+            deployments.into_iter().flatten().filter_map(|one| Deployment::read(one).ok());
+        let primary = read.find(|one| one.status == "PRIMARY");
+        let version = primary.as_ref().and_then(Deployment::version);
         Self::Service { deployment: primary.map(|one| one.id), version }
     }
 }

@@ -108,9 +108,18 @@ pub struct Version {
 impl ObservedService {
     /// `None` where the server does not say when deployments were made.
     pub fn version(&self) -> Option<Version> {
-        let primary = self.deployments.iter().find(|one| one.status == "PRIMARY")?;
-        let created_at = primary.created_at?;
-        Some(Version { created_at, updated_at: primary.updated_at.unwrap_or(created_at) })
+        self.deployments.iter().find(|one| one.status == "PRIMARY")?.version()
+    }
+}
+
+impl Deployment {
+    pub(crate) fn read(value: &Value) -> Result<Self, ReadError> {
+        read(value)
+    }
+
+    pub(crate) fn version(&self) -> Option<Version> {
+        let created_at = self.created_at?;
+        Some(Version { created_at, updated_at: self.updated_at.unwrap_or(created_at) })
     }
 }
 
