@@ -298,7 +298,8 @@ fn incomplete(view: &View<'_>, judgement: &Judgement) -> Option<String> {
         let running = primary.running_count;
         return Some(format!("{running} of {desired} tasks of {} are running", primary.id));
     }
-    let healthy = judgement.healthy.as_ref().map(Vec::len)?;
+    // A server without deployments may count tasks that it does not show.
+    let healthy = judgement.healthy.as_ref().filter(|_| !view.deployments_are_opaque())?.len();
     let all = usize::try_from(desired).unwrap_or(usize::MAX);
     (healthy < all).then(|| format!("{healthy} of {desired} tasks of {} are healthy", primary.id))
 }
