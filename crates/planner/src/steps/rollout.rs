@@ -13,7 +13,7 @@ use crate::plan::{CAPACITY, IN_FLIGHT, SETTLED};
 use crate::tags::{LastApplied, RolloutMark, tag};
 use crate::view::{Standing, View, not_seen};
 use crate::{
-    Action, Call, Depth, Lane, Plan, RolloutPhase, Verdict, VerdictKind, Wait, WaitReason,
+    Action, Call, Depth, Lane, Plan, RolloutPhase, Unknown, Verdict, VerdictKind, Wait, WaitReason,
 };
 
 /// The plan while something is rolled out or rolled back; `None` when the service is settled, or when
@@ -299,7 +299,9 @@ fn incomplete(view: &View<'_>, judgement: &Judgement) -> Option<String> {
         return Some(format!("{running} of {desired} tasks of {} are running", primary.id));
     }
     // A server without deployments may count tasks that it does not show.
-    let healthy = judgement.healthy.as_ref().filter(|_| !view.deployments_are_opaque())?.len();
+    let history = view.observed().service_deployments.unknown();
+    let is_opaque = matches!(history, Some(Unknown::CapabilityMissing { .. }));
+    let healthy = judgement.healthy.as_ref().filter(|_| !is_opaque)?.len();
     let all = usize::try_from(desired).unwrap_or(usize::MAX);
     (healthy < all).then(|| format!("{healthy} of {desired} tasks of {} are healthy", primary.id))
 }
