@@ -192,7 +192,7 @@ fn judgement(view: &View<'_>) -> Option<Judgement> {
     if mark.digest != view.desired.revision_digest || view.observed().tasks.known().is_none() {
         return None;
     }
-    let id = mark.deployment.as_deref().unwrap_or(&view.primary.id);
+    let id = mark.id().unwrap_or(&view.primary.id);
     let mut judgement = breaker::judge(view, id, mark.phase, judged_since(view, mark));
     let code = view.memory.rejected.as_ref().map(|rejection| rejection.code.as_str());
     for count in &mut judgement.counts {
@@ -217,7 +217,7 @@ fn judged_since(view: &View<'_>, mark: &RolloutMark) -> Timestamp {
 
 fn rollout(view: &View<'_>) -> Option<RolloutStatus> {
     let mark = view.memory.rollout.as_ref()?;
-    let id = mark.deployment.as_deref().unwrap_or(&view.primary.id);
+    let id = mark.id().unwrap_or(&view.primary.id);
     let listed = view.service.deployments.iter().find(|one| one.id == id);
     Some(RolloutStatus {
         phase: mark.phase,

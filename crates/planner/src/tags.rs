@@ -57,12 +57,20 @@ pub(crate) struct LastApplied {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RolloutMark {
     pub(crate) digest: Digest,
-    /// `None` from before the start until the first look at its deployment.
-    pub(crate) deployment: Option<String>,
+    pub(crate) deployment: Marked,
     pub(crate) phase: RolloutPhase,
     pub(crate) since: Timestamp,
     /// The probe: the first task that was seen healthy and still is.
     pub(crate) probe: Option<ProbeMark>,
+}
+
+/// Which deployment a mark is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Marked {
+    /// None that was seen yet: one that is about to be started with this revision of its task
+    /// definition's family. 0 when a value does not tell.
+    Announced(u64),
+    Id(String),
 }
 
 /// ECS does not tell since when a task is healthy; the first look that saw it so does.
@@ -167,10 +175,21 @@ impl LastApplied {
 }
 
 impl RolloutMark {
-    /// `v1:<digest>:<deployment id or ->:<phase>:<epoch>`, and `:<task>/<epoch>` while a healthy
-    /// task is being watched.
+    /// The id of its deployment, once it was seen.
+    pub(crate) fn id(&self) -> Option<&str> {
+        match &self.deployment {
+            Marked::Id(id) => Some(id),
+            Marked::Announced(_) => None,
+        }
+    }
+
+    /// `v1:<digest>:<deployment id, or - and a revision>:<phase>:<epoch>`, and `:<task>/<epoch>` while a
+    /// healthy task is being watched.
     pub(crate) fn encode(&self) -> String {
-        let deployment = self.deployment.as_deref().unwrap_or("-");
+        let deployment = match &self.deployment {
+            Marked::Id(id) => id.clone(),
+            Marked::Announced(revision) => format!("-{revision}"),
+        };
         let phase = phase_code(self.phase);
         let since = self.since.as_second();
         let probe = self.probe.as_ref().map(ProbeMark::encode).unwrap_or_default();
@@ -188,12 +207,31 @@ impl RolloutMark {
         let (digest, deployment) = rest.rsplit_once(':')?;
         Some(Self {
             digest: Digest::from_tag(digest),
-            deployment: (deployment != "-").then(|| deployment.to_owned()),
+            deployment: Marked::decode(deployment),
             phase: phase_of(phase)?,
             since: epoch(since)?,
             probe,
         })
     }
+}
+
+impl Marked {
+    /// The deployment that is about to be started with this task definition.
+    pub(crate) fn announced(definition: &str) -> Self {
+        Self::Announced(revision_number(definition).unwrap_or(0))
+    }
+
+    fn decode(text: &str) -> Self {
+        match text.strip_prefix('-') {
+            Some(revision) => Self::Announced(revision.parse().unwrap_or(0)),
+            None => Self::Id(text.to_owned()),
+        }
+    }
+}
+
+/// The 7 of `arn:aws:ecs:eu-west-1:123456789012:task-definition/web:7`.
+pub(crate) fn revision_number(definition: &str) -> Option<u64> {
+    definition.rsplit(':').next()?.parse().ok()
 }
 
 impl ProbeMark {
@@ -299,7 +337,8 @@ mod tests {
 
     #[test]
     fn a_rollout_reads_back_as_written_with_and_without_a_deployment_or_a_probe() {
-        for deployment in [None, Some("ecs-svc/6216346761948112104".to_owned())] {
+        let id = Marked::Id("ecs-svc/6216346761948112104".to_owned());
+        for deployment in [Marked::Announced(0), Marked::Announced(7), id] {
             for phase in [RolloutPhase::Probing, RolloutPhase::Widening, RolloutPhase::RollingBack]
             {
                 for probe in [None, Some(probe())] {
@@ -374,7 +413,7 @@ mod tests {
     fn the_longest_values_fit() {
         let mark = RolloutMark {
             digest: digest(),
-            deployment: Some("ecs-svc/62163467619481121040".to_owned()),
+            deployment: Marked::Id("ecs-svc/62163467619481121040".to_owned()),
             phase: RolloutPhase::RollingBack,
             since: at(),
             probe: Some(probe()),

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::{CloudError, LoopSettings, PassReport, Withheld};
-use evenkeel_planner::{Outcome, Wait, WaitReason};
+use evenkeel_planner::{Outcome, Plan, Wait, WaitReason};
+
+/// The longest time between two looks at a rollout that waits for a person, whose word may be a tag.
+const HELD_LOOK_MAX: Duration = Duration::from_mins(1);
 
 /// The shortest delay there is, so that no defect elsewhere can make a loop spin.
 const DELAY_MIN: Duration = Duration::from_millis(50);
@@ -31,7 +34,17 @@ pub(crate) enum PassEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LookAgain {
     pub(crate) after: Duration,
-    pub(crate) in_rollout: bool,
+    pub(crate) rollout: Pace,
+}
+
+/// How a rollout goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    NoRollout,
+    /// By what AWS does.
+    Moves,
+    /// By a person's word only.
+    Held,
 }
 
 impl PassEnd {
@@ -40,7 +53,11 @@ impl PassEnd {
         let is_unknown = |wait: &Wait| wait.reason == WaitReason::Unknown;
         let look_again = LookAgain {
             after: report.plan.look_again,
-            in_rollout: report.status.rollout.is_some(),
+            rollout: match report.status.rollout {
+                None => Pace::NoRollout,
+                Some(_) if waits_for_a_person(&report.plan) => Pace::Held,
+                Some(_) => Pace::Moves,
+            },
         };
         if let Some(why) = report.withheld {
             return Self::Withheld(why);
@@ -106,6 +123,27 @@ impl PassEnd {
     }
 }
 
+/// Whether nothing that AWS does by itself can be what the plan waits for.
+fn waits_for_a_person(plan: &Plan) -> bool {
+    let persons = |wait: &Wait| match wait.reason {
+        WaitReason::Paused
+        | WaitReason::Held
+        | WaitReason::Rejected
+        | WaitReason::NotOwned
+        | WaitReason::Unsupported => true,
+        WaitReason::Probe
+        | WaitReason::Deployment
+        | WaitReason::Rollback
+        | WaitReason::ForeignDeployment
+        | WaitReason::Capacity
+        | WaitReason::Alarm
+        | WaitReason::Draining
+        | WaitReason::CapabilityMissing
+        | WaitReason::Unknown => false,
+    };
+    !plan.waiting.is_empty() && plan.waiting.iter().all(persons)
+}
+
 /// Everything that the next delay depends on besides how the pass ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Circumstances<'a> {
@@ -141,13 +179,15 @@ pub(crate) fn next_delay(end: &PassEnd, circumstances: Circumstances<'_>) -> Dur
 /// A look that is not wanted before the next sweep is left to the sweep, which shares its calls.
 fn look_again_in(look_again: LookAgain, circumstances: Circumstances<'_>) -> Duration {
     let settings = circumstances.settings;
-    if look_again.in_rollout {
-        return shortened(look_again.after.min(settings.look_again_max_in_rollout), circumstances);
-    }
-    if look_again.after >= settings.resync_every {
-        return circumstances.resync_in;
-    }
-    shortened(look_again.after, circumstances)
+    let longest = match look_again.rollout {
+        Pace::Moves => settings.look_again_max_in_rollout,
+        Pace::Held => HELD_LOOK_MAX.max(settings.look_again_max_in_rollout),
+        Pace::NoRollout if look_again.after >= settings.resync_every => {
+            return circumstances.resync_in;
+        }
+        Pace::NoRollout => look_again.after,
+    };
+    shortened(look_again.after.min(longest), circumstances)
 }
 
 fn after_error(error: &CloudError, circumstances: Circumstances<'_>) -> Duration {
@@ -212,8 +252,8 @@ mod tests {
         next_delay(end, circumstances).as_millis()
     }
 
-    fn look_again(seconds: u64, in_rollout: bool) -> LookAgain {
-        LookAgain { after: Duration::from_secs(seconds), in_rollout }
+    fn look_again(seconds: u64, rollout: Pace) -> LookAgain {
+        LookAgain { after: Duration::from_secs(seconds), rollout }
     }
 
     fn throttled(retry_after: Option<Duration>) -> PassEnd {
@@ -232,25 +272,41 @@ mod tests {
 
     #[test]
     fn a_waiting_service_is_looked_at_when_its_plan_says_so() {
-        assert_eq!(delay(&PassEnd::Waiting(look_again(60, false)), 0, 0.0), 60_000);
-        assert_eq!(delay(&PassEnd::Acted(look_again(60, false)), 0, 1.0), 54_000);
+        assert_eq!(delay(&PassEnd::Waiting(look_again(60, Pace::NoRollout)), 0, 0.0), 60_000);
+        assert_eq!(delay(&PassEnd::Acted(look_again(60, Pace::NoRollout)), 0, 1.0), 54_000);
     }
 
     #[test]
     fn a_look_that_can_wait_for_the_sweep_is_left_to_it() {
-        let end = PassEnd::Waiting(look_again(300, false));
+        let end = PassEnd::Waiting(look_again(300, Pace::NoRollout));
         assert_eq!(delay(&end, 0, 0.5), RESYNC_IN.as_millis());
     }
 
     #[test]
     fn in_a_rollout_the_settings_bound_how_long_a_plan_may_look_away() {
-        assert_eq!(delay(&PassEnd::Waiting(look_again(300, true)), 0, 0.0), 10_000);
-        assert_eq!(delay(&PassEnd::Waiting(look_again(3, true)), 0, 0.0), 3_000);
+        assert_eq!(delay(&PassEnd::Waiting(look_again(300, Pace::Moves)), 0, 0.0), 10_000);
+        assert_eq!(delay(&PassEnd::Waiting(look_again(3, Pace::Moves)), 0, 0.0), 3_000);
+    }
+
+    #[test]
+    fn a_rollout_that_waits_for_a_person_is_looked_at_once_a_minute() {
+        assert_eq!(delay(&PassEnd::Waiting(look_again(300, Pace::Held)), 0, 0.0), 60_000);
+        let waits =
+            |reason: &WaitReason| Wait { reason: *reason, sentence: String::new(), until: None };
+        let plan = |reasons: &[WaitReason]| Plan {
+            actions: Vec::new(),
+            waiting: reasons.iter().map(waits).collect(),
+            verdict: None,
+            look_again: Duration::from_mins(5),
+        };
+        assert!(waits_for_a_person(&plan(&[WaitReason::Held])));
+        assert!(!waits_for_a_person(&plan(&[WaitReason::Held, WaitReason::Rollback])));
+        assert!(!waits_for_a_person(&plan(&[])));
     }
 
     #[test]
     fn a_plan_that_wants_to_look_at_once_cannot_make_the_loop_spin() {
-        assert_eq!(delay(&PassEnd::Waiting(look_again(0, true)), 0, 0.0), 50);
+        assert_eq!(delay(&PassEnd::Waiting(look_again(0, Pace::Moves)), 0, 0.0), 50);
     }
 
     #[test]
@@ -265,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_service_of_which_parts_cannot_be_read_is_looked_at_less_and_less_often() {
-        let end = PassEnd::PartlySeen(look_again(5, true));
+        let end = PassEnd::PartlySeen(look_again(5, Pace::Moves));
         let seconds: Vec<u128> = (1..=7).map(|n| delay(&end, n, 0.0) / 1000).collect();
         assert_eq!(seconds, [5, 10, 20, 40, 80, 120, 120]);
     }

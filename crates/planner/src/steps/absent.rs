@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::start::register;
 use super::unknown;
-use crate::tags::{Owner, RolloutMark, encode_keys, tag};
+use crate::tags::{Marked, Owner, RolloutMark, encode_keys, tag};
 use crate::view::{explain, is_daemon, owned_count, wanted_definition, wanted_members};
 use crate::{Action, Call, Depth, Fact, Input, Lane, Plan, RolloutPhase};
 
@@ -72,16 +72,16 @@ fn body(input: &Input<'_>, desired: &Service, definition: &str, count: Option<u3
         members.insert("desiredCount".to_owned(), json!(count));
     }
     let theirs = members.remove("tags");
-    members.insert("tags".to_owned(), tags(input, desired, theirs));
+    members.insert("tags".to_owned(), tags(input, desired, definition, theirs));
     body
 }
 
 /// The manifest's tags and ours, as the list that ECS takes.
-fn tags(input: &Input<'_>, desired: &Service, theirs: Option<Value>) -> Value {
+fn tags(input: &Input<'_>, desired: &Service, definition: &str, theirs: Option<Value>) -> Value {
     let probing = desired.rollout.probe.enabled && !is_daemon(desired);
     let rollout = RolloutMark {
         digest: desired.revision_digest.clone(),
-        deployment: None,
+        deployment: Marked::announced(definition),
         phase: if probing { RolloutPhase::Probing } else { RolloutPhase::Widening },
         since: input.now,
         probe: None,

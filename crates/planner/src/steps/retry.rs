@@ -34,7 +34,7 @@ pub(super) fn retry(view: &View<'_>, mark: &RolloutMark, begun: bool) -> Plan {
 /// forcing is not idempotent, so it is repeated only when AWS had time to show it. `None` when nothing
 /// was forced.
 pub(super) fn awaited(view: &View<'_>, mark: Option<&RolloutMark>) -> Option<Plan> {
-    let mark = mark.filter(|mark| mark.deployment.is_none())?;
+    let mark = mark.filter(|mark| mark.id().is_none())?;
     let is_older = view.primary.created_at.is_some_and(|created| created < mark.since);
     let rejected = view.memory.rejects(&view.desired.revision_digest);
     if view.standing() != Standing::Failed || !is_older || rejected {

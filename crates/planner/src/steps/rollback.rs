@@ -11,7 +11,7 @@ use super::{capability_waits, retry, stand_still, unknown};
 use crate::breaker::judge;
 use crate::diff::{Comparison, return_to, runs_what_is_wanted};
 use crate::plan::{IN_FLIGHT, SETTLED};
-use crate::tags::{LastApplied, Rejection, RolloutMark, tag};
+use crate::tags::{LastApplied, Marked, Rejection, RolloutMark, tag};
 use crate::view::{Standing, View, explain, not_seen, target_revision};
 use crate::{
     Action, Call, Fact, Lane, Plan, RolloutPhase, ServiceDeployment, VerdictKind, Wait, WaitReason,
@@ -39,7 +39,7 @@ pub(super) fn begin(view: &View<'_>, deployment: &str, why: String) -> Plan {
 fn rollback_mark(view: &View<'_>, deployment: &str) -> BTreeMap<String, String> {
     let mark = RolloutMark {
         digest: view.desired.revision_digest.clone(),
-        deployment: Some(deployment.to_owned()),
+        deployment: Marked::Id(deployment.to_owned()),
         phase: RolloutPhase::RollingBack,
         since: view.now(),
         probe: None,
@@ -56,7 +56,7 @@ fn tag_service(view: &View<'_>, tags: BTreeMap<String, String>, why: String) -> 
 /// manifest may start.
 pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
     let wanted = mark.digest == view.desired.revision_digest;
-    let begun = mark.deployment.as_deref() != Some(view.primary.id.as_str());
+    let begun = mark.id() != Some(view.primary.id.as_str());
     match (wanted, begun) {
         (true, _) if !view.memory.rejects(&mark.digest) => Some(retry::retry(view, mark, begun)),
         (true, false) => Some(leave(view)),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::ownership::{owner, primary_revision};
@@ -10,11 +11,15 @@ use super::{capability_waits, foreign, probe, retry, rollback, unknown, unseen};
 use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
 use crate::diff::{Comparison, differences, removable_codes, runs_what_is_wanted};
 use crate::plan::{CAPACITY, IN_FLIGHT, SETTLED};
-use crate::tags::{LastApplied, RolloutMark, tag};
+use crate::tags::{LastApplied, Marked, RolloutMark, revision_number, tag};
 use crate::view::{Standing, View, not_seen};
 use crate::{
     Action, Call, Depth, Lane, Plan, RolloutPhase, Unknown, Verdict, VerdictKind, Wait, WaitReason,
 };
+
+/// How long after its announcement a deployment of ours begins at the latest: the age of the oldest look
+/// that is acted on, the time that a call may take, and some that AWS may hold it.
+const ANNOUNCED_FOR: SignedDuration = SignedDuration::from_mins(2);
 
 /// The plan while something is rolled out or rolled back; `None` when the service is settled, or when
 /// what is rolled out is ours and no longer wanted.
@@ -53,15 +58,15 @@ fn is_unproven(view: &View<'_>) -> bool {
 
 /// Whether the mark is about the wanted revision on the PRIMARY deployment.
 fn is_of(view: &View<'_>, mark: &RolloutMark) -> bool {
-    mark.digest == view.desired.revision_digest
-        && mark.deployment.as_deref() == Some(view.primary.id.as_str())
+    mark.digest == view.desired.revision_digest && mark.id() == Some(view.primary.id.as_str())
 }
 
 /// The PRIMARY deployment is not the one that the mark, if there is one, tells of.
 fn unidentified(view: &View<'_>, mark: Option<&RolloutMark>) -> Option<Plan> {
-    // A mark without an id announces a deployment of ours that nobody has seen yet.
-    let same_deployment =
-        mark.is_some_and(|mark| mark.deployment.as_deref().is_none_or(|id| id == view.primary.id));
+    let same_deployment = mark.is_some_and(|mark| match mark.deployment {
+        Marked::Id(ref id) => *id == view.primary.id,
+        Marked::Announced(revision) => may_be_announced(view, mark, revision),
+    });
     // Ours, of an earlier manifest. When only the way of hashing changed it is still the wanted one.
     let comparison = match view.standing() {
         Standing::InFlight if !same_deployment || is_announced(mark) => Comparison::Lenient,
@@ -79,8 +84,20 @@ fn unidentified(view: &View<'_>, mark: Option<&RolloutMark>) -> Option<Plan> {
     }
 }
 
+/// What was PRIMARY before the announcement is what we meant to replace; of what came after it, only a
+/// deployment of the announced revision, and not much later, is ours. Else the call was lost and somebody
+/// else deployed.
+fn may_be_announced(view: &View<'_>, mark: &RolloutMark, revision: u64) -> bool {
+    let Some(created) = view.primary.created_at else { return true };
+    let latest = mark.since.checked_add(ANNOUNCED_FOR).unwrap_or(Timestamp::MAX);
+    let is_announced = revision_number(&view.primary.task_definition) == Some(revision);
+    view.standing() != Standing::InFlight
+        || created < mark.since
+        || (is_announced && created <= latest)
+}
+
 fn is_announced(mark: Option<&RolloutMark>) -> bool {
-    mark.is_some_and(|mark| mark.deployment.is_none())
+    mark.is_some_and(|mark| mark.id().is_none())
 }
 
 /// Marks the PRIMARY deployment as the rollout of what is wanted.
@@ -93,7 +110,7 @@ fn identify(view: &View<'_>) -> Plan {
     let phase = first_phase(view);
     let mark = RolloutMark {
         digest: digest.clone(),
-        deployment: Some(id.clone()),
+        deployment: Marked::Id(id.clone()),
         phase,
         since: view.primary.created_at.unwrap_or(view.now()),
         probe: None,
@@ -116,7 +133,7 @@ fn lost(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
             view.primary.id
         )));
     }
-    let id = mark.deployment.as_deref();
+    let id = mark.id();
     if let Some(sentence) = id.and_then(|id| rolled_back_by_ecs(view, id)) {
         let judgement = judge(view, id.unwrap_or_default(), mark.phase, mark.since);
         let kind = VerdictKind::RolledBackByEcs;
@@ -192,7 +209,7 @@ fn others(view: &View<'_>) -> Option<Plan> {
         let sentence = rolled_back_by_ecs(view, &failed.id)?;
         let mark = RolloutMark {
             digest: view.desired.revision_digest.clone(),
-            deployment: Some(failed.id.clone()),
+            deployment: Marked::Id(failed.id.clone()),
             phase: RolloutPhase::Probing,
             since: failed.created_at.unwrap_or(view.now()),
             probe: None,
@@ -246,9 +263,9 @@ fn against(
     sentence: String,
     mark: &RolloutMark,
 ) -> Plan {
-    let id = mark.deployment.clone().unwrap_or_else(|| view.primary.id.clone());
+    let id = mark.id().unwrap_or(&view.primary.id);
     let why = format!("rejects {} ({kind:?}): {sentence}", mark.digest);
-    let mut plan = rollback::reject(view, &id, kind, why);
+    let mut plan = rollback::reject(view, id, kind, why);
     let verdict = Judgement { against: Some((kind, sentence)), ..judgement.clone() };
     plan.verdict = verdict.verdict(view);
     plan

@@ -80,7 +80,7 @@ fn rejected(view: &View<'_>) -> Plan {
 /// any more, so the service goes to the proven revision, as after any verdict.
 fn leave_superseded(view: &View<'_>) -> Option<Plan> {
     let mark = view.memory.rollout.as_ref()?;
-    let id = mark.deployment.as_deref().filter(|id| *id == view.primary.id)?;
+    let id = mark.id().filter(|id| *id == view.primary.id)?;
     let why = format!(
         "{id} runs {}, which is wanted no more, and what is wanted was rejected",
         mark.digest

@@ -10,7 +10,7 @@ use crate::breaker::missing_alarm;
 use crate::diff::{Comparison, differences, runs_what_is_wanted};
 use crate::plan::IN_FLIGHT;
 use crate::probe::Percentages;
-use crate::tags::{RolloutMark, tag};
+use crate::tags::{Marked, RolloutMark, tag};
 use crate::view::{Standing, View};
 use crate::{Action, Call, Depth, Lane, Plan, RolloutPhase, Wait, WaitReason};
 
@@ -60,7 +60,7 @@ pub(super) fn start(view: &View<'_>) -> Plan {
     let why = start_sentence(view, &definition.arn, &body);
     let call = Call::UpdateService { input: Value::Object(body) };
     let start = Action { call, lane: Lane::NewChange, why };
-    Plan::acting(vec![announce(view), start], super::capability_waits(view))
+    Plan::acting(vec![announce(view, &definition.arn), start], super::capability_waits(view))
 }
 
 /// Whether the service has taken the revision over and only its deployment is missing: ECS shows both
@@ -89,11 +89,11 @@ fn is_given_up(view: &View<'_>) -> bool {
 
 /// Marks the rollout before it begins: should nobody be there to note its deployment's id, the next
 /// pass still knows that the deployment is ours.
-fn announce(view: &View<'_>) -> Action {
+fn announce(view: &View<'_>, definition: &str) -> Action {
     let digest = &view.desired.revision_digest;
     let mark = RolloutMark {
         digest: digest.clone(),
-        deployment: None,
+        deployment: Marked::announced(definition),
         phase: first_phase(view),
         since: view.now(),
         probe: None,

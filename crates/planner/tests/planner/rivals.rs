@@ -26,6 +26,47 @@ fn a_foreign_deployment_is_left_alone_until_it_ends_and_an_hour_is_over() {
     assert_eq!(ecs.primary_image(), "good:1");
 }
 
+/// Announces the rollout of `wanted`; the call that starts it is lost.
+fn announced_only(ecs: &mut Ecs, wanted: &Draft) {
+    for _ in 0..3 {
+        let plan = ecs.plan(Some(&wanted.service()));
+        if let [announcement, _start] = plan.actions.as_slice() {
+            return ecs.apply(&announcement.call);
+        }
+        drop(ecs.pass(&wanted.service()));
+    }
+    panic!("nothing was announced");
+}
+
+#[test]
+fn a_person_s_deployment_after_a_start_that_was_lost_is_waited_for_by_a_newer_manifest() {
+    let mut ecs = settled(&web("good:1"));
+    announced_only(&mut ecs, &web("good:2"));
+    ecs.later(1);
+    ecs.apply(&Call::RegisterTaskDefinition { input: web("good:9").task_definition });
+    let theirs = ecs.newest_definition();
+    ecs.update(&json!({ "taskDefinition": theirs }));
+    ecs.writes.clear();
+    for wanted in [web("good:2"), web("good:3")] {
+        let plan = ecs.pass(&wanted.service());
+        assert_eq!(reasons(&plan), [WaitReason::ForeignDeployment], "{plan}");
+    }
+    assert_eq!(ecs.writes, Vec::<String>::new());
+    drop(ecs.settle(&web("good:3").service(), 200));
+    assert_eq!(ecs.primary_image(), "good:3");
+}
+
+#[test]
+fn an_announced_rollout_that_did_start_is_superseded_by_a_newer_manifest_at_once() {
+    let mut ecs = settled(&web("good:1"));
+    announced_only(&mut ecs, &web("good:2"));
+    let announced = ecs.newest_definition();
+    ecs.update(&json!({ "taskDefinition": announced }));
+    let plan = ecs.act(&web("good:3").service());
+    assert_eq!(reasons(&plan), [WaitReason::Probe], "{plan}");
+    assert_eq!(ecs.primary_image(), "good:3");
+}
+
 /// A settled service, over which somebody rolls out what never starts.
 fn hung(first: &Draft) -> Ecs {
     let mut ecs = settled(first);

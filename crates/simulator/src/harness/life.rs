@@ -115,7 +115,8 @@ impl Life {
         let seat = course.seats.entry(self.replica).or_default();
         seat.board = Arc::clone(board);
         seat.lives += 1;
-        // A kill that came too late for the life before is none of this one's.
+        // What stopped the life before, or came too late to, is none of this one's.
+        seat.frozen_until = None;
         seat.killed = Arc::default();
         Arc::clone(&seat.killed)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_manifest::{Service, ServiceKey};
-use evenkeel_planner::Status;
+use evenkeel_planner::{Status, Wait, WaitReason};
 use evenkeel_reconciler::{DesiredState, LeaseSettings, LoopSettings};
 use serde_json::json;
 use tokio::sync::watch;
@@ -25,6 +25,10 @@ use crate::{Api, Behaviour, Fault, ServiceFacts, Simulation};
 /// left alone, a deadline of ten minutes, a rollback with another one, ECS's own back-off of at most 27
 /// minutes, and some looks.
 const SETTLES_WITHIN: Duration = Duration::from_hours(3);
+
+/// How long nothing may happen until a course that ends early is over: every service is looked at at
+/// least twice within it.
+const STILL_FOR: Duration = Duration::from_mins(20);
 
 /// One thing that happens on the stage.
 #[derive(Clone, Debug)]
@@ -234,18 +238,49 @@ impl Stage {
 
     /// Ends all faults, and gives everything the time to settle.
     pub async fn settle(&mut self) {
-        {
-            let mut course = lock(&self.course);
-            course.sync();
-            let wakes = course.seats.get(&Replica(0)).map_or(0, |seat| seat.wakes);
-            let (calls, took) = (course.calls, course.elapsed());
-            course.in_script = Some(InScript { calls, wakes, took });
-            calm(&mut course);
-        }
+        self.look(Self::heal);
         tokio::time::sleep(SETTLES_WITHIN).await;
-        let mut course = lock(&self.course);
-        course.sync();
-        course.tell(&Event::Over);
+        self.look(|course| course.tell(&Event::Over));
+    }
+
+    /// As [`Self::settle`], but over as soon as nothing was written for a while and no daemon waits for
+    /// anything that comes by itself. What only shows after an hour of rest is not found.
+    pub async fn settle_until_still(&mut self) {
+        self.look(Self::heal);
+        let ends = Instant::now() + SETTLES_WITHIN;
+        let (mut writes, mut still) = (0, Duration::ZERO);
+        while still < STILL_FOR && Instant::now() < ends {
+            tokio::time::sleep(STILL_FOR / 4).await;
+            let written = self.look(|course| course.writes);
+            let is_still = written == writes && self.is_at_rest();
+            still = if is_still { still + STILL_FOR / 4 } else { Duration::ZERO };
+            writes = written;
+        }
+        self.look(|course| course.tell(&Event::Over));
+    }
+
+    fn heal(course: &mut Course) {
+        let wakes = course.seats.get(&Replica(0)).map_or(0, |seat| seat.wakes);
+        let (calls, took) = (course.calls, course.elapsed());
+        course.in_script = Some(InScript { calls, wakes, took });
+        calm(course);
+    }
+
+    /// Whether some daemon lately saw every service, and waits for nothing or for a person.
+    fn is_at_rest(&self) -> bool {
+        self.look(|course| {
+            let lately = course.now() - STILL_FOR;
+            let rests = |status: &Status| {
+                let persons = [WaitReason::Paused, WaitReason::Held, WaitReason::NotOwned];
+                let persons = |wait: &Wait| persons.contains(&wait.reason);
+                status.observed_at >= lately && status.waiting.iter().all(persons)
+            };
+            self.wishes.values().all(|wish| {
+                let key = ServiceKey::new(wish.cluster(), &*wish.name);
+                let mut seen = course.seats.values().filter_map(|seat| seat.board.get(&key));
+                seen.any(|status| rests(&status))
+            })
+        })
     }
 
     /// The words of a manifest as last written.
@@ -504,11 +539,13 @@ fn lease_of(number: usize, clock_rates: &[f64], seed: u64) -> LeaseSettings {
 }
 
 fn freeze(course: &mut Course, replica: Replica, duration: Duration) {
-    let until = course.now() + duration;
+    let now = Instant::now();
+    let Some(seat) = course.seats.get_mut(&replica) else { return };
+    // One that is frozen already thaws no earlier for it.
+    let until = seat.frozen_until.map_or(now + duration, |until| until.max(now + duration));
+    seat.frozen_until = Some(until);
+    let until = course.now() + until.duration_since(now);
     course.tell(&Event::Frozen { by: replica, until });
-    if let Some(seat) = course.seats.get_mut(&replica) {
-        seat.frozen_until = Some(Instant::now() + duration);
-    }
 }
 
 fn kill(course: &Course, replica: Replica) {

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use jiff::Timestamp;
 
 use super::event::{Event, Sent};
+use crate::ServiceFacts;
 
 /// A hash of every event, and on demand their text.
 #[derive(Clone, Debug)]
@@ -108,21 +109,32 @@ fn describe(line: &mut String, event: &Event<'_>) {
         }
         Event::Edited { by, operation, input } => write!(line, "{by} calls {operation}: {input}"),
         Event::Changed(facts) => {
-            let primary = facts.primary();
-            write!(
-                line,
-                "{}/{} has {} of {} healthy, {:?} {}",
-                facts.cluster,
-                facts.name,
-                facts.healthy_tasks(),
-                facts.desired,
-                primary.map(|one| one.course),
-                primary.map_or("", |one| &one.definition),
-            )
+            let (healthy, desired) = (facts.healthy_tasks(), facts.desired);
+            let name = format_args!("{}/{}", facts.cluster, facts.name);
+            let (primary, stop) = (primary(facts), last_stop(facts));
+            write!(line, "{name} has {healthy} of {desired} healthy{primary}{stop}")
         }
         Event::Calm(is) => write!(line, "calm: {is}"),
         Event::Over => write!(line, "over"),
     };
+}
+
+/// The PRIMARY deployment, and the mark of the rollout.
+fn primary(facts: &ServiceFacts) -> String {
+    let mark = facts.tags.get("evenkeel:rollout").map_or("none", String::as_str);
+    facts.primary().map_or(String::new(), |one| {
+        format!(", {} {:?} runs {}, mark {mark}", one.id, one.course, one.definition)
+    })
+}
+
+/// Why the youngest task that stops did so.
+fn last_stop(facts: &ServiceFacts) -> String {
+    let stops = facts.tasks.iter().filter_map(|task| Some((task.stopping_at?, task)));
+    let Some((_, last)) = stops.max_by_key(|(at, task)| (*at, task.id)) else {
+        return String::new();
+    };
+    let reason = last.stopped_reason.as_deref().or(last.stop_code).unwrap_or("no reason");
+    format!(", last stopped: {reason}")
 }
 
 fn named(call: &Sent) -> String {

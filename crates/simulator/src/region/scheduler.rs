@@ -41,6 +41,11 @@ impl Crew {
     fn good(&self) -> u32 {
         self.live() - self.failing()
     }
+
+    fn without_failing(&self) -> Self {
+        let seats = self.seats.iter().copied().filter(|seat| !seat.failing).collect();
+        Self { seats, leaving: self.leaving }
+    }
 }
 
 /// All tasks of a service, by deployment and in the order of its deployments.
@@ -242,8 +247,9 @@ impl State {
         // What is stopped is not wanted back.
         let keep = if stops.is_empty() { keep } else { keep.min(old - size(stops.len())) };
         let spare = spare.saturating_sub(size(stops.iter().filter(|seat| seat.healthy).count()));
-        let excess = crew.live().saturating_sub(service.desired);
-        stops.extend(stoppable(&[crew], excess, spare));
+        // One that fails its checks is stopped for that, and until then does not count.
+        let excess = crew.good().saturating_sub(service.desired);
+        stops.extend(stoppable(&[&crew.without_failing()], excess, spare));
         let reason = format!("Scaling activity initiated by (deployment {})", primary.started_by());
         let stops: Vec<TaskId> = stops.into_iter().map(|seat| seat.id).collect();
         for task in &stops {

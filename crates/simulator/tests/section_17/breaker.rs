@@ -173,6 +173,24 @@ fn failed_load_balancer_checks_count_and_say_which_group() {
 }
 
 #[test]
+fn a_task_that_fails_its_checks_is_stopped_for_that_and_never_as_one_too_many() {
+    let mut fixture = Fixture::new();
+    let group = fixture.load_balancer();
+    fixture.register("web:1");
+    fixture.create(1, json!({"loadBalancers": behind(&group)}));
+    assert!(fixture.settle());
+    fixture.script("web:1", Behaviour::answers(500));
+    fixture.update(json!({"desiredCount": 2}));
+    fixture.advance(40 * MINUTE);
+    let stopped = fixture.tasks("STOPPED");
+    let reason = format!("Task failed ELB health checks in (target-group {group})");
+    assert!(stopped.len() > 3, "{stopped:?}");
+    for task in stopped {
+        assert_eq!(task["stoppedReason"], reason);
+    }
+}
+
+#[test]
 fn health_checks_do_not_matter_within_the_grace_period() {
     let mut fixture = Fixture::new();
     let group = fixture.load_balancer();

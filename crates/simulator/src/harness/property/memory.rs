@@ -16,7 +16,7 @@ pub(super) const HOLD: &str = "evenkeel:hold";
 
 pub(super) type Tags = BTreeMap<String, String>;
 
-/// `evenkeel:rollout`: `v1:<digest>:<deployment or ->:<phase>:<epoch>[:<task>/<epoch>]`.
+/// `evenkeel:rollout`: `v1:<digest>:<deployment, or - and a revision>:<phase>:<epoch>[:<task>/<epoch>]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) digest: String,
@@ -75,7 +75,7 @@ mod tests {
             let (digest, phase) = ("v1:00ff".to_owned(), phase.to_owned());
             Some(Mark { digest, deployment, phase })
         };
-        assert_eq!(Mark::read("v1:v1:00ff:-:probe:1790000000"), mark(None, "probe"));
+        assert_eq!(Mark::read("v1:v1:00ff:-7:probe:1790000000"), mark(None, "probe"));
         let whole = "v1:v1:00ff:ecs-svc/77:widen:1790000000:0123/1790000001";
         assert_eq!(Mark::read(whole), mark(Some(77), "widen"));
         assert_eq!(Mark::read("v2:whatever"), None);

@@ -58,7 +58,7 @@ pub(super) struct Rollout {
     pub(super) surge: u64,
     /// Tasks that were missing when it began, or were lost of other deployments since.
     pub(super) excused: u64,
-    /// Somebody else has changed the service since, or the server lacks a call.
+    /// Somebody else, or a call of long ago, has changed the service since, or the server lacks a call.
     pub(super) is_disturbed: bool,
     pub(super) is_widened: bool,
     /// When a task was first seen healthy.
@@ -97,6 +97,10 @@ impl Rollouts {
     pub(super) fn note(&mut self, at: At, event: &Event<'_>) {
         match event {
             Event::CarriedOut { call, reply: Ok(reply) } => {
+                let is_late = Write::of(call).is_some() && self.origins.is_late(call, at);
+                if let Some(key) = call.about.as_ref().filter(|_| is_late) {
+                    self.disturb(key);
+                }
                 if let (Some(Write::Create(_)), Some(key)) = (Write::of(call), &call.about) {
                     let known = self.services.entry(key.clone()).or_default();
                     known.created = call::replied_primary(reply);
@@ -175,7 +179,7 @@ impl Known {
             deployment: id,
             wishes: wishes.to_vec(),
             began: at,
-            has_proven: before.has_proven,
+            has_proven: before.has_proven && !is_created,
             surge: if is_created { 1 } else { (desired / 100).max(1) },
             excused: if is_created { 0 } else { missing },
             is_disturbed: false,

@@ -105,6 +105,7 @@ impl Wishes {
         match event {
             // Calls of the life before may still be on their way, so what they were about is kept.
             Event::Started(replica) => {
+                self.frozen.remove(replica);
                 for told in self.services.values_mut().filter_map(|told| told.get_mut(replica)) {
                     told.push(Told { since: at, wish: None });
                 }

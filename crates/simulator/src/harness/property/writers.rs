@@ -1,7 +1,7 @@
 //! S9 and S12: two daemons never write to one service at the same time, and one service never has two
 //! rollouts.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use evenkeel_manifest::ServiceKey;
 
@@ -12,7 +12,7 @@ use super::memory::mark;
 use super::ordering::told;
 use super::origins::{DEADLINE, Origin, Origins, is_in_flight};
 use super::passes::Passes;
-use crate::{DeploymentFacts, Life};
+use crate::{DeploymentFacts, Life, ServiceFacts};
 
 /// S9: the times from the sending of a write to its being carried out do not overlap for two daemons.
 /// A call that is on its way for longer than any daemon waits for an answer is beyond that: nothing but
@@ -104,6 +104,9 @@ pub(super) struct OneRollout {
     origins: Origins,
     passes: Passes,
     primaries: BTreeMap<ServiceKey, DeploymentFacts>,
+    /// Whoever began them: deployments that a mark called ours while they were PRIMARY, and that restarted
+    /// one of ours.
+    taken_over: BTreeSet<(ServiceKey, u64)>,
 }
 
 impl Property for OneRollout {
@@ -119,11 +122,7 @@ impl Property for OneRollout {
             _ => Ok(()),
         };
         if let Event::Changed(facts) = event {
-            let key = ServiceKey::new(&*facts.cluster, &*facts.name);
-            match facts.primary().filter(|_| facts.life == Life::Active) {
-                Some(primary) => self.primaries.insert(key, primary.clone()),
-                None => self.primaries.remove(&key),
-            };
+            self.changed(facts);
         }
         self.origins.note(at, event);
         self.passes.note(at, event);
@@ -132,6 +131,30 @@ impl Property for OneRollout {
 }
 
 impl OneRollout {
+    fn changed(&mut self, facts: &ServiceFacts) {
+        let key = ServiceKey::new(&*facts.cluster, &*facts.name);
+        let Some(primary) = facts.primary().filter(|_| facts.life == Life::Active) else {
+            self.primaries.remove(&key);
+            return;
+        };
+        let marked = mark(&facts.tags).and_then(|mark| mark.deployment);
+        if marked == Some(primary.id) || self.restarts_ours(&key, primary) {
+            self.taken_over.insert((key.clone(), primary.id));
+        }
+        self.primaries.insert(key, primary.clone());
+    }
+
+    /// Whether it took the place of a rollout of ours in flight, with the same task definition.
+    fn restarts_ours(&self, key: &ServiceKey, now: &DeploymentFacts) -> bool {
+        let before = self.primaries.get(key).filter(|before| before.id != now.id);
+        before.is_some_and(|before| {
+            let started = matches!(self.origins.of(key, before.id), Some(Origin::Started(_)));
+            before.definition == now.definition
+                && is_in_flight(before)
+                && (started || self.taken_over.contains(&(key.clone(), before.id)))
+        })
+    }
+
     /// A call that was carried out left this deployment PRIMARY.
     fn carried_out(&self, at: At, call: &Sent, now: Option<u64>) -> Result<(), String> {
         let Some((key, write)) = call.about.as_ref().zip(Write::of(call)) else { return Ok(()) };
@@ -147,7 +170,9 @@ impl OneRollout {
                 let same = !now.is_empty() && now.iter().all(|wish| was(wish.revision.clone()));
                 if same { Err(format!("{begun}, which rolls out the same")) } else { Ok(()) }
             }
-            _ if self.was_unseen(call, before) || self.was_judged(call, before) => Ok(()),
+            // Somebody else's rollout of what was wanted counts as one of ours.
+            _ if self.taken_over.contains(&(key.clone(), before.id)) => Ok(()),
+            _ if self.was_unseen(call, before) => Ok(()),
             _ => {
                 let patience = |wish: &std::sync::Arc<super::wishes::Wish>| {
                     before.created_at + wish.breaker.progress_deadline <= at
@@ -164,16 +189,6 @@ impl OneRollout {
         let Some(pass) = self.passes.of(call) else { return true };
         let look = pass.look.as_ref().map(|look| look.at);
         pass.is_stale || look.is_none_or(|at| at <= deployment.created_at)
-    }
-
-    /// Somebody else's rollout of what was wanted counts as one of ours.
-    fn was_judged(&self, call: &Sent, deployment: &DeploymentFacts) -> bool {
-        let Some(mark) = self.passes.shown(call).and_then(|shown| mark(&shown.tags)) else {
-            return false;
-        };
-        let wishes = self.origins.wishes_of(call);
-        mark.deployment == Some(deployment.id)
-            && wishes.iter().any(|wish| wish.revision.as_str() != mark.digest)
     }
 }
 
@@ -302,6 +317,21 @@ mod tests {
         let mut course = wanting("3");
         course.begins(2);
         course.tags(ROLLOUT, &marked(&manifest("2"), "ecs-svc/2", "probe"));
+        course.pause(1);
+        course.tags(ROLLOUT, &marked(&manifest("3"), "-3", "probe"));
+        course.rolls_out(3);
+        course.passes();
+    }
+
+    #[test]
+    fn a_restart_of_our_own_rollout_may_be_superseded() {
+        let mut course = wanting("2");
+        course.rolls_out(2);
+        course.happens(|facts, at| {
+            let again = DeploymentFacts { created_at: at, ..deployment(9, 2) };
+            facts.deployments.insert(0, again);
+        });
+        course.wants(FIRST, Some(&manifest("3")));
         course.pause(1);
         course.rolls_out(3);
         course.passes();
