@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use crate::ServiceRevision;
 use crate::view::{View, may_be_hidden};
 
 pub use changes::changes;
@@ -197,6 +198,13 @@ pub(crate) fn return_to(live: &Value, revision: &BTreeMap<String, Value>) -> Map
         }
     }
     body
+}
+
+/// Whether a service that goes from one revision to the other keeps all that a revision holds.
+pub(crate) fn is_same_content(one: &ServiceRevision, other: &ServiceRevision) -> bool {
+    let document = Value::Object(one.rest.clone().into_iter().collect());
+    let live = evenkeel_manifest::canonical::service(&document);
+    one.task_definition == other.task_definition && return_to(&live, &other.rest).is_empty()
 }
 
 /// A field that cannot be changed on an existing service, as `field: old → new`.

@@ -28,6 +28,14 @@ impl Percentages {
             if surges { 100 } else { given.minimum_healthy.max(100 * (desired - 1) / desired) };
         Self { minimum_healthy, maximum }
     }
+
+    /// How many tasks ECS may have above `desired`, and how many it may stop below it.
+    pub(crate) fn steps(self, desired: u32) -> (u64, u64) {
+        let desired = u64::from(desired);
+        let ceiling = desired * self.maximum / 100;
+        let floor = (desired * self.minimum_healthy).div_ceil(100);
+        (ceiling.saturating_sub(desired), desired.saturating_sub(floor))
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod absent;
 mod foreign;
 mod ownership;
+mod percentages;
 mod probe;
 mod retry;
 mod rollback;

@@ -3,8 +3,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::capability_waits;
 use super::rollout::{change_in_place, mark_rollout, still};
+use super::{capability_waits, percentages};
 use crate::breaker::Judgement;
 use crate::render::span;
 use crate::tags::{ProbeMark, RolloutMark};
@@ -16,6 +16,9 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark, judgement: &Judgement) -
     let probe = watched(view, mark, judgement);
     if let Some(why) = passed(view, judgement, probe.as_ref()) {
         return widen(view, mark, &why);
+    }
+    if let Some(action) = percentages::fit_to_count(view) {
+        return Plan::acting(vec![action], capability_waits(view));
     }
     if probe != mark.probe {
         return watch(view, mark, probe);

@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::rollout::{forget_rollout, is_rollback};
 use super::settled::comparison;
-use super::{capability_waits, retry, stand_still, unknown};
+use super::{capability_waits, percentages, retry, stand_still, unknown};
 use crate::breaker::judge;
-use crate::diff::{Comparison, return_to, runs_what_is_wanted};
+use crate::diff::{Comparison, is_same_content, return_to, runs_what_is_wanted};
 use crate::plan::{IN_FLIGHT, SETTLED};
 use crate::tags::{LastApplied, Marked, Rejection, RolloutMark, tag};
 use crate::view::{Standing, View, explain, not_seen, target_revision};
@@ -119,11 +119,15 @@ fn is_stoppable(deployment: &ServiceDeployment) -> bool {
     ["PENDING", "IN_PROGRESS", "STOP_REQUESTED"].contains(&deployment.status.as_str())
 }
 
-/// Whether ECS's own rollback would go to the proven revision.
+/// Whether ECS's own rollback would go to the proven revision, or to one that a restart made of it.
 fn returns_to(view: &View<'_>, deployment: &ServiceDeployment, proven: &str) -> bool {
+    let revision = view.service_revision(proven);
     deployment.source_service_revisions.iter().any(|source| {
         source.arn == proven
-            || view.service_revision(&source.arn).is_some_and(|one| one.task_definition == proven)
+            || view.service_revision(&source.arn).is_some_and(|one| {
+                one.task_definition == proven
+                    || revision.is_some_and(|proven| is_same_content(one, proven))
+            })
     })
 }
 
@@ -209,7 +213,10 @@ fn follow(view: &View<'_>) -> Plan {
         Standing::InFlight => {
             let mut waiting = vec![returning(view)];
             waiting.extend(capability_waits(view));
-            Plan::waiting(waiting, IN_FLIGHT)
+            match percentages::widen_the_return(view) {
+                Some(action) => Plan::acting(vec![action], waiting),
+                None => Plan::waiting(waiting, IN_FLIGHT),
+            }
         }
     }
 }

@@ -374,7 +374,16 @@ pub(super) fn applied_now(view: &View<'_>) -> LastApplied {
 
 /// One `UpdateService` with the members that differ and start no deployment.
 pub(super) fn change_in_place(view: &View<'_>, lane: Lane, why: &str) -> Option<Action> {
-    let members = differences(view, Comparison::Lenient).in_place;
+    in_place(view, lane, why, differences(view, Comparison::Lenient).in_place)
+}
+
+/// The call that changes these members, which start no deployment; `None` without any.
+pub(super) fn in_place(
+    view: &View<'_>,
+    lane: Lane,
+    why: &str,
+    members: Map<String, Value>,
+) -> Option<Action> {
     if members.is_empty() {
         return None;
     }

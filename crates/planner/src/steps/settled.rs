@@ -6,7 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::ownership::owner;
-use super::rollout::{applied_now, change_in_place, is_rollback, reject_from_history};
+use super::rollout::{
+    applied_now, change_in_place, forget_rollout, is_rollback, reject_from_history,
+};
 use super::start::start;
 use super::{capability_waits, rollback, unknown};
 use crate::diff::{Comparison, runs_what_is_wanted};
@@ -65,8 +67,15 @@ fn rejected(view: &View<'_>) -> Plan {
          {} is removed",
         tag::REJECTED
     );
-    if let Some(plan) = leave_superseded(view) {
+    if let Some(plan) = leave_superseded(view).or_else(|| leave_failed(view)) {
         return plan;
+    }
+    if let Some(mark) = &view.memory.rollout
+        && view.standing() != Standing::InFlight
+    {
+        let why =
+            format!("forgets the rollout of {}: {} took its place", mark.digest, view.primary.id);
+        return Plan::acting(vec![forget_rollout(view, why)], Vec::new());
     }
     let wait = Wait::new(WaitReason::Rejected, sentence);
     let moves = view.standing() == Standing::InFlight;
@@ -85,6 +94,17 @@ fn leave_superseded(view: &View<'_>) -> Option<Plan> {
         "{id} runs {}, which is wanted no more, and what is wanted was rejected",
         mark.digest
     );
+    Some(rollback::begin(view, id, why))
+}
+
+/// ECS gave up what runs, whoever deployed it, and has not returned itself: nobody is served by it.
+fn leave_failed(view: &View<'_>) -> Option<Plan> {
+    let is_failed = view.standing() == Standing::Failed && view.memory.proven.is_some();
+    if !is_failed || rollback::runs_proven(view) {
+        return None;
+    }
+    let id = &view.primary.id;
+    let why = format!("{id} was given up by ECS, and what is wanted was rejected");
     Some(rollback::begin(view, id, why))
 }
 

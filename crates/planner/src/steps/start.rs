@@ -5,11 +5,10 @@ use evenkeel_manifest::Service;
 use serde_json::{Map, Value, json};
 
 use super::rollout::mark_rollout;
-use super::{stand_still, unknown};
+use super::{percentages, stand_still, unknown};
 use crate::breaker::missing_alarm;
 use crate::diff::{Comparison, differences, runs_what_is_wanted};
 use crate::plan::IN_FLIGHT;
-use crate::probe::Percentages;
 use crate::tags::{Marked, RolloutMark, tag};
 use crate::view::{Standing, View};
 use crate::{Action, Call, Depth, Lane, Plan, RolloutPhase, Wait, WaitReason};
@@ -120,7 +119,7 @@ fn starting_members(view: &View<'_>) -> Map<String, Value> {
     if view.service.desired_count == 0 && view.owned_count().is_some_and(|count| count > 0) {
         body.insert("desiredCount".to_owned(), json!(1));
     }
-    narrow(view, &mut body);
+    percentages::narrow(view, &mut body);
     body
 }
 
@@ -136,42 +135,15 @@ fn resend_volumes(view: &View<'_>, body: &mut Map<String, Value>) {
     }
 }
 
-/// Replaces the percentages by those of a probe, as far as they differ from what is live.
-fn narrow(view: &View<'_>, body: &mut Map<String, Value>) {
-    let Some(narrow) = narrowed(view) else { return };
-    let live = view.live.get("deploymentConfiguration");
-    let is = |name: &str| live.and_then(|one| one.get(name)).and_then(Value::as_u64);
-    let configuration = body.entry("deploymentConfiguration").or_insert_with(|| json!({}));
-    let Some(members) = configuration.as_object_mut() else { return };
-    for (name, value) in
-        [("maximumPercent", narrow.maximum), ("minimumHealthyPercent", narrow.minimum_healthy)]
-    {
-        members.remove(name);
-        if is(name) != Some(value) {
-            members.insert(name.to_owned(), json!(value));
-        }
-    }
-    if members.is_empty() {
-        body.remove("deploymentConfiguration");
-    }
-}
-
-fn narrowed(view: &View<'_>) -> Option<Percentages> {
-    let configuration = view.wanted.get("deploymentConfiguration")?;
-    let given = Percentages {
-        minimum_healthy: configuration.get("minimumHealthyPercent")?.as_u64()?,
-        maximum: configuration.get("maximumPercent")?.as_u64()?,
-    };
-    Some(Percentages::narrowed(given, view.service.desired_count))
-}
-
 fn start_sentence(view: &View<'_>, arn: &str, body: &Map<String, Value>) -> String {
     let fields: Vec<&str> = body
         .keys()
         .map(String::as_str)
         .filter(|name| !["cluster", "service"].contains(name))
         .collect();
-    let probe = match narrowed(view).filter(|_| probes(view) && view.service.desired_count > 0) {
+    let probe = match percentages::narrowed(view)
+        .filter(|_| probes(view) && view.service.desired_count > 0)
+    {
         Some(narrow) => format!(
             ", beginning with a probe at {} to {} percent of {} tasks",
             narrow.minimum_healthy, narrow.maximum, view.service.desired_count

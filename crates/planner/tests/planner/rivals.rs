@@ -177,3 +177,18 @@ fn a_person_who_says_stop_in_mid_rollout_stops_all_writes_until_it_is_taken_back
     assert_eq!(reasons(&ecs.settle(&v2.service(), 100)), [WaitReason::Rejected]);
     assert_eq!(ecs.primary_image(), "good:1");
 }
+
+#[test]
+fn a_person_s_deployment_that_ecs_gave_up_is_left_for_the_proven_one_when_what_is_wanted_was_rejected()
+ {
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("crash:2").service();
+    assert_eq!(reasons(&ecs.settle(&v2, 200)), [WaitReason::Rejected]);
+    ecs.apply(&Call::RegisterTaskDefinition { input: web("hang:9").task_definition });
+    let theirs = ecs.newest_definition();
+    ecs.update(&json!({ "taskDefinition": theirs }));
+    ecs.give_up();
+    assert_eq!(ecs.primary_image(), "hang:9");
+    assert_eq!(reasons(&ecs.settle(&v2, 200)), [WaitReason::Rejected]);
+    assert_eq!(ecs.primary_image(), "good:1");
+}

@@ -87,7 +87,8 @@ impl Soaking {
         let manner = Manner { seed, acts: self.acts, keeps };
         let soaked = soak(manner);
         if self.trace {
-            soaked.played.trace.lines().iter().for_each(|line| super::report::print(line));
+            let lines = soaked.played.trace.lines().iter().chain(&soaked.played.waits);
+            lines.for_each(|line| super::report::print(line));
         }
         let is_same = self.twice && soak(manner).played.trace.hash() == soaked.played.trace.hash();
         let busy = began.elapsed().as_secs_f64() / if self.twice { 2.0 } else { 1.0 };

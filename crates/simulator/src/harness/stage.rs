@@ -132,6 +132,8 @@ pub struct Played {
     pub reads: Vec<super::course::Read>,
     /// The instants at which the region changed.
     pub changes: Vec<jiff::Timestamp>,
+    /// What every daemon last said that it waits for.
+    pub waits: Vec<String>,
 }
 
 /// The stage and its daemons.
@@ -232,6 +234,7 @@ impl Stage {
             took: course.elapsed(),
             took_script: course.in_script.map_or(course.elapsed(), |script| script.took),
             reads: course.reads.take().unwrap_or_default(),
+            waits: waits(&course),
             changes,
         }
     }
@@ -515,6 +518,19 @@ impl Stage {
         self.groups.insert(name.to_owned(), arn.as_str().unwrap_or_default().to_owned());
         Ok(())
     }
+}
+
+fn waits(course: &Course) -> Vec<String> {
+    let of_daemon = |(replica, seat): (&Replica, &super::course::Seat)| {
+        let by = replica.0;
+        let all = seat.board.all().into_iter();
+        all.flat_map(move |status| {
+            let key = status.key.clone();
+            let waits = status.waiting.clone().into_iter();
+            waits.map(move |wait| format!("daemon {by} waits, {key}: {}", wait.sentence))
+        })
+    };
+    course.seats.iter().flat_map(of_daemon).collect()
 }
 
 /// A daemon whose clock runs at another rate waits longer or shorter than it means to.

@@ -7,7 +7,7 @@ use evenkeel_manifest::{Digest, ServiceKey};
 
 use super::super::event::At;
 use super::super::{Event, Replica};
-use super::call::{self, Write, named};
+use super::call::{self, Write, named, number};
 use super::definitions::Definitions;
 use super::memory::{HOLD, Mark, OWNER, PROVEN, Tags, applied, instance, mark, rejects};
 use super::ordering::told;
@@ -228,6 +228,15 @@ impl Ending<'_> {
     pub(super) fn runs_what_was_complete(&self) -> bool {
         let primary = self.truth.and_then(|truth| truth.primary.as_ref());
         primary.is_some_and(|one| self.calm.origins.is_completed(self.key, one.revision))
+    }
+
+    /// Whether what is PRIMARY has the task definition of the proven revision.
+    pub(super) fn runs_the_proven(&self) -> bool {
+        let Some(truth) = self.truth else { return false };
+        let proven = truth.tags.get(PROVEN).and_then(|proven| number(proven));
+        let definition = proven.and_then(|one| self.calm.origins.definition(self.key, one));
+        let primary = truth.primary.as_ref();
+        primary.is_some_and(|primary| definition == Some(&*primary.definition))
     }
 
     /// Whether a daemon, or ECS, returned to what is PRIMARY.

@@ -85,6 +85,11 @@ impl Origins {
         self.services.get(key).is_some_and(|known| known.completed.contains(&revision))
     }
 
+    /// The task definition of a service revision.
+    pub(super) fn definition(&self, key: &ServiceKey, revision: u64) -> Option<&str> {
+        self.services.get(key)?.definitions.get(&revision).map(|arn| &**arn)
+    }
+
     /// Whether the service revision was ever complete, and judged good by the daemons.
     pub(super) fn is_good(&self, key: &ServiceKey, revision: u64) -> bool {
         self.services.get(key).is_some_and(|known| known.good.contains(&revision))

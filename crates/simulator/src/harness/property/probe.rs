@@ -3,7 +3,6 @@
 use super::super::event::At;
 use super::super::{Event, Property, Sent};
 use super::ordering::told;
-use super::passes::Passes;
 use super::rollouts::{Rollouts, widens};
 use evenkeel_manifest::ServiceKey;
 use std::time::Duration;
@@ -17,7 +16,6 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(super) struct ProbeCap {
     rollouts: Rollouts,
-    passes: Passes,
 }
 
 /// Marks hold whole seconds.
@@ -34,7 +32,6 @@ impl Property for ProbeCap {
             _ => false,
         };
         self.rollouts.note(at, event);
-        self.passes.note(at, event);
         match event {
             Event::Sent(call) if is_narrow => self.widened(at, call),
             Event::Changed(facts) => self.narrow(&ServiceKey::new(&*facts.cluster, &*facts.name)),
@@ -74,7 +71,7 @@ impl ProbeCap {
         let Some(needed) = ours.map(|wish| wish.probe.healthy_for).min() else { return Ok(()) };
         let lasted = rollout.healthy_since.is_some_and(|since| since + needed <= at + ROUNDING);
         // Where no task is desired, none can be tried.
-        let is_idle = self.passes.shown(call).is_some_and(|shown| shown.desired == 0);
+        let is_idle = self.rollouts.passes().shown(call).is_some_and(|shown| shown.desired == 0);
         if lasted || is_idle {
             return Ok(());
         }

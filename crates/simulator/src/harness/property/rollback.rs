@@ -59,7 +59,10 @@ impl RollbackTarget {
         if !is_return || primary.revision == primary.id {
             return Ok(());
         }
-        let is_good = self.origins.is_good(&key, primary.revision);
+        // A restart of what was good is as good, once ECS completed it.
+        let is_restart = self.origins.is_completed(&key, primary.revision)
+            && self.origins.is_good_definition(&key, &primary.definition);
+        let is_good = is_restart || self.origins.is_good(&key, primary.revision);
         let is_new = self.checked.entry(key).or_default().insert(primary.id);
         if is_new && !is_good {
             let revision = primary.revision;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use evenkeel_manifest::ServiceKey;
+use serde_json::Value;
 
 use super::super::event::At;
 use super::super::{Event, Sent};
@@ -12,6 +13,7 @@ use super::call::{self, Write};
 use super::capacity::is_taken;
 use super::memory::{Mark, ROLLOUT, mark};
 use super::origins::{Origin, Origins};
+use super::passes::Passes;
 use super::verdict::has_failed;
 use super::wishes::Wish;
 use crate::{ServiceFacts, TaskFacts};
@@ -20,6 +22,7 @@ use crate::{ServiceFacts, TaskFacts};
 #[derive(Debug, Default)]
 pub(super) struct Rollouts {
     origins: Origins,
+    passes: Passes,
     services: BTreeMap<ServiceKey, Known>,
 }
 
@@ -29,6 +32,10 @@ struct Known {
     rollout: Option<Rollout>,
     /// The last deployment that CreateService made.
     created: Option<u64>,
+    /// When somebody else last changed the service.
+    edited: Option<At>,
+    /// The last call that was carried out was planned without having seen that.
+    is_blind: bool,
 }
 
 /// What was told before.
@@ -58,7 +65,8 @@ pub(super) struct Rollout {
     pub(super) surge: u64,
     /// Tasks that were missing when it began, or were lost of other deployments since.
     pub(super) excused: u64,
-    /// Somebody else, or a call of long ago, has changed the service since, or the server lacks a call.
+    /// Somebody else, or a call of long ago, has changed the service since the look that it began from, or
+    /// the server lacks a call.
     pub(super) is_disturbed: bool,
     pub(super) is_widened: bool,
     /// When a task was first seen healthy.
@@ -90,6 +98,10 @@ impl Rollouts {
         &self.origins
     }
 
+    pub(super) fn passes(&self) -> &Passes {
+        &self.passes
+    }
+
     pub(super) fn of(&self, key: &ServiceKey) -> Option<&Rollout> {
         self.services.get(key)?.rollout.as_ref()
     }
@@ -97,13 +109,8 @@ impl Rollouts {
     pub(super) fn note(&mut self, at: At, event: &Event<'_>) {
         match event {
             Event::CarriedOut { call, reply: Ok(reply) } => {
-                let is_late = Write::of(call).is_some() && self.origins.is_late(call, at);
-                if let Some(key) = call.about.as_ref().filter(|_| is_late) {
-                    self.disturb(key);
-                }
-                if let (Some(Write::Create(_)), Some(key)) = (Write::of(call), &call.about) {
-                    let known = self.services.entry(key.clone()).or_default();
-                    known.created = call::replied_primary(reply);
+                if let (Some(write), Some(key)) = (Write::of(call), &call.about) {
+                    self.carried_out(at, call, key, &write, reply);
                 }
             }
             Event::Sent(call) => {
@@ -121,13 +128,36 @@ impl Rollouts {
             Event::Edited { input, .. } => {
                 if let Some(key) = call::named(input) {
                     self.disturb(&key);
+                    self.services.entry(key).or_default().edited = Some(at);
                 }
             }
             _ => {}
         }
         self.origins.note(at, event);
+        self.passes.note(at, event);
         if let Event::Changed(facts) = event {
             self.changed(at, facts);
+        }
+    }
+
+    fn carried_out(
+        &mut self,
+        at: At,
+        call: &Sent,
+        key: &ServiceKey,
+        write: &Write<'_>,
+        reply: &Value,
+    ) {
+        if self.origins.is_late(call, at) {
+            self.disturb(key);
+        }
+        let pass = self.passes.of(call);
+        let looked = pass.and_then(|pass| Some(pass.look.as_ref()?.at));
+        let is_stale = pass.is_none_or(|pass| pass.is_stale);
+        let known = self.services.entry(key.clone()).or_default();
+        known.is_blind = is_stale || looked < known.edited;
+        if let Write::Create(_) = write {
+            known.created = call::replied_primary(reply);
         }
     }
 
@@ -182,7 +212,7 @@ impl Known {
             has_proven: before.has_proven && !is_created,
             surge: if is_created { 1 } else { (desired / 100).max(1) },
             excused: if is_created { 0 } else { missing },
-            is_disturbed: false,
+            is_disturbed: self.is_blind,
             is_widened: false,
             healthy_since: None,
             tasks: BTreeMap::new(),

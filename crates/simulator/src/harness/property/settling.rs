@@ -4,7 +4,6 @@ use evenkeel_manifest::OnFailure;
 
 use super::super::event::At;
 use super::super::{Event, Property};
-use super::call::number;
 use super::calm::{Calm, Ending, Truth};
 use super::memory::PROVEN;
 
@@ -105,12 +104,13 @@ fn is_safe(ending: &Ending<'_>, _: At, _: At) -> Result<(), String> {
 
 /// Nothing is there to return to, nobody may, or it failed: a person decides.
 fn is_held(ending: &Ending<'_>, truth: &Truth) -> bool {
-    let Some(proven) = truth.tags.get(PROVEN) else { return true };
-    let primary = truth.primary.as_ref();
+    if !truth.tags.contains_key(PROVEN) {
+        return true;
+    }
     ending.wish.breaker.on_failure == OnFailure::Hold
         || truth.last_status == "ROLLBACK_FAILED"
         || (ending.is_returned() && !truth.is_steady)
-        || primary.is_some_and(|one| number(proven) == Some(one.revision))
+        || ending.runs_the_proven()
 }
 
 fn is_over(ending: &Ending<'_>, _: At, _: At) -> Result<(), String> {
