@@ -12,7 +12,7 @@ use std::time::Duration;
 use evenkeel_controller::config::LeaseConfig;
 use evenkeel_controller::{Config, Daemon, DaemonError, ManifestsReport};
 use evenkeel_manifest::ServiceKey;
-use evenkeel_planner::{Action, Applied, Fact, Observed, Questions, Unknown};
+use evenkeel_planner::{Action, Applied, Fact, Observed, Questions};
 use evenkeel_reconciler::{Cloud, CloudError, LeaseRecord, LeaseStore, LeaseStoreError, Shutdown};
 use prometheus::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -43,17 +43,11 @@ impl Cloud for Empty {
     async fn observe(&self, _: &ServiceKey, questions: &Questions) -> Result<Observed, CloudError> {
         self.begun.send_modify(|count| *count += 1);
         self.looks.acquire().await.expect("the semaphore is never closed").forget();
-        let not_asked = || Unknown::NotAsked;
+        let at = "2026-01-01T00:00:00Z".parse().expect("a time");
         Ok(Observed {
-            at: "2026-01-01T00:00:00Z".parse().expect("a time"),
-            depth: questions.depth,
             service: Fact::Absent,
             task_definitions: Fact::Known(Vec::new()),
-            service_deployments: Fact::Unknown(not_asked()),
-            service_revisions: Fact::Unknown(not_asked()),
-            tasks: Fact::Unknown(not_asked()),
-            target_groups: Fact::Unknown(not_asked()),
-            alarms: Fact::Unknown(not_asked()),
+            ..Observed::unasked(at, questions.depth)
         })
     }
 

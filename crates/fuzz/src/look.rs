@@ -203,6 +203,7 @@ fn observed(document: &Value, at: Timestamp) -> Observed {
         depth: if shallow { Depth::Shallow } else { Depth::Deep },
         service: fact_of(part("service"), |one| ObservedService::read(one).ok()),
         task_definitions: fact(part("taskDefinitions"), task_definition),
+        searched: text(document, "searched").map(Digest::from_tag),
         service_deployments: fact(part("serviceDeployments"), ServiceDeployment::read),
         service_revisions: fact(part("serviceRevisions"), ServiceRevision::read),
         tasks: fact(part("tasks"), Task::read),

@@ -19,6 +19,9 @@ pub struct Observed {
     pub service: Fact<ObservedService>,
     /// The revision in use, and any revision found to carry the digest that was asked for.
     pub task_definitions: Fact<Vec<TaskDefinition>>,
+    /// The digest that the family was searched for: only then does a revision that is not among
+    /// `task_definitions` not exist. `None` when it was not searched.
+    pub searched: Option<Digest>,
     /// Newest first; deep only.
     pub service_deployments: Fact<Vec<ServiceDeployment>>,
     /// The source and target revisions of those deployments and of those asked for; deep only.
@@ -39,6 +42,7 @@ impl Observed {
             depth,
             service: Fact::Unknown(Unknown::NotAsked),
             task_definitions: Fact::Unknown(Unknown::NotAsked),
+            searched: None,
             service_deployments: Fact::Unknown(Unknown::NotAsked),
             service_revisions: Fact::Unknown(Unknown::NotAsked),
             tasks: Fact::Unknown(Unknown::NotAsked),

@@ -45,13 +45,16 @@ pub struct FamilyQuestion {
 /// Called with `seen: None` it always asks something. A pass asks at most three times.
 ///
 /// The first look is shallow. A second, deep one follows when something is to be created, started,
-/// judged or rolled back; it always contains the look for the wanted task definition, so that a plan
-/// made from a deep look may conclude that no revision has the content.
+/// judged or rolled back; it contains the search for the wanted task definition unless that is in use.
+/// Should it no longer be in use by then, a third look makes up for it.
 pub fn questions(desired: Option<&Service>, seen: Option<&Observed>) -> Option<Questions> {
     let Some(seen) = seen else { return Some(Questions::shallow()) };
     let desired = desired?;
-    if seen.depth == Depth::Deep || desired.paused {
+    if desired.paused {
         return None;
+    }
+    if seen.depth == Depth::Deep {
+        return search(desired, seen);
     }
     match &seen.service {
         Fact::Unknown(_) => None,
@@ -61,6 +64,15 @@ pub fn questions(desired: Option<&Service>, seen: Option<&Observed>) -> Option<Q
             needs_depth(desired, seen, service).then(|| deep(desired, seen, Some(service)))
         }
     }
+}
+
+/// The deep look again, with the search that it lacked: the service changed since the shallow one, which
+/// showed the wanted revision in use.
+fn search(desired: &Service, seen: &Observed) -> Option<Questions> {
+    let service = seen.service.known();
+    let is_needed = !matches!(seen.service, Fact::Unknown(_)) && seen.searched.is_none();
+    let questions = is_needed.then(|| deep(desired, seen, service))?;
+    questions.family.is_some().then_some(questions)
 }
 
 impl Questions {

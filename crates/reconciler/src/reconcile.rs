@@ -147,17 +147,8 @@ async fn ask<C: Cloud>(
     key: &ServiceKey,
     questions: &Questions,
 ) -> Result<Observed, CloudError> {
-    Ok(without_guesses(cloud.observe(key, questions).await?, questions))
-}
-
-/// A service that is gone uses no task definition, and that says nothing about which there are, unless
-/// they were asked for: it was there when the questions were made.
-fn without_guesses(seen: Observed, questions: &Questions) -> Observed {
-    let lives = seen.service.known().is_some_and(|service| service.status != "INACTIVE");
-    if lives || questions.family.is_some() {
-        return seen;
-    }
-    Observed { task_definitions: Fact::Unknown(Unknown::NotAsked), ..seen }
+    let searched = questions.family.as_ref().map(|question| question.digest.clone());
+    Ok(Observed { searched, ..cloud.observe(key, questions).await? })
 }
 
 /// What is known when the service could not be read: nothing, and why. The planner then says in
@@ -383,24 +374,6 @@ mod tests {
         assert_eq!((done.applied.len(), done.error), (1, None));
         assert_eq!(done.withheld, Some(Withheld::Superseded));
         assert!(matches!(done.outcome, Outcome::Withheld { .. }));
-    }
-
-    #[test]
-    fn a_service_that_vanishes_between_two_looks_does_not_mean_that_nothing_is_registered() {
-        let deep = Questions { depth: Depth::Deep, ..Questions::shallow() };
-        let unasked = Observed::unasked(Timestamp::UNIX_EPOCH, Depth::Deep);
-        let (service, task_definitions) = (Fact::Absent, Fact::Known(Vec::new()));
-        let seen = Observed { service, task_definitions, ..unasked };
-        let (key, desired) = (key("web"), service_of_web());
-        let plan = |observed: &Observed| {
-            let (now, desired) = (observed.at, Some(&desired));
-            evenkeel_planner::plan(&Input { key: &key, desired, observed, now, instance: "test" })
-        };
-        assert_eq!(plan(&without_guesses(seen, &deep)).actions, []);
-    }
-
-    fn service_of_web() -> Service {
-        service("web", "1")
     }
 
     #[tokio::test(start_paused = true)]

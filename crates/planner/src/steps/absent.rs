@@ -7,7 +7,7 @@ use super::start::register;
 use super::unknown;
 use crate::tags::{Marked, Owner, RolloutMark, encode_keys, tag};
 use crate::view::{explain, is_daemon, owned_count, wanted_definition, wanted_members};
-use crate::{Action, Call, Depth, Fact, Input, Lane, Plan, RolloutPhase};
+use crate::{Action, Call, Fact, Input, Lane, Plan, RolloutPhase};
 
 pub(super) fn create(input: &Input<'_>, desired: &Service) -> Plan {
     let observed = input.observed;
@@ -30,8 +30,7 @@ pub(super) fn create(input: &Input<'_>, desired: &Service) -> Plan {
             let call = Call::CreateService { input: body(input, desired, &definition.arn, count) };
             Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], Vec::new())
         }
-        None if observed.depth == Depth::Deep => register(desired),
-        None => unknown("the task definition was not looked up in this pass"),
+        None => register(desired, observed),
     }
 }
 

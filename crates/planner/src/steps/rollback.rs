@@ -213,7 +213,7 @@ fn follow(view: &View<'_>) -> Plan {
         Standing::InFlight => {
             let mut waiting = vec![returning(view)];
             waiting.extend(capability_waits(view));
-            match percentages::widen_the_return(view) {
+            match percentages::widen_the_return(view).filter(|_| runs_proven(view)) {
                 Some(action) => Plan::acting(vec![action], waiting),
                 None => Plan::waiting(waiting, IN_FLIGHT),
             }

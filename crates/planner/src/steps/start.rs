@@ -11,11 +11,14 @@ use crate::diff::{Comparison, differences, runs_what_is_wanted};
 use crate::plan::IN_FLIGHT;
 use crate::tags::{Marked, RolloutMark, tag};
 use crate::view::{Standing, View};
-use crate::{Action, Call, Depth, Lane, Plan, RolloutPhase, Wait, WaitReason};
+use crate::{Action, Call, Depth, Lane, Observed, Plan, RolloutPhase, Wait, WaitReason};
 
-/// Registers the wanted task definition. Only to be called when a look for its digest found none:
+/// Registers the wanted task definition, when a search for its digest found none:
 /// `RegisterTaskDefinition` is not idempotent.
-pub(super) fn register(desired: &Service) -> Plan {
+pub(super) fn register(desired: &Service, observed: &Observed) -> Plan {
+    if observed.searched.as_ref() != Some(&desired.task_definition_digest) {
+        return unknown("the wanted task definition was not searched for in this look");
+    }
     let mut input = desired.task_definition.value();
     if let Some(members) = input.as_object_mut() {
         let tags = members.entry("tags").or_insert_with(|| json!([]));
@@ -42,7 +45,7 @@ pub(super) fn start(view: &View<'_>) -> Plan {
         return unknown("a rollout starts from a deep look only");
     }
     let Some(definition) = view.wanted_definition() else {
-        return register(view.desired);
+        return register(view.desired, view.observed());
     };
     if is_accepted(view, &definition.arn) {
         return not_shown_yet(view, &definition.arn);

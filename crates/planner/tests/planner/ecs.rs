@@ -393,6 +393,7 @@ impl Ecs {
             depth: questions.depth,
             service: self.members.as_ref().map_or(Fact::Absent, |_| Fact::Known(self.service())),
             task_definitions: self.definitions_seen(questions),
+            searched: questions.family.as_ref().map(|one| one.digest.clone()),
             service_deployments: match (deep, self.is_plain) {
                 (true, true) => unimplemented_call("ListServiceDeployments"),
                 (true, false) => Fact::Known(self.service_deployments()),

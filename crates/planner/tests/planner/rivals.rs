@@ -1,9 +1,9 @@
 //! Others at work on the same service: their deployments, an autoscaler, a person who says stop.
 
-use evenkeel_planner::{Call, WaitReason, tag};
+use evenkeel_planner::{Call, Depth, Fact, Observed, Questions, WaitReason, questions, tag};
 use serde_json::json;
 
-use crate::ecs::Ecs;
+use crate::ecs::{Ecs, input};
 use crate::manifests::{Draft, web};
 use crate::plans::{reasons, settled};
 
@@ -191,4 +191,26 @@ fn a_person_s_deployment_that_ecs_gave_up_is_left_for_the_proven_one_when_what_i
     assert_eq!(ecs.primary_image(), "hang:9");
     assert_eq!(reasons(&ecs.settle(&v2, 200)), [WaitReason::Rejected]);
     assert_eq!(ecs.primary_image(), "good:1");
+}
+
+#[test]
+fn what_was_not_searched_for_is_not_registered_and_the_search_is_made_up_for() {
+    let wanted = web("good:1").service();
+    let ecs = settled(&web("good:1"));
+    let shallow = ecs.observe(&Questions::shallow());
+    assert_eq!(questions(Some(&wanted), Some(&shallow)), None, "the wanted revision is in use");
+    let deep = Questions { depth: Depth::Deep, ..Questions::shallow() };
+    let (service, task_definitions) = (Fact::Absent, Fact::Known(Vec::new()));
+    let gone = Observed { service, task_definitions, ..ecs.observe(&deep) };
+    let plan = evenkeel_planner::plan(&input(&wanted.key, Some(&wanted), &gone));
+    assert_eq!(
+        (plan.actions.as_slice(), reasons(&plan)),
+        ([].as_slice(), vec![WaitReason::Unknown])
+    );
+    let more = questions(Some(&wanted), Some(&gone)).unwrap();
+    assert_eq!(more.family.unwrap().digest, wanted.task_definition_digest);
+    let searched = Observed { searched: Some(wanted.task_definition_digest.clone()), ..gone };
+    assert_eq!(questions(Some(&wanted), Some(&searched)), None);
+    let plan = evenkeel_planner::plan(&input(&wanted.key, Some(&wanted), &searched));
+    assert_eq!(plan.actions.len(), 1);
 }
