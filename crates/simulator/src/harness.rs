@@ -27,6 +27,7 @@ pub use stage::{Played, Setup, Stage, Step};
 pub use storm::Storm;
 pub(crate) use trace::without_ids;
 pub use trace::{Keeps, Trace};
+pub(crate) use weather::GIVES_UP_AFTER;
 pub use weather::{Fate, Way, Weather};
 pub(crate) use wire::Wire;
 pub use wish::Wish;

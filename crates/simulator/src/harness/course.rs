@@ -336,7 +336,7 @@ impl Course {
         self.sync();
         let call = &trip.call;
         match &trip.fate.way {
-            Way::Carried => Some(self.carry_out(call)),
+            Way::Carried | Way::Slow(_) | Way::Hangs => Some(self.carry_out(call)),
             Way::Refused(error) => Some(Err(error.clone())),
             Way::RequestLost => None,
             Way::AnswerLost => {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::course::{Shared, lock};
 use super::event::Replica;
+use super::wire::thawed;
 
 /// How long a request takes, there and back.
 const ANSWERS_AFTER: Duration = Duration::from_millis(20);
@@ -60,7 +61,7 @@ impl TableStore {
         operation: &str,
         carry_out: impl FnOnce(&mut Table) -> T + Send,
     ) -> Result<T, LeaseStoreError> {
-        self.thawed().await;
+        thawed(&self.course, self.replica).await;
         tokio::time::sleep(ANSWERS_AFTER / 2).await;
         let answer = {
             let mut course = lock(&self.course);
@@ -70,18 +71,11 @@ impl TableStore {
             answer.filter(|_| reached)
         };
         tokio::time::sleep(ANSWERS_AFTER / 2).await;
-        self.thawed().await;
+        thawed(&self.course, self.replica).await;
         answer.ok_or_else(|| LeaseStoreError {
             operation: operation.to_owned(),
             message: "no answer".to_owned(),
         })
-    }
-
-    async fn thawed(&self) {
-        let until = lock(&self.course).seats.get(&self.replica).and_then(|seat| seat.frozen_until);
-        if let Some(until) = until {
-            tokio::time::sleep_until(until).await;
-        }
     }
 }
 

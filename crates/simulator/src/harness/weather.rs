@@ -31,6 +31,10 @@ pub enum Way {
     AnswerLost,
     /// The caller gives up long before it is carried out.
     CarriedLate(Duration),
+    /// It is carried out at once, and its answer takes so long; shorter than the caller's patience.
+    Slow(Duration),
+    /// It is carried out, its answer never comes, and the caller does not give up.
+    Hangs,
     /// A read answered from the state that the region had then.
     AsOf(Timestamp),
     /// A read whose answer lacks part of what was asked for, and says so in `failures`.

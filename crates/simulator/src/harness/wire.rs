@@ -8,6 +8,7 @@ use evenkeel_planner::Action;
 use evenkeel_reconciler::CloudError;
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::course::{Shared, lock};
 use super::event::Replica;
@@ -45,7 +46,7 @@ impl Wire {
         call: (Api, &str),
         input: &Value,
     ) -> Result<Value, CloudError> {
-        self.thawed().await;
+        thawed(&self.course, self.replica).await;
         let trip = lock(&self.course).send(self.replica, about, action, call, input);
         let Some(trip) = trip else { return self.die().await };
         tokio::time::sleep(trip.fate.request).await;
@@ -53,27 +54,19 @@ impl Wire {
         if trip.fate.dies == Some(Phase::SentNoAnswer) {
             return self.die().await;
         }
-        let back =
-            if matches!(trip.fate.way, Way::RequestLost | Way::AnswerLost | Way::CarriedLate(_)) {
-                GIVES_UP_AFTER
-            } else {
-                trip.fate.response
-            };
+        let back = match trip.fate.way {
+            Way::RequestLost | Way::AnswerLost | Way::CarriedLate(_) => GIVES_UP_AFTER,
+            Way::Slow(time) => time,
+            Way::Hangs => return pending().await,
+            Way::Carried | Way::Refused(_) | Way::AsOf(_) | Way::Partial => trip.fate.response,
+        };
         tokio::time::sleep(back).await;
-        self.thawed().await;
+        thawed(&self.course, self.replica).await;
         let answer = lock(&self.course).answer(&trip, reply);
         if trip.fate.dies == Some(Phase::AnsweredNotActedOn) {
             return self.die().await;
         }
         answer
-    }
-
-    /// A frozen process does nothing, whatever time it is.
-    async fn thawed(&self) {
-        let until = lock(&self.course).seats.get(&self.replica).and_then(|seat| seat.frozen_until);
-        if let Some(until) = until {
-            tokio::time::sleep_until(until).await;
-        }
     }
 
     /// The daemon is killed, and what it was doing is never gone on with.
@@ -82,5 +75,16 @@ impl Wire {
             seat.killed.notify_one();
         }
         pending().await
+    }
+}
+
+/// A frozen process does nothing, whatever time it is; one that is frozen again meanwhile thaws later.
+pub(super) async fn thawed(course: &Shared, replica: Replica) {
+    loop {
+        let until = lock(course).seats.get(&replica).and_then(|seat| seat.frozen_until);
+        match until.filter(|until| *until > Instant::now()) {
+            Some(until) => tokio::time::sleep_until(until).await,
+            None => return,
+        }
     }
 }

@@ -15,7 +15,7 @@ pub struct Wish {
 }
 
 /// Every word there is.
-const WORDS: [&str; 20] = [
+const WORDS: [&str; 22] = [
     "image",
     "count",
     "cluster",
@@ -36,6 +36,8 @@ const WORDS: [&str; 20] = [
     "tags",
     "cpu",
     "subnet",
+    "check",
+    "launch",
 ];
 
 impl Wish {
@@ -76,6 +78,10 @@ impl Wish {
 
     pub fn image(&self) -> &str {
         self.or("image", "web:1")
+    }
+
+    fn launch(&self) -> &str {
+        self.or("launch", "FARGATE")
     }
 
     pub fn cluster(&self) -> &str {
@@ -123,21 +129,29 @@ impl Wish {
     fn task_definition(&self, text: &mut String) {
         let _ = write!(
             text,
-            "  taskDefinition:\n    family: {}\n    requiresCompatibilities: [FARGATE]\n    \
+            "  taskDefinition:\n    family: {}\n    requiresCompatibilities: [{}]\n    \
              networkMode: awsvpc\n    cpu: \"{}\"\n    memory: \"1024\"\n    containerDefinitions:\n      \
              - name: web\n        image: {}\n        essential: true\n        \
              portMappings: [{{containerPort: 8080}}]\n",
             self.name,
+            self.launch(),
             self.or("cpu", "256"),
             self.image(),
         );
         if let Some(value) = self.word("env") {
             let _ = writeln!(text, "        environment: [{{name: VALUE, value: \"{value}\"}}]");
         }
+        // A health check of the container, every so many seconds.
+        if let Some(interval) = self.word("check") {
+            let _ = writeln!(
+                text,
+                "        healthCheck: {{command: [CMD, /check], interval: {interval}, retries: 3}}"
+            );
+        }
     }
 
     fn members(&self, text: &mut String, groups: &BTreeMap<String, String>) -> Result<(), String> {
-        text.push_str("  service:\n    launchType: FARGATE\n");
+        let _ = writeln!(text, "  service:\n    launchType: {}", self.launch());
         // `any`: the count is somebody else's.
         if self.or("count", "4") != "any" {
             let _ = writeln!(text, "    desiredCount: {}", self.or("count", "4"));
@@ -233,7 +247,9 @@ mod tests {
             .with("env", "x")
             .with("tags", "team:web")
             .with("cpu", "512")
-            .with("subnet", "subnet-2");
+            .with("subnet", "subnet-2")
+            .with("check", "10")
+            .with("launch", "EC2");
         let service = wish.service(&groups).expect("it is valid");
         assert_eq!(service.key.to_string(), "main/web");
         assert!(service.paused && service.adopt && !service.rollout.probe.enabled);

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::{Command, Expectation, Line, Scenario};
-use crate::harness::{Edit, Replica, Step, Way, Wish};
+use crate::harness::{Edit, GIVES_UP_AFTER, Replica, Step, Way, Wish};
 use crate::{ApiError, Behaviour};
 
 /// What is wrong with a script, line by line.
@@ -85,6 +85,8 @@ fn command(words: &[String]) -> Parsed<Command> {
         ["lose", "answer", operation] => fail(operation, Way::AnswerLost),
         ["lose", "request", operation] => fail(operation, Way::RequestLost),
         ["delay", operation, late] => fail(operation, Way::CarriedLate(duration(late)?)),
+        ["slow", operation, time] => fail(operation, Way::Slow(patience(time)?)),
+        ["hang", operation] => fail(operation, Way::Hangs),
         ["partial", operation] => fail(operation, Way::Partial),
         ["lag", operation, lag] => Step::Lag((*operation).to_owned(), duration(lag)?),
         ["calm"] => Step::Calm,
@@ -277,6 +279,12 @@ fn number<T: std::str::FromStr>(word: &str) -> Parsed<T> {
     word.parse().map_err(|_| format!("{word} is not a number that fits"))
 }
 
+/// How long an answer takes to a caller who still waits for it.
+fn patience(word: &str) -> Parsed<Duration> {
+    let time = duration(word)?;
+    if time < GIVES_UP_AFTER { Ok(time) } else { Err("it is given up before".to_owned()) }
+}
+
 /// `90s`, `5m`, `1h30m`.
 fn duration(word: &str) -> Parsed<Duration> {
     let signed: SignedDuration = word.parse().map_err(|error| format!("{word}: {error}"))?;
@@ -297,6 +305,15 @@ mod tests {
             "{error}"
         );
         assert!(error.0[1].starts_with("bad.txt:5: advance soon:"), "{error}");
+    }
+
+    #[test]
+    fn an_answer_that_nobody_waits_for_any_longer_is_lost_and_not_slow() {
+        assert!(matches!(
+            command(&words("slow DescribeTasks 19s")),
+            Ok(Command::Step(Step::Fail(_, Way::Slow(_))))
+        ));
+        assert!(command(&words("slow DescribeTasks 20s")).is_err());
     }
 
     #[test]

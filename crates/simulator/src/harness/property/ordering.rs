@@ -148,7 +148,7 @@ impl NoWriteOnIgnorance {
         let blind = || format!("{} is sent without a look at the service in its pass", told(call));
         let pass = self.passes.of(call).ok_or_else(blind)?;
         let look = pass.look.as_ref().ok_or_else(blind)?;
-        if look.at + LOOK_AGE < at && !self.passes.was_frozen(call.by, look.at) {
+        if look.at + LOOK_AGE < at {
             return Err(format!("{} is sent on a look of {}", told(call), look.at));
         }
         if pass.in_doubt {
@@ -385,6 +385,13 @@ mod tests {
         let mut course = Course::of(NoWriteOnIgnorance::default());
         course.looks(FIRST);
         course.pause(31);
+        course.writes("UpdateService", count(3));
+        course.breaks("on a look of");
+        let mut course = Course::of(NoWriteOnIgnorance::default());
+        course.looks(FIRST);
+        let until = course.at + std::time::Duration::from_secs(600);
+        course.tell(&Event::Frozen { by: FIRST, until });
+        course.pause(600);
         course.writes("UpdateService", count(3));
         course.breaks("on a look of");
         let mut course = Course::of(NoWriteOnIgnorance::default());

@@ -15,7 +15,6 @@ use super::memory::Tags;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Passes {
     services: BTreeMap<ServiceKey, BTreeMap<Replica, Pass>>,
-    frozen: BTreeMap<Replica, At>,
 }
 
 /// One pass of one daemon over one service, as its calls tell.
@@ -70,20 +69,12 @@ impl Passes {
         self.of(call)?.look.as_ref()?.service.as_ref()
     }
 
-    /// Whether a daemon did not notice time pass since then.
-    pub(super) fn was_frozen(&self, by: Replica, since: At) -> bool {
-        self.frozen.get(&by).is_some_and(|until| *until >= since)
-    }
-
     pub(super) fn note(&mut self, at: At, event: &Event<'_>) {
         match event {
             Event::Started(replica) | Event::Ended(replica) => {
                 for passes in self.services.values_mut() {
                     passes.remove(replica);
                 }
-            }
-            Event::Frozen { by, until } => {
-                self.frozen.insert(*by, *until);
             }
             Event::Sent(call) => self.sent(at, call),
             Event::Answered { call, answer, is_stale } => {
