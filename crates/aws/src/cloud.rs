@@ -10,6 +10,7 @@ use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::services::Services;
 use crate::task_definitions::TaskDefinitions;
+use crate::tasks::Tasks;
 use crate::{apply, observe, owned};
 
 /// ECS, Elastic Load Balancing and `CloudWatch` of one account and region.
@@ -19,6 +20,7 @@ pub struct AwsCloud {
     pub(crate) clock: Arc<Clock>,
     pub(crate) services: Services,
     pub(crate) task_definitions: TaskDefinitions,
+    pub(crate) tasks: Tasks,
 }
 
 impl AwsCloud {
@@ -26,7 +28,8 @@ impl AwsCloud {
         let caller = Arc::new(caller);
         let services = Services::new(Arc::clone(&caller));
         let task_definitions = TaskDefinitions::new(Arc::clone(&caller));
-        Self { caller, clock, services, task_definitions }
+        let tasks = Tasks::new(Arc::clone(&caller));
+        Self { caller, clock, services, task_definitions, tasks }
     }
 }
 

@@ -1,8 +1,8 @@
 //! How: the only crate that names the AWS SDK; never decides what to ask or what to do.
 //!
 //! [`AwsCloud`] implements [`evenkeel_reconciler::Cloud`]. A call goes, from the outside in, through
-//! `observe` or `apply` (which calls), `services` and `task_definitions` (which calls can be shared
-//! or spared), `caller` (its token, its meaning when it fails, its metrics) and `exchange` (JSON in,
+//! `observe` or `apply` (which calls), `services`, `tasks` and `task_definitions` (which calls can be
+//! shared or spared), `caller` (its token, its meaning when it fails, its metrics) and `exchange` (JSON in,
 //! JSON out). [`LeaseTable`] implements [`evenkeel_reconciler::LeaseStore`] on `DynamoDB`.
 
 mod apply;
@@ -17,6 +17,7 @@ mod exchange;
 #[cfg(test)]
 mod fake;
 mod family;
+mod generations;
 mod http;
 mod lease;
 mod metrics;

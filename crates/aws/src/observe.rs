@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::cloud::AwsCloud;
-use crate::{deployments, signals, tasks};
+use crate::{deployments, signals};
 
 /// Reads in a rollout go before those of settled services.
 fn lane(depth: Depth) -> Lane {
@@ -130,7 +130,7 @@ impl Look<'_> {
             return Fact::Absent;
         }
         let (cluster, name) = (&self.key.cluster, &self.key.name);
-        fact(tasks::of_service(&self.cloud.caller, cluster, name, self.lane())).await
+        fact(self.cloud.tasks.of_service(cluster, name, self.lane())).await
     }
 
     /// The revision in use, those of the other deployments, and the one with the digest asked for.
@@ -229,6 +229,9 @@ fn operation(error: &CloudError) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use aws_smithy_cbor::Encoder;
     use evenkeel_manifest::Digest;
     use evenkeel_planner::{Alarm, FamilyQuestion, TargetHealth};
@@ -374,6 +377,74 @@ mod tests {
         assert_eq!(sizes.collect::<Vec<_>>(), [100, 30]);
         let [revision] = &observed.task_definitions.known().unwrap()[..] else { panic!() };
         assert!(revision.document.is_some());
+    }
+
+    /// The region, with tasks 120 to 129 stopped and `failures` in what is said of tasks.
+    fn with_stopped_tasks(failures: Value) -> impl Fn(&Request) -> Reply {
+        move |request| {
+            if request.operation != "DescribeTasks" {
+                return region(request);
+            }
+            let body = request.json();
+            let described = body["tasks"].as_array().unwrap().iter().map(|arn| {
+                let number = arn.as_str().unwrap().trim_start_matches("task/");
+                let stopped = number.parse::<u32>().unwrap() >= 120;
+                json!({ "taskArn": arn, "lastStatus": if stopped { "STOPPED" } else { "RUNNING" } })
+            });
+            ok(&json!({ "tasks": described.collect::<Vec<_>>(), "failures": failures }))
+        }
+    }
+
+    fn described(fake: &Fake) -> Vec<usize> {
+        let bodies = fake.bodies("DescribeTasks");
+        bodies.iter().map(|body| body["tasks"].as_array().unwrap().len()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stopped_task_is_described_once_and_shown_as_long_as_it_is_listed() {
+        let fake = Fake::new(with_stopped_tasks(json!([])));
+        let cloud = fake.cloud();
+        let first = cloud.observe(&key(), &questions(Depth::Deep)).await.unwrap();
+        let second = cloud.observe(&key(), &questions(Depth::Deep)).await.unwrap();
+        assert_eq!(described(&fake), [100, 30, 100, 20]);
+        let (first, second) = (first.tasks.known().unwrap(), second.tasks.known().unwrap());
+        assert!(first.iter().all(|task| second.contains(task)));
+        assert_eq!(first.len(), second.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stopped_task_that_is_no_longer_listed_is_gone() {
+        let forgotten = Arc::new(AtomicBool::new(false));
+        let lists = Arc::clone(&forgotten);
+        let described = with_stopped_tasks(json!([]));
+        let fake = Fake::new(move |request| match request.operation.as_str() {
+            "ListTasks" if lists.load(Ordering::Relaxed) => ok(&json!({ "taskArns": [] })),
+            _ => described(request),
+        });
+        let cloud = fake.cloud();
+        cloud.observe(&key(), &questions(Depth::Deep)).await.unwrap();
+        forgotten.store(true, Ordering::Relaxed);
+        let second = cloud.observe(&key(), &questions(Depth::Deep)).await.unwrap();
+        assert_eq!(second.tasks, Fact::Known(Vec::new()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_partly_failed_answer_says_of_stopped_tasks_is_not_remembered() {
+        let failure = json!([{ "arn": "task/1", "reason": "INTERNAL" }]);
+        let partly = with_stopped_tasks(failure);
+        let whole = with_stopped_tasks(json!([]));
+        let fails = AtomicBool::new(true);
+        let fake = Fake::new(move |request| {
+            let holds_stopped = request.operation == "DescribeTasks"
+                && request.json()["tasks"].as_array().unwrap().contains(&json!("task/129"));
+            let fails = holds_stopped && fails.swap(false, Ordering::Relaxed);
+            if fails { partly(request) } else { whole(request) }
+        });
+        let cloud = fake.cloud();
+        let first = cloud.observe(&key(), &questions(Depth::Deep)).await.unwrap();
+        assert!(matches!(first.tasks, Fact::Unknown(Unknown::Failed { .. })));
+        cloud.observe(&key(), &questions(Depth::Deep)).await.unwrap();
+        assert_eq!(described(&fake), [100, 30, 100, 30]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::caller::Caller;
+use crate::generations::Generations;
 use crate::operation::Operation;
 use crate::pages::{Limit, Listing};
 use crate::reply::{elements, text};
@@ -20,17 +21,9 @@ use crate::reply::{elements, text};
 #[derive(Debug)]
 pub(crate) struct TaskDefinitions {
     caller: Arc<Caller>,
-    known: Mutex<Known>,
+    /// Without their content: about 300 bytes each.
+    known: Mutex<Generations<TaskDefinition>>,
     recent: Mutex<HashMap<String, (Instant, TaskDefinition)>>,
-}
-
-/// What is remembered of revisions, without their content: about 300 bytes each. Two generations
-/// bound it: when the young one is full, it becomes the old one, and what was not asked for during
-/// a whole generation is forgotten.
-#[derive(Debug, Default)]
-struct Known {
-    young: HashMap<String, TaskDefinition>,
-    old: HashMap<String, TaskDefinition>,
 }
 
 /// Ten thousand services use as many revisions.
@@ -44,7 +37,7 @@ const NEWEST: usize = 20;
 
 impl TaskDefinitions {
     pub(crate) fn new(caller: Arc<Caller>) -> Self {
-        Self { caller, known: Mutex::default(), recent: Mutex::default() }
+        Self { caller, known: Mutex::new(Generations::of(GENERATION)), recent: Mutex::default() }
     }
 
     /// Digest, tag and status as first seen: status and tag may have changed since.
@@ -85,7 +78,7 @@ impl TaskDefinitions {
             message: format!("the reply holds no task definition for {arn}"),
         })?;
         let known = TaskDefinition { document: None, ..task_definition.clone() };
-        lock(&self.known).insert(known);
+        lock(&self.known).insert(known.arn.clone(), known);
         Ok(task_definition)
     }
 
@@ -126,24 +119,6 @@ impl TaskDefinitions {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Known {
-    fn get(&mut self, arn: &str) -> Option<TaskDefinition> {
-        if let Some(known) = self.young.get(arn) {
-            return Some(known.clone());
-        }
-        let known = self.old.remove(arn)?;
-        self.insert(known.clone());
-        Some(known)
-    }
-
-    fn insert(&mut self, task_definition: TaskDefinition) {
-        if self.young.len() >= GENERATION {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(task_definition.arn.clone(), task_definition);
-    }
 }
 
 /// Reads a reply of DescribeTaskDefinition.
@@ -252,23 +227,5 @@ mod tests {
             assert_eq!(fake.operations().len(), calls);
             tokio::time::advance(RECENT / 2).await;
         }
-    }
-
-    #[test]
-    fn memory_is_bounded_and_keeps_what_is_in_use() {
-        let mut known = Known::default();
-        let revision = |n: usize| TaskDefinition {
-            arn: n.to_string(),
-            status: "ACTIVE".to_owned(),
-            digest: Digest::from_tag("v1:0"),
-            digest_tag: None,
-            document: None,
-        };
-        for n in 0..GENERATION * 4 {
-            known.insert(revision(n));
-            assert!(known.get("0").is_some(), "asked for all the time");
-        }
-        assert!(known.young.len() + known.old.len() <= GENERATION * 2);
-        assert!(known.get("1").is_none());
     }
 }

@@ -8,7 +8,7 @@ pub(crate) fn run(data: &[u8]) {
     let Ok(reply) = serde_json::from_slice::<Value>(data) else { return };
     let service = ObservedService::read(&reply);
     if let Ok(service) = &service {
-        assert_eq!(service.document, reply);
+        assert_eq!(*service.document, reply);
     }
     agree(&service, &ObservedService::read(&reply));
     agree(&Task::read(&reply), &Task::read(&reply));

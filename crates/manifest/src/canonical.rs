@@ -40,10 +40,9 @@ pub fn task_definition(input: &Value) -> Value {
 /// (`serviceConnectConfiguration`, `volumeConfigurations`, `vpcLatticeConfigurations`, ...) stay
 /// absent when absent, and so does `desiredCount`.
 pub fn service(input: &Value) -> Value {
-    let mut input = input.clone();
-    rename_role(&mut input);
-    let named_elsewhere = ["cluster", "serviceName", "taskDefinition", "clientToken"];
-    let mut value = only_members_of(&shapes().create_service, &input, &named_elsewhere);
+    let elsewhere = ["cluster", "serviceName", "taskDefinition", "clientToken", "role"];
+    let mut value = only_members_of(&shapes().create_service, input, &elsewhere);
+    put_role(&mut value, input);
     tidy(&mut value);
     fill_percentages(&mut value);
     rules::apply(rules::SERVICE, &mut value);
@@ -200,10 +199,11 @@ fn fill_percentages(value: &mut Value) {
 
 /// DescribeServices returns `roleArn` for what CreateService calls `role`, and a service-linked role
 /// where none was sent. A path is part of a role's name in CreateService: `/path/name`.
-fn rename_role(value: &mut Value) {
+fn put_role(value: &mut Value, input: &Value) {
     let Some(members) = value.as_object_mut() else { return };
-    let read_back = members.remove("roleArn");
-    let Some(Value::String(role)) = members.remove("role").or(read_back) else { return };
+    let Some(Value::String(role)) = input.get("role").or_else(|| input.get("roleArn")) else {
+        return;
+    };
     let arn = role.split_once(":role/").filter(|(head, _)| head.starts_with("arn:"));
     let name = arn.map_or(role.as_str(), |(_, name)| name);
     let name = if name.starts_with('/') || !name.contains('/') {

@@ -26,8 +26,8 @@ pub use diff::changes;
 pub use fact::{Fact, Unknown};
 pub use observed::{
     Alarm, Container, Deployment, Observed, ObservedService, ReadError, RevisionCounts,
-    ServiceDeployment, ServiceRevision, TargetGroupHealth, TargetHealth, Task, TaskDefinition,
-    Version,
+    ServiceDeployment, ServiceDocument, ServiceRevision, TargetGroupHealth, TargetHealth, Task,
+    TaskDefinition, Version,
 };
 pub use plan::{
     BreakerCount, Change, Evidence, EvidenceKind, Input, Plan, Verdict, VerdictKind, Wait,

@@ -1,8 +1,10 @@
 //! What AWS reported about one service, in ECS's own words; never holds a conclusion.
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, OnceLock};
 
-use evenkeel_manifest::{Digest, Document};
+use evenkeel_manifest::{Digest, Document, canonical};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -87,15 +89,59 @@ pub struct ObservedService {
     pub tags: BTreeMap<String, String>,
     /// The whole reply in AWS's camelCase, for comparing fields; timestamps are epoch seconds.
     #[serde(skip)]
-    pub document: Value,
+    pub document: ServiceDocument,
 }
 
 impl ObservedService {
     /// Reads one element of `DescribeServices.services` (JSON, AWS's camelCase).
     pub fn read(value: &Value) -> Result<Self, ReadError> {
         let mut service: Self = read(value)?;
-        service.document = value.clone();
+        service.document = ServiceDocument::new(value.clone());
         Ok(service)
+    }
+}
+
+/// One element of `DescribeServices.services`; its canonical form is made once, however often a pass
+/// asks for it.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceDocument(Arc<Shown>);
+
+#[derive(Clone, Debug, Default)]
+struct Shown {
+    value: Value,
+    canonical: OnceLock<Value>,
+}
+
+impl ServiceDocument {
+    pub fn new(value: Value) -> Self {
+        Self(Arc::new(Shown { value, canonical: OnceLock::new() }))
+    }
+
+    /// Its members that `CreateService` has, as [`canonical::service`] writes them.
+    pub(crate) fn canonical(&self) -> &Value {
+        self.0.canonical.get_or_init(|| canonical::service(&self.0.value))
+    }
+}
+
+impl Deref for ServiceDocument {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.0.value
+    }
+}
+
+impl DerefMut for ServiceDocument {
+    fn deref_mut(&mut self) -> &mut Value {
+        let shown = Arc::make_mut(&mut self.0);
+        shown.canonical.take();
+        &mut shown.value
+    }
+}
+
+impl PartialEq for ServiceDocument {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.value == other.0.value
     }
 }
 

@@ -1,6 +1,8 @@
 //! One look, read for planning: memory, the PRIMARY deployment and the live members side by side with
 //! what is wanted; never decides.
 
+use std::borrow::Cow;
+
 use evenkeel_manifest::{OnFailure, Service, canonical};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -20,7 +22,7 @@ pub(crate) struct View<'a> {
     pub(crate) memory: Memory,
     pub(crate) primary: &'a Deployment,
     /// The members of `CreateService` as they are, canonical.
-    pub(crate) live: Value,
+    pub(crate) live: Cow<'a, Value>,
     /// The members of `CreateService` as they are to be in the end.
     pub(crate) wanted: Value,
 }
@@ -187,24 +189,25 @@ pub(crate) fn may_be_hidden(member: &str) -> bool {
     SHOWN_ELSEWHERE.contains(&member)
 }
 
-fn live_members(service: &ObservedService, primary: &Deployment, observed: &Observed) -> Value {
-    // Events and deployments are most of a reply, and no members of CreateService.
-    let members = service.document.as_object().into_iter().flatten();
-    let members = members.filter(|(name, _)| !["events", "deployments"].contains(&name.as_str()));
-    let mut document: Value =
-        members.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>().into();
+fn live_members<'a>(
+    service: &'a ObservedService,
+    primary: &'a Deployment,
+    observed: &'a Observed,
+) -> Cow<'a, Value> {
     let revision = observed.service_revisions.known().and_then(|revisions| {
         revisions.iter().find(|one| last_part(&one.service_revision_arn) == last_part(&primary.id))
     });
-    if let Some(members) = document.as_object_mut() {
-        for &name in SHOWN_ELSEWHERE {
-            let shown = primary.rest.get(name).or_else(|| revision?.rest.get(name));
-            if let Some(value) = shown {
-                members.entry(name).or_insert_with(|| value.clone());
-            }
-        }
+    let elsewhere = SHOWN_ELSEWHERE.iter().filter_map(|&name| {
+        let shown = primary.rest.get(name).or_else(|| revision?.rest.get(name))?;
+        service.document.get(name).is_none().then_some((name, shown))
+    });
+    let mut elsewhere = elsewhere.peekable();
+    if elsewhere.peek().is_none() {
+        return Cow::Borrowed(service.document.canonical());
     }
-    canonical::service(&document)
+    let mut members = service.document.as_object().cloned().unwrap_or_default();
+    members.extend(elsewhere.map(|(name, shown)| (name.to_owned(), shown.clone())));
+    Cow::Owned(canonical::service(&members.into()))
 }
 
 /// The manifest's members, with the percentages that a probe narrows spelled out, and with ECS's own

@@ -2,6 +2,7 @@
 
 mod look;
 mod memory;
+mod parsed;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -81,7 +82,7 @@ impl SimulatedCloud {
         api: Api,
         operation: &str,
         input: &Value,
-    ) -> Result<Value, CloudError> {
+    ) -> Result<Arc<Value>, CloudError> {
         #[cfg(feature = "harness")]
         if let Some(wire) = &self.wire {
             return wire.carry(caller.about, caller.action, (api, operation), input).await;
@@ -90,7 +91,7 @@ impl SimulatedCloud {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         *calls.entry(operation.to_owned()).or_default() += 1;
         drop(calls);
-        let reply = lock(&self.region).call(api, operation, input);
+        let reply = lock(&self.region).call_shared(api, operation, input);
         reply.map_err(|error| classify(operation, error))
     }
 }

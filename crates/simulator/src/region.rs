@@ -1,5 +1,6 @@
 //! The region: replies to API calls and moves with time; never acts on its own outside of them.
 
+mod answers;
 mod breaker;
 mod cluster;
 mod events;
@@ -7,6 +8,7 @@ mod faults;
 mod history;
 mod identifiers;
 mod input;
+mod kept;
 mod operations;
 mod read_back;
 mod scheduler;
@@ -28,6 +30,7 @@ mod validation;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -43,6 +46,7 @@ pub(crate) use task::TaskId;
 pub(crate) use timers::Timer;
 pub use timings::Timings;
 
+use answers::Answers;
 use faults::Faults;
 use history::History;
 use throttle::Buckets;
@@ -94,6 +98,7 @@ pub struct Region {
     buckets: Buckets,
     faults: Faults,
     history: History,
+    answers: Answers,
     /// Services that may have changed since last asked.
     touched: BTreeSet<service::ServiceId>,
 }
@@ -110,6 +115,7 @@ impl Region {
             state: State::new(settings, timings, now),
             faults: Faults::default(),
             history: History::default(),
+            answers: Answers::default(),
             touched: BTreeSet::new(),
         }
     }
@@ -130,12 +136,7 @@ impl Region {
             None => operations::answer(&mut self.state, api, operation, input),
         };
         if !history::is_read(operation) {
-            if api == Api::CloudWatch {
-                // Alarms are part of what is true of every service.
-                self.touched.extend(self.state.services.keys());
-            }
-            self.touched.extend(self.state.services_named(input));
-            self.history.record(&self.state);
+            self.written(api, input);
         }
         match self.faults.after(operation) {
             Some(error) if reply.is_ok() => Err(error),
@@ -143,11 +144,56 @@ impl Region {
         }
     }
 
+    /// As [`Self::call`]; a read of what has not changed since is given the same answer again.
+    pub(crate) fn call_shared(
+        &mut self,
+        api: Api,
+        operation: &str,
+        input: &Value,
+    ) -> Result<Arc<Value>, ApiError> {
+        let is_plain = self.faults.is_empty() && !self.history.lags(operation);
+        let about = self.state.read_about(api, operation, input).filter(|_| is_plain);
+        let Some(about) = about else { return self.call(api, operation, input).map(Arc::new) };
+        self.buckets.take(api, operation, self.state.now)?;
+        let as_of = self.answers.as_of(about, &self.state, operation);
+        if let Some(given) = self.answers.given(operation, input, as_of) {
+            debug_assert_eq!(
+                operations::answer(&mut self.state, api, operation, input).as_ref(),
+                Ok(&*given),
+                "{operation} shows a change that nobody told of"
+            );
+            return Ok(given);
+        }
+        let answer = Arc::new(operations::answer(&mut self.state, api, operation, input)?);
+        self.answers.keep(operation, input, as_of, &answer);
+        Ok(answer)
+    }
+
+    fn written(&mut self, api: Api, input: &Value) {
+        let named = self.state.services_named(input);
+        if api == Api::CloudWatch {
+            // Alarms are part of what is true of every service.
+            self.touched.extend(self.state.services.keys());
+        }
+        if named.is_empty() {
+            self.answers.all_changed();
+        }
+        self.touch(named);
+        self.history.record(&self.state);
+    }
+
+    fn touch(&mut self, services: impl IntoIterator<Item = service::ServiceId>) {
+        for service in services {
+            self.answers.changed(service);
+            self.touched.insert(service);
+        }
+    }
+
     /// Lets time pass up to `now`; all timers due before are run in order.
     pub fn advance(&mut self, now: Timestamp) {
         while let Some((at, timer)) = self.state.timers.pop_due(now) {
             self.state.now = self.state.now.max(at);
-            self.touched.extend(self.state.service_of(&timer));
+            self.touch(self.state.service_of(&timer));
             self.state.run(timer);
             self.history.record(&self.state);
         }
@@ -161,7 +207,7 @@ impl Region {
 
     /// Tells the region what happened in the world.
     pub fn report(&mut self, happening: Happening) {
-        self.touched.extend(self.state.service_hit_by(&happening));
+        self.touch(self.state.service_hit_by(&happening));
         self.state.happened(happening);
         self.history.record(&self.state);
     }
@@ -217,6 +263,7 @@ impl Region {
             Fault::CapacityLoss { until } => self.state.lose_capacity(until),
             Fault::ZoneLoss { zone, until } => {
                 self.touched.extend(self.state.services.keys());
+                self.answers.all_changed();
                 self.state.lose_zone(&zone, until);
             }
         }

@@ -61,6 +61,16 @@ impl Simulation {
         self.region().call(api, operation, input)
     }
 
+    #[cfg(feature = "harness")]
+    pub(crate) fn call_shared(
+        &self,
+        api: Api,
+        operation: &str,
+        input: &Value,
+    ) -> Result<Arc<Value>, ApiError> {
+        self.region().call_shared(api, operation, input)
+    }
+
     /// Calls ECS.
     pub fn ecs(&self, operation: &str, input: &Value) -> Result<Value, ApiError> {
         self.call(Api::Ecs, operation, input)

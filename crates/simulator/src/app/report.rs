@@ -103,7 +103,11 @@ impl Report {
         let mut line = |text: String| writeln!(out, "{text}").ok();
         line(format!("{}:", self.command));
         for counter in &self.counters {
-            let digits = usize::from(counter.value.fract() != 0.0);
+            let digits = match counter.value {
+                value if value.fract() == 0.0 => 0,
+                value if value < 1.0 => 4,
+                _ => 1,
+            };
             line(format!("  {:<34} {:>14.digits$} {}", counter.name, counter.value, counter.unit));
         }
         line(format!("  {:<34} {:>14}", "failures", self.failed));

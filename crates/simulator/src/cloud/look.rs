@@ -1,6 +1,7 @@
 //! What the AWS edge asks and in which order; never decides what to ask or what to do.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use evenkeel_manifest::{Digest, Document, ServiceKey, canonical};
 use evenkeel_planner::{
@@ -34,11 +35,16 @@ impl Caller<'_> {
         self.cloud.now()
     }
 
-    async fn ecs(&self, operation: &str, input: &Value) -> Result<Value, CloudError> {
+    async fn ecs(&self, operation: &str, input: &Value) -> Result<Arc<Value>, CloudError> {
         self.call(Api::Ecs, operation, input).await
     }
 
-    async fn call(&self, api: Api, operation: &str, input: &Value) -> Result<Value, CloudError> {
+    async fn call(
+        &self,
+        api: Api,
+        operation: &str,
+        input: &Value,
+    ) -> Result<Arc<Value>, CloudError> {
         self.cloud.call(self, api, operation, input).await
     }
 
@@ -74,7 +80,9 @@ impl Caller<'_> {
             reply => reply?,
         };
         if let Some(service) = list(&reply, "services").first() {
-            return read(operation, ObservedService::read(service)).map(Fact::Known);
+            let parse = |_: &Value| ObservedService::read(service);
+            let parsed = self.cloud.memory().services.of(key, &reply, parse);
+            return read(operation, parsed).map(Fact::Known);
         }
         let missing =
             list(&reply, "failures").iter().any(|one| text(one, "reason") == Some("MISSING"));
@@ -90,20 +98,8 @@ impl Caller<'_> {
         let operation = "DescribeTaskDefinition";
         let input = json!({"taskDefinition": arn, "include": ["TAGS"]});
         let reply = self.ecs(operation, &input).await?;
-        let content = reply
-            .get("taskDefinition")
-            .ok_or_else(|| unread(operation, "the reply holds no task definition"))?;
-        let tags = list(&reply, "tags").iter();
-        let mut digest_tags = tags.filter(|one| text(one, "key") == Some(tag::DIGEST));
-        let digest_tag = digest_tags.find_map(|one| text(one, "value"));
-        let arn = text(content, "taskDefinitionArn").unwrap_or_default();
-        let revision = TaskDefinition {
-            arn: arn.to_owned(),
-            status: text(content, "status").unwrap_or_default().to_owned(),
-            digest: Digest::of(&canonical::task_definition(content)),
-            digest_tag: digest_tag.map(Digest::from_tag),
-            document: Some(Document::new(content)),
-        };
+        let parsed = self.cloud.memory().definitions.of(arn, &reply, task_definition);
+        let revision = read(operation, parsed)?;
         self.cloud.memory().remember(&revision, self.now());
         Ok(revision)
     }
@@ -185,12 +181,16 @@ impl Caller<'_> {
             return Ok(Vec::new());
         }
         let reply = self.ecs(operation, &json!({"serviceDeploymentArns": arns})).await?;
-        let all = list(&reply, "serviceDeployments").iter();
-        all.map(|one| read(operation, ServiceDeployment::read(one))).collect()
+        refuse_failures(operation, &reply, &[])?;
+        let parse = |reply: &Value| {
+            list(reply, "serviceDeployments").iter().map(ServiceDeployment::read).collect()
+        };
+        read(operation, self.cloud.memory().deployments.of(key, &reply, parse))
     }
 
     async fn revisions(
         &self,
+        key: &ServiceKey,
         arns: &BTreeSet<&String>,
     ) -> Result<Vec<ServiceRevision>, CloudError> {
         let operation = "DescribeServiceRevisions";
@@ -198,9 +198,12 @@ impl Caller<'_> {
         let mut all = Vec::new();
         for chunk in arns.chunks(20) {
             let reply = self.ecs(operation, &json!({"serviceRevisionArns": chunk})).await?;
-            for one in list(&reply, "serviceRevisions") {
-                all.push(read(operation, ServiceRevision::read(one))?);
-            }
+            refuse_failures(operation, &reply, &["MISSING"])?;
+            let parse = |reply: &Value| {
+                list(reply, "serviceRevisions").iter().map(ServiceRevision::read).collect()
+            };
+            let parsed = self.cloud.memory().revisions.of(key, &reply, parse);
+            all.extend(read(operation, parsed)?);
         }
         Ok(all)
     }
@@ -214,13 +217,16 @@ impl Caller<'_> {
             });
             arns.extend(self.listed("ListTasks", &input, "taskArns").await?);
         }
-        let mut tasks = Vec::new();
-        for chunk in arns.chunks(100) {
+        let (mut tasks, unknown) = self.cloud.memory().stopped(key, arns);
+        for chunk in unknown.chunks(100) {
             let input = json!({"cluster": key.cluster, "tasks": chunk});
             let reply = self.ecs(operation, &input).await?;
-            for one in list(&reply, "tasks") {
-                tasks.push(read(operation, Task::read(one))?);
-            }
+            refuse_failures(operation, &reply, &["MISSING"])?;
+            let parse = |reply: &Value| list(reply, "tasks").iter().map(Task::read).collect();
+            let parsed = self.cloud.memory().tasks.of(key, &reply, parse);
+            let described: Vec<Task> = read(operation, parsed)?;
+            self.cloud.memory().remember_stopped(key, &described);
+            tasks.extend(described);
         }
         Ok(tasks)
     }
@@ -297,7 +303,7 @@ impl Caller<'_> {
                     one.source_service_revisions.iter().chain(&one.target_service_revision)
                 });
                 let arns = ends.map(|one| &one.arn).chain(&questions.revisions).collect();
-                fact(self.revisions(&arns).await)
+                fact(self.revisions(key, &arns).await)
             }
             Fact::Absent => Fact::Absent,
             Fact::Unknown(why) => Fact::Unknown(why.clone()),
@@ -356,6 +362,23 @@ impl Caller<'_> {
     }
 }
 
+/// Reads a reply of DescribeTaskDefinition.
+fn task_definition(reply: &Value) -> Result<TaskDefinition, ReadError> {
+    let content = reply
+        .get("taskDefinition")
+        .ok_or_else(|| ReadError("the reply holds no task definition".to_owned()))?;
+    let tags = list(reply, "tags").iter();
+    let mut digest_tags = tags.filter(|one| text(one, "key") == Some(tag::DIGEST));
+    let digest_tag = digest_tags.find_map(|one| text(one, "value"));
+    Ok(TaskDefinition {
+        arn: text(content, "taskDefinitionArn").unwrap_or_default().to_owned(),
+        status: text(content, "status").unwrap_or_default().to_owned(),
+        digest: Digest::of(&canonical::task_definition(content)),
+        digest_tag: digest_tag.map(Digest::from_tag),
+        document: Some(Document::new(content)),
+    })
+}
+
 fn applied(call: &Call, reply: &Value) -> Applied {
     match call {
         Call::RegisterTaskDefinition { .. } => {
@@ -401,6 +424,13 @@ fn alarm(value: &Value) -> Alarm {
 
 fn read<T>(operation: &str, result: Result<T, ReadError>) -> Result<T, CloudError> {
     result.map_err(|error| unread(operation, &error.0))
+}
+
+/// An element of `failures` whose reason is not among those `accepted` makes the reply partial.
+fn refuse_failures(operation: &str, reply: &Value, accepted: &[&str]) -> Result<(), CloudError> {
+    let reasons = list(reply, "failures").iter().map(|one| text(one, "reason").unwrap_or_default());
+    let mut refused = reasons.filter(|reason| !accepted.contains(reason));
+    refused.next().map_or(Ok(()), |reason| Err(unread(operation, reason)))
 }
 
 fn unread(operation: &str, message: &str) -> CloudError {

@@ -332,7 +332,7 @@ impl Course {
     }
 
     /// The call reaches the region. `None` when nothing comes back.
-    pub(crate) fn arrive(&mut self, trip: &Trip) -> Option<Result<Value, ApiError>> {
+    pub(crate) fn arrive(&mut self, trip: &Trip) -> Option<Result<Arc<Value>, ApiError>> {
         self.sync();
         let call = &trip.call;
         match &trip.fate.way {
@@ -352,17 +352,19 @@ impl Course {
                 let mut region = self.simulation.region();
                 let answer = region.answer_as_of(*then, call.api, &call.operation, &call.input);
                 drop(region);
-                Some(answer.unwrap_or_else(|| self.carry_out(call)))
+                Some(answer.map_or_else(|| self.carry_out(call), |answer| answer.map(Arc::new)))
             }
-            Way::Partial => Some(self.carry_out(call).map(partial)),
+            Way::Partial => Some(
+                self.carry_out(call).map(|reply| Arc::new(partial(Arc::unwrap_or_clone(reply)))),
+            ),
         }
     }
 
-    fn carry_out(&mut self, call: &Sent) -> Result<Value, ApiError> {
-        let reply = self.simulation.call(call.api, &call.operation, &call.input);
+    fn carry_out(&mut self, call: &Sent) -> Result<Arc<Value>, ApiError> {
+        let reply = self.simulation.call_shared(call.api, &call.operation, &call.input);
         if call.is_write() {
             self.rollouts += u64::from(reply.is_ok() && starts_or_stops(call));
-            self.tell(&Event::CarriedOut { call, reply: reply.as_ref() });
+            self.tell(&Event::CarriedOut { call, reply: reply.as_deref() });
         }
         self.tell_changes();
         reply
@@ -372,8 +374,8 @@ impl Course {
     pub(crate) fn answer(
         &mut self,
         trip: &Trip,
-        reply: Option<Result<Value, ApiError>>,
-    ) -> Result<Value, CloudError> {
+        reply: Option<Result<Arc<Value>, ApiError>>,
+    ) -> Result<Arc<Value>, CloudError> {
         self.sync();
         let call = &trip.call;
         let answer = match reply {
@@ -381,7 +383,7 @@ impl Course {
             None => Err(given_up(call)),
         };
         let is_stale = matches!(trip.fate.way, Way::AsOf(_));
-        self.tell(&Event::Answered { call, answer: answer.as_ref(), is_stale });
+        self.tell(&Event::Answered { call, answer: answer.as_deref(), is_stale });
         answer
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::pending;
+use std::sync::Arc;
 
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::Action;
@@ -45,7 +46,7 @@ impl Wire {
         action: Option<&Action>,
         call: (Api, &str),
         input: &Value,
-    ) -> Result<Value, CloudError> {
+    ) -> Result<Arc<Value>, CloudError> {
         thawed(&self.course, self.replica).await;
         let trip = lock(&self.course).send(self.replica, about, action, call, input);
         let Some(trip) = trip else { return self.die().await };
@@ -70,7 +71,7 @@ impl Wire {
     }
 
     /// The daemon is killed, and what it was doing is never gone on with.
-    async fn die(&self) -> Result<Value, CloudError> {
+    async fn die(&self) -> Result<Arc<Value>, CloudError> {
         if let Some(seat) = lock(&self.course).seats.get(&self.replica) {
             seat.killed.notify_one();
         }

@@ -35,6 +35,10 @@ impl Faults {
         self.0.push(fault);
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn before(&mut self, operation: &str) -> Option<ApiError> {
         self.take(operation, false)
     }

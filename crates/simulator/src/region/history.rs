@@ -60,6 +60,10 @@ impl History {
         self.states.push_back(state.clone());
     }
 
+    pub(crate) fn lags(&self, operation: &str) -> bool {
+        self.lags.contains_key(operation)
+    }
+
     /// The state from which a read that lags is answered.
     pub(crate) fn stale(&mut self, operation: &str, now: Timestamp) -> Option<&mut State> {
         let then = now - *self.lags.get(operation).filter(|_| is_read(operation))?;

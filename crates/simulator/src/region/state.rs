@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::cluster::Cluster;
+use super::kept::Kept;
 use super::service::{Service, ServiceId};
 use super::task::{Task, TaskId};
 use super::task_definition::Family;
@@ -24,11 +25,11 @@ pub(crate) struct State {
     pub(crate) rng: fastrand::Rng,
     pub(crate) timers: Timers,
     pub(crate) clusters: BTreeMap<String, Cluster>,
-    pub(crate) families: BTreeMap<String, Family>,
-    pub(crate) services: BTreeMap<ServiceId, Service>,
+    pub(crate) families: Kept<String, Family>,
+    pub(crate) services: Kept<ServiceId, Service>,
     /// Cluster and service name to the newest service of that name.
     pub(crate) names: BTreeMap<(String, String), ServiceId>,
-    pub(crate) tasks: BTreeMap<TaskId, Task>,
+    pub(crate) tasks: Kept<TaskId, Task>,
     pub(crate) elb: Elb,
     pub(crate) cloudwatch: CloudWatch,
     pub(crate) capacity: Capacity,
@@ -55,10 +56,10 @@ impl State {
             now,
             timers: Timers::default(),
             clusters: BTreeMap::new(),
-            families: BTreeMap::new(),
-            services: BTreeMap::new(),
+            families: Kept::default(),
+            services: Kept::default(),
             names: BTreeMap::new(),
-            tasks: BTreeMap::new(),
+            tasks: Kept::default(),
             elb: Elb::default(),
             cloudwatch: CloudWatch::default(),
             capacity: Capacity::default(),

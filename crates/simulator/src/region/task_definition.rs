@@ -148,7 +148,7 @@ impl State {
         let reply = json!({
             "taskDefinition": read_revision(&revision), "tags": tags::write(&revision.tags),
         });
-        let entry = self.families.entry(family).or_default();
+        let entry = self.families.get_or_default(family);
         entry.last = number;
         entry.revisions.insert(number, revision);
         Ok(reply)

@@ -1,6 +1,7 @@
 //! What each daemon was shown of a service in the pass that it is in; never what is true.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use evenkeel_manifest::ServiceKey;
 use evenkeel_reconciler::CloudError;
@@ -36,6 +37,8 @@ pub(super) struct Pass {
     pub(super) listed: Option<Vec<String>>,
     /// When the last look was sent.
     asked: At,
+    /// The tags last shown to the daemon, in any pass: mostly they are shown again.
+    tags: Arc<Tags>,
 }
 
 /// One answer of `DescribeServices`.
@@ -51,7 +54,7 @@ pub(super) struct Look {
 pub(super) struct Shown {
     pub(super) is_active: bool,
     pub(super) is_gone: bool,
-    pub(super) tags: Tags,
+    pub(super) tags: Arc<Tags>,
     pub(super) desired: u64,
     /// Of the PRIMARY deployment.
     pub(super) primary: Option<u64>,
@@ -95,7 +98,8 @@ impl Passes {
         let Some(key) = &call.about else { return };
         if self.pass_mut(call).is_none() {
             let passes = self.services.entry(key.clone()).or_default();
-            passes.insert(call.by, Pass::new(call.pass, at));
+            let tags = passes.remove(&call.by).map(|before| before.tags).unwrap_or_default();
+            passes.insert(call.by, Pass::new(call.pass, at, tags));
         }
         let Some(pass) = self.pass_mut(call) else { return };
         if Write::of(call).is_some() {
@@ -108,7 +112,7 @@ impl Passes {
 }
 
 impl Pass {
-    fn new(number: u64, began: At) -> Self {
+    fn new(number: u64, began: At, tags: Arc<Tags>) -> Self {
         Self {
             number,
             began,
@@ -118,6 +122,7 @@ impl Pass {
             in_doubt: false,
             listed: None,
             asked: began,
+            tags,
         }
     }
 
@@ -128,7 +133,10 @@ impl Pass {
         }
         match call.operation.as_str() {
             "DescribeServices" => {
-                self.look = look(self.asked, call, answer);
+                self.look = look(self.asked, call, answer, &self.tags);
+                if let Some(Look { service: Some(shown), .. }) = &self.look {
+                    self.tags = Arc::clone(&shown.tags);
+                }
             }
             "ListTaskDefinitions" => {
                 let before = self.listed.take().filter(|_| call.input.get("nextToken").is_some());
@@ -142,7 +150,12 @@ impl Pass {
 }
 
 /// What an answer says of the service that the call is about; `None` when it says nothing.
-fn look(at: At, call: &Sent, answer: Result<&Value, &CloudError>) -> Option<Look> {
+fn look(
+    at: At,
+    call: &Sent,
+    answer: Result<&Value, &CloudError>,
+    before: &Arc<Tags>,
+) -> Option<Look> {
     let name = &call.about.as_ref()?.name;
     let missing = Look { at, service: None };
     let reply = match answer {
@@ -156,7 +169,7 @@ fn look(at: At, call: &Sent, answer: Result<&Value, &CloudError>) -> Option<Look
     let list = |member| reply.get(member).and_then(Value::as_array).into_iter().flatten();
     let mut services = list("services");
     if let Some(found) = services.find(|one| text(one, "serviceName") == Some(name)) {
-        return Some(Look { at, service: Some(shown(found)) });
+        return Some(Look { at, service: Some(shown(found, before)) });
     }
     let is_missing = |one: &Value| {
         text(one, "reason") == Some("MISSING")
@@ -165,16 +178,26 @@ fn look(at: At, call: &Sent, answer: Result<&Value, &CloudError>) -> Option<Look
     list("failures").any(is_missing).then_some(missing)
 }
 
-fn shown(service: &Value) -> Shown {
+fn shown(service: &Value, before: &Arc<Tags>) -> Shown {
     let primary = call::primary(service);
     let status = text(service, "status");
     Shown {
         is_active: status == Some("ACTIVE"),
         is_gone: status == Some("INACTIVE"),
-        tags: call::tags(service).map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        tags: tags(service, before),
         desired: service.get("desiredCount").and_then(Value::as_u64).unwrap_or(0),
         primary: primary.and_then(|one| number(text(one, "id")?)),
     }
+}
+
+/// The tags of a service, which are those of before if nothing differs.
+fn tags(service: &Value, before: &Arc<Tags>) -> Arc<Tags> {
+    let shown = || call::tags(service);
+    let is_same = |(key, value): (&str, &str)| before.get(key).is_some_and(|was| was == value);
+    if shown().count() == before.len() && shown().all(is_same) {
+        return Arc::clone(before);
+    }
+    Arc::new(shown().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
 }
 
 fn listed(reply: &Value) -> Vec<String> {

@@ -91,7 +91,7 @@ impl Ownership {
             Write::Create(_) if self.is_ours(write.tag(OWNER)) => Ok(()),
             Write::Create(_) => Err(format!("{} creates it without our mark", told(call))),
             _ => {
-                let shown = self.passes.shown(call).map(|shown| &shown.tags);
+                let shown = self.passes.shown(call).map(|shown| &*shown.tags);
                 self.changes(call, write, shown.unwrap_or(&Tags::new()))
             }
         }

@@ -1,11 +1,10 @@
 //! What the manifests of each daemon want, and wanted when a call was sent; never what tags say.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_manifest::{Breaker, Digest, Probe, Service, ServiceKey};
+use evenkeel_manifest::{Breaker, Digest, Document, Probe, Rollout, Service, ServiceKey};
 use serde_json::Value;
 
 use super::super::event::At;
@@ -28,8 +27,18 @@ pub(super) struct Wish {
     pub(super) breaker: Breaker,
     /// What ECS cannot change on a service that exists.
     pub(super) fixed: [Option<String>; 3],
-    /// Of all that the manifest says about the service.
-    hash: u64,
+    said: Said,
+}
+
+/// All that a manifest says about the service; where it was found is no part of it.
+#[derive(Clone, Debug, PartialEq)]
+struct Said {
+    revision: Digest,
+    task_definition: Document,
+    service: Document,
+    rollout: Rollout,
+    paused: bool,
+    adopt: bool,
 }
 
 /// What every daemon was told, and when.
@@ -76,13 +85,13 @@ impl Wish {
             breaker: service.rollout.breaker.clone(),
             fixed: ["launchType", "schedulingStrategy", "role"]
                 .map(|name| members.get(name).map(Value::to_string)),
-            hash: hash(service),
+            said: Said::of(service),
         }
     }
 
     /// Whether it says the same, so that nobody has wished for anything new.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.hash == other.hash
+        self.said == other.said
     }
 
     pub(super) fn probes(&self) -> bool {
@@ -90,14 +99,25 @@ impl Wish {
     }
 }
 
-/// Where a manifest was found is no part of it.
-fn hash(service: &Service) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    service.revision_digest.hash(&mut hasher);
-    service.task_definition.text().hash(&mut hasher);
-    service.service.text().hash(&mut hasher);
-    format!("{:?}", (&service.rollout, service.paused, service.adopt)).hash(&mut hasher);
-    hasher.finish()
+impl Said {
+    fn of(service: &Service) -> Self {
+        Self {
+            revision: service.revision_digest.clone(),
+            task_definition: service.task_definition.clone(),
+            service: service.service.clone(),
+            rollout: service.rollout.clone(),
+            paused: service.paused,
+            adopt: service.adopt,
+        }
+    }
+
+    fn is(&self, service: &Service) -> bool {
+        self.revision == service.revision_digest
+            && self.task_definition == service.task_definition
+            && self.service == service.service
+            && self.rollout == service.rollout
+            && (self.paused, self.adopt) == (service.paused, service.adopt)
+    }
 }
 
 impl Wishes {
@@ -116,14 +136,22 @@ impl Wishes {
             Event::Wanted { by, key, service } => {
                 // Who is frozen hears of it later.
                 let at = self.frozen.get(by).map_or(at, |until| at.max(*until));
+                let wish = service.map(|service| self.known(key, service));
                 let told = self.services.entry((*key).clone()).or_default().entry(*by).or_default();
-                let wish = service.map(|service| Arc::new(Wish::of(service)));
                 told.push(Told { since: at, wish });
                 let old = told.iter().rposition(|one| one.since + REMEMBERED < at);
                 told.drain(..old.unwrap_or(0));
             }
             _ => {}
         }
+    }
+
+    /// The wish of a manifest; the one that was told before, if it says the same.
+    fn known(&self, key: &ServiceKey, service: &Service) -> Arc<Wish> {
+        let told = self.services.get(key).into_iter().flat_map(BTreeMap::values).flatten().rev();
+        let mut wishes = told.filter_map(|one| one.wish.as_ref());
+        let same = wishes.find(|wish| wish.said.is(service));
+        same.map_or_else(|| Arc::new(Wish::of(service)), Arc::clone)
     }
 
     /// What a daemon wants now, or wanted when it ended; `None` when it was never told of the service or no manifest names it.
