@@ -389,7 +389,7 @@ mod tests {
         course.breaks("on a look of");
         let mut course = Course::of(NoWriteOnIgnorance::default());
         course.looks(FIRST);
-        let until = course.at + std::time::Duration::from_secs(600);
+        let until = course.at + std::time::Duration::from_mins(10);
         course.tell(&Event::Frozen { by: FIRST, until });
         course.pause(600);
         course.writes("UpdateService", count(3));
