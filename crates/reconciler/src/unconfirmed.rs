@@ -187,11 +187,11 @@ mod tests {
         assert!(unconfirmed.hold(&mut plan, None));
         assert_eq!((plan.actions.len(), plan.waiting.len()), (0, 1));
         assert_eq!(plan.look_again, LOOK_AGAIN_MIN);
-        tokio::time::advance(REPEATED_AFTER - Duration::from_secs(1)).await;
+        tokio::time::advance(REPEATED_AFTER.mul_f64(0.9)).await;
         let mut plan = planned(&[register()]);
         assert!(unconfirmed.hold(&mut plan, None));
         assert_eq!(plan.look_again, LOOK_AGAIN_MAX);
-        tokio::time::advance(Duration::from_secs(1)).await;
+        tokio::time::advance(REPEATED_AFTER.mul_f64(0.1)).await;
         let mut plan = planned(&[register()]);
         assert!(!unconfirmed.hold(&mut plan, None));
         assert_eq!(plan, planned(&[register()]));
