@@ -44,7 +44,7 @@ impl Look {
         let document = &filled(document, desired.as_ref().unwrap_or(&DEFAULT));
         let now = seconds(document.get("now")).unwrap_or(Timestamp::UNIX_EPOCH);
         Self {
-            observed: observed(document, now),
+            observed: searched(observed(document, now), desired.as_ref(), document),
             instance: text(document, "instance").unwrap_or_else(|| "test".to_owned()),
             desired,
             now,
@@ -195,6 +195,13 @@ fn service(manifest: &str) -> Option<Service> {
     load(&[file]).services.pop()
 }
 
+/// A deep look has searched for what is wanted, unless the document says otherwise.
+fn searched(seen: Observed, desired: Option<&Service>, document: &Value) -> Observed {
+    let is_searched = document.get("searched").and_then(Value::as_bool) != Some(false);
+    let wanted = desired.filter(|_| is_searched && seen.depth == Depth::Deep);
+    Observed { searched: wanted.map(|one| one.task_definition_digest.clone()), ..seen }
+}
+
 fn observed(document: &Value, at: Timestamp) -> Observed {
     let shallow = text(document, "depth").is_some_and(|depth| depth == "shallow");
     let part = |name: &str| document.get(name);
@@ -203,7 +210,7 @@ fn observed(document: &Value, at: Timestamp) -> Observed {
         depth: if shallow { Depth::Shallow } else { Depth::Deep },
         service: fact_of(part("service"), |one| ObservedService::read(one).ok()),
         task_definitions: fact(part("taskDefinitions"), task_definition),
-        searched: text(document, "searched").map(Digest::from_tag),
+        searched: None,
         service_deployments: fact(part("serviceDeployments"), ServiceDeployment::read),
         service_revisions: fact(part("serviceRevisions"), ServiceRevision::read),
         tasks: fact(part("tasks"), Task::read),

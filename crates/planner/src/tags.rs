@@ -67,9 +67,13 @@ pub(crate) struct RolloutMark {
 /// Which deployment a mark is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Marked {
-    /// None that was seen yet: one that is about to be started with this revision of its task
-    /// definition's family. 0 when a value does not tell.
-    Announced(u64),
+    /// None that was seen yet: one that is about to be started.
+    Announced {
+        /// The revision of its task definition's family; 0 when a value does not tell.
+        revision: u64,
+        /// The number of the deployment whose place it is to take.
+        over: Option<u64>,
+    },
     Id(String),
 }
 
@@ -179,16 +183,17 @@ impl RolloutMark {
     pub(crate) fn id(&self) -> Option<&str> {
         match &self.deployment {
             Marked::Id(id) => Some(id),
-            Marked::Announced(_) => None,
+            Marked::Announced { .. } => None,
         }
     }
 
-    /// `v1:<digest>:<deployment id, or - and a revision>:<phase>:<epoch>`, and `:<task>/<epoch>` while a
-    /// healthy task is being watched.
+    /// `v1:<digest>:<deployment>:<phase>:<epoch>`, and `:<task>/<epoch>` while a healthy task is being
+    /// watched. A deployment is an id, or `-<revision>[+<number of the one before>]`.
     pub(crate) fn encode(&self) -> String {
         let deployment = match &self.deployment {
             Marked::Id(id) => id.clone(),
-            Marked::Announced(revision) => format!("-{revision}"),
+            Marked::Announced { revision, over: None } => format!("-{revision}"),
+            Marked::Announced { revision, over: Some(over) } => format!("-{revision}+{over}"),
         };
         let phase = phase_code(self.phase);
         let since = self.since.as_second();
@@ -216,22 +221,27 @@ impl RolloutMark {
 }
 
 impl Marked {
-    /// The deployment that is about to be started with this task definition.
-    pub(crate) fn announced(definition: &str) -> Self {
-        Self::Announced(revision_number(definition).unwrap_or(0))
+    /// The deployment that is about to be started with this task definition, in the place of another.
+    pub(crate) fn announced(definition: &str, over: Option<&str>) -> Self {
+        let revision = revision_number(definition).unwrap_or(0);
+        Self::Announced { revision, over: over.and_then(deployment_number) }
     }
 
     fn decode(text: &str) -> Self {
-        match text.strip_prefix('-') {
-            Some(revision) => Self::Announced(revision.parse().unwrap_or(0)),
-            None => Self::Id(text.to_owned()),
-        }
+        let Some(text) = text.strip_prefix('-') else { return Self::Id(text.to_owned()) };
+        let (revision, over) = text.split_once('+').unwrap_or((text, ""));
+        Self::Announced { revision: revision.parse().unwrap_or(0), over: over.parse().ok() }
     }
 }
 
 /// The 7 of `arn:aws:ecs:eu-west-1:123456789012:task-definition/web:7`.
 pub(crate) fn revision_number(definition: &str) -> Option<u64> {
     definition.rsplit(':').next()?.parse().ok()
+}
+
+/// The digits of `ecs-svc/6216346761948112104`.
+pub(crate) fn deployment_number(id: &str) -> Option<u64> {
+    id.rsplit('/').next()?.parse().ok()
 }
 
 impl ProbeMark {
@@ -338,7 +348,8 @@ mod tests {
     #[test]
     fn a_rollout_reads_back_as_written_with_and_without_a_deployment_or_a_probe() {
         let id = Marked::Id("ecs-svc/6216346761948112104".to_owned());
-        for deployment in [Marked::Announced(0), Marked::Announced(7), id] {
+        let announced = |over| Marked::Announced { revision: 7, over };
+        for deployment in [announced(None), announced(Some(6_216_346_761_948_112_104)), id] {
             for phase in [RolloutPhase::Probing, RolloutPhase::Widening, RolloutPhase::RollingBack]
             {
                 for probe in [None, Some(probe())] {

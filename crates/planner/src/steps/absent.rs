@@ -80,7 +80,7 @@ fn tags(input: &Input<'_>, desired: &Service, definition: &str, theirs: Option<V
     let probing = desired.rollout.probe.enabled && !is_daemon(desired);
     let rollout = RolloutMark {
         digest: desired.revision_digest.clone(),
-        deployment: Marked::announced(definition),
+        deployment: Marked::announced(definition, None),
         phase: if probing { RolloutPhase::Probing } else { RolloutPhase::Widening },
         since: input.now,
         probe: None,

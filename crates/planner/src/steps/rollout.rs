@@ -11,7 +11,7 @@ use super::{capability_waits, foreign, probe, retry, rollback, unknown, unseen};
 use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
 use crate::diff::{Comparison, differences, removable_codes, runs_what_is_wanted};
 use crate::plan::{CAPACITY, IN_FLIGHT, SETTLED};
-use crate::tags::{LastApplied, Marked, RolloutMark, revision_number, tag};
+use crate::tags::{LastApplied, Marked, RolloutMark, deployment_number, revision_number, tag};
 use crate::view::{Standing, View, not_seen};
 use crate::{
     Action, Call, Depth, Lane, Plan, RolloutPhase, Unknown, Verdict, VerdictKind, Wait, WaitReason,
@@ -32,6 +32,10 @@ pub(super) fn in_flight(view: &View<'_>) -> Option<Plan> {
     }
     match &view.memory.rollout {
         Some(mark) if mark.phase == RolloutPhase::RollingBack => rollback::step(view, mark),
+        Some(mark) if is_of(view, mark) && view.memory.rejects(&mark.digest) => {
+            let id = &view.primary.id;
+            Some(rollback::begin(view, id, format!("{id} runs the rejected {}", mark.digest)))
+        }
         Some(mark) if is_of(view, mark) => Some(judged(view, mark)),
         mark => unidentified(view, mark.as_ref()),
     }
@@ -65,7 +69,7 @@ fn is_of(view: &View<'_>, mark: &RolloutMark) -> bool {
 fn unidentified(view: &View<'_>, mark: Option<&RolloutMark>) -> Option<Plan> {
     let same_deployment = mark.is_some_and(|mark| match mark.deployment {
         Marked::Id(ref id) => *id == view.primary.id,
-        Marked::Announced(revision) => may_be_announced(view, mark, revision),
+        Marked::Announced { revision, over } => may_be_announced(view, mark, revision, over),
     });
     // Ours, of an earlier manifest. When only the way of hashing changed it is still the wanted one.
     let comparison = match view.standing() {
@@ -84,16 +88,15 @@ fn unidentified(view: &View<'_>, mark: Option<&RolloutMark>) -> Option<Plan> {
     }
 }
 
-/// What was PRIMARY before the announcement is what we meant to replace; of what came after it, only a
-/// deployment of the announced revision, and not much later, is ours. Else the call was lost and somebody
-/// else deployed.
-fn may_be_announced(view: &View<'_>, mark: &RolloutMark, revision: u64) -> bool {
-    let Some(created) = view.primary.created_at else { return true };
+/// What we meant to take the place of is as good as ours, for it was when we did; of what came after it,
+/// only a deployment of the announced revision, and not much later, is ours. Else the call was lost, or
+/// planned from the past, and somebody else deployed.
+fn may_be_announced(view: &View<'_>, mark: &RolloutMark, revision: u64, over: Option<u64>) -> bool {
     let latest = mark.since.checked_add(ANNOUNCED_FOR).unwrap_or(Timestamp::MAX);
-    let is_announced = revision_number(&view.primary.task_definition) == Some(revision);
-    view.standing() != Standing::InFlight
-        || created < mark.since
-        || (is_announced && created <= latest)
+    let is_announced = revision_number(&view.primary.task_definition) == Some(revision)
+        && view.primary.created_at.is_none_or(|created| created <= latest);
+    let is_before = over.is_some() && deployment_number(&view.primary.id) == over;
+    view.standing() != Standing::InFlight || is_before || is_announced
 }
 
 fn is_announced(mark: Option<&RolloutMark>) -> bool {

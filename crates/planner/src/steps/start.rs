@@ -95,7 +95,7 @@ fn announce(view: &View<'_>, definition: &str) -> Action {
     let digest = &view.desired.revision_digest;
     let mark = RolloutMark {
         digest: digest.clone(),
-        deployment: Marked::announced(definition),
+        deployment: Marked::announced(definition, Some(&view.primary.id)),
         phase: first_phase(view),
         since: view.now(),
         probe: None,

@@ -250,9 +250,11 @@ impl Stage {
     /// anything that comes by itself. What only shows after an hour of rest is not found.
     pub async fn settle_until_still(&mut self) {
         self.look(Self::heal);
-        let ends = Instant::now() + SETTLES_WITHIN;
+        let began = Instant::now();
+        let ends = began + SETTLES_WITHIN;
         let (mut writes, mut still) = (0, Duration::ZERO);
-        while still < STILL_FOR && Instant::now() < ends {
+        // Long enough that the last quarter of the calm, in which nothing may be written, lies within it.
+        while still < STILL_FOR.max(began.elapsed() / 3) && Instant::now() < ends {
             tokio::time::sleep(STILL_FOR / 4).await;
             let written = self.look(|course| course.writes);
             let is_still = written == writes && self.is_at_rest();

@@ -1,7 +1,7 @@
 //! Rollouts of daemons from their beginning until their probe has passed: what ECS started of them, and
 //! what of it was nobody's doing; never whether that was right.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use evenkeel_manifest::ServiceKey;
@@ -23,6 +23,8 @@ use crate::{ServiceFacts, TaskFacts};
 pub(super) struct Rollouts {
     origins: Origins,
     passes: Passes,
+    /// Task definitions that people took out of use: nobody can return to them by himself.
+    deregistered: BTreeSet<String>,
     services: BTreeMap<ServiceKey, Known>,
 }
 
@@ -125,6 +127,11 @@ impl Rollouts {
                     self.disturb(key);
                 }
             }
+            Event::Edited { operation: "DeregisterTaskDefinition", input, .. } => {
+                self.deregistered.extend(call::text(input, "taskDefinition").map(str::to_owned));
+                let rollouts = self.services.values_mut().filter_map(|one| one.rollout.as_mut());
+                rollouts.for_each(|rollout| rollout.is_disturbed = true);
+            }
             Event::Edited { input, .. } => {
                 if let Some(key) = call::named(input) {
                     self.disturb(&key);
@@ -172,13 +179,17 @@ impl Rollouts {
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
         let primary = facts.primary().map(|one| one.id);
         let origin = primary.and_then(|id| self.origins.of(&key, id));
+        let proven = facts.tags.get(super::memory::PROVEN).and_then(|one| call::number(one));
+        let proven = proven.and_then(|one| self.origins.definition(&key, one));
+        let has_lost_it = proven.is_some_and(|arn| self.deregistered.contains(arn));
         let known = self.services.entry(key).or_default();
         if known.before.as_ref().and_then(|before| before.primary) != primary {
             let began = match (primary, origin) {
                 (Some(id), Some(Origin::Started(wishes))) => known.begins(at, id, wishes, facts),
                 _ => None,
             };
-            known.rollout = began;
+            known.rollout =
+                began.map(|one| Rollout { has_proven: one.has_proven && !has_lost_it, ..one });
         }
         if let Some(rollout) = &mut known.rollout {
             rollout.changed(at, facts, known.before.as_ref());
