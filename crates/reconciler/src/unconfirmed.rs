@@ -20,7 +20,8 @@ const REPEATED_AFTER: Duration = Duration::from_mins(1);
 const LAG_MAX: Duration = Duration::from_mins(6);
 
 /// How soon to look again for the effect of a call.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN_MIN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN_MAX: Duration = Duration::from_secs(10);
 
 /// The calls of the last pass that wrote to a service, until a look shows their effect, and how new the
 /// newest answer about it was.
@@ -77,8 +78,15 @@ impl Unconfirmed {
         let Some(sentence) = why else { return false };
         plan.waiting.push(Wait { reason: WaitReason::Unknown, sentence, until: None });
         plan.actions.clear();
-        plan.look_again = LOOK_AGAIN;
+        plan.look_again = self.look_again();
         true
+    }
+
+    /// Less and less often, for an answer that is long in coming may never come.
+    fn look_again(&self) -> Duration {
+        let since = self.made_at.or(self.newest.map(|(_, heard_at)| heard_at));
+        let waited = since.map_or(Duration::ZERO, |since| since.elapsed());
+        (waited / 4).clamp(LOOK_AGAIN_MIN, LOOK_AGAIN_MAX)
     }
 
     fn contradicted_by(&self, service: &ObservedService) -> Option<String> {
@@ -178,7 +186,12 @@ mod tests {
         let mut plan = planned(&[register()]);
         assert!(unconfirmed.hold(&mut plan, None));
         assert_eq!((plan.actions.len(), plan.waiting.len()), (0, 1));
-        tokio::time::advance(REPEATED_AFTER).await;
+        assert_eq!(plan.look_again, LOOK_AGAIN_MIN);
+        tokio::time::advance(REPEATED_AFTER.mul_f64(0.9)).await;
+        let mut plan = planned(&[register()]);
+        assert!(unconfirmed.hold(&mut plan, None));
+        assert_eq!(plan.look_again, LOOK_AGAIN_MAX);
+        tokio::time::advance(REPEATED_AFTER.mul_f64(0.1)).await;
         let mut plan = planned(&[register()]);
         assert!(!unconfirmed.hold(&mut plan, None));
         assert_eq!(plan, planned(&[register()]));

@@ -54,6 +54,8 @@ pub struct Manner {
     pub keeps: Keeps,
     /// Whether the script's expectations count; in a perturbed course only its end does.
     pub expects: bool,
+    /// Whether it is over as soon as all is at rest.
+    pub ends_early: bool,
 }
 
 impl Scenario {
@@ -88,8 +90,9 @@ impl Scenario {
             keeps_history: self.has_lag(),
             ..Setup::new(1)
         };
-        let (played, result) =
-            Stage::play(setup, async |stage| self.perform(stage, manner.expects).await);
+        let (played, result) = Stage::play(setup, async |stage| {
+            self.perform(stage, manner.expects, manner.ends_early).await
+        });
         let (mut transcript, missed, endings) = result.unwrap_or_default();
         let missed = missed.or_else(|| played.violation.as_ref().map(ToString::to_string));
         if let Some(missed) = &missed {
@@ -116,6 +119,7 @@ impl Scenario {
         &self,
         stage: &mut Stage,
         expects: bool,
+        ends_early: bool,
     ) -> (String, Option<String>, Vec<String>) {
         let mut script = transcript::Transcript::new(stage, &self.proves);
         let mut missed = None;
@@ -132,14 +136,18 @@ impl Scenario {
                 }
             }
         }
-        let endings = end(stage).await;
+        let endings = end(stage, ends_early).await;
         (script.into_text(), missed, endings)
     }
 }
 
 /// Lets everything settle, and says what each service came to.
-async fn end(stage: &mut Stage) -> Vec<String> {
-    stage.settle().await;
+async fn end(stage: &mut Stage, early: bool) -> Vec<String> {
+    if early {
+        stage.settle_until_still().await;
+    } else {
+        stage.settle().await;
+    }
     let wishes: Vec<Wish> = stage.wishes().cloned().collect();
     wishes.iter().map(|wish| transcript::ending(stage, &wish.name)).collect()
 }

@@ -14,13 +14,14 @@ use crate::{Plan, RolloutPhase, ServiceDeployment, Wait, WaitReason};
 /// What is waited for; `None` when the deployment hangs and the manifest has new content for it.
 pub(super) fn wait(view: &View<'_>) -> Option<Plan> {
     let id = &view.primary.id;
-    if rollback::runs_proven(view) {
-        let sentence = format!("ECS returns to the proven revision with {id}");
-        return Some(Plan::waiting(vec![Wait::new(WaitReason::Rollback, sentence)], IN_FLIGHT));
-    }
     let deadline = deadline(view);
     if deadline.is_some_and(|deadline| view.now() >= deadline) {
         return (!is_new(view)).then(|| hangs(view));
+    }
+    if rollback::runs_proven(view) {
+        let sentence = format!("ECS returns to the proven revision with {id}");
+        let wait = Wait::new(WaitReason::Rollback, sentence).until(deadline);
+        return Some(Plan::waiting(vec![wait], IN_FLIGHT));
     }
     let sentence = format!(
         "{id} rolls out {}, which the manifest does not want; nothing is written until it ends",

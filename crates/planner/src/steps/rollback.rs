@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::rollout::{forget_rollout, is_rollback};
+use super::rollout::{forget_rollout, identify, is_rollback};
 use super::settled::comparison;
 use super::{capability_waits, percentages, retry, stand_still, unknown};
 use crate::breaker::judge;
@@ -65,6 +65,8 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
         (false, true) if view.standing() == Standing::InFlight && !is_stalled(view) => {
             Some(Plan::waiting(vec![returning(view)], IN_FLIGHT))
         }
+        // What runs was to be left for what a manifest wanted then: now it is wanted itself.
+        (false, false) if runs_what_is_wanted(view, Comparison::Exact) => Some(identify(view)),
         (false, true) if is_back_where_wanted(view) => {
             let why = format!("ends the rollback: {} is what the manifest wants", view.primary.id);
             Some(Plan::acting(vec![forget_rollout(view, why)], Vec::new()))
@@ -206,7 +208,13 @@ fn follow(view: &View<'_>) -> Plan {
             let why = format!("ends the rollback: {id} is complete");
             Plan::acting(vec![forget_rollout(view, why)], Vec::new())
         }
-        Standing::Failed => held(format!("the rollback {id} failed itself; a person decides")),
+        Standing::Failed if runs_proven(view) => {
+            held(format!("the rollback {id} failed itself; a person decides"))
+        }
+        Standing::Failed => {
+            let why = format!("{id} took the place of the rollback, and ECS has given it up");
+            begin(view, id, why)
+        }
         Standing::InFlight if is_stalled(view) => {
             held(format!("the rollback {id} makes no progress; a person decides"))
         }

@@ -101,7 +101,7 @@ fn is_announced(mark: Option<&RolloutMark>) -> bool {
 }
 
 /// Marks the PRIMARY deployment as the rollout of what is wanted.
-fn identify(view: &View<'_>) -> Plan {
+pub(super) fn identify(view: &View<'_>) -> Plan {
     let digest = &view.desired.revision_digest;
     let id = &view.primary.id;
     if view.memory.rejects(digest) {

@@ -214,3 +214,39 @@ fn what_was_not_searched_for_is_not_registered_and_the_search_is_made_up_for() {
     let plan = evenkeel_planner::plan(&input(&wanted.key, Some(&wanted), &searched));
     assert_eq!(plan.actions.len(), 1);
 }
+
+#[test]
+fn a_person_s_deployment_over_a_rollback_that_ecs_gave_up_is_returned_from_too() {
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("crash:2").service();
+    for _ in 0..200 {
+        drop(ecs.pass(&v2));
+        if ecs.tags.contains_key(tag::REJECTED) && ecs.primary_image() == "good:1" {
+            break;
+        }
+        ecs.tick();
+    }
+    assert!(ecs.tags[tag::ROLLOUT].contains(":rollback:"), "{:?}", ecs.tags);
+    ecs.apply(&Call::RegisterTaskDefinition { input: web("hang:9").task_definition });
+    let theirs = ecs.newest_definition();
+    ecs.update(&json!({ "taskDefinition": theirs }));
+    ecs.give_up();
+    assert_eq!(reasons(&ecs.settle(&v2, 200)), [WaitReason::Rejected]);
+    assert_eq!(ecs.primary_image(), "good:1");
+}
+
+#[test]
+fn a_rollout_that_was_to_be_left_and_is_wanted_again_is_judged_and_proven() {
+    let mut ecs = settled(&web("good:1"));
+    let bad = web("crash:2").service();
+    drop(ecs.settle(&bad, 200));
+    let v3 = web("good:3").service();
+    while ecs.primary_image() != "good:3" || !ecs.tags[tag::ROLLOUT].contains("ecs-svc/") {
+        drop(ecs.pass(&v3));
+    }
+    drop(ecs.pass(&bad));
+    assert!(ecs.tags[tag::ROLLOUT].contains(":rollback:"), "{:?}", ecs.tags);
+    assert_eq!(ecs.settle(&v3, 200).to_string(), "nothing to do\n");
+    assert_eq!(ecs.primary_image(), "good:3");
+    assert!(ecs.tags[tag::DIGEST].contains(v3.revision_digest.as_str()));
+}

@@ -34,7 +34,8 @@ pub(super) fn crash_pairs(scenario: &Scenario, reference: &Played) -> Vec<Pertur
     for first in at_writes(&reference.write_numbers, reference.calls_in_script) {
         let CrashPoint::Call(number, _) = first else { continue };
         let perturbation = Perturbation::Crashes(vec![first]);
-        let after = scenario.play_in(Manner { perturbation, ..Manner::default() }).played;
+        let manner = Manner { perturbation, ends_early: true, ..Manner::default() };
+        let after = scenario.play_in(manner).played;
         let later = after.write_numbers.iter().copied().filter(|one| *one > number);
         let later: Vec<u64> = later.collect();
         let seconds = at_writes(&later, after.calls_in_script);

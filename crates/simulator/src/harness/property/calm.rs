@@ -7,7 +7,7 @@ use evenkeel_manifest::{Digest, ServiceKey};
 
 use super::super::event::At;
 use super::super::{Event, Replica};
-use super::call::{self, Write, named, number};
+use super::call::{self, Write, named, number, text};
 use super::definitions::Definitions;
 use super::memory::{HOLD, Mark, OWNER, PROVEN, Tags, applied, instance, mark, rejects};
 use super::ordering::told;
@@ -22,6 +22,8 @@ pub(super) struct Calm {
     origins: Origins,
     definitions: Definitions,
     services: BTreeMap<ServiceKey, Course>,
+    /// Task definitions that people took out of use.
+    deregistered: BTreeSet<String>,
     alive: BTreeSet<Replica>,
     since: Option<At>,
 }
@@ -76,6 +78,7 @@ impl Calm {
             origins: Origins::default(),
             definitions: Definitions::default(),
             services: BTreeMap::new(),
+            deregistered: BTreeSet::new(),
             alive: BTreeSet::new(),
             since: None,
         }
@@ -117,6 +120,9 @@ impl Calm {
                 {
                     course.is_failing = true;
                 }
+            }
+            Event::Edited { operation: "DeregisterTaskDefinition", input, .. } => {
+                self.deregistered.extend(text(input, "taskDefinition").map(str::to_owned));
             }
             Event::Edited { operation: "UpdateService", input, .. } => {
                 let key = named(input).filter(|_| call::starts_a_deployment(input));
@@ -230,13 +236,21 @@ impl Ending<'_> {
         primary.is_some_and(|one| self.calm.origins.is_completed(self.key, one.revision))
     }
 
+    /// The task definition of the proven revision.
+    fn proven(&self) -> Option<&str> {
+        let proven = number(self.truth?.tags.get(PROVEN)?)?;
+        self.calm.origins.definition(self.key, proven)
+    }
+
     /// Whether what is PRIMARY has the task definition of the proven revision.
     pub(super) fn runs_the_proven(&self) -> bool {
-        let Some(truth) = self.truth else { return false };
-        let proven = truth.tags.get(PROVEN).and_then(|proven| number(proven));
-        let definition = proven.and_then(|one| self.calm.origins.definition(self.key, one));
-        let primary = truth.primary.as_ref();
-        primary.is_some_and(|primary| definition == Some(&*primary.definition))
+        let primary = self.truth.and_then(|truth| truth.primary.as_ref());
+        primary.is_some_and(|primary| self.proven() == Some(&*primary.definition))
+    }
+
+    /// Whether people took the proven revision out of use.
+    pub(super) fn has_lost_the_proven(&self) -> bool {
+        self.proven().is_some_and(|proven| self.calm.deregistered.contains(proven))
     }
 
     /// Whether a daemon, or ECS, returned to what is PRIMARY.

@@ -24,8 +24,9 @@ pub(super) struct NoOscillation {
     passes: Passes,
     fields: BTreeMap<ServiceKey, BTreeMap<String, Changes>>,
     wishes: BTreeMap<ServiceKey, Vec<Arc<Wish>>>,
-    /// Calls that were sent on an answer from the past.
+    /// Calls that were sent on an answer from the past, or from before somebody else's hand.
     misled: BTreeSet<u64>,
+    edited: BTreeMap<ServiceKey, At>,
     /// Services in which somebody else began a deployment that no daemon has answered yet, which they do
     /// after up to an hour.
     replaced: BTreeSet<ServiceKey>,
@@ -50,7 +51,11 @@ impl Property for NoOscillation {
         self.passes.note(at, event);
         match event {
             Event::Sent(call) if Write::of(call).is_some() => {
-                if self.passes.of(call).is_some_and(|pass| pass.is_stale) {
+                let edited = call.about.as_ref().and_then(|key| self.edited.get(key)).copied();
+                let is_misled = self.passes.of(call).is_some_and(|pass| {
+                    pass.is_stale || pass.look.as_ref().map(|look| look.at) < edited
+                });
+                if is_misled {
                     self.misled.insert(call.number);
                 }
                 Ok(())
@@ -59,6 +64,7 @@ impl Property for NoOscillation {
             Event::Edited { input, .. } => {
                 if let Some(key) = named(input) {
                     self.fields.remove(&key);
+                    self.edited.insert(key.clone(), at);
                     if starts_a_deployment(input) {
                         self.replaced.insert(key);
                     }

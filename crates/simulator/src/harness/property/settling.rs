@@ -111,6 +111,7 @@ fn is_held(ending: &Ending<'_>, truth: &Truth) -> bool {
         || truth.last_status == "ROLLBACK_FAILED"
         || (ending.is_returned() && !truth.is_steady)
         || ending.runs_the_proven()
+        || ending.has_lost_the_proven()
 }
 
 fn is_over(ending: &Ending<'_>, _: At, _: At) -> Result<(), String> {
@@ -307,6 +308,20 @@ mod tests {
             course.happens(|facts, _| {
                 facts.tags.remove(PROVEN);
             });
+            returning(&mut course);
+            over(course).passes();
+        }
+    }
+
+    #[test]
+    fn without_the_revision_to_return_to_a_person_decides() {
+        for property in all() {
+            let mut course = rejected(property(US));
+            course.tags(PROVEN, "service-revision/main/web/1");
+            course.person(
+                "DeregisterTaskDefinition",
+                &json!({"taskDefinition": &*super::super::course::definition(1)}),
+            );
             returning(&mut course);
             over(course).passes();
         }
