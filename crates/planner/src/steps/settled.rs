@@ -27,7 +27,9 @@ pub(super) fn settle(view: &View<'_>) -> Plan {
     if runs_what_is_wanted(view, comparison(view)) {
         return heal(view, Vec::new());
     }
-    if let Some(why) = not_seen(&view.observed().service_deployments) {
+    let observed = view.observed();
+    let unseen = not_seen(&observed.service_deployments);
+    if let Some(why) = unseen.or_else(|| not_seen(&observed.service_revisions)) {
         return unknown(format!(
             "whether the revision failed before is not known: {}",
             explain(why)

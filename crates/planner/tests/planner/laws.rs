@@ -177,6 +177,7 @@ proptest! {
         for blind in [
             Observed { tasks: failed(), ..seen.clone() },
             Observed { service_deployments: failed(), ..seen.clone() },
+            Observed { service_revisions: failed(), ..seen.clone() },
         ] {
             let plan = plan(&input(&key(), Some(&desired), &blind));
             for action in plan.actions.iter().filter(|_| in_flight) {

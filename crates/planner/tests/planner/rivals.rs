@@ -1,6 +1,8 @@
 //! Others at work on the same service: their deployments, an autoscaler, a person who says stop.
 
-use evenkeel_planner::{Call, Depth, Fact, Observed, Questions, WaitReason, questions, tag};
+use evenkeel_planner::{
+    Call, Depth, Fact, Observed, Questions, Unknown, WaitReason, questions, tag,
+};
 use serde_json::json;
 
 use crate::ecs::{Ecs, input};
@@ -249,4 +251,25 @@ fn a_rollout_that_was_to_be_left_and_is_wanted_again_is_judged_and_proven() {
     assert_eq!(ecs.settle(&v3, 200).to_string(), "nothing to do\n");
     assert_eq!(ecs.primary_image(), "good:3");
     assert!(ecs.tags[tag::DIGEST].contains(v3.revision_digest.as_str()));
+}
+
+#[test]
+fn what_ecs_rolled_back_unseen_is_not_begun_anew_while_its_revisions_cannot_be_read() {
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("crash:2");
+    announced_only(&mut ecs, &v2);
+    let announced = ecs.newest_definition();
+    ecs.update(&json!({ "taskDefinition": announced }));
+    ecs.roll_back("ECS deployment circuit breaker");
+    for _ in 0..20 {
+        ecs.tick();
+    }
+    let message = "no answer".to_owned();
+    let why = Unknown::Failed { operation: "DescribeServiceRevisions".to_owned(), message };
+    let v2 = v2.service();
+    let seen = ecs.look(Some(&v2));
+    let blind = Observed { service_revisions: Fact::Unknown(why), ..seen.clone() };
+    let plan = |seen| evenkeel_planner::plan(&input(&v2.key, Some(&v2), seen));
+    assert_eq!(reasons(&plan(&blind)), [WaitReason::Unknown], "{}", plan(&blind));
+    assert!(plan(&seen).verdict.is_some(), "{}", plan(&seen));
 }
