@@ -163,7 +163,12 @@ impl LastApplied {
         format!("{VERSION}{}:{}:{}", self.digest, self.at.as_second(), members.join("+"))
     }
 
+    /// `None` also for a value that a later time would make too long for a tag: nobody of ours wrote it.
     fn decode(value: &str) -> Option<Self> {
+        const LATER_TIME: usize = 20;
+        if value.chars().count() + LATER_TIME > VALUE_MAX {
+            return None;
+        }
         let (rest, members) = value.strip_prefix(VERSION)?.rsplit_once(':')?;
         let (digest, at) = rest.rsplit_once(':')?;
         Some(Self {
@@ -373,6 +378,12 @@ mod tests {
             let applied = LastApplied { digest: digest(), at: at(), members };
             assert_eq!(memory(tag::DIGEST, &applied.encode()).applied, Some(applied));
         }
+    }
+
+    #[test]
+    fn what_was_applied_is_not_read_from_a_value_that_would_not_fit_when_written_again() {
+        let value = format!("v1:{}:1:", "f".repeat(VALUE_MAX - 6));
+        assert_eq!(memory(tag::DIGEST, &value).applied, None);
     }
 
     #[test]
