@@ -96,6 +96,10 @@ impl ObservedService {
     /// Reads one element of `DescribeServices.services` (JSON, AWS's camelCase).
     pub fn read(value: &Value) -> Result<Self, ReadError> {
         let mut service: Self = read(value)?;
+        service
+            .deployments
+            .iter()
+            .try_for_each(|one| of_reasonable_length("a deployment", &one.id))?;
         service.document = ServiceDocument::new(value.clone());
         Ok(service)
     }
@@ -323,7 +327,9 @@ pub struct Task {
 
 impl Task {
     pub fn read(value: &Value) -> Result<Self, ReadError> {
-        read(value)
+        let task: Self = read(value)?;
+        of_reasonable_length("a task", crate::view::last_part(&task.task_arn))?;
+        Ok(task)
     }
 }
 
@@ -374,6 +380,18 @@ pub struct Alarm {
     pub since: Option<Timestamp>,
 }
 
+/// Ids are written into tags, which have room for AWS's own: 28 characters of a deployment, 32 of a task.
+fn of_reasonable_length(what: &str, id: &str) -> Result<(), ReadError> {
+    const ID_MAX: usize = 64;
+    let length = id.chars().count();
+    if length <= ID_MAX {
+        return Ok(());
+    }
+    Err(ReadError(format!(
+        "{what} with an id of {length} characters; at most {ID_MAX} are expected"
+    )))
+}
+
 fn read<T: for<'de> Deserialize<'de>>(value: &Value) -> Result<T, ReadError> {
     T::deserialize(value).map_err(|error| ReadError(error.to_string()))
 }
@@ -397,4 +415,28 @@ fn tag_list<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, String>,
     }
     let tags = Option::<Vec<Tag>>::deserialize(d)?.unwrap_or_default();
     Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_id_that_no_tag_could_hold_makes_a_reply_unreadable() {
+        let service = |id: &str| {
+            let deployment = json!({"id": id, "status": "PRIMARY", "taskDefinition": "web:1"});
+            let reply = json!({
+                "serviceArn": "a", "serviceName": "web", "status": "ACTIVE",
+                "deployments": [deployment],
+            });
+            ObservedService::read(&reply)
+        };
+        assert_eq!(service("ecs-svc/6216346761948112104").map(|one| one.deployments.len()), Ok(1));
+        let error = service(&"9".repeat(65)).unwrap_err();
+        assert_eq!(error.0, "a deployment with an id of 65 characters; at most 64 are expected");
+        assert!(Task::read(&json!({"taskArn": format!("task/{}", "f".repeat(65))})).is_err());
+        assert!(Task::read(&json!({"taskArn": format!("task/{}", "f".repeat(32))})).is_ok());
+    }
 }

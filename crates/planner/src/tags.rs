@@ -115,7 +115,7 @@ impl Memory {
         Self {
             owner: value(tag::OWNER).map(Owner::decode),
             applied: value(tag::DIGEST).and_then(LastApplied::decode),
-            proven: value(tag::PROVEN).filter(|arn| !arn.is_empty()).map(str::to_owned),
+            proven: value(tag::PROVEN).filter(|arn| is_revision(arn)).map(str::to_owned),
             rejected: value(tag::REJECTED).map(Rejection::decode),
             rollout: value(tag::ROLLOUT).and_then(RolloutMark::decode),
             hold: tags.contains_key(tag::HOLD),
@@ -126,6 +126,11 @@ impl Memory {
     pub(crate) fn rejects(&self, digest: &Digest) -> bool {
         self.rejected.as_ref().is_some_and(|rejection| rejection.names(digest))
     }
+}
+
+/// Whether it can be returned to: other words are nobody's.
+fn is_revision(arn: &str) -> bool {
+    [":service-revision/", ":task-definition/"].iter().any(|kind| arn.contains(kind))
 }
 
 impl Owner {
@@ -400,6 +405,13 @@ mod tests {
     fn a_rejection_of_a_later_version_still_rejects() {
         let value = format!("v9;{};whatever", digest());
         assert!(memory(tag::REJECTED, &value).rejects(&digest()));
+    }
+
+    #[test]
+    fn what_is_no_revision_is_not_proven() {
+        assert_eq!(memory(tag::PROVEN, "launchType").proven, None);
+        let arn = "arn:aws:ecs:eu-west-1:123456789012:task-definition/web:7";
+        assert_eq!(memory(tag::PROVEN, arn).proven.as_deref(), Some(arn));
     }
 
     #[test]
