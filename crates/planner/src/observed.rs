@@ -96,10 +96,7 @@ impl ObservedService {
     /// Reads one element of `DescribeServices.services` (JSON, AWS's camelCase).
     pub fn read(value: &Value) -> Result<Self, ReadError> {
         let mut service: Self = read(value)?;
-        service
-            .deployments
-            .iter()
-            .try_for_each(|one| of_reasonable_length("a deployment", &one.id))?;
+        service.deployments.iter().try_for_each(|one| fits_a_tag("a deployment", &one.id))?;
         service.document = ServiceDocument::new(value.clone());
         Ok(service)
     }
@@ -328,7 +325,7 @@ pub struct Task {
 impl Task {
     pub fn read(value: &Value) -> Result<Self, ReadError> {
         let task: Self = read(value)?;
-        of_reasonable_length("a task", crate::view::last_part(&task.task_arn))?;
+        fits_a_tag("a task", crate::view::last_part(&task.task_arn))?;
         Ok(task)
     }
 }
@@ -380,16 +377,16 @@ pub struct Alarm {
     pub since: Option<Timestamp>,
 }
 
-/// Ids are written into tags, which have room for AWS's own: 28 characters of a deployment, 32 of a task.
-fn of_reasonable_length(what: &str, id: &str) -> Result<(), ReadError> {
+/// Ids are written into tags, between colons, which have room for AWS's own: 28 characters of a
+/// deployment, 32 of a task.
+fn fits_a_tag(what: &str, id: &str) -> Result<(), ReadError> {
     const ID_MAX: usize = 64;
-    let length = id.chars().count();
-    if length <= ID_MAX {
+    let is_usual = |c: char| c.is_ascii_alphanumeric() || "/_-".contains(c);
+    if id.len() <= ID_MAX && !id.starts_with('-') && id.chars().all(is_usual) {
         return Ok(());
     }
-    Err(ReadError(format!(
-        "{what} with an id of {length} characters; at most {ID_MAX} are expected"
-    )))
+    let shown: String = id.chars().take(ID_MAX).collect();
+    Err(ReadError(format!("{what} with an id that is none of AWS's: {shown}")))
 }
 
 fn read<T: for<'de> Deserialize<'de>>(value: &Value) -> Result<T, ReadError> {
@@ -434,8 +431,10 @@ mod tests {
             ObservedService::read(&reply)
         };
         assert_eq!(service("ecs-svc/6216346761948112104").map(|one| one.deployments.len()), Ok(1));
-        let error = service(&"9".repeat(65)).unwrap_err();
-        assert_eq!(error.0, "a deployment with an id of 65 characters; at most 64 are expected");
+        for id in ["9".repeat(65), "evenkeel:digest".to_owned(), "-7".to_owned()] {
+            let error = service(&id).unwrap_err();
+            assert!(error.0.contains("a deployment with an id that is none of AWS's"), "{error}");
+        }
         assert!(Task::read(&json!({"taskArn": format!("task/{}", "f".repeat(65))})).is_err());
         assert!(Task::read(&json!({"taskArn": format!("task/{}", "f".repeat(32))})).is_ok());
     }
