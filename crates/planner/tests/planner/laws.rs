@@ -73,9 +73,7 @@ fn happen(ecs: &mut Ecs, wanted: &mut Draft, event: &Event) {
             }
         }
         Event::Rival if ecs.members.is_some() => {
-            ecs.apply(&Call::RegisterTaskDefinition { input: web("good:99").task_definition });
-            let theirs = ecs.newest_definition();
-            ecs.update(&json!({ "taskDefinition": theirs }));
+            ecs.rival("good:99");
         }
         Event::RolledBack if ecs.is_rolling() => ecs.roll_back("ECS deployment circuit breaker"),
         Event::Scale(count) if ecs.members.is_some() => {

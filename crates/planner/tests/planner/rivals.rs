@@ -13,10 +13,8 @@ use crate::plans::{reasons, settled};
 fn a_foreign_deployment_is_left_alone_until_it_ends_and_an_hour_is_over() {
     let v1 = web("good:1");
     let mut ecs = settled(&v1);
-    ecs.apply(&Call::RegisterTaskDefinition { input: web("good:9").task_definition });
-    let theirs = ecs.newest_definition();
     ecs.later(-3 * 3600 / 2);
-    ecs.update(&json!({ "taskDefinition": theirs }));
+    ecs.rival("good:9");
     ecs.writes.clear();
     let plan = ecs.pass(&v1.service());
     assert_eq!(reasons(&plan), [WaitReason::ForeignDeployment]);
@@ -45,9 +43,7 @@ fn a_person_s_deployment_after_a_start_that_was_lost_is_waited_for_by_a_newer_ma
     let mut ecs = settled(&web("good:1"));
     announced_only(&mut ecs, &web("good:2"));
     ecs.later(1);
-    ecs.apply(&Call::RegisterTaskDefinition { input: web("good:9").task_definition });
-    let theirs = ecs.newest_definition();
-    ecs.update(&json!({ "taskDefinition": theirs }));
+    ecs.rival("good:9");
     ecs.writes.clear();
     for wanted in [web("good:2"), web("good:3")] {
         let plan = ecs.pass(&wanted.service());
@@ -72,9 +68,7 @@ fn an_announced_rollout_that_did_start_is_superseded_by_a_newer_manifest_at_once
 /// A settled service, over which somebody rolls out what never starts.
 fn hung(first: &Draft) -> Ecs {
     let mut ecs = settled(first);
-    ecs.apply(&Call::RegisterTaskDefinition { input: web("hang:9").task_definition });
-    let theirs = ecs.newest_definition();
-    ecs.update(&json!({ "taskDefinition": theirs }));
+    ecs.rival("hang:9");
     ecs.writes.clear();
     ecs
 }
@@ -107,9 +101,7 @@ fn a_rollout_that_was_displaced_by_one_that_hangs_is_not_asserted_against_it() {
     let mut ecs = settled(&web("good:1"));
     let v2 = web("good:2").service();
     drop(ecs.settle(&v2, 2));
-    ecs.apply(&Call::RegisterTaskDefinition { input: web("hang:9").task_definition });
-    let theirs = ecs.newest_definition();
-    ecs.update(&json!({ "taskDefinition": theirs }));
+    ecs.rival("hang:9");
     ecs.writes.clear();
     let plan = ecs.settle(&v2, 200);
     assert_eq!((reasons(&plan), ecs.writes.as_slice()), (vec![WaitReason::Held], [].as_slice()));
@@ -186,9 +178,7 @@ fn a_person_s_deployment_that_ecs_gave_up_is_left_for_the_proven_one_when_what_i
     let mut ecs = settled(&web("good:1"));
     let v2 = web("crash:2").service();
     assert_eq!(reasons(&ecs.settle(&v2, 200)), [WaitReason::Rejected]);
-    ecs.apply(&Call::RegisterTaskDefinition { input: web("hang:9").task_definition });
-    let theirs = ecs.newest_definition();
-    ecs.update(&json!({ "taskDefinition": theirs }));
+    ecs.rival("hang:9");
     ecs.give_up();
     assert_eq!(ecs.primary_image(), "hang:9");
     assert_eq!(reasons(&ecs.settle(&v2, 200)), [WaitReason::Rejected]);
@@ -229,9 +219,7 @@ fn a_person_s_deployment_over_a_rollback_that_ecs_gave_up_is_returned_from_too()
         ecs.tick();
     }
     assert!(ecs.tags[tag::ROLLOUT].contains(":rollback:"), "{:?}", ecs.tags);
-    ecs.apply(&Call::RegisterTaskDefinition { input: web("hang:9").task_definition });
-    let theirs = ecs.newest_definition();
-    ecs.update(&json!({ "taskDefinition": theirs }));
+    ecs.rival("hang:9");
     ecs.give_up();
     assert_eq!(reasons(&ecs.settle(&v2, 200)), [WaitReason::Rejected]);
     assert_eq!(ecs.primary_image(), "good:1");

@@ -1,18 +1,20 @@
 //! Plays steps in a course: manifests, the world, other people, faults and time; never looks into a
 //! daemon.
 
+mod rest;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_manifest::{Service, ServiceKey};
-use evenkeel_planner::{Status, Wait, WaitReason};
+use evenkeel_planner::Status;
 use evenkeel_reconciler::{DesiredState, LeaseSettings, LoopSettings};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::course::{Course, InScript, Shared, lock};
+use super::course::{Course, Shared, lock};
 use super::edit::Edit;
 use super::event::{Event, Replica};
 use super::life::Life;
@@ -20,15 +22,6 @@ use super::storm::Storm;
 use super::weather::LAG_MAX;
 use super::{Keeps, Perturbation, Property, Trace, Violation, Way, Weather, Wish};
 use crate::{Api, Behaviour, Fault, ServiceFacts, Simulation};
-
-/// After the last fault everything has ended by then: the hour for which somebody else's deployment is
-/// left alone, a deadline of ten minutes, a rollback with another one, ECS's own back-off of at most 27
-/// minutes, and some looks.
-const SETTLES_WITHIN: Duration = Duration::from_hours(3);
-
-/// How long nothing may happen until a course that ends early is over: every service is looked at at
-/// least twice within it.
-const STILL_FOR: Duration = Duration::from_mins(20);
 
 /// One thing that happens on the stage.
 #[derive(Clone, Debug)]
@@ -237,55 +230,6 @@ impl Stage {
             waits: waits(&course),
             changes,
         }
-    }
-
-    /// Ends all faults, and gives everything the time to settle.
-    pub async fn settle(&mut self) {
-        self.look(Self::heal);
-        tokio::time::sleep(SETTLES_WITHIN).await;
-        self.look(|course| course.tell(&Event::Over));
-    }
-
-    /// As [`Self::settle`], but over as soon as nothing was written for a while and no daemon waits for
-    /// anything that comes by itself. What only shows after an hour of rest is not found.
-    pub async fn settle_until_still(&mut self) {
-        self.look(Self::heal);
-        let began = Instant::now();
-        let ends = began + SETTLES_WITHIN;
-        let (mut writes, mut still) = (0, Duration::ZERO);
-        // Long enough that the last quarter of the calm, in which nothing may be written, lies within it.
-        while still < STILL_FOR.max(began.elapsed() / 3) && Instant::now() < ends {
-            tokio::time::sleep(STILL_FOR / 4).await;
-            let written = self.look(|course| course.writes);
-            let is_still = written == writes && self.is_at_rest();
-            still = if is_still { still + STILL_FOR / 4 } else { Duration::ZERO };
-            writes = written;
-        }
-        self.look(|course| course.tell(&Event::Over));
-    }
-
-    fn heal(course: &mut Course) {
-        let wakes = course.seats.get(&Replica(0)).map_or(0, |seat| seat.wakes);
-        let (calls, took) = (course.calls, course.elapsed());
-        course.in_script = Some(InScript { calls, wakes, took });
-        calm(course);
-    }
-
-    /// Whether some daemon lately saw every service, and waits for nothing or for a person.
-    fn is_at_rest(&self) -> bool {
-        self.look(|course| {
-            let lately = course.now() - STILL_FOR;
-            let rests = |status: &Status| {
-                let persons = [WaitReason::Paused, WaitReason::Held, WaitReason::NotOwned];
-                let persons = |wait: &Wait| persons.contains(&wait.reason);
-                status.observed_at >= lately && status.waiting.iter().all(persons)
-            };
-            self.wishes.values().all(|wish| {
-                let key = ServiceKey::new(wish.cluster(), &*wish.name);
-                let mut seen = course.seats.values().filter_map(|seat| seat.board.get(&key));
-                seen.any(|status| rests(&status))
-            })
-        })
     }
 
     /// The words of a manifest as last written.
