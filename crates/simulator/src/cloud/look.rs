@@ -22,6 +22,10 @@ const NEWEST: usize = 20;
 
 /// One look or one act: on whose behalf calls are made.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(feature = "harness"),
+    expect(dead_code, reason = "only the harness asks about what and why a call is made")
+)]
 pub(super) struct Caller<'a> {
     pub(super) cloud: &'a SimulatedCloud,
     /// The service that it is about.
