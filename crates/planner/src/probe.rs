@@ -23,17 +23,18 @@ impl Percentages {
             return given;
         }
         let maximum = given.maximum.min(100 + 100_u64.div_ceil(desired));
-        let surges = desired * maximum / 100 > desired;
+        let surges = desired.saturating_mul(maximum) / 100 > desired;
         let minimum_healthy =
             if surges { 100 } else { given.minimum_healthy.max(100 * (desired - 1) / desired) };
         Self { minimum_healthy, maximum }
     }
 
-    /// How many tasks ECS may have above `desired`, and how many it may stop below it.
+    /// How many tasks ECS may have above `desired`, and how many it may stop below it. Percentages that
+    /// were read may be any number: beyond what can be counted they are as good as the largest.
     pub(crate) fn steps(self, desired: u32) -> (u64, u64) {
         let desired = u64::from(desired);
-        let ceiling = desired * self.maximum / 100;
-        let floor = (desired * self.minimum_healthy).div_ceil(100);
+        let ceiling = desired.saturating_mul(self.maximum) / 100;
+        let floor = desired.saturating_mul(self.minimum_healthy).div_ceil(100);
         (ceiling.saturating_sub(desired), desired.saturating_sub(floor))
     }
 }
@@ -63,6 +64,13 @@ mod tests {
         assert_eq!(narrowed(50, 100, 4), (75, 100));
         assert_eq!(narrowed(0, 100, 1), (0, 100));
         assert_eq!(narrowed(50, 110, 4), (75, 110));
+    }
+
+    #[test]
+    fn absurd_percentages_in_a_reply_are_counted_without_overflow() {
+        let absurd = Percentages { minimum_healthy: u64::MAX, maximum: u64::MAX };
+        assert_eq!(absurd.steps(u32::MAX), (u64::MAX / 100 - u64::from(u32::MAX), 0));
+        assert_eq!(narrowed(u64::MAX, 100, 4), (u64::MAX, 100));
     }
 
     #[test]
