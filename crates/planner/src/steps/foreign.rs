@@ -5,19 +5,20 @@ use jiff::Timestamp;
 
 use super::settled::REASSERT_EVERY;
 use super::{rollback, stand_still};
-use crate::breaker::judge;
+use crate::breaker::{Judgement, judge};
 use crate::plan::IN_FLIGHT;
-use crate::render::span;
 use crate::view::{View, target_revision};
-use crate::{Plan, RolloutPhase, ServiceDeployment, Wait, WaitReason};
+use crate::{Plan, RolloutPhase, ServiceDeployment, VerdictKind, Wait, WaitReason};
 
-/// What is waited for; `None` when the deployment hangs and the manifest has new content for it.
+/// What is waited for; `None` when the deployment fails and the manifest has new content for it.
 pub(super) fn wait(view: &View<'_>) -> Option<Plan> {
     let id = &view.primary.id;
-    let deadline = deadline(view);
-    if deadline.is_some_and(|deadline| view.now() >= deadline) {
-        return (!is_new(view)).then(|| hangs(view));
+    let judgement = judgement(view);
+    let against = judgement.against.as_ref().filter(|(kind, _)| *kind != VerdictKind::Alarm);
+    if let Some((_, sentence)) = against {
+        return (!is_new(view)).then(|| fails(view, sentence));
     }
+    let deadline = judgement.deadline;
     if rollback::runs_proven(view) {
         let sentence = format!("ECS returns to the proven revision with {id}");
         let wait = Wait::new(WaitReason::Rollback, sentence).until(deadline);
@@ -31,11 +32,10 @@ pub(super) fn wait(view: &View<'_>) -> Option<Plan> {
     Some(Plan::waiting(vec![wait], IN_FLIGHT))
 }
 
-/// Until when the deployment is to make progress, by the clock that our own rollouts have; `None` while
-/// the clock stands.
-fn deadline(view: &View<'_>) -> Option<Timestamp> {
-    let began = view.primary.created_at?;
-    judge(view, &view.primary.id, RolloutPhase::Widening, began).deadline
+/// The deployment is judged as our own rollouts are, though no verdict comes of it.
+fn judgement(view: &View<'_>) -> Judgement {
+    let began = view.primary.created_at.unwrap_or(view.now());
+    judge(view, &view.primary.id, RolloutPhase::Widening, began)
 }
 
 /// Until when a deployment that took the place of our rollout is left alone: for an hour since ours was
@@ -65,13 +65,10 @@ fn is_new(view: &View<'_>) -> bool {
     !applied && !begun && !view.memory.rejects(digest)
 }
 
-fn hangs(view: &View<'_>) -> Plan {
-    let age = view.primary.created_at.map_or(String::new(), |began| {
-        format!(", {} after it began", span(view.now().duration_since(began)))
-    });
+fn fails(view: &View<'_>, sentence: &str) -> Plan {
     let sentence = format!(
-        "{}, which is not ours, makes no progress{age}: a person decides, or a manifest with new \
-         content takes its place",
+        "{}, which is not ours, fails: {sentence}; a person decides, or a manifest with new content \
+         takes its place",
         view.primary.id
     );
     stand_still(WaitReason::Held, sentence)

@@ -57,12 +57,15 @@ fn tag_service(view: &View<'_>, tags: BTreeMap<String, String>, why: String) -> 
 pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
     let wanted = mark.digest == view.desired.revision_digest;
     let begun = mark.id() != Some(view.primary.id.as_str());
+    let is_forgiven = !view.memory.rejects(&mark.digest);
     match (wanted, begun) {
-        (true, _) if !view.memory.rejects(&mark.digest) => Some(retry::retry(view, mark, begun)),
+        // The deployment was to be left because what is wanted was rejected, and ran something else.
+        (true, false) if is_forgiven && !runs_what_is_wanted(view, Comparison::Lenient) => None,
+        (true, _) if is_forgiven => Some(retry::retry(view, mark, begun)),
         (true, false) => Some(leave(view)),
-        (true, true) => Some(follow(view)),
-        // A fix supersedes a bad rollout, but not the return from it: that one must end first.
-        (false, true) if view.standing() == Standing::InFlight && !is_stalled(view) => {
+        (true, true) => Some(follow(view, mark)),
+        // A fix supersedes a bad rollout, but not the return from it: that one must end first, or fail.
+        (false, true) if view.standing() == Standing::InFlight && fails(view).is_none() => {
             Some(Plan::waiting(vec![returning(view)], IN_FLIGHT))
         }
         // What runs was to be left for what a manifest wanted then: now it is wanted itself.
@@ -197,13 +200,10 @@ pub(super) fn is_service_revision(arn: &str) -> bool {
 }
 
 /// The bad deployment is no longer PRIMARY: follows the return to its end.
-fn follow(view: &View<'_>) -> Plan {
+fn follow(view: &View<'_>, mark: &RolloutMark) -> Plan {
     let id = &view.primary.id;
-    let comparison = Comparison::Lenient;
     match view.standing() {
-        _ if runs_what_is_wanted(view, comparison) => {
-            held(format!("{id} runs the rejected revision again; a person decides"))
-        }
+        _ if runs_what_is_wanted(view, Comparison::Lenient) => leave_again(view, mark),
         Standing::Completed => {
             let why = format!("ends the rollback: {id} is complete");
             Plan::acting(vec![forget_rollout(view, why)], Vec::new())
@@ -215,23 +215,61 @@ fn follow(view: &View<'_>) -> Plan {
             let why = format!("{id} took the place of the rollback, and ECS has given it up");
             begin(view, id, why)
         }
-        Standing::InFlight if is_stalled(view) => {
-            held(format!("the rollback {id} makes no progress; a person decides"))
-        }
-        Standing::InFlight => {
-            let mut waiting = vec![returning(view)];
-            waiting.extend(capability_waits(view));
-            match percentages::widen_the_return(view).filter(|_| runs_proven(view)) {
-                Some(action) => Plan::acting(vec![action], waiting),
-                None => Plan::waiting(waiting, IN_FLIGHT),
+        Standing::InFlight => match fails(view) {
+            Some(sentence) => {
+                held(format!("the rollback {id} fails: {sentence}; a person decides"))
             }
-        }
+            None => go_on(view),
+        },
     }
 }
 
-fn is_stalled(view: &View<'_>) -> bool {
+fn go_on(view: &View<'_>) -> Plan {
+    let mut waiting = vec![returning(view)];
+    waiting.extend(capability_waits(view));
+    match percentages::widen_the_return(view).filter(|_| runs_proven(view)) {
+        Some(action) => Plan::acting(vec![action], waiting),
+        None => Plan::waiting(waiting, IN_FLIGHT),
+    }
+}
+
+/// Somebody deployed the rejected revision over the return from it, or a call of ours came late. Only
+/// ECS, whose breaker ended the return, is not returned from again.
+fn leave_again(view: &View<'_>, mark: &RolloutMark) -> Plan {
+    let id = &view.primary.id;
+    if let Some(why) = not_seen(&view.observed().service_deployments) {
+        let why = explain(why);
+        return unknown(format!("who deployed the rejected revision again is not known: {why}"));
+    }
+    let all = view.observed().service_deployments.known().map(Vec::as_slice).unwrap_or_default();
+    let failed_return = all.iter().find(|one| {
+        is_rollback(&one.status)
+            && one.created_at.is_none_or(|created| created >= mark.since)
+            && leads_to_proven(view, one)
+    });
+    match failed_return {
+        Some(_) => held(format!(
+            "ECS ended the return to the proven revision, and {id} runs the rejected one again; a \
+             person decides"
+        )),
+        None => begin(view, id, format!("{id} runs the rejected {} again", mark.digest)),
+    }
+}
+
+/// Whether the deployment's target has the content of the proven revision, as far as it is known.
+fn leads_to_proven(view: &View<'_>, deployment: &ServiceDeployment) -> bool {
+    let Some(proven) = view.memory.proven.as_deref() else { return false };
+    let definition = view.service_revision(proven).map_or(proven, |one| &one.task_definition);
+    target_revision(view.observed(), deployment)
+        .is_none_or(|target| target.task_definition == definition)
+}
+
+/// What speaks against the deployment that returns to the proven revision. An alarm does not: what was
+/// left may have set it off.
+fn fails(view: &View<'_>) -> Option<String> {
     let judgement = judge(view, &view.primary.id, RolloutPhase::RollingBack, begun_at(view));
-    matches!(judgement.against, Some((VerdictKind::Stalled, _)))
+    let against = judgement.against.filter(|(kind, _)| *kind != VerdictKind::Alarm);
+    against.map(|(_, sentence)| sentence)
 }
 
 /// When the deployment that returns to the proven revision began.

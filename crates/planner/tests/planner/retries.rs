@@ -98,3 +98,22 @@ fn a_forced_deployment_that_was_never_made_is_forced_after_a_minute() {
     assert_eq!(ecs.settle(&v1, 100).to_string(), "nothing to do\n");
     assert_eq!((ecs.history.len(), ecs.count()), (2, 4));
 }
+
+#[test]
+fn a_verdict_that_is_taken_back_is_not_proven_by_a_deployment_of_something_else() {
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("crash:2").service();
+    drop(ecs.settle(&v2, 200));
+    let v3 = web("good:3").service();
+    while ecs.primary_image() != "good:3" || !ecs.tags[tag::ROLLOUT].contains("ecs-svc/") {
+        drop(ecs.pass(&v3));
+    }
+    drop(ecs.pass(&v2));
+    assert!(ecs.tags[tag::ROLLOUT].contains(":rollback:"), "{:?}", ecs.tags);
+    ecs.tags.remove(tag::REJECTED);
+    drop(ecs.pass(&v2));
+    assert_eq!(ecs.primary_image(), "crash:2", "what is wanted is tried at once");
+    drop(ecs.settle(&v2, 400));
+    assert!(!ecs.tags[tag::DIGEST].contains(v2.revision_digest.as_str()), "{:?}", ecs.tags);
+    assert_eq!(ecs.primary_image(), "good:1");
+}

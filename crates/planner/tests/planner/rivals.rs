@@ -5,6 +5,8 @@ use evenkeel_planner::{
 };
 use serde_json::json;
 
+use evenkeel_manifest::Service;
+
 use crate::ecs::{Ecs, input};
 use crate::manifests::{Draft, web};
 use crate::plans::{reasons, settled};
@@ -260,4 +262,54 @@ fn what_ecs_rolled_back_unseen_is_not_begun_anew_while_its_revisions_cannot_be_r
     let plan = |seen| evenkeel_planner::plan(&input(&v2.key, Some(&v2), seen));
     assert_eq!(reasons(&plan(&blind)), [WaitReason::Unknown], "{}", plan(&blind));
     assert!(plan(&seen).verdict.is_some(), "{}", plan(&seen));
+}
+
+#[test]
+fn a_rejected_revision_that_is_deployed_over_its_own_rollback_is_left_again() {
+    let (mut ecs, v2) = returning();
+    let newest = ecs.newest_definition();
+    ecs.update(&json!({ "taskDefinition": newest }));
+    assert_eq!(ecs.primary_image(), "good:2");
+    drop(ecs.settle(&v2, 200));
+    assert_eq!(ecs.primary_image(), "good:1");
+    assert!(!ecs.tags.contains_key(tag::ROLLOUT), "{:?}", ecs.tags);
+}
+
+/// `good:2` ran on every task and was rejected by an alarm: `good:1` is returned to, from nothing.
+fn returning() -> (Ecs, Service) {
+    let watched = |image| web(image).judged(|breaker| breaker.alarms = vec!["5xx".to_owned()]);
+    let mut ecs = Ecs::new();
+    ecs.alarm("5xx", "OK", 0);
+    drop(ecs.settle(&watched("good:1").service(), 100));
+    ecs.alarm("5xx", "ALARM", 60);
+    let v2 = watched("good:2").service();
+    drop(ecs.settle(&v2, 100));
+    ecs.alarm("5xx", "ALARM", 1);
+    drop(ecs.act(&v2));
+    assert_eq!((ecs.primary_image().as_str(), ecs.is_rolling()), ("good:1", true));
+    (ecs, v2)
+}
+
+#[test]
+fn a_return_that_ecs_itself_ends_is_not_begun_again() {
+    let (mut ecs, v2) = returning();
+    ecs.roll_back("ECS deployment circuit breaker: tasks failed to start.");
+    assert_eq!(ecs.primary_image(), "good:2");
+    ecs.writes.clear();
+    let plan = ecs.settle(&v2, 200);
+    assert_eq!((reasons(&plan), ecs.writes), (vec![WaitReason::Held], Vec::<String>::new()));
+}
+
+#[test]
+fn a_fix_is_not_held_back_by_a_return_on_which_tasks_crash_for_ever() {
+    let (mut ecs, _) = returning();
+    let v3 = web("good:3").service();
+    for _ in 0..60 {
+        ecs.tick();
+        if ecs.primary_image() == "good:1" {
+            ecs.crash_oldest();
+        }
+        drop(ecs.pass(&v3));
+    }
+    assert_eq!(ecs.primary_image(), "good:3");
 }

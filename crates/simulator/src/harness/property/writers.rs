@@ -12,6 +12,7 @@ use super::memory::mark;
 use super::ordering::told;
 use super::origins::{DEADLINE, Origin, Origins, is_in_flight};
 use super::passes::Passes;
+use super::verdict::has_failed;
 use crate::{DeploymentFacts, Life, ServiceFacts};
 
 /// S9: the times from the sending of a write to its being carried out do not overlap for two daemons.
@@ -98,7 +99,8 @@ impl SingleWriter {
 }
 
 /// S12: a rollout begins only when none is in flight, or to supersede one of ours with newer content.
-/// What is not ours, or a return, is first given the time that it has to make progress.
+/// What is not ours, or a return, is first given the time that it has to make progress, unless its tasks
+/// fail.
 #[derive(Debug, Default)]
 pub(super) struct OneRollout {
     origins: Origins,
@@ -107,6 +109,8 @@ pub(super) struct OneRollout {
     /// Whoever began them: deployments that a mark called ours while they were PRIMARY, and that restarted
     /// one of ours.
     taken_over: BTreeSet<(ServiceKey, u64)>,
+    /// Deployments of which a task failed.
+    failing: BTreeSet<(ServiceKey, u64)>,
 }
 
 impl Property for OneRollout {
@@ -141,6 +145,10 @@ impl OneRollout {
         if marked == Some(primary.id) || self.restarts_ours(&key, primary) {
             self.taken_over.insert((key.clone(), primary.id));
         }
+        let mut tasks = facts.tasks.iter().filter(|task| task.deployment == primary.id);
+        if primary.failed_tasks > 0 || tasks.any(has_failed) {
+            self.failing.insert((key.clone(), primary.id));
+        }
         self.primaries.insert(key, primary.clone());
     }
 
@@ -172,6 +180,7 @@ impl OneRollout {
             }
             // Somebody else's rollout of what was wanted counts as one of ours.
             _ if self.taken_over.contains(&(key.clone(), before.id)) => Ok(()),
+            _ if self.failing.contains(&(key.clone(), before.id)) => Ok(()),
             _ if self.was_unseen(call, before) => Ok(()),
             _ => {
                 let patience = |wish: &std::sync::Arc<super::wishes::Wish>| {
@@ -286,6 +295,16 @@ mod tests {
             course.rolls_out(3);
             if broken { course.breaks("not waited for") } else { course.passes() }
         }
+    }
+
+    #[test]
+    fn somebody_else_s_rollout_that_fails_is_not_waited_for() {
+        let mut course = wanting("3");
+        course.begins(2);
+        course.happens(|facts, _| facts.deployments[0].failed_tasks = 1);
+        course.pause(60);
+        course.rolls_out(3);
+        course.passes();
     }
 
     #[test]
