@@ -3,20 +3,20 @@
 
 use jiff::Timestamp;
 
+use super::rollback;
 use super::settled::REASSERT_EVERY;
-use super::{rollback, stand_still};
 use crate::breaker::{Judgement, judge};
-use crate::plan::IN_FLIGHT;
+use crate::plan::{IN_FLIGHT, SETTLED};
 use crate::view::{View, target_revision};
 use crate::{Plan, RolloutPhase, ServiceDeployment, VerdictKind, Wait, WaitReason};
 
-/// What is waited for; `None` when the deployment fails and the manifest has new content for it.
+/// What is waited for; `None` when the deployment fails and what the manifest wants is to take its place.
 pub(super) fn wait(view: &View<'_>) -> Option<Plan> {
     let id = &view.primary.id;
     let judgement = judgement(view);
     let against = judgement.against.as_ref().filter(|(kind, _)| *kind != VerdictKind::Alarm);
     if let Some((_, sentence)) = against {
-        return (!is_new(view)).then(|| fails(view, sentence));
+        return (!is_replaced(view)).then(|| fails(view, sentence));
     }
     let deadline = judgement.deadline;
     if rollback::runs_proven(view) {
@@ -65,11 +65,26 @@ fn is_new(view: &View<'_>) -> bool {
     !applied && !begun && !view.memory.rejects(digest)
 }
 
+/// Whether a deployment that fails makes way: for new content at once, else an hour after it began.
+fn is_replaced(view: &View<'_>) -> bool {
+    let is_rejected = view.memory.rejects(&view.desired.revision_digest);
+    is_new(view) || (!is_rejected && stays_until(view).is_some_and(|until| view.now() >= until))
+}
+
+fn stays_until(view: &View<'_>) -> Option<Timestamp> {
+    view.primary.created_at?.checked_add(REASSERT_EVERY).ok()
+}
+
 fn fails(view: &View<'_>, sentence: &str) -> Plan {
+    let is_rejected = view.memory.rejects(&view.desired.revision_digest);
+    let until = stays_until(view).filter(|_| !is_rejected);
+    let or_else =
+        if is_rejected { "" } else { ", at the latest what is wanted now, an hour after it began" };
     let sentence = format!(
         "{}, which is not ours, fails: {sentence}; a person decides, or a manifest with new content \
-         takes its place",
+         takes its place{or_else}",
         view.primary.id
     );
-    stand_still(WaitReason::Held, sentence)
+    let wait = Wait::new(WaitReason::Held, sentence).until(until);
+    Plan::waiting(vec![wait], SETTLED)
 }

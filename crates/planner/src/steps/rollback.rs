@@ -203,7 +203,9 @@ pub(super) fn is_service_revision(arn: &str) -> bool {
 fn follow(view: &View<'_>, mark: &RolloutMark) -> Plan {
     let id = &view.primary.id;
     match view.standing() {
-        _ if runs_what_is_wanted(view, Comparison::Lenient) => leave_again(view, mark),
+        _ if runs_what_is_wanted(view, Comparison::Lenient) => {
+            leave_again(view, mark, format!("{id} runs the rejected {} again", mark.digest))
+        }
         Standing::Completed => {
             let why = format!("ends the rollback: {id} is complete");
             Plan::acting(vec![forget_rollout(view, why)], Vec::new())
@@ -213,7 +215,7 @@ fn follow(view: &View<'_>, mark: &RolloutMark) -> Plan {
         }
         Standing::Failed => {
             let why = format!("{id} took the place of the rollback, and ECS has given it up");
-            begin(view, id, why)
+            leave_again(view, mark, why)
         }
         Standing::InFlight => match fails(view) {
             Some(sentence) => {
@@ -233,27 +235,24 @@ fn go_on(view: &View<'_>) -> Plan {
     }
 }
 
-/// Somebody deployed the rejected revision over the return from it, or a call of ours came late. Only
-/// ECS, whose breaker ended the return, is not returned from again.
-fn leave_again(view: &View<'_>, mark: &RolloutMark) -> Plan {
+/// Returns once more: somebody deployed over the return, or a call of ours came late. Only when ECS's own
+/// breaker ended the return is that the end of it.
+fn leave_again(view: &View<'_>, mark: &RolloutMark, why: String) -> Plan {
     let id = &view.primary.id;
-    if let Some(why) = not_seen(&view.observed().service_deployments) {
-        let why = explain(why);
-        return unknown(format!("who deployed the rejected revision again is not known: {why}"));
+    if let Some(unseen) = not_seen(&view.observed().service_deployments) {
+        return unknown(format!("{why}, and who deployed it is not known: {}", explain(unseen)));
     }
     let all = view.observed().service_deployments.known().map(Vec::as_slice).unwrap_or_default();
-    let failed_return = all.iter().find(|one| {
+    let is_failed_return = |one: &ServiceDeployment| {
         is_rollback(&one.status)
             && one.created_at.is_none_or(|created| created >= mark.since)
             && leads_to_proven(view, one)
-    });
-    match failed_return {
-        Some(_) => held(format!(
-            "ECS ended the return to the proven revision, and {id} runs the rejected one again; a \
-             person decides"
-        )),
-        None => begin(view, id, format!("{id} runs the rejected {} again", mark.digest)),
+    };
+    if all.iter().any(is_failed_return) {
+        let sentence = "ECS ended the return to the proven revision; a person decides";
+        return held(format!("{why}: {sentence}"));
     }
+    begin(view, id, why)
 }
 
 /// Whether the deployment's target has the content of the proven revision, as far as it is known.

@@ -76,7 +76,7 @@ fn hung(first: &Draft) -> Ecs {
 }
 
 #[test]
-fn a_foreign_deployment_that_hangs_is_held_for_a_person_after_the_progress_deadline() {
+fn a_foreign_deployment_that_hangs_is_held_for_a_person_and_replaced_an_hour_after_it_began() {
     let v1 = web("good:1");
     let mut ecs = hung(&v1);
     let plan = ecs.pass(&v1.service());
@@ -84,7 +84,11 @@ fn a_foreign_deployment_that_hangs_is_held_for_a_person_after_the_progress_deadl
     assert!(plan.waiting[0].until.is_some(), "{plan}");
     let plan = ecs.settle(&v1.service(), 150);
     assert_eq!((reasons(&plan), ecs.writes.as_slice()), (vec![WaitReason::Held], [].as_slice()));
+    assert!(plan.waiting[0].until.is_some(), "{plan}");
     assert_eq!(ecs.primary_image(), "hang:9");
+    ecs.later(3600);
+    assert_eq!(ecs.settle(&v1.service(), 200).to_string(), "nothing to do\n");
+    assert_eq!(ecs.primary_image(), "good:1");
 }
 
 #[test]
@@ -99,7 +103,7 @@ fn new_content_waits_for_a_foreign_deployment_and_supersedes_one_that_hangs() {
 }
 
 #[test]
-fn a_rollout_that_was_displaced_by_one_that_hangs_is_not_asserted_against_it() {
+fn a_rollout_that_was_displaced_by_one_that_hangs_is_not_asserted_against_it_for_an_hour() {
     let mut ecs = settled(&web("good:1"));
     let v2 = web("good:2").service();
     drop(ecs.settle(&v2, 2));
@@ -107,6 +111,9 @@ fn a_rollout_that_was_displaced_by_one_that_hangs_is_not_asserted_against_it() {
     ecs.writes.clear();
     let plan = ecs.settle(&v2, 200);
     assert_eq!((reasons(&plan), ecs.writes.as_slice()), (vec![WaitReason::Held], [].as_slice()));
+    ecs.later(3600);
+    assert_eq!(ecs.settle(&v2, 200).to_string(), "nothing to do\n");
+    assert_eq!(ecs.primary_image(), "good:2");
 }
 
 #[test]

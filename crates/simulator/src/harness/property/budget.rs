@@ -116,6 +116,9 @@ impl Property for CallCap {
             Event::Answered { call, answer, is_stale } if answer.is_err() || *is_stale => {
                 self.disturb(call.about.as_ref());
             }
+            Event::CarriedOut { call, .. } if self.origins.is_late(call, at) => {
+                self.disturb(call.about.as_ref());
+            }
             Event::Edited { input, .. } => self.disturb(named(input).as_ref()),
             Event::Wanted { key, .. } => self.disturb(Some(key)),
             Event::Changed(facts) => self.changed(at, facts),

@@ -2,6 +2,7 @@
 //! rollouts.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use evenkeel_manifest::ServiceKey;
 
@@ -10,14 +11,14 @@ use super::super::{Event, Property, Replica, Sent};
 use super::call::{self, Write};
 use super::memory::mark;
 use super::ordering::told;
-use super::origins::{DEADLINE, Origin, Origins, is_in_flight};
+use super::origins::{Origin, Origins, is_in_flight};
 use super::passes::Passes;
 use super::verdict::has_failed;
-use crate::{DeploymentFacts, Life, ServiceFacts};
+use crate::{DeploymentCourse, DeploymentFacts, Life, ServiceFacts};
 
 /// S9: the times from the sending of a write to its being carried out do not overlap for two daemons.
-/// A call that is on its way for longer than any daemon waits for an answer is beyond that: nothing but
-/// looking again helps against it.
+/// A call that is on its way for longer than a lease lets a daemon wait for the answer is beyond that:
+/// nothing but looking again helps against it.
 #[derive(Debug, Default)]
 pub(super) struct SingleWriter {
     writes: BTreeMap<ServiceKey, VecDeque<OnItsWay>>,
@@ -30,6 +31,10 @@ struct OnItsWay {
     sent: At,
     carried_out: Option<At>,
 }
+
+/// After which a daemon with a lease gives a call up, by any clock: `write_deadline`, and what the fastest
+/// and the slowest may differ by.
+const GIVEN_UP: Duration = Duration::from_secs(8);
 
 /// Writes to one service that are compared with each other.
 const COMPARED: usize = 32;
@@ -77,14 +82,14 @@ impl SingleWriter {
         };
         mine.carried_out = Some(at);
         let sent = mine.sent;
-        if sent + DEADLINE < at {
+        if sent + GIVEN_UP < at {
             return Ok(());
         }
         let overlaps = |other: &&OnItsWay| {
             other.by != call.by
                 && (other.sent > sent || other.carried_out.is_some_and(|at| at > sent))
                 // The other one was late: it says so itself when it is carried out in time.
-                && other.carried_out.is_none_or(|at| at <= other.sent + DEADLINE)
+                && other.carried_out.is_none_or(|at| at <= other.sent + GIVEN_UP)
         };
         match writes.iter().find(overlaps) {
             Some(other) => Err(format!(
@@ -152,13 +157,13 @@ impl OneRollout {
         self.primaries.insert(key, primary.clone());
     }
 
-    /// Whether it took the place of a rollout of ours in flight, with the same task definition.
+    /// Whether it took the place of a rollout of ours that never was complete, with the same task definition.
     fn restarts_ours(&self, key: &ServiceKey, now: &DeploymentFacts) -> bool {
         let before = self.primaries.get(key).filter(|before| before.id != now.id);
         before.is_some_and(|before| {
             let started = matches!(self.origins.of(key, before.id), Some(Origin::Started(_)));
             before.definition == now.definition
-                && is_in_flight(before)
+                && before.course != DeploymentCourse::Completed
                 && (started || self.taken_over.contains(&(key.clone(), before.id)))
         })
     }
@@ -250,7 +255,7 @@ mod tests {
     fn a_write_that_arrives_after_every_deadline_is_no_overlap() {
         let mut course = Course::of(SingleWriter::default());
         let late = write(&mut course, FIRST);
-        course.pause(30);
+        course.pause(9);
         let other = write(&mut course, SECOND);
         course.pause(1);
         course.carried_out(&other, &json!({}));
