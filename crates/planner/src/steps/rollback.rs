@@ -78,10 +78,10 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
     }
 }
 
-/// Whether the manifest went back, too, and the return is complete: nothing will start that replaces
-/// the mark.
+/// Whether the manifest went back, too, and the return is over: nothing will start that replaces the
+/// mark.
 fn is_back_where_wanted(view: &View<'_>) -> bool {
-    view.standing() == Standing::Completed && runs_what_is_wanted(view, comparison(view))
+    view.standing() != Standing::InFlight && runs_what_is_wanted(view, comparison(view))
 }
 
 /// Makes ECS leave the bad revision, which is still PRIMARY.

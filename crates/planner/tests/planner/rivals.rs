@@ -320,3 +320,17 @@ fn a_fix_is_not_held_back_by_a_return_on_which_tasks_crash_for_ever() {
     }
     assert_eq!(ecs.primary_image(), "good:3");
 }
+
+#[test]
+fn a_return_that_ecs_gave_up_leaves_no_mark_once_the_manifest_went_back_too() {
+    let v1 = web("good:1").service();
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("good:2").service();
+    drop(ecs.settle(&v2, 2));
+    ecs.roll_back("ECS deployment circuit breaker: tasks failed to start.");
+    drop(ecs.pass(&v2));
+    assert!(ecs.tags[tag::ROLLOUT].contains(":rollback:"), "{:?}", ecs.tags);
+    ecs.give_up();
+    drop(ecs.settle(&v1, 10));
+    assert!(!ecs.tags.contains_key(tag::ROLLOUT), "{:?}", ecs.tags);
+}
