@@ -280,10 +280,12 @@ fn rolls_back_to_the_proven(ground: &Ground<'_>, action: &Action) -> Option<Stri
             let all = ground.input.observed.service_deployments.known()?;
             let stopped = all.iter().find(|one| one.service_deployment_arn == *arn)?;
             let definition = ground.proven_definition();
-            let returns = stopped.source_service_revisions.iter().any(|source| {
-                source.arn == proven
-                    || definition.is_some_and(|one| revision_runs(ground, &source.arn, one))
-            });
+            let sources = &stopped.source_service_revisions;
+            let returns = !sources.is_empty()
+                && sources.iter().all(|source| {
+                    source.arn == proven
+                        || definition.is_some_and(|one| revision_runs(ground, &source.arn, one))
+                });
             (!returns).then(|| format!("ECS would not return to the proven revision {proven}"))
         }
         _ => None,

@@ -74,16 +74,17 @@ pub(super) fn owner(view: &View<'_>) -> String {
 pub(super) fn primary_revision(view: &View<'_>) -> Option<String> {
     let id = &view.primary.id;
     let current = view.service.document.get("currentServiceRevisions").and_then(Value::as_array);
+    let current: Vec<&str> =
+        current.into_iter().flatten().filter_map(|one| one.get("arn")?.as_str()).collect();
     let number = crate::view::last_part(id);
-    let listed = current
-        .into_iter()
-        .flatten()
-        .filter_map(|one| one.get("arn")?.as_str())
-        .find(|arn| crate::view::last_part(arn) == number);
+    let listed = current.iter().find(|arn| crate::view::last_part(arn) == number);
+    // A deployment that ECS returned with has the number of none: its revision is an earlier one.
+    let sole = if let [sole] = current.as_slice() { Some(sole) } else { None };
     let deployed = view
         .service_deployment(id)
         .and_then(|one| Some(one.target_service_revision.as_ref()?.arn.as_str()));
-    [deployed, listed, Some(view.primary.task_definition.as_str())]
+    let definition = view.primary.task_definition.as_str();
+    [listed.or(sole).copied(), deployed, Some(definition)]
         .into_iter()
         .flatten()
         .find(|arn| !arn.is_empty() && arn.chars().count() <= crate::tags::VALUE_MAX)

@@ -124,16 +124,38 @@ fn is_stoppable(deployment: &ServiceDeployment) -> bool {
     ["PENDING", "IN_PROGRESS", "STOP_REQUESTED"].contains(&deployment.status.as_str())
 }
 
-/// Whether ECS's own rollback would go to the proven revision, or to one that a restart made of it.
+/// Whether ECS's own rollback would go to the proven revision, or to one that a restart made of it: all
+/// that ran when the deployment began, and what ECS completed last, which is what it chooses
+/// (ecs-behaviour 3.4).
 fn returns_to(view: &View<'_>, deployment: &ServiceDeployment, proven: &str) -> bool {
+    let sources = &deployment.source_service_revisions;
+    let completed = completed_before(view, deployment);
+    !sources.is_empty()
+        && sources.iter().all(|source| is_as_proven(view, &source.arn, proven))
+        && completed.is_none_or(|arn| is_as_proven(view, arn, proven))
+}
+
+fn is_as_proven(view: &View<'_>, arn: &str, proven: &str) -> bool {
     let revision = view.service_revision(proven);
-    deployment.source_service_revisions.iter().any(|source| {
-        source.arn == proven
-            || view.service_revision(&source.arn).is_some_and(|one| {
-                one.task_definition == proven
-                    || revision.is_some_and(|proven| is_same_content(one, proven))
-            })
-    })
+    arn == proven
+        || view.service_revision(arn).is_some_and(|one| {
+            one.task_definition == proven
+                || revision.is_some_and(|proven| is_same_content(one, proven))
+        })
+}
+
+/// The revision that ECS completed last before the deployment, or returned to.
+fn completed_before<'a>(view: &View<'a>, deployment: &ServiceDeployment) -> Option<&'a str> {
+    let all = view.observed().service_deployments.known()?;
+    let completed = |one: &&ServiceDeployment| {
+        ["SUCCESSFUL", "ROLLBACK_SUCCESSFUL"].contains(&one.status.as_str())
+            && one.created_at < deployment.created_at
+    };
+    let last = all.iter().filter(completed).max_by_key(|one| one.created_at)?;
+    if is_rollback(&last.status) {
+        return last.rollback.as_ref()?.get("serviceRevisionArn")?.as_str();
+    }
+    last.target_service_revision.as_ref().map(|target| target.arn.as_str())
 }
 
 fn stop(history: &ServiceDeployment, id: &str, proven: &str) -> Plan {

@@ -334,3 +334,31 @@ fn a_return_that_ecs_gave_up_leaves_no_mark_once_the_manifest_went_back_too() {
     drop(ecs.settle(&v1, 10));
     assert!(!ecs.tags.contains_key(tag::ROLLOUT), "{:?}", ecs.tags);
 }
+
+#[test]
+fn ecs_is_not_asked_to_return_where_it_would_go_to_one_that_was_only_complete() {
+    let watched = |image| web(image).judged(|breaker| breaker.alarms = vec!["5xx".to_owned()]);
+    let mut ecs = Ecs::new();
+    ecs.alarm("5xx", "OK", 0);
+    drop(ecs.settle(&watched("good:1").service(), 100));
+    ecs.alarm("5xx", "ALARM", 60);
+    drop(ecs.settle(&watched("good:2").service(), 100));
+    assert_eq!((ecs.primary_image().as_str(), ecs.is_rolling()), ("good:2", false));
+    drop(ecs.act(&watched("good:1").service()));
+    assert_eq!((ecs.primary_image().as_str(), ecs.is_rolling()), ("good:1", true));
+    let bad = watched("crash:3").service();
+    while ecs.pass(&bad).verdict.is_none() {
+        ecs.tick();
+        assert!(ecs.started.get("crash:3").is_none_or(|count| *count < 5), "no verdict");
+    }
+    // What ran when the rollout began was of the proven content, and not complete.
+    let mut seen = ecs.look(Some(&bad));
+    let proven = ecs.tags[tag::PROVEN].clone();
+    let Fact::Known(deployments) = &mut seen.service_deployments else { panic!("not deep") };
+    for one in deployments.iter_mut().filter(|one| one.status == "IN_PROGRESS") {
+        one.source_service_revisions.iter_mut().for_each(|source| source.arn = proven.clone());
+    }
+    let plan = evenkeel_planner::plan(&input(&bad.key, Some(&bad), &seen));
+    let [action] = plan.actions.as_slice() else { panic!("{plan}") };
+    assert!(matches!(action.call, Call::UpdateService { .. }), "{plan}");
+}

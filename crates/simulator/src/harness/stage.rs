@@ -274,9 +274,26 @@ impl Stage {
             Step::Delete(name) => self.delete(name)?,
             Step::Garble(name) => self.garble(name)?,
             Step::Group(name, drains) => self.make_group(name, *drains)?,
+            Step::Edit(..) => self.edit(step).await?,
             other => self.act(other)?,
         }
         Ok(())
+    }
+
+    /// In a course that is perturbed, what somebody wants to edit may not be there yet: they try again.
+    async fn edit(&self, step: &Step) -> Result<(), String> {
+        let is_perturbed =
+            !self.look(|course| matches!(course.weather.perturbation, Perturbation::Nothing));
+        let mut edited = self.act(step);
+        for _ in 0..TRIES_OF_PEOPLE {
+            if edited.is_ok() || !is_perturbed {
+                break;
+            }
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            edited = self.act(step);
+        }
+        // What never came is nothing to edit; whether the course ends well is for others to say.
+        if is_perturbed { Ok(()) } else { edited }
     }
 
     /// The steps that need no manifest and no time.
@@ -509,6 +526,9 @@ fn freeze(course: &mut Course, replica: Replica, duration: Duration) {
     let until = course.now() + until.duration_since(now);
     course.tell(&Event::Frozen { by: replica, until });
 }
+
+/// How often somebody tries again what cannot be edited yet, once a minute: for longer than reads lag.
+const TRIES_OF_PEOPLE: u32 = 10;
 
 fn kill(course: &Course, replica: Replica) {
     if let Some(seat) = course.seats.get(&replica) {

@@ -1,6 +1,7 @@
 //! What became of every service by the end of a course that ends in calm; never says what should have.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_manifest::{Digest, ServiceKey};
@@ -54,6 +55,8 @@ pub(super) struct Truth {
     pub(super) primary: Option<DeploymentFacts>,
     /// The status of the last service deployment.
     pub(super) last_status: &'static str,
+    /// The task definition of its target.
+    last_definition: Option<Arc<str>>,
     alarms: BTreeMap<String, &'static str>,
 }
 
@@ -130,6 +133,15 @@ impl Calm {
                     self.services.entry(key).or_default().edited = Some(at);
                 }
             }
+            // One of ours that came after all is as good as somebody else's.
+            Event::CarriedOut { call, reply: Ok(_) }
+                if self.origins.is_late(call, at) && call::starts_a_deployment(&call.input) =>
+            {
+                let key = call.about.clone().filter(|_| call.operation == "UpdateService");
+                if let Some(key) = key {
+                    self.services.entry(key).or_default().edited = Some(at);
+                }
+            }
             Event::Changed(facts) => {
                 let key = ServiceKey::new(&*facts.cluster, &*facts.name);
                 self.services.entry(key).or_default().truth = Some(Truth::of(facts));
@@ -163,6 +175,7 @@ impl Truth {
             tags: facts.tags.clone(),
             primary: facts.primary().cloned(),
             last_status: facts.history.last().map_or("", |last| last.status),
+            last_definition: facts.history.last().map(|last| Arc::clone(&last.definition)),
             alarms: facts.alarms.clone(),
         }
     }
@@ -246,6 +259,14 @@ impl Ending<'_> {
     pub(super) fn runs_the_proven(&self) -> bool {
         let primary = self.truth.and_then(|truth| truth.primary.as_ref());
         primary.is_some_and(|primary| self.proven() == Some(&*primary.definition))
+    }
+
+    /// Whether ECS itself ended the return to the proven revision.
+    pub(super) fn ecs_ended_the_return(&self) -> bool {
+        self.truth.is_some_and(|truth| {
+            let last = truth.last_definition.as_deref();
+            truth.last_status.starts_with("ROLLBACK_") && last.is_some() && last == self.proven()
+        })
     }
 
     /// Whether people took the proven revision out of use.

@@ -95,7 +95,11 @@ impl NoOscillation {
         let (Some(Write::Update(input)), Some(key)) = (Write::of(call), &call.about) else {
             return Ok(());
         };
-        if self.misled.remove(&call.number) || self.origins.is_late(call, at) {
+        let is_late = self.origins.is_late(call, at);
+        if is_late && starts_a_deployment(input) {
+            self.replaced.insert(key.clone());
+        }
+        if self.misled.remove(&call.number) || is_late {
             self.fields.remove(key);
             return Ok(());
         }

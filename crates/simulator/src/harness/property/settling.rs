@@ -109,6 +109,7 @@ fn is_held(ending: &Ending<'_>, truth: &Truth) -> bool {
     }
     ending.wish.breaker.on_failure == OnFailure::Hold
         || truth.last_status == "ROLLBACK_FAILED"
+        || ending.ecs_ended_the_return()
         || (ending.is_returned() && !truth.is_steady)
         || ending.runs_the_proven()
         || ending.has_lost_the_proven()
@@ -307,6 +308,22 @@ mod tests {
             let mut course = rejected(property(US));
             course.happens(|facts, _| {
                 facts.tags.remove(PROVEN);
+            });
+            returning(&mut course);
+            over(course).passes();
+        }
+    }
+
+    #[test]
+    fn after_a_return_that_ecs_ended_a_person_decides() {
+        for property in all() {
+            let mut course = rejected(property(US));
+            course.happens(|facts, _| {
+                facts.tags.insert(PROVEN.to_owned(), "service-revision/main/web/1".to_owned());
+                if let Some(last) = facts.history.last_mut() {
+                    last.status = "ROLLBACK_SUCCESSFUL";
+                    last.definition = super::super::course::definition(1);
+                }
             });
             returning(&mut course);
             over(course).passes();
