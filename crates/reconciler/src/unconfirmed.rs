@@ -276,6 +276,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_look_that_still_has_the_tag_just_removed_is_from_the_past() {
+        let remove = |key: &str| {
+            let call = Call::UntagResource { arn: "arn".to_owned(), keys: vec![key.to_owned()] };
+            Action { call, lane: Lane::RolloutStep, why: String::new() }
+        };
+        for (key, is_past) in [("a", true), ("b", false)] {
+            let made = report(&[remove(key)], 1, None).await;
+            let known = Unconfirmed::default().after(&made, None);
+            let mut other = planned(&[update("web:2", Lane::NewChange)]);
+            assert_eq!(known.hold(&mut other, Some(&look("1", 1_000))), is_past, "{key}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_answer_from_the_past_does_not_make_a_newer_one_forgotten_and_a_newer_one_counts() {
         let seen = report(&[], 0, None).await;
         let first = Unconfirmed::default().after(&seen, Some(&look("1", 1_060)));
