@@ -171,3 +171,19 @@ fn a_bad_deployment_whose_verdict_is_taken_back_is_judged_from_now_on() {
     let id = look.primary().id.clone();
     assert!(mark.ends_with(&format!(":{id}:probe:{}", look.ago(0).as_second())), "{mark}");
 }
+
+#[test]
+fn the_rejected_revision_over_a_return_is_left_again_unless_ecs_ended_the_return() {
+    let mut look = returning();
+    let again = look.service().deployments[1].task_definition.clone();
+    look.primary().task_definition = again;
+    "ecs-svc/99".clone_into(&mut look.primary().id);
+    let now = look.ago(0);
+    look.history()[0].created_at = Some(now);
+    let written = look.tags_written();
+    assert!(written[tag::ROLLOUT].contains(":ecs-svc/99:rollback:"), "{written:?}");
+
+    let proven = look.service().tags[tag::PROVEN].clone();
+    look.history()[0].target_service_revision.as_mut().expect("it has one").arn = proven;
+    assert_eq!(reasons(&look.plan()), [WaitReason::Held]);
+}
