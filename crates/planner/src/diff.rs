@@ -216,3 +216,80 @@ pub(crate) fn immutable_difference(view: &View<'_>) -> Option<String> {
         (wanted != live).then(|| format!("{name}: {live} → {wanted}"))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The members with which a service that has `live` returns to a revision that has `revision`.
+    fn back(live: &Value, revision: &Value) -> Value {
+        let live = evenkeel_manifest::canonical::service(live);
+        let revision = revision.as_object().cloned().unwrap_or_default().into_iter().collect();
+        Value::Object(return_to(&live, &revision))
+    }
+
+    fn network(subnet: &str) -> Value {
+        json!({ "awsvpcConfiguration": { "subnets": [subnet] } })
+    }
+
+    fn balancer() -> Value {
+        json!([{ "targetGroupArn": "web", "containerName": "web", "containerPort": 80 }])
+    }
+
+    #[test]
+    fn a_return_names_what_differs_and_nothing_else() {
+        let with = |subnet| json!({ "networkConfiguration": network(subnet), "loadBalancers": balancer() });
+        let members = back(&with("b"), &with("a"));
+        let names: Vec<&String> = members.as_object().into_iter().flat_map(Map::keys).collect();
+        assert_eq!(names, ["networkConfiguration"]);
+        assert_eq!(
+            members.pointer("/networkConfiguration/awsvpcConfiguration/subnets/0"),
+            Some(&json!("a"))
+        );
+        assert_eq!(back(&with("a"), &with("a")), json!({}));
+    }
+
+    #[test]
+    fn a_return_leaves_the_platform_version_that_a_revision_shows_more_exactly() {
+        let version = |version: &str| json!({ "platformVersion": version });
+        assert_eq!(back(&version("LATEST"), &version("1.4.0")), json!({}));
+    }
+
+    #[test]
+    fn a_return_takes_back_what_the_revision_lacks_unless_it_is_off_already() {
+        let balanced = json!({ "loadBalancers": balancer() });
+        assert_eq!(back(&balanced, &json!({})), json!({ "loadBalancers": [] }));
+        assert_eq!(
+            back(&balanced, &json!({ "loadBalancers": null })),
+            json!({ "loadBalancers": [] })
+        );
+        assert_eq!(back(&json!({ "loadBalancers": [] }), &json!({})), json!({}));
+        let connect = |is_on: bool| json!({ "serviceConnectConfiguration": { "enabled": is_on } });
+        assert_eq!(back(&connect(true), &json!({})), connect(false));
+        assert_eq!(back(&connect(false), &json!({})), json!({}));
+    }
+
+    #[test]
+    fn a_return_does_not_set_to_nothing_what_is_not_set() {
+        let empty = json!({ "volumeConfigurations": [] });
+        assert_eq!(back(&json!({}), &empty), json!({}));
+        assert_eq!(back(&json!({ "volumeConfigurations": [{ "name": "data" }] }), &empty), empty);
+        let some = json!({ "volumeConfigurations": [{ "name": "data" }] });
+        assert_eq!(back(&json!({}), &some), some);
+    }
+
+    #[test]
+    fn revisions_have_the_same_content_when_neither_the_definition_nor_a_member_differs() {
+        let revision = |definition: &str, subnet: &str| {
+            let reply = json!({
+                "serviceRevisionArn": "arn", "taskDefinition": definition,
+                "networkConfiguration": network(subnet),
+            });
+            ServiceRevision::read(&reply).expect("it has what ECS always sends")
+        };
+        let one = revision("web:1", "a");
+        assert!(is_same_content(&one, &revision("web:1", "a")));
+        assert!(!is_same_content(&one, &revision("web:2", "a")));
+        assert!(!is_same_content(&one, &revision("web:1", "b")));
+    }
+}

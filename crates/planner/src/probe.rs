@@ -60,6 +60,12 @@ mod tests {
     }
 
     #[test]
+    fn with_room_above_none_is_stopped_first_whatever_the_manifest_lets_be_stopped() {
+        assert_eq!(narrowed(50, 200, 4), (100, 125));
+        assert_eq!(narrowed(0, 125, 4), (100, 125));
+    }
+
+    #[test]
     fn without_room_above_one_task_is_stopped_first() {
         assert_eq!(narrowed(50, 100, 4), (75, 100));
         assert_eq!(narrowed(0, 100, 1), (0, 100));

@@ -387,8 +387,17 @@ mod tests {
 
     #[test]
     fn what_was_applied_is_not_read_from_a_value_that_would_not_fit_when_written_again() {
-        let value = format!("v1:{}:1:", "f".repeat(VALUE_MAX - 6));
-        assert_eq!(memory(tag::DIGEST, &value).applied, None);
+        let of_length = |length: usize| format!("v1:{}:1:", "f".repeat(length - 6));
+        assert_eq!(memory(tag::DIGEST, &of_length(VALUE_MAX)).applied, None);
+        assert_eq!(memory(tag::DIGEST, &of_length(237)).applied, None);
+        assert!(memory(tag::DIGEST, &of_length(236)).applied.is_some());
+    }
+
+    #[test]
+    fn an_owner_tag_names_one_instance() {
+        assert!(is_owner(&Owner::encode("prod:eu", "web.yaml"), "prod:eu"));
+        assert!(!is_owner(&Owner::encode("prod:eu", "web.yaml"), "prod"));
+        assert!(!is_owner("prod:eu", "prod:eu"), "no version, so not ours");
     }
 
     #[test]
@@ -441,6 +450,14 @@ mod tests {
         assert!(value.chars().count() <= VALUE_MAX);
         assert!(decode_keys(&value).iter().all(|key| keys.contains(key)));
         assert_eq!(encode_keys(["a b", "c"]), "c");
+    }
+
+    #[test]
+    fn keys_fill_a_tag_to_its_last_character_and_no_further() {
+        let (short, long) = ("a".repeat(127), "b".repeat(128));
+        let value = encode_keys([short.as_str(), &long]);
+        assert_eq!((value.len(), decode_keys(&value).len()), (VALUE_MAX, 2));
+        assert_eq!(encode_keys([long.as_str(), &"c".repeat(128)]), long);
     }
 
     #[test]

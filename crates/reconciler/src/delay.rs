@@ -240,7 +240,10 @@ fn shortened(delay: Duration, circumstances: Circumstances<'_>) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use evenkeel_planner::{RolloutPhase, RolloutStatus};
+
     use super::*;
+    use crate::testing::key;
 
     const RESYNC_IN: Duration = Duration::from_secs(123);
 
@@ -362,5 +365,44 @@ mod tests {
             assert_eq!(delay(&end, 1, 0.0), 60_000, "{end:?}");
             assert_eq!(delay(&end, 2, 0.0), 300_000, "{end:?}");
         }
+    }
+
+    /// A pass that did nothing and waits for this; a rollout is under way.
+    async fn waited_for(reasons: &[WaitReason]) -> PassReport {
+        let (cloud, key) = (crate::testing::ScriptedCloud::new(Duration::ZERO), key("web"));
+        let mut report = crate::reconcile(&cloud, &key, None, "test", crate::Mode::DryRun).await;
+        let wait =
+            |reason: &WaitReason| Wait { reason: *reason, sentence: String::new(), until: None };
+        report.plan.waiting = reasons.iter().map(wait).collect();
+        report.plan.look_again = Duration::from_secs(7);
+        report.status.rollout = Some(RolloutStatus {
+            phase: RolloutPhase::Probing,
+            digest: evenkeel_manifest::Digest::from_tag("v1:1"),
+            deployment: None,
+            since: None,
+            task_definition: None,
+            running_count: 0,
+            desired_count: 1,
+        });
+        report
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_ends_as_its_plan_says() {
+        let held = waited_for(&[WaitReason::Held]).await;
+        assert_eq!(PassEnd::of(&held, false), PassEnd::Waiting(look_again(7, Pace::Held)));
+        let probing = waited_for(&[WaitReason::Probe]).await;
+        assert_eq!(PassEnd::of(&probing, false), PassEnd::Waiting(look_again(7, Pace::Moves)));
+        let mut quiet = waited_for(&[]).await;
+        assert_eq!(PassEnd::of(&quiet, false), PassEnd::Settled);
+        quiet.applied = vec![evenkeel_planner::Applied::Done];
+        assert_eq!(PassEnd::of(&quiet, false), PassEnd::Acted(look_again(7, Pace::Moves)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_look_that_is_not_from_the_past_counts_as_partly_seen() {
+        let blind = waited_for(&[WaitReason::Probe, WaitReason::Unknown]).await;
+        assert_eq!(PassEnd::of(&blind, false), PassEnd::PartlySeen(look_again(7, Pace::Moves)));
+        assert_eq!(PassEnd::of(&blind, true), PassEnd::Waiting(look_again(7, Pace::Moves)));
     }
 }

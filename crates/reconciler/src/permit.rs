@@ -372,4 +372,61 @@ mod tests {
         assert_eq!(result.map(|sent| sent.map_err(|e| e.class())), Ok(Err("unknown_outcome")));
         assert_eq!(asked.elapsed(), 5 * SECOND, "counted from when it was sent");
     }
+
+    #[test]
+    fn a_look_may_be_written_on_until_it_is_older_than_the_maximum() {
+        let grounds = |look_age| Grounds {
+            is_in_force: true,
+            look_age,
+            look_age_max: LOOK_AGE_MAX,
+            lease: None,
+        };
+        assert_eq!(grounds(LOOK_AGE_MAX).permit(), Ok(()));
+        let older = LOOK_AGE_MAX + Duration::from_millis(1);
+        assert_eq!(grounds(older).permit(), Err(Withheld::LookExpired));
+        assert_eq!(grounds(2 * LOOK_AGE_MAX).permit(), Err(Withheld::LookExpired));
+    }
+
+    #[test]
+    fn what_was_withheld_tells_a_person_which_ground_was_missing() {
+        for (why, ground) in [
+            (Withheld::Superseded, "the manifest has changed"),
+            (Withheld::LookExpired, "the look is too old"),
+            (Withheld::LeaseLost, "the lease on this cluster's services may end"),
+        ] {
+            assert!(why.message().starts_with(ground), "{why:?}: {}", why.message());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_is_not_given_back_before_a_call_without_an_answer_can_take_effect_no_more() {
+        let shard = ShardId::of(&key("web"));
+        let unanswered = |fixture: &Fixture| {
+            let until = fixture.shards.unanswered_until(&shard);
+            until.map(|until| until.duration_since(Instant::now()))
+        };
+        let answered = fixture(SECOND, SECOND);
+        answered.leased_for(60 * SECOND);
+        assert_eq!(answered.calls(Instant::now()).await, Ok(Ok(Applied::Done)));
+        assert_eq!(unanswered(&answered), None);
+
+        let cancelled = fixture(SECOND, 60 * SECOND);
+        cancelled.leased_for(60 * SECOND);
+        let call = tokio::time::timeout(2 * SECOND, cancelled.calls(Instant::now())).await;
+        assert!(call.is_err(), "the pass was cancelled a second after the call was sent");
+        assert_eq!(unanswered(&cancelled), Some(3 * SECOND));
+
+        let waiting = fixture(10 * SECOND, SECOND);
+        waiting.leased_for(60 * SECOND);
+        let call = tokio::time::timeout(2 * SECOND, waiting.calls(Instant::now())).await;
+        assert!(call.is_err(), "the pass was cancelled before the call was sent");
+        assert_eq!(unanswered(&waiting), None);
+
+        let lost = fixture(SECOND, SECOND);
+        lost.leased_for(60 * SECOND);
+        let (operation, message) = ("UpdateService".to_owned(), "timed out".to_owned());
+        lost.cloud.results("web", [Err(CloudError::UnknownOutcome { operation, message })]);
+        assert!(matches!(lost.calls(Instant::now()).await, Ok(Err(_))));
+        assert_eq!(unanswered(&lost), Some(3 * SECOND));
+    }
 }

@@ -231,6 +231,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_key_added_twice_overtakes_none_and_stays_as_urgent_as_it_was() {
+        let mut queue = WorkQueue::new();
+        for key in ["first", "again"] {
+            queue.add(key, Duration::ZERO, Ordinary);
+        }
+        queue.add("again", Duration::ZERO, Ordinary);
+        for urgency in [Urgent, Ordinary] {
+            queue.add("urgent", Duration::ZERO, urgency);
+        }
+        let order: Vec<_> = drained(&mut queue, 1).await.into_iter().map(|(key, _)| key).collect();
+        assert_eq!(order, ["urgent", "first", "again"]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_earlier_of_two_deadlines_wins_whichever_came_first() {
         let mut queue = WorkQueue::new();
         queue.add("sooner later", 5 * SECOND, Ordinary);

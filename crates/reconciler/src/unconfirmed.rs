@@ -274,4 +274,60 @@ mod tests {
         assert!(known.hold(&mut other(), Some(&look("1", 1_000))));
         assert!(!known.hold(&mut other(), Some(&look("2", 1_000))));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_still_has_the_tag_just_removed_is_from_the_past() {
+        let remove = |key: &str| {
+            let call = Call::UntagResource { arn: "arn".to_owned(), keys: vec![key.to_owned()] };
+            Action { call, lane: Lane::RolloutStep, why: String::new() }
+        };
+        for (key, is_past) in [("a", true), ("b", false)] {
+            let made = report(&[remove(key)], 1, None).await;
+            let known = Unconfirmed::default().after(&made, None);
+            let mut other = planned(&[update("web:2", Lane::NewChange)]);
+            assert_eq!(known.hold(&mut other, Some(&look("1", 1_000))), is_past, "{key}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_from_the_past_does_not_make_a_newer_one_forgotten_and_a_newer_one_counts() {
+        let seen = report(&[], 0, None).await;
+        let first = Unconfirmed::default().after(&seen, Some(&look("1", 1_060)));
+        let is_past = |known: &Unconfirmed, updated_at| {
+            known.hold(
+                &mut planned(&[update("web:1", Lane::NewChange)]),
+                Some(&look("1", updated_at)),
+            )
+        };
+        let older = first.after(&seen, Some(&look("1", 1_030)));
+        assert_eq!([1_030, 1_060].map(|at| is_past(&older, at)), [true, false]);
+        let newer = first.after(&seen, Some(&look("1", 1_090)));
+        assert_eq!([1_060, 1_090].map(|at| is_past(&newer, at)), [true, false]);
+        let unseen = first.after(&seen, None);
+        assert_eq!([1_030, 1_060].map(|at| is_past(&unseen, at)), [true, false]);
+        tokio::time::advance(LAG_MAX).await;
+        let truth = first.after(&seen, Some(&look("1", 1_030)));
+        assert_eq!([1_000, 1_030].map(|at| is_past(&truth, at)), [true, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_remembered_since_it_was_last_heard() {
+        let seen = report(&[], 0, None).await;
+        let first = Unconfirmed::default().after(&seen, Some(&look("1", 1_060)));
+        tokio::time::advance(LAG_MAX.mul_f64(0.9)).await;
+        let again = first.after(&seen, Some(&look("1", 1_060)));
+        tokio::time::advance(LAG_MAX.mul_f64(0.9)).await;
+        assert!(again.hold(&mut planned(&[]), Some(&look("1", 1_030))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_effect_that_is_not_shown_is_looked_for_less_and_less_often() {
+        let unconfirmed = Unconfirmed::default().after(&report(&[register()], 1, None).await, None);
+        for (waited, look_again) in [(4, 2), (16, 5), (16, 9), (16, 10)] {
+            tokio::time::advance(Duration::from_secs(waited)).await;
+            let mut plan = planned(&[register()]);
+            assert!(unconfirmed.hold(&mut plan, None));
+            assert_eq!(plan.look_again.as_secs(), look_again);
+        }
+    }
 }

@@ -197,6 +197,9 @@ mod tests {
             |second| vec![target("i-1", 40_001, "healthy"), target("i-2", 40_002, second)];
         assert!(healthy(targets("healthy"), &task(None), 2));
         assert!(!healthy(targets("unhealthy"), &task(None), 2));
+        let addressed = task(Some("10.0.0.1"));
+        assert!(healthy(targets("healthy"), &addressed, 2));
+        assert!(!healthy(targets("unhealthy"), &addressed, 2));
     }
 
     #[test]

@@ -435,4 +435,35 @@ mod tests {
         let task = Task::read(&json!({ "taskArn": "t", "lastStatus": "RUNNING" })).unwrap();
         assert_eq!(classify(&task), None);
     }
+
+    #[test]
+    fn a_task_is_classified_as_soon_as_it_is_told_to_stop_and_when_no_code_says_why() {
+        let mut stopping = task("EssentialContainerExited", "", true);
+        "DEACTIVATING".clone_into(&mut stopping.last_status);
+        assert_eq!(classify(&stopping).map(|one| one.kind), Some(EvidenceKind::Crash));
+        let mut silent = task("", "", true);
+        silent.stop_code = None;
+        assert_eq!(classify(&silent).map(|one| one.kind), Some(NotAFailure));
+        "RUNNING".clone_into(&mut silent.last_status);
+        assert_eq!(classify(&silent), None);
+    }
+
+    #[test]
+    fn an_essential_container_that_exited_is_a_crash_by_its_words_alone() {
+        let words = "Essential container in task exited";
+        assert_eq!(
+            classify(&task("Unheard", words, true)).map(|one| one.kind),
+            Some(EvidenceKind::Crash)
+        );
+    }
+
+    #[test]
+    fn the_exit_code_of_a_container_that_failed_is_told_before_that_of_one_that_did_not() {
+        let mut both = task("EssentialContainerExited", "", true);
+        let exited = |code: i64| serde_json::from_value(json!({ "exitCode": code })).unwrap();
+        both.containers = [0, 137].map(exited).into();
+        assert_eq!(classify(&both).and_then(|one| one.exit_code), Some(137));
+        both.containers.truncate(1);
+        assert_eq!(classify(&both).and_then(|one| one.exit_code), Some(0));
+    }
 }

@@ -10,7 +10,7 @@ use super::settled::comparison;
 use super::{capability_waits, percentages, retry, stand_still, unknown};
 use crate::breaker::judge;
 use crate::diff::{Comparison, is_same_content, return_to, runs_what_is_wanted};
-use crate::plan::{IN_FLIGHT, SETTLED};
+use crate::plan::IN_FLIGHT;
 use crate::tags::{LastApplied, Marked, Rejection, RolloutMark, tag};
 use crate::view::{Standing, View, explain, not_seen, target_revision};
 use crate::{
@@ -311,7 +311,7 @@ fn returning(view: &View<'_>) -> Wait {
 }
 
 fn held(sentence: String) -> Plan {
-    Plan { look_again: SETTLED, ..stand_still(WaitReason::Held, sentence) }
+    stand_still(WaitReason::Held, sentence)
 }
 
 /// Whether the PRIMARY deployment has the content of the proven revision.
@@ -323,14 +323,5 @@ pub(super) fn runs_proven(view: &View<'_>) -> bool {
     if let Some(revision) = view.service_revision(proven) {
         return revision.task_definition == view.primary.task_definition;
     }
-    if proven == view.primary.task_definition {
-        return true;
-    }
-    // The revision itself is not in the answer: ECS's history may name it as what it returns to.
-    let all = view.observed().service_deployments.known().map(Vec::as_slice).unwrap_or_default();
-    all.iter().any(|one| {
-        one.target_service_revision.as_ref().is_some_and(|target| target.arn == proven)
-            && target_revision(view.observed(), one)
-                .is_some_and(|rev| rev.task_definition == view.primary.task_definition)
-    })
+    proven == view.primary.task_definition
 }

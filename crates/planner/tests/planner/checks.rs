@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evenkeel_manifest::Service;
-use evenkeel_planner::{Action, Call, Fact, Lane, Observed, Plan, Unknown, check, tag};
+use evenkeel_planner::{Action, Call, Depth, Fact, Lane, Observed, Plan, Unknown, check, tag};
 use serde_json::{Value, json};
 
 use crate::ecs::{Ecs, SERVICE_ARN, input};
@@ -49,7 +49,7 @@ fn broken(ecs: &Ecs, desired: &Service, actions: Vec<Action>) -> String {
 
 fn deep() -> evenkeel_planner::Questions {
     let mut questions = evenkeel_planner::questions(None, None).expect("the first is always asked");
-    questions.depth = evenkeel_planner::Depth::Deep;
+    questions.depth = Depth::Deep;
     questions
 }
 
@@ -110,8 +110,17 @@ fn no_call_is_about_another_service() {
     let other = Call::UpdateService { input: json!({ "cluster": "prod", "service": "shop" }) };
     assert_breaks(&broken(&ecs, &v1, vec![action(other)]), "something else than prod/web");
     let arn = "arn:aws:ecs:eu-west-1:123456789012:service/prod/shop".to_owned();
-    let other = Call::UntagResource { arn, keys: Vec::new() };
-    assert_breaks(&broken(&ecs, &v1, vec![action(other)]), "something else than prod/web");
+    for other in [
+        Call::UntagResource { arn: arn.clone(), keys: Vec::new() },
+        Call::StopServiceDeployment { arn },
+        Call::CreateService { input: json!({ "cluster": "prod", "serviceName": "shop" }) },
+        Call::CreateService { input: json!({ "cluster": "test", "serviceName": "web" }) },
+        Call::UpdateService { input: json!({ "cluster": "test", "service": "web" }) },
+        Call::RegisterTaskDefinition { input: json!({ "family": "shop" }) },
+    ] {
+        let found = broken(&ecs, &v1, vec![action(other)]);
+        assert_breaks(&found, "something else than prod/web");
+    }
 }
 
 #[test]
@@ -147,6 +156,20 @@ fn content_that_is_registered_or_was_not_looked_for_is_not_registered() {
 }
 
 #[test]
+fn only_a_deep_look_tells_that_content_is_not_registered() {
+    let (ecs, _) = settled();
+    let v2 = web("good:2").service();
+    let register =
+        || vec![action(Call::RegisterTaskDefinition { input: json!({ "family": "web" }) })];
+    for found in [ecs.observe(&deep()).task_definitions, Fact::Absent] {
+        let look =
+            |depth| Observed { task_definitions: found.clone(), depth, ..ecs.observe(&deep()) };
+        assert_eq!(broken_in(&look(Depth::Deep), Some(&v2), register()), "");
+        assert_breaks(&broken_in(&look(Depth::Shallow), Some(&v2), register()), "nobody looked");
+    }
+}
+
+#[test]
 fn only_active_and_known_task_definitions_are_run() {
     let (mut ecs, v1) = settled();
     let run = |arn: &str| vec![action(update(&json!({ "taskDefinition": arn })))];
@@ -154,6 +177,18 @@ fn only_active_and_known_task_definitions_are_run() {
     let arn = ecs.newest_definition();
     ecs.definitions.get_mut(&arn).expect("registered").1 = "INACTIVE";
     assert_breaks(&broken(&ecs, &v1, run(&arn)), "is INACTIVE");
+}
+
+#[test]
+fn of_task_definitions_that_were_not_looked_up_only_the_proven_one_is_run_and_only_to_roll_back() {
+    let (mut ecs, v1) = settled();
+    let unseen = |number: u32| format!("arn:aws:ecs:r:1:task-definition/web:{number}");
+    let run = |number| update(&json!({ "taskDefinition": unseen(number) }));
+    ecs.tags.insert(tag::PROVEN.to_owned(), unseen(77));
+    ecs.tags.insert(tag::REJECTED.to_owned(), "v1:v1:ff:1790000000:Crashes".to_owned());
+    assert_eq!(broken(&ecs, &v1, vec![rollback(run(77))]), "");
+    assert_breaks(&broken(&ecs, &v1, vec![action(run(77))]), "web:77 is not known");
+    assert_breaks(&broken(&ecs, &v1, vec![rollback(run(78))]), "web:78 is not known");
 }
 
 #[test]
@@ -194,6 +229,13 @@ fn stopping_a_deployment_must_lead_to_the_proven_revision() {
     let elsewhere = "arn:aws:ecs:r:1:service-revision/prod/web/1".to_owned();
     ecs.tags.insert(tag::PROVEN.to_owned(), elsewhere);
     assert_breaks(&broken(&ecs, &v2, stop()), "ECS would not return to the proven revision");
+
+    let definition =
+        |number: u32| format!("arn:aws:ecs:eu-west-1:123456789012:task-definition/web:{number}");
+    ecs.tags.insert(tag::PROVEN.to_owned(), definition(1));
+    assert_eq!(broken(&ecs, &v2, stop()), "", "the revision to return to runs it");
+    ecs.tags.insert(tag::PROVEN.to_owned(), definition(2));
+    assert_breaks(&broken(&ecs, &v2, stop()), "ECS would not return to the proven revision");
 }
 
 #[test]
@@ -202,12 +244,24 @@ fn the_count_is_the_manifest_s_or_nobody_s() {
     let scale = |count: u32| vec![action(update(&json!({ "desiredCount": count })))];
     assert_breaks(&broken(&ecs, &v1, scale(5)), "not what the manifest says");
     assert_breaks(&broken(&ecs, &v1, scale(0)), "scales to zero");
+    assert_breaks(&broken(&ecs, &v1, scale(1)), "not what the manifest says");
     let unowned = web("good:1").without("desiredCount").service();
     assert_breaks(&broken(&ecs, &unowned, scale(4)), "not the manifest's");
     let zero = web("good:1").with("desiredCount", json!(0)).service();
     assert_eq!(broken(&ecs, &zero, scale(0)), "");
     let back = vec![rollback(update(&json!({ "desiredCount": 4 })))];
     assert_breaks(&broken(&ecs, &v1, back), "a rollback keeps desiredCount");
+}
+
+#[test]
+fn from_zero_a_service_begins_with_the_manifest_s_count_or_one_task() {
+    let mut ecs = Ecs::new();
+    drop(ecs.settle(&web("good:1").with("desiredCount", json!(0)).service(), 100));
+    let scale = |count: u32| vec![action(update(&json!({ "desiredCount": count })))];
+    for count in [1, 4] {
+        assert_eq!(broken(&ecs, &web("good:1").service(), scale(count)), "");
+    }
+    assert_breaks(&broken(&ecs, &web("good:1").service(), scale(3)), "not what the manifest says");
 }
 
 #[test]
@@ -219,6 +273,20 @@ fn a_start_leaves_room_for_one_unproven_task() {
         "networkConfiguration": {}, "deploymentConfiguration": { "maximumPercent": 125 }
     });
     assert_eq!(broken(&ecs, &v1, vec![action(update(&narrow))]), "");
+    let more = json!({ "networkConfiguration": {}, "desiredCount": 5, "deploymentConfiguration": {
+        "maximumPercent": 125
+    } });
+    let five = web("good:1").with("desiredCount", json!(5)).service();
+    let found = broken(&ecs, &five, vec![action(update(&more))]);
+    assert_breaks(&found, "raises the count from 4 to 5 at once");
+}
+
+#[test]
+fn a_service_with_one_task_on_each_host_is_not_probed_so_its_start_may_be_wide() {
+    let (ecs, _) = settled();
+    let daemon = web("good:1").with("schedulingStrategy", json!("DAEMON")).service();
+    let wide = action(update(&json!({ "networkConfiguration": {} })));
+    assert_eq!(broken(&ecs, &daemon, vec![wide]), "");
 }
 
 #[test]

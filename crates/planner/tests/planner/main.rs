@@ -2,12 +2,19 @@
 //! never looks into the crate.
 
 mod checks;
+mod creation;
+mod drift;
 mod ecs;
+mod judging;
 mod laws;
+mod looks;
 mod manifests;
+mod marks;
 mod members;
 mod plans;
 mod probes;
 mod retries;
+mod returns;
 mod rivals;
+mod settling;
 mod statuses;

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use evenkeel_planner::{VerdictKind, tag};
+use evenkeel_planner::{VerdictKind, WaitReason, tag};
+use serde_json::{Value, json};
 
 use crate::ecs::Ecs;
+use crate::looks::{Look, missing};
 use crate::manifests::{Draft, web};
 use crate::plans::settled;
 
@@ -88,4 +90,52 @@ fn without_any_check_a_task_is_healthy_when_ecs_says_so_and_not_before() {
     let mut ecs = settled(&web("good:1").without("loadBalancers"));
     let ticks = widened_after(&mut ecs, &web("good:2").without("loadBalancers"), 100);
     assert!(ticks.is_some_and(|ticks| ticks >= (40 + 30) / 5), "{ticks:?}");
+}
+
+/// A probe of one task among four, as narrow as that needs.
+fn probing() -> Look {
+    let mut look = Look::in_phase(&web("good:1"), &web("good:2"), ":probe:");
+    look.mark("probe", 0);
+    look
+}
+
+/// The percentages of the service are these.
+fn at(mut look: Look, maximum: u32) -> Look {
+    let percentages = json!({ "maximumPercent": maximum, "minimumHealthyPercent": 100 });
+    look.document().insert("deploymentConfiguration".to_owned(), percentages);
+    look
+}
+
+#[test]
+fn a_probe_is_fitted_to_a_count_that_somebody_changed_while_ecs_moves_tasks() {
+    let grown = |look: Look| {
+        let mut look = look;
+        look.service().desired_count = 10;
+        look
+    };
+    let fitted = json!({ "deploymentConfiguration": { "maximumPercent": 110 } });
+    assert_eq!(at(probing(), 125).update(), Value::Null, "it fits four tasks");
+    assert_eq!(grown(at(probing(), 125)).update(), fitted);
+    assert_eq!(grown(at(probing(), 200)).update(), Value::Null, "it was never narrowed");
+    let mut complete = grown(at(probing(), 125));
+    complete.primary().rollout_state = Some("COMPLETED".to_owned());
+    assert_eq!(complete.update(), Value::Null);
+}
+
+#[test]
+fn where_no_tasks_are_shown_a_probe_passes_when_ecs_completed_it() {
+    let mut look = probing();
+    look.seen.tasks = missing();
+    assert_eq!(look.plan().waiting[0].reason, WaitReason::Probe);
+    look.primary().rollout_state = Some("COMPLETED".to_owned());
+    let mark = look.tags_written().remove(tag::ROLLOUT).unwrap_or_default();
+    assert!(mark.contains(":widen:"), "{mark}");
+}
+
+#[test]
+fn once_a_probe_passed_no_task_is_watched_any_more() {
+    let look = Look::in_phase(&web("good:1"), &web("good:2"), ":widen:");
+    let service = look.seen.service.known().expect("it was seen");
+    let mark = &service.tags[tag::ROLLOUT];
+    assert_eq!(mark.matches('/').count(), 1, "{mark}");
 }

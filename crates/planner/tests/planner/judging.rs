@@ -1,0 +1,291 @@
+//! What counts against a rollout and since when, and when its clock stands, look by look.
+
+use evenkeel_planner::{VerdictKind, WaitReason, tag};
+use jiff::SignedDuration;
+use serde_json::json;
+
+use crate::looks::{Look, failed, missing};
+use crate::manifests::{Draft, web};
+
+/// Four tasks that nothing but time checks.
+fn unchecked(image: &str) -> Draft {
+    web(image).without("loadBalancers")
+}
+
+/// A rollout of ten minutes that was widened; no task of it is left.
+fn widened(draft: impl Fn(&str) -> Draft) -> Look {
+    let mut look = Look::in_phase(&draft("good:1"), &draft("good:2"), ":widen:");
+    look.tasks().clear();
+    look.begun(600);
+    look.mark("widen", 600);
+    look
+}
+
+fn crashed_three_times() -> Look {
+    let mut look = widened(unchecked);
+    for _ in 0..3 {
+        look.crashed(60, 100);
+    }
+    look
+}
+
+#[test]
+fn a_healthy_task_that_has_not_outlived_the_failed_ones_sets_no_count_back() {
+    for runs in [50, 60] {
+        let mut look = crashed_three_times();
+        look.runs(runs);
+        assert_eq!(look.verdict(), Some(VerdictKind::Crashes), "{runs}");
+    }
+}
+
+#[test]
+fn a_healthy_task_that_has_outlived_the_failed_ones_sets_the_counts_back() {
+    let mut look = crashed_three_times();
+    look.runs(90);
+    assert_eq!(look.verdict(), None);
+}
+
+#[test]
+fn how_long_a_task_lived_that_was_stopped_for_good_reasons_holds_no_count() {
+    let mut look = crashed_three_times();
+    look.runs(90);
+    let scaled = "Scaling activity initiated by (deployment ecs-svc/1)";
+    look.ended(400, 10, "ServiceSchedulerInitiated", scaled);
+    assert_eq!(look.verdict(), None);
+}
+
+#[test]
+fn a_failure_in_the_second_since_which_is_judged_is_of_before() {
+    for (since, verdict) in [(100, None), (101, Some(VerdictKind::Crashes))] {
+        let mut look = crashed_three_times();
+        look.mark("widen", since);
+        assert_eq!(look.verdict(), verdict, "{since}");
+    }
+}
+
+#[test]
+fn an_alarm_that_went_off_in_the_second_of_the_start_was_red_before() {
+    for (seconds, verdict) in [(600, None), (599, Some(VerdictKind::Alarm))] {
+        let mut look = widened(unchecked);
+        look.runs(300);
+        look.desired.rollout.breaker.alarms = vec!["errors".to_owned()];
+        look.alarm("errors", "ALARM", look.ago(seconds));
+        assert_eq!(look.verdict(), verdict, "{seconds}");
+    }
+}
+
+/// A rollout that would be out of patience for an hour.
+fn overdue() -> Look {
+    let mut look = widened(unchecked);
+    look.begun(4200);
+    look.mark("widen", 4200);
+    look
+}
+
+#[test]
+fn a_rollout_in_which_nothing_becomes_healthy_is_stalled() {
+    assert_eq!(overdue().verdict(), Some(VerdictKind::Stalled));
+}
+
+#[test]
+fn the_clock_stands_once_every_task_is_healthy_whatever_ecs_still_does() {
+    let mut look = overdue();
+    for _ in 0..4 {
+        look.runs(4000);
+    }
+    assert_eq!(look.verdict(), None);
+}
+
+#[test]
+fn the_clock_stands_once_ecs_completed_the_deployment() {
+    let mut look = overdue();
+    look.primary().rollout_state = Some("COMPLETED".to_owned());
+    assert_eq!(look.verdict(), None);
+}
+
+#[test]
+fn the_clock_stands_on_a_server_that_shows_no_course_of_deployments_at_all() {
+    for (state, deployments, verdict) in [
+        (None, missing(), None),
+        (Some("IN_PROGRESS".to_owned()), missing(), Some(VerdictKind::Stalled)),
+    ] {
+        let mut look = overdue();
+        look.primary().rollout_state.clone_from(&state);
+        look.seen.service_deployments = deployments;
+        assert_eq!(look.verdict(), verdict, "{state:?}");
+    }
+    let mut look = overdue();
+    look.primary().rollout_state = None;
+    assert_eq!(look.verdict(), Some(VerdictKind::Stalled), "ECS would show them");
+}
+
+#[test]
+fn the_clock_stands_while_old_tasks_drain_and_not_while_new_ones_do() {
+    let drains = json!({ "lastStatus": "DEACTIVATING", "desiredStatus": "STOPPED" });
+    let mut look = overdue();
+    look.add_task(drains.clone());
+    assert_eq!(look.verdict(), Some(VerdictKind::Stalled));
+    if let Some(task) = look.tasks().last_mut() {
+        task.started_by = Some("ecs-svc/1".to_owned());
+    }
+    assert_eq!(look.verdict(), None);
+}
+
+#[test]
+fn a_start_in_the_second_of_a_lack_of_capacity_does_not_end_it() {
+    for (created, patience) in [(4000, 600), (3999, 600 - 3999)] {
+        let mut look = overdue();
+        look.event(4000, "(service web) was unable to place a task because of no capacity.");
+        look.add_task(json!({
+            "lastStatus": "STOPPED", "desiredStatus": "STOPPED", "stopCode": "UserInitiated",
+            "stoppedReason": "Task stopped by user", "createdAt": look.ago(created).as_second(),
+        }));
+        let plan = look.plan();
+        let until = plan.waiting.iter().find_map(|wait| wait.until);
+        let expected = look.seen.at.checked_add(SignedDuration::from_secs(patience)).ok();
+        let stalled = patience < 0;
+        assert_eq!(plan.verdict.is_some(), stalled, "{plan}");
+        assert_eq!(until, expected.filter(|_| !stalled), "{plan}");
+    }
+}
+
+#[test]
+fn a_task_that_is_over_or_about_to_be_is_not_healthy() {
+    let over = [("STOPPED", "STOPPED"), ("RUNNING", "STOPPED"), ("PENDING", "RUNNING")];
+    for (last, desired) in over {
+        let mut look = widened(unchecked);
+        for _ in 0..3 {
+            look.runs(300);
+        }
+        let started = look.ago(300).as_second();
+        look.add_task(json!({
+            "lastStatus": last, "desiredStatus": desired, "startedAt": started,
+            "stoppedReason": "Task stopped by user",
+        }));
+        look.primary().rollout_state = Some("COMPLETED".to_owned());
+        look.primary().running_count = 4;
+        let plan = look.plan();
+        assert!(plan.to_string().contains("3 of 4 tasks"), "{last} {desired}: {plan}");
+    }
+}
+
+/// ECS completed a rollout of four tasks, which all are healthy.
+fn complete() -> Look {
+    let mut look = widened(unchecked);
+    for _ in 0..4 {
+        look.runs(300);
+    }
+    look.primary().rollout_state = Some("COMPLETED".to_owned());
+    look.primary().running_count = 4;
+    look.service().deployments.truncate(1);
+    look
+}
+
+fn proves(look: &Look) -> bool {
+    let plan = look.plan();
+    plan.actions.first().is_some_and(|action| action.why.starts_with("proves"))
+}
+
+#[test]
+fn what_is_complete_and_healthy_is_proven() {
+    assert!(proves(&complete()));
+}
+
+#[test]
+fn without_a_state_of_the_rollout_all_counts_must_agree() {
+    let stateless = || {
+        let mut look = complete();
+        let primary = look.primary();
+        primary.rollout_state = None;
+        (primary.pending_count, primary.desired_count) = (0, 4);
+        look
+    };
+    assert!(proves(&stateless()));
+
+    let mut another = stateless();
+    let mut old = another.primary().clone();
+    "ACTIVE".clone_into(&mut old.status);
+    another.service().deployments.push(old);
+    let mut pending = stateless();
+    pending.primary().pending_count = 1;
+    let mut growing = stateless();
+    growing.primary().desired_count = 5;
+    let mut shrinking = stateless();
+    shrinking.service().desired_count = 3;
+    for look in [another, pending, growing, shrinking] {
+        let plan = look.plan();
+        assert_eq!(plan.waiting.first().map(|one| one.reason), Some(WaitReason::Deployment));
+    }
+}
+
+#[test]
+fn while_anything_of_a_deep_look_could_not_be_read_nothing_is_proven() {
+    let assert_waits = |hide: fn(&mut Look)| {
+        let mut look = complete();
+        hide(&mut look);
+        let plan = look.plan();
+        assert_eq!(crate::plans::reasons(&plan), [WaitReason::Unknown], "{plan}");
+        assert!(plan.to_string().contains("Describe failed: timed out"), "{plan}");
+    };
+    assert_waits(|look| look.seen.service_deployments = failed());
+    assert_waits(|look| look.seen.service_revisions = failed());
+    assert_waits(|look| look.seen.tasks = failed());
+    assert_waits(|look| look.seen.target_groups = failed());
+}
+
+#[test]
+fn while_target_health_cannot_be_read_nothing_stalls_unless_the_server_has_none() {
+    for (groups, verdict) in [(failed(), None), (missing(), Some(VerdictKind::Stalled))] {
+        let mut look = widened(web);
+        look.begun(4200);
+        look.mark("widen", 4200);
+        look.seen.target_groups = groups;
+        assert_eq!(look.verdict(), verdict);
+    }
+}
+
+#[test]
+fn a_task_whose_health_is_unknown_is_healthy_where_no_essential_container_is_checked() {
+    for (essential, proven) in [(true, false), (false, true)] {
+        let checked = |image: &str| {
+            let mut draft = unchecked(image);
+            draft.task_definition["containerDefinitions"] = json!([
+                { "name": "web", "image": image, "essential": true },
+                {
+                    "name": "side", "image": "side:1", "essential": essential,
+                    "healthCheck": { "command": ["CMD", "true"] },
+                },
+            ]);
+            draft
+        };
+        let mut look = complete();
+        look.desired.task_definition = checked("good:2").service().task_definition;
+        for task in look.tasks() {
+            task.health_status = Some("UNKNOWN".to_owned());
+        }
+        assert_eq!(proves(&look), proven, "{essential}");
+    }
+}
+
+#[test]
+fn at_zero_tasks_what_was_proven_before_stays_what_to_return_to() {
+    let mut look = complete();
+    assert!(look.tags_written().contains_key(tag::PROVEN));
+    look.service().desired_count = 0;
+    look.tasks().clear();
+    assert!(!look.tags_written().contains_key(tag::PROVEN), "{}", look.plan());
+    look.service().tags.remove(tag::PROVEN);
+    assert!(look.tags_written().contains_key(tag::PROVEN), "there is nothing better");
+}
+
+#[test]
+fn the_failed_tasks_that_ecs_counts_are_told() {
+    let mut look = widened(unchecked);
+    look.begun(60);
+    for (failed, told) in [(0, false), (2, true)] {
+        look.primary().failed_tasks = failed;
+        let plan = look.plan().to_string();
+        assert_eq!(plan.contains("ECS counts 2 failed tasks"), told, "{plan}");
+        assert!(!plan.contains("ECS counts 0"), "{plan}");
+    }
+}

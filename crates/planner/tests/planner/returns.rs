@@ -1,0 +1,189 @@
+//! The return to the proven revision, look by look: how a bad deployment is left, and how that ends.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a fixture that does not find what it set up is a failed test"
+)]
+
+use evenkeel_planner::{Fact, WaitReason, tag};
+use serde_json::json;
+
+use crate::looks::Look;
+use crate::manifests::web;
+use crate::plans::{reasons, settled};
+
+const PROVEN: &str = "arn:aws:ecs:eu-west-1:123456789012:task-definition/web:1";
+
+/// A rejected revision that is still PRIMARY, and that is to be left.
+fn bad() -> Look {
+    Look::in_phase(&web("good:1"), &web("crash:2"), ":rollback:")
+}
+
+/// ECS returns to the proven revision since ten seconds; no task of it is there.
+fn returning() -> Look {
+    let mut ecs = settled(&web("good:1"));
+    let desired = web("crash:2").service();
+    for _ in 0..100 {
+        drop(ecs.pass(&desired));
+        if ecs.history[0].status == "ROLLBACK_IN_PROGRESS" {
+            break;
+        }
+        ecs.tick();
+    }
+    let mut look = Look::at(&ecs, desired);
+    "IN_PROGRESS".clone_into(look.primary().rollout_state.get_or_insert_default());
+    look.begun(10);
+    look.tasks().clear();
+    look
+}
+
+#[test]
+fn a_bad_deployment_is_stopped_so_that_ecs_returns_to_the_proven_revision() {
+    assert_eq!(bad().calls(), ["StopServiceDeployment"]);
+    let mut unseen = bad();
+    unseen.revisions().clear();
+    assert_eq!(unseen.calls(), ["StopServiceDeployment"], "its ARN is enough");
+}
+
+#[test]
+fn ecs_is_let_return_to_a_revision_with_the_content_of_the_proven_one() {
+    let mut definition = bad();
+    definition.tag(tag::PROVEN, PROVEN);
+    assert_eq!(definition.plan().to_string().matches("StopServiceDeployment").count(), 1);
+
+    let mut restarted = bad();
+    let proven = restarted.service().tags[tag::PROVEN].clone();
+    let other = restarted.revisions().iter().find(|one| one.service_revision_arn == proven);
+    let mut other = other.expect("it is listed").clone();
+    "arn:aws:ecs:r:1:service-revision/prod/web/7".clone_into(&mut other.service_revision_arn);
+    let source = other.service_revision_arn.clone();
+    restarted.revisions().push(other.clone());
+    restarted.history()[0].source_service_revisions[0].arn = source;
+    let stops = |look: &Look| {
+        let input = crate::ecs::input;
+        let key = crate::manifests::key();
+        let plan = evenkeel_planner::plan(&input(&key, Some(&look.desired), &look.seen));
+        plan.actions[0].call.operation()
+    };
+    assert_eq!(stops(&restarted), "StopServiceDeployment");
+    let network = json!({ "awsvpcConfiguration": { "subnets": ["subnet-2"] } });
+    let last = restarted.revisions().last_mut().expect("it was added");
+    last.rest.insert("networkConfiguration".to_owned(), network);
+    assert_eq!(stops(&restarted), "UpdateService");
+}
+
+#[test]
+fn a_bad_deployment_that_ecs_leaves_itself_is_waited_for_and_held_when_that_fails() {
+    for (status, waits) in [
+        ("ROLLBACK_REQUESTED", WaitReason::Rollback),
+        ("ROLLBACK_IN_PROGRESS", WaitReason::Rollback),
+        ("ROLLBACK_FAILED", WaitReason::Held),
+    ] {
+        let mut look = bad();
+        status.clone_into(&mut look.history()[0].status);
+        let plan = look.plan();
+        assert_eq!((reasons(&plan), plan.actions.len()), (vec![waits], 0), "{plan}");
+    }
+}
+
+#[test]
+fn ecs_returns_as_fast_as_the_manifest_allows() {
+    let mut look = returning();
+    look.document().insert(
+        "deploymentConfiguration".to_owned(),
+        json!({ "maximumPercent": 125, "minimumHealthyPercent": 100 }),
+    );
+    assert_eq!(look.update(), json!({ "deploymentConfiguration": { "maximumPercent": 200 } }));
+}
+
+#[test]
+fn a_return_that_ecs_gave_up_is_held_and_one_that_another_took_the_place_of_begins_anew() {
+    let mut given_up = returning();
+    given_up.primary().rollout_state = Some("FAILED".to_owned());
+    assert_eq!(reasons(&given_up.plan()), [WaitReason::Held]);
+
+    let mut displaced = returning();
+    displaced.primary().rollout_state = Some("FAILED".to_owned());
+    let Fact::Known(definitions) = &mut displaced.seen.task_definitions else { panic!("seen") };
+    let mut theirs = definitions[0].clone();
+    "web:9".clone_into(&mut theirs.arn);
+    theirs.digest = evenkeel_manifest::Digest::of(&json!("theirs"));
+    definitions.push(theirs);
+    "web:9".clone_into(&mut displaced.primary().task_definition);
+    let mark = displaced.tags_written();
+    assert!(mark[tag::ROLLOUT].contains(":rollback:"), "{mark:?}");
+}
+
+#[test]
+fn a_return_in_which_nothing_becomes_healthy_is_held() {
+    let mut look = returning();
+    assert_eq!(reasons(&look.plan()), [WaitReason::Rollback]);
+    look.begun(4200);
+    assert_eq!(reasons(&look.plan()), [WaitReason::Held]);
+}
+
+#[test]
+fn what_failed_before_a_return_began_does_not_speak_against_it() {
+    for (ended, waits) in [(9, WaitReason::Held), (11, WaitReason::Rollback)] {
+        let mut look = returning();
+        for _ in 0..3 {
+            look.crashed(60, ended);
+        }
+        let plan = look.plan();
+        assert_eq!(reasons(&plan), [waits], "{plan}");
+    }
+}
+
+#[test]
+fn a_complete_return_leaves_no_mark_when_the_manifest_went_back_too() {
+    let mut look = returning();
+    look.desired = web("good:1").service();
+    assert_eq!(reasons(&look.plan()), [WaitReason::Rollback]);
+    look.primary().rollout_state = Some("COMPLETED".to_owned());
+    let plan = look.plan();
+    assert_eq!(look.calls(), ["UntagResource"]);
+    assert!(plan.actions[0].why.starts_with("ends the rollback"), "{plan}");
+}
+
+#[test]
+fn a_fix_follows_a_complete_return_and_takes_the_place_of_its_mark() {
+    let mut look = returning();
+    look.primary().rollout_state = Some("COMPLETED".to_owned());
+    look.desired = web("good:3").service();
+    look.seen.searched = Some(look.desired.task_definition_digest.clone());
+    assert_eq!(look.calls(), ["RegisterTaskDefinition"]);
+}
+
+#[test]
+fn a_return_that_fails_is_not_ended_by_a_manifest_that_went_back() {
+    let mut look = returning();
+    look.desired = web("good:1").service();
+    look.begun(4200);
+    let untagged = look.calls().contains(&"UntagResource");
+    assert!(!untagged, "{}", look.plan());
+}
+
+#[test]
+fn a_bad_deployment_whose_verdict_is_taken_back_is_judged_from_now_on() {
+    let mut look = bad();
+    look.service().tags.remove(tag::REJECTED);
+    let mark = look.tags_written().remove(tag::ROLLOUT).unwrap_or_default();
+    let id = look.primary().id.clone();
+    assert!(mark.ends_with(&format!(":{id}:probe:{}", look.ago(0).as_second())), "{mark}");
+}
+
+#[test]
+fn the_rejected_revision_over_a_return_is_left_again_unless_ecs_ended_the_return() {
+    let mut look = returning();
+    let again = look.service().deployments[1].task_definition.clone();
+    look.primary().task_definition = again;
+    "ecs-svc/99".clone_into(&mut look.primary().id);
+    let now = look.ago(0);
+    look.history()[0].created_at = Some(now);
+    let written = look.tags_written();
+    assert!(written[tag::ROLLOUT].contains(":ecs-svc/99:rollback:"), "{written:?}");
+
+    let proven = look.service().tags[tag::PROVEN].clone();
+    look.history()[0].target_service_revision.as_mut().expect("it has one").arn = proven;
+    assert_eq!(reasons(&look.plan()), [WaitReason::Held]);
+}
