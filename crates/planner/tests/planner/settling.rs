@@ -23,20 +23,23 @@ fn what_changes_in_place_is_told_with_its_values_where_they_are_short() {
     let on = |provider: &str| {
         web("good:1").without("launchType").with("capacityProviderStrategy", strategy(provider))
     };
-    let hooks = json!([{ "hookTargetArn": "arn:aws:lambda:r:1:function:f", "roleArn": "r" }]);
+    let canary = json!({ "canaryPercent": 5.0, "canaryBakeTimeInMinutes": 10 });
     let wanted = on("FARGATE_SPOT")
         .with("desiredCount", json!(6))
         .with("healthCheckGracePeriodSeconds", json!(30))
         .with("placementStrategy", json!([{ "type": "random" }]))
         .with("availabilityZoneRebalancing", json!("ENABLED"))
-        .with("deploymentConfiguration", json!({ "maximumPercent": 150, "lifecycleHooks": hooks }));
+        .with(
+            "deploymentConfiguration",
+            json!({ "maximumPercent": 150, "canaryConfiguration": canary }),
+        );
     let look = look(&on("FARGATE"), &wanted);
     let plan = look.plan();
     assert_eq!(
         plan.actions[0].why,
         "heals what changes in place (availabilityZoneRebalancing \"ENABLED\", \
-         capacityProviderStrategy, lifecycleHooks, maximumPercent 200 → 150, desiredCount 4 → 6, \
-         healthCheckGracePeriodSeconds 0 → 30, placementStrategy)"
+         capacityProviderStrategy, canaryConfiguration, maximumPercent 200 → 150, \
+         desiredCount 4 → 6, healthCheckGracePeriodSeconds 0 → 30, placementStrategy)"
     );
 }
 
