@@ -116,7 +116,9 @@ impl Property for CallCap {
             Event::Answered { call, answer, is_stale } if answer.is_err() || *is_stale => {
                 self.disturb(call.about.as_ref());
             }
-            Event::CarriedOut { call, .. } if self.origins.is_late(call, at) => {
+            Event::CarriedOut { call, .. }
+                if Write::of(call).is_some() && self.origins.is_late(call, at) =>
+            {
                 self.disturb(call.about.as_ref());
             }
             Event::Edited { input, .. } => self.disturb(named(input).as_ref()),
