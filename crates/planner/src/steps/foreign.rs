@@ -1,5 +1,5 @@
-//! A deployment in flight that is neither wanted nor ours: waited for, and superseded by new content
-//! only when it hangs; never fought.
+//! A deployment in flight that is neither wanted nor ours: waited for, and superseded when it fails or hangs,
+//! by new content at once, else an hour after it began; never fought.
 
 use jiff::Timestamp;
 
@@ -67,19 +67,24 @@ fn is_new(view: &View<'_>) -> bool {
 
 /// Whether a deployment that fails makes way: for new content at once, else an hour after it began.
 fn is_replaced(view: &View<'_>) -> bool {
-    let is_rejected = view.memory.rejects(&view.desired.revision_digest);
-    is_new(view) || (!is_rejected && stays_until(view).is_some_and(|until| view.now() >= until))
+    is_new(view) || stays_until(view).is_some_and(|until| view.now() >= until)
 }
 
+/// Until when one that fails is left to a person; `None` without end, for what was rejected never takes its
+/// place.
 fn stays_until(view: &View<'_>) -> Option<Timestamp> {
-    view.primary.created_at?.checked_add(REASSERT_EVERY).ok()
+    let began = view.primary.created_at?;
+    let is_rejected = view.memory.rejects(&view.desired.revision_digest);
+    began.checked_add(REASSERT_EVERY).ok().filter(|_| !is_rejected)
 }
 
 fn fails(view: &View<'_>, sentence: &str) -> Plan {
-    let is_rejected = view.memory.rejects(&view.desired.revision_digest);
-    let until = stays_until(view).filter(|_| !is_rejected);
-    let or_else =
-        if is_rejected { "" } else { ", at the latest what is wanted now, an hour after it began" };
+    let until = stays_until(view);
+    let or_else = if until.is_some() {
+        ", at the latest what is wanted now, an hour after it began"
+    } else {
+        ""
+    };
     let sentence = format!(
         "{}, which is not ours, fails: {sentence}; a person decides, or a manifest with new content \
          takes its place{or_else}",

@@ -26,6 +26,11 @@ pub(crate) struct Draft {
     pub(crate) adopt: bool,
 }
 
+/// `web` under the alarm `5xx`.
+pub(crate) fn watched(image: &str) -> Draft {
+    web(image).judged(|breaker| breaker.alarms = vec!["5xx".to_owned()])
+}
+
 /// `web` with four tasks of `image`, behind a load balancer.
 pub(crate) fn web(image: &str) -> Draft {
     Draft {

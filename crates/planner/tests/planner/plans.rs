@@ -7,7 +7,7 @@ use evenkeel_planner::{Call, Fact, VerdictKind, WaitReason, tag};
 use serde_json::json;
 
 use crate::ecs::{Ecs, input};
-use crate::manifests::{Draft, key, web};
+use crate::manifests::{Draft, key, watched, web};
 
 /// What the passes of `ticks` times five seconds say; what is said twice in a row is told once.
 pub(crate) fn story(ecs: &mut Ecs, desired: &Service, ticks: u32) -> String {
@@ -23,6 +23,14 @@ pub(crate) fn story(ecs: &mut Ecs, desired: &Service, ticks: u32) -> String {
 }
 
 /// A region in which this manifest is settled and proven.
+/// `good:1` is settled, and its alarm is green.
+pub(crate) fn settled_under_an_alarm() -> Ecs {
+    let mut ecs = Ecs::new();
+    ecs.alarm("5xx", "OK", 0);
+    drop(ecs.settle(&watched("good:1").service(), 100));
+    ecs
+}
+
 pub(crate) fn settled(draft: &Draft) -> Ecs {
     let mut ecs = Ecs::new();
     let plan = ecs.settle(&draft.service(), 100);
@@ -416,10 +424,7 @@ fn what_ecs_cannot_change_is_named() {
 
 #[test]
 fn an_alarm_that_goes_off_in_the_rollout_rejects_it() {
-    let watched = |image| web(image).judged(|breaker| breaker.alarms = vec!["5xx".to_owned()]);
-    let mut ecs = Ecs::new();
-    ecs.alarm("5xx", "OK", 0);
-    drop(ecs.settle(&watched("good:1").service(), 100));
+    let mut ecs = settled_under_an_alarm();
     let v2 = watched("good:2").service();
     drop(ecs.settle(&v2, 2));
     ecs.alarm("5xx", "ALARM", 1);
@@ -431,10 +436,7 @@ fn an_alarm_that_goes_off_in_the_rollout_rejects_it() {
 
 #[test]
 fn an_alarm_that_was_red_before_does_not_reject_but_nothing_is_proven_under_it() {
-    let watched = |image| web(image).judged(|breaker| breaker.alarms = vec!["5xx".to_owned()]);
-    let mut ecs = Ecs::new();
-    ecs.alarm("5xx", "OK", 0);
-    drop(ecs.settle(&watched("good:1").service(), 100));
+    let mut ecs = settled_under_an_alarm();
     ecs.alarm("5xx", "ALARM", 60);
     let v2 = watched("good:2").service();
     let plan = ecs.settle(&v2, 100);
@@ -445,10 +447,7 @@ fn an_alarm_that_was_red_before_does_not_reject_but_nothing_is_proven_under_it()
 
 #[test]
 fn an_alarm_that_was_red_before_and_goes_off_anew_rejects_the_rollout() {
-    let watched = |image| web(image).judged(|breaker| breaker.alarms = vec!["5xx".to_owned()]);
-    let mut ecs = Ecs::new();
-    ecs.alarm("5xx", "OK", 0);
-    drop(ecs.settle(&watched("good:1").service(), 100));
+    let mut ecs = settled_under_an_alarm();
     ecs.alarm("5xx", "ALARM", 60);
     let v2 = watched("good:2").service();
     assert_eq!(ecs.settle(&v2, 3).verdict, None);

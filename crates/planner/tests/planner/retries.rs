@@ -5,6 +5,7 @@ use evenkeel_planner::{Call, VerdictKind, WaitReason, tag};
 use crate::ecs::Ecs;
 use crate::manifests::web;
 use crate::plans::{reasons, settled};
+use crate::rivals::left_for_a_rejected_one;
 
 #[test]
 fn a_person_retries_by_removing_the_verdict() {
@@ -101,15 +102,8 @@ fn a_forced_deployment_that_was_never_made_is_forced_after_a_minute() {
 
 #[test]
 fn a_verdict_that_is_taken_back_is_not_proven_by_a_deployment_of_something_else() {
-    let mut ecs = settled(&web("good:1"));
+    let mut ecs = left_for_a_rejected_one();
     let v2 = web("crash:2").service();
-    drop(ecs.settle(&v2, 200));
-    let v3 = web("good:3").service();
-    while ecs.primary_image() != "good:3" || !ecs.tags[tag::ROLLOUT].contains("ecs-svc/") {
-        drop(ecs.pass(&v3));
-    }
-    drop(ecs.pass(&v2));
-    assert!(ecs.tags[tag::ROLLOUT].contains(":rollback:"), "{:?}", ecs.tags);
     ecs.tags.remove(tag::REJECTED);
     drop(ecs.pass(&v2));
     assert_eq!(ecs.primary_image(), "crash:2", "what is wanted is tried at once");

@@ -8,8 +8,8 @@ use serde_json::json;
 use evenkeel_manifest::Service;
 
 use crate::ecs::{Ecs, input};
-use crate::manifests::{Draft, web};
-use crate::plans::{reasons, settled};
+use crate::manifests::{Draft, watched, web};
+use crate::plans::{reasons, settled, settled_under_an_alarm};
 
 #[test]
 fn a_foreign_deployment_is_left_alone_until_it_ends_and_an_hour_is_over() {
@@ -234,17 +234,26 @@ fn a_person_s_deployment_over_a_rollback_that_ecs_gave_up_is_returned_from_too()
     assert_eq!(ecs.primary_image(), "good:1");
 }
 
-#[test]
-fn a_rollout_that_was_to_be_left_and_is_wanted_again_is_judged_and_proven() {
+/// `crash:2` was rejected; the manifest went on to `good:3`, whose rollout is in flight, and back.
+pub(crate) fn left_for_a_rejected_one() -> Ecs {
     let mut ecs = settled(&web("good:1"));
     let bad = web("crash:2").service();
     drop(ecs.settle(&bad, 200));
     let v3 = web("good:3").service();
-    while ecs.primary_image() != "good:3" || !ecs.tags[tag::ROLLOUT].contains("ecs-svc/") {
+    let marks =
+        |ecs: &Ecs, what| ecs.tags.get(tag::ROLLOUT).is_some_and(|mark| mark.contains(what));
+    while ecs.primary_image() != "good:3" || !marks(&ecs, "ecs-svc/") {
         drop(ecs.pass(&v3));
     }
     drop(ecs.pass(&bad));
-    assert!(ecs.tags[tag::ROLLOUT].contains(":rollback:"), "{:?}", ecs.tags);
+    assert!(marks(&ecs, ":rollback:"), "{:?}", ecs.tags);
+    ecs
+}
+
+#[test]
+fn a_rollout_that_was_to_be_left_and_is_wanted_again_is_judged_and_proven() {
+    let mut ecs = left_for_a_rejected_one();
+    let v3 = web("good:3").service();
     assert_eq!(ecs.settle(&v3, 200).to_string(), "nothing to do\n");
     assert_eq!(ecs.primary_image(), "good:3");
     assert!(ecs.tags[tag::DIGEST].contains(v3.revision_digest.as_str()));
@@ -284,10 +293,7 @@ fn a_rejected_revision_that_is_deployed_over_its_own_rollback_is_left_again() {
 
 /// `good:2` ran on every task and was rejected by an alarm: `good:1` is returned to, from nothing.
 fn returning() -> (Ecs, Service) {
-    let watched = |image| web(image).judged(|breaker| breaker.alarms = vec!["5xx".to_owned()]);
-    let mut ecs = Ecs::new();
-    ecs.alarm("5xx", "OK", 0);
-    drop(ecs.settle(&watched("good:1").service(), 100));
+    let mut ecs = settled_under_an_alarm();
     ecs.alarm("5xx", "ALARM", 60);
     let v2 = watched("good:2").service();
     drop(ecs.settle(&v2, 100));
@@ -337,10 +343,7 @@ fn a_return_that_ecs_gave_up_leaves_no_mark_once_the_manifest_went_back_too() {
 
 #[test]
 fn ecs_is_not_asked_to_return_where_it_would_go_to_one_that_was_only_complete() {
-    let watched = |image| web(image).judged(|breaker| breaker.alarms = vec!["5xx".to_owned()]);
-    let mut ecs = Ecs::new();
-    ecs.alarm("5xx", "OK", 0);
-    drop(ecs.settle(&watched("good:1").service(), 100));
+    let mut ecs = settled_under_an_alarm();
     ecs.alarm("5xx", "ALARM", 60);
     drop(ecs.settle(&watched("good:2").service(), 100));
     assert_eq!((ecs.primary_image().as_str(), ecs.is_rolling()), ("good:2", false));
