@@ -358,12 +358,12 @@ fn prove(view: &View<'_>) -> Plan {
     }
     let named = revision.as_deref().unwrap_or(&view.primary.task_definition);
     let why = format!("proves {digest}: {} is complete and healthy as {named}", view.primary.id);
-    let call = Call::TagResource { arn: view.service.service_arn.clone(), tags };
     let forget = forget_rollout(view, format!("ends the rollout of {digest}"));
-    Plan::acting(
-        vec![Action { call, lane: Lane::RolloutStep, why }, forget],
-        capability_waits(view),
-    )
+    // When we died after the proof its mark is all that is left to write.
+    let is_told = tags.iter().all(|(key, value)| view.service.tags.get(key) == Some(value));
+    let call = Call::TagResource { arn: view.service.service_arn.clone(), tags };
+    let told = (!is_told).then_some(Action { call, lane: Lane::RolloutStep, why });
+    Plan::acting(told.into_iter().chain([forget]).collect(), capability_waits(view))
 }
 
 /// What the tag `digest` says once the wanted revision runs.

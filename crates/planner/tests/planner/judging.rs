@@ -1,6 +1,6 @@
 //! What counts against a rollout and since when, and when its clock stands, look by look.
 
-use evenkeel_planner::{VerdictKind, WaitReason, tag};
+use evenkeel_planner::{Action, Call, VerdictKind, WaitReason, tag};
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -189,6 +189,18 @@ fn proves(look: &Look) -> bool {
 #[test]
 fn what_is_complete_and_healthy_is_proven() {
     assert!(proves(&complete()));
+}
+
+#[test]
+fn after_a_crash_within_the_second_of_the_proof_only_its_mark_is_left_to_take_away() {
+    let mut look = complete();
+    let Call::TagResource { tags, .. } = look.plan().actions[0].call.clone() else { panic!() };
+    look.service().tags.extend(tags);
+    let plan = look.plan();
+    assert!(
+        matches!(&plan.actions[..], [Action { call: Call::UntagResource { .. }, .. }]),
+        "{plan}"
+    );
 }
 
 #[test]

@@ -16,8 +16,8 @@ use super::passes::Passes;
 use super::wishes::Wish;
 
 /// L9: without a new wish or somebody else's hand, daemons change no field of a service more than twice
-/// an hour. What was written because of an answer from the past, or carried out long after it was given
-/// up, is no wish of theirs.
+/// an hour. What was written because of an answer from the past, overtaken by somebody else's hand, or
+/// carried out long after it was given up, is no wish of theirs.
 #[derive(Debug, Default)]
 pub(super) struct NoOscillation {
     origins: Origins,
@@ -27,6 +27,8 @@ pub(super) struct NoOscillation {
     /// Calls that were sent on an answer from the past, or from before somebody else's hand.
     misled: BTreeSet<u64>,
     edited: BTreeMap<ServiceKey, At>,
+    /// When the writes that are on their way were sent.
+    sent: BTreeMap<u64, At>,
     /// Services in which somebody else began a deployment that no daemon has answered yet, which they do
     /// after up to an hour.
     replaced: BTreeSet<ServiceKey>,
@@ -58,6 +60,7 @@ impl Property for NoOscillation {
                 if is_misled {
                     self.misled.insert(call.number);
                 }
+                self.sent.insert(call.number, at);
                 Ok(())
             }
             Event::CarriedOut { call, reply: Ok(_) } => self.carried_out(at, call),
@@ -95,11 +98,13 @@ impl NoOscillation {
         let (Some(Write::Update(input)), Some(key)) = (Write::of(call), &call.about) else {
             return Ok(());
         };
+        let edited = self.edited.get(key).copied();
+        let is_overtaken = self.sent.remove(&call.number) < edited;
         let is_late = self.origins.is_late(call, at);
         if is_late && starts_a_deployment(input) {
             self.replaced.insert(key.clone());
         }
-        if self.misled.remove(&call.number) || is_late {
+        if self.misled.remove(&call.number) || is_overtaken || is_late {
             self.fields.remove(key);
             return Ok(());
         }
@@ -223,5 +228,25 @@ mod tests {
         course.writes("UpdateService", surge(125));
         course.pass("UpdateService", surge(200));
         course.passes();
+    }
+
+    #[test]
+    fn what_somebody_s_hand_overtakes_on_its_way_begins_anew() {
+        for overtaken in [true, false] {
+            let mut course = Course::of(NoOscillation::default());
+            course.looks(FIRST);
+            let call = course.write(FIRST, "UpdateService", surge(125));
+            course.sent(&call);
+            if overtaken {
+                course.pause(1);
+                course.person("UpdateService", &update(&json!({"desiredCount": 2})));
+            }
+            let reply = course.updated();
+            course.carried_out(&call, &reply);
+            course.answered(&call, &reply);
+            course.pass("UpdateService", surge(150));
+            course.pass("UpdateService", surge(200));
+            if overtaken { course.passes() } else { course.breaks("the 3. time") }
+        }
     }
 }
