@@ -307,7 +307,8 @@ impl Progress {
 }
 
 /// Until when a cause that ECS told of at that time lasted: until ECS started a task of the deployment
-/// again, or until now while it has not and none is on its way, however long ago ECS spoke of it.
+/// again or told that its percentages are what holds it, or until now while it has not and no task is on
+/// its way, however long ago ECS spoke of it.
 fn lasted_until(
     view: &View<'_>,
     deployment: &Deployment,
@@ -315,8 +316,10 @@ fn lasted_until(
     at: Timestamp,
 ) -> Timestamp {
     let tasks = tasks_of(view, &deployment.id);
-    let next =
-        tasks.iter().filter_map(|task| task.created_at).filter(|created| *created > at).min();
+    let started = tasks.iter().filter_map(|task| task.created_at);
+    let held =
+        events(view.service).into_iter().filter(|(_, text)| text.contains(PERCENTAGES_EVENT));
+    let next = started.chain(held.map(|(at, _)| at)).filter(|next| *next > at).min();
     let on_their_way = tasks.iter().filter(|task| task.last_status != "STOPPED").count();
     match next {
         Some(next) => next,
@@ -338,6 +341,9 @@ fn others_drain(view: &View<'_>, deployment: &str) -> bool {
 /// Service events about causes outside of a revision (service-event-messages-list).
 const ENVIRONMENT_EVENTS: &[&str] =
     &["was unable to place a task", "operations are being throttled", "capacity is unavailable"];
+
+/// The service event about a deployment that its own percentages hold (service-event-messages-list).
+const PERCENTAGES_EVENT: &str = "because of the service deployment configuration";
 
 /// How long a cause is told after it was over.
 const HINDRANCE_LASTS: SignedDuration = SignedDuration::from_mins(5);

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use evenkeel_manifest::{OnFailure, Service, canonical};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::tags::Memory;
@@ -106,7 +106,8 @@ impl<'a> View<'a> {
     }
 
     /// The service deployment that belongs to a deployment. Its target revision ends in the digits of
-    /// the deployment's id (ecs-behaviour 2.6); otherwise the newest with the same task definition.
+    /// the deployment's id (ecs-behaviour 2.6); otherwise one of the same task definition that began with
+    /// it, for in a list from the past another of an earlier try would be the newest.
     pub(crate) fn service_deployment(&self, deployment: &str) -> Option<&'a ServiceDeployment> {
         let all = self.observed().service_deployments.known()?;
         let number = last_part(deployment);
@@ -116,8 +117,9 @@ impl<'a> View<'a> {
         by_number.or_else(|| {
             let listed = self.service.deployments.iter().find(|one| one.id == deployment)?;
             let same = |one: &&ServiceDeployment| {
-                target_revision(self.observed(), one)
-                    .is_some_and(|rev| rev.task_definition == listed.task_definition)
+                began_together(one.created_at, listed.created_at)
+                    && target_revision(self.observed(), one)
+                        .is_some_and(|rev| rev.task_definition == listed.task_definition)
             };
             all.iter().filter(same).max_by_key(|one| one.created_at)
         })
@@ -130,6 +132,12 @@ impl<'a> View<'a> {
     pub(crate) fn is_daemon(&self) -> bool {
         is_daemon(self.desired)
     }
+}
+
+/// A server sets both times while it answers one call. One that tells none has nothing to compare.
+fn began_together(one: Option<Timestamp>, other: Option<Timestamp>) -> bool {
+    const ONE_CALL: SignedDuration = SignedDuration::from_secs(5);
+    one.zip(other).is_none_or(|(one, other)| one.duration_since(other).abs() <= ONE_CALL)
 }
 
 pub(crate) fn wanted_definition<'a>(

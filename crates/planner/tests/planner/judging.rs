@@ -132,6 +132,19 @@ fn the_clock_stands_while_old_tasks_drain_and_not_while_new_ones_do() {
 }
 
 #[test]
+fn a_lack_of_capacity_ends_when_ecs_says_that_the_percentages_hold_the_deployment() {
+    for (told, stalled) in [(3999, true), (4001, false)] {
+        let mut look = overdue();
+        look.event(4000, "(service web) was unable to place a task because of no capacity.");
+        let held = "(service web) was unable to stop or start tasks during a deployment because \
+                    of the service deployment configuration.";
+        look.event(told, held);
+        let plan = look.plan();
+        assert_eq!(plan.verdict.is_some(), stalled, "{plan}");
+    }
+}
+
+#[test]
 fn a_start_in_the_second_of_a_lack_of_capacity_does_not_end_it() {
     for (created, patience) in [(4000, 600), (3999, 600 - 3999)] {
         let mut look = overdue();

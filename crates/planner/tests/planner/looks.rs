@@ -144,8 +144,11 @@ impl Look {
     /// ECS says this about the service, so many seconds ago.
     pub(crate) fn event(&mut self, seconds: i64, message: &str) {
         let at = self.ago(seconds).as_second();
-        let events = json!([{ "createdAt": at, "message": message }]);
-        self.document().insert("events".to_owned(), events);
+        let event = json!({ "createdAt": at, "message": message });
+        let events = self.document().entry("events").or_insert(json!([]));
+        if let Some(events) = events.as_array_mut() {
+            events.insert(0, event);
+        }
     }
 
     /// A task of the PRIMARY deployment that runs since so many seconds.

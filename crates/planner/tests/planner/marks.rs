@@ -6,6 +6,7 @@
 )]
 
 use evenkeel_planner::{Fact, VerdictKind, WaitReason, tag};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::ecs::Ecs;
@@ -183,7 +184,12 @@ fn ecs_s_history_is_found_by_the_task_definition_where_its_numbers_are_not_those
     }
     assert_eq!(look.verdict(), None);
     "ROLLBACK_REQUESTED".clone_into(&mut look.history()[0].status);
-    assert_eq!(look.verdict(), Some(VerdictKind::RolledBackByEcs), "{}", look.plan());
+    for (after, verdict) in [(5, Some(VerdictKind::RolledBackByEcs)), (6, None)] {
+        look.primary().created_at = look.history()[0]
+            .created_at
+            .and_then(|at| at.checked_add(SignedDuration::from_secs(after)).ok());
+        assert_eq!(look.verdict(), verdict, "the list is from before the deployment: {after}");
+    }
 }
 
 /// ECS gave up what is wanted, which began a minute ago; a forced one was announced `seconds` ago.

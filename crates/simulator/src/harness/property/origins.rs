@@ -1,6 +1,7 @@
 //! Who began each deployment, and which revisions proved good; told by calls and by the truth, never by
 //! tags.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -151,8 +152,12 @@ impl Origins {
         let wishes = self.wishes_of(call).to_vec();
         let known = self.services.entry(subject(call)).or_default();
         known.primary = Some(id);
-        let new = || if call::returns(call) { Origin::Returned } else { Origin::Started(wishes) };
-        known.origins.entry(id).or_insert_with(new);
+        if let Entry::Vacant(unseen) = known.origins.entry(id) {
+            let returns = call::returns(call);
+            unseen.insert(if returns { Origin::Returned } else { Origin::Started(wishes) });
+            // What ECS was asked to return from is replaced.
+            known.asked_to_return = false;
+        }
     }
 
     fn edited(&mut self, operation: &str, input: &serde_json::Value) {

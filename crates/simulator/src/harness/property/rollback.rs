@@ -291,6 +291,21 @@ mod tests {
     }
 
     #[test]
+    fn where_ecs_had_nothing_to_return_to_its_later_return_is_its_own() {
+        let mut course = Course::of(RollbackTarget::default());
+        course.begins(3);
+        course.completes();
+        course.wants(FIRST, Some(&manifest("2")));
+        course.rolls_out(2);
+        course.looks(FIRST);
+        course.returns("StopServiceDeployment", json!({}));
+        course.returns("UpdateService", back_to(1));
+        course.rolls_out(4);
+        ecs_returns(&mut course, 3);
+        course.passes();
+    }
+
+    #[test]
     fn ecs_may_return_to_what_it_likes_on_its_own_account() {
         let mut course = Course::of(RollbackTarget::default());
         course.begins(3);
