@@ -12,9 +12,9 @@ use super::call::{self, Write, named, number, text};
 use super::definitions::Definitions;
 use super::memory::{HOLD, Mark, OWNER, PROVEN, Tags, applied, instance, mark, rejects};
 use super::ordering::told;
-use super::origins::{Origin, Origins};
+use super::origins::{Origin, Origins, is_in_flight};
 use super::wishes::Wish;
-use crate::{DeploymentCourse, DeploymentFacts, Life, ServiceFacts};
+use crate::{DeploymentFacts, Life, ServiceFacts};
 
 /// The course so far, as far as its end is judged by it.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ struct Course {
     truth: Option<Truth>,
     /// Somebody else last changed what starts a deployment.
     edited: Option<At>,
+    /// When a PRIMARY deployment last came to its end, and when that one had begun.
+    ended: Option<(At, At)>,
     /// The last write, in a sentence.
     written: Option<(At, String)>,
     /// A call about it failed since all is calm.
@@ -144,7 +146,7 @@ impl Calm {
             }
             Event::Changed(facts) => {
                 let key = ServiceKey::new(&*facts.cluster, &*facts.name);
-                self.services.entry(key).or_default().truth = Some(Truth::of(facts));
+                self.services.entry(key).or_default().changed(at, Truth::of(facts));
             }
             _ => {}
         }
@@ -161,6 +163,18 @@ impl Calm {
                 Ending { key, wish, truth, course, calm: self }
             })
             .filter(move |ending| ending.can_be_driven(at))
+    }
+}
+
+impl Course {
+    fn changed(&mut self, at: At, now: Truth) {
+        let before = self.truth.as_ref().and_then(|truth| truth.primary.as_ref());
+        if let (Some(before), Some(primary)) = (before, &now.primary)
+            && (before.id == primary.id && is_in_flight(before) && !is_in_flight(primary))
+        {
+            self.ended = Some((at, primary.created_at));
+        }
+        self.truth = Some(now);
     }
 }
 
@@ -219,7 +233,7 @@ impl Ending<'_> {
         let edited = self.course.and_then(|course| course.edited);
         let lately = edited.is_some_and(|edited| edited + REASSERTED_WITHIN > at);
         let hangs = truth.primary.as_ref().is_some_and(|primary| {
-            primary.course == DeploymentCourse::InProgress
+            is_in_flight(primary)
                 && matches!(self.calm.origins.of(self.key, primary.id), Some(Origin::Foreign))
         });
         lately || hangs
@@ -279,6 +293,12 @@ impl Ending<'_> {
         let primary = self.truth.and_then(|truth| truth.primary.as_ref());
         let origin = primary.and_then(|one| self.calm.origins.of(self.key, one.id));
         matches!(origin, Some(Origin::Returned | Origin::ReturnedByEcs))
+    }
+
+    /// When the deployment that was in flight at that time ended, if one was and it did.
+    pub(super) fn in_flight_until(&self, at: At) -> Option<At> {
+        let (ended, begun) = self.course?.ended?;
+        (begun <= at && at < ended).then_some(ended)
     }
 
     /// The last write about it.

@@ -1,5 +1,7 @@
 //! L1, L2, L3, L5 and L10: once all is well, every service ends where it should, and stays there.
 
+use std::time::Duration;
+
 use evenkeel_manifest::OnFailure;
 
 use super::super::event::At;
@@ -9,6 +11,9 @@ use super::memory::PROVEN;
 
 /// What is looked at when the course is over.
 type Look = fn(&Ending<'_>, At, At) -> Result<(), String>;
+
+/// What follows the end of a deployment is written by then.
+const FOLLOWS_WITHIN: Duration = Duration::from_mins(2);
 
 /// A property of the end of a course. Services whose own calls failed although all else was well (L10),
 /// and those that people or missing alarms hold up, are left out.
@@ -41,7 +46,8 @@ impl AtTheEnd {
         Self::new("L5 drift is repaired", is_repaired, instance)
     }
 
-    /// L2 and L10, the end of them: nothing is written in the last quarter of the calm.
+    /// L2 and L10, the end of them: nothing is written in the last quarter of the calm, but for what follows
+    /// the end of a deployment that took until then.
     pub(super) fn is_quiet(instance: &str) -> Self {
         Self::new("L2 zero further writes", is_quiet, instance)
     }
@@ -145,7 +151,8 @@ fn is_repaired(ending: &Ending<'_>, _: At, _: At) -> Result<(), String> {
 fn is_quiet(ending: &Ending<'_>, since: At, at: At) -> Result<(), String> {
     let Some((written, what)) = ending.written() else { return Ok(()) };
     let calm = at.duration_since(since);
-    let last = at.checked_sub(calm / 4).unwrap_or(at);
+    let quarter = at.checked_sub(calm / 4).unwrap_or(at);
+    let last = ending.in_flight_until(quarter).map_or(quarter, |ended| ended + FOLLOWS_WITHIN);
     if *written <= last {
         return Ok(());
     }
@@ -384,6 +391,24 @@ mod tests {
             course.pause(seconds);
             course.pass("TagResource", tagging(&[("team", "a")]));
             course.pause(3600 - seconds);
+            course.tell(&Event::Over);
+            if broken { course.breaks("TagResource") } else { course.passes() }
+        }
+    }
+
+    #[test]
+    fn what_follows_a_deployment_that_took_until_then_is_written() {
+        let cases = [(60, 100, false), (60, 130, true), (2800, 100, true)];
+        for (begun, pause, broken) in cases {
+            let mut course = calm(AtTheEnd::is_quiet(US));
+            course.pause(begun);
+            course.begins(1);
+            course.happens(|_, _| {});
+            course.pause(2900 - begun);
+            course.completes();
+            course.pause(pause);
+            course.pass("TagResource", tagging(&[("team", "a")]));
+            course.pause(700 - pause);
             course.tell(&Event::Over);
             if broken { course.breaks("TagResource") } else { course.passes() }
         }
