@@ -4,7 +4,8 @@
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
-use std::time::Instant;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -135,12 +136,21 @@ pub(super) fn say_error(error: &dyn Display) {
     writeln!(std::io::stderr().lock(), "error: {error}").ok();
 }
 
-/// A line that replaces itself, on a terminal only.
+/// A line that replaces itself on a terminal; elsewhere a line a minute.
 pub(super) fn progress(text: &str) {
+    static TOLD: Mutex<Option<Instant>> = Mutex::new(None);
     let mut err = std::io::stderr().lock();
     if err.is_terminal() {
         write!(err, "\r\x1b[K{text}").ok();
         err.flush().ok();
+        return;
+    }
+    let mut told = TOLD.lock().expect("nothing panics with it");
+    let now = Instant::now();
+    let is_due = now.duration_since(*told.get_or_insert(now)) >= Duration::from_mins(1);
+    if is_due && !text.is_empty() {
+        *told = Some(now);
+        writeln!(err, "{text}").ok();
     }
 }
 

@@ -48,7 +48,7 @@ impl Sweeping {
         let scenarios = scenarios::read_all(&self.directory, self.only.as_deref())?;
         let mut sum = Swept::default();
         let mut swept_scenarios = 0;
-        for scenario in &scenarios {
+        for (index, scenario) in scenarios.iter().enumerate() {
             let size = scenario.play_in(Manner::default()).played;
             if self.small.is_some_and(|most| size.calls > most) {
                 continue;
@@ -58,7 +58,9 @@ impl Sweeping {
                 if *kind == Sweep::CrashTwice && size.write_numbers.len() > self.pairs {
                     continue;
                 }
-                progress(&format!("{} {kind:?}", scenario.name));
+                let (number, all, points) = (index + 1, scenarios.len(), sum.points);
+                let name = &scenario.name;
+                progress(&format!("{number} of {all}: {name} {kind:?}, {points} points so far"));
                 add(&mut report, &mut sum, scenario, sweep(scenario, *kind, self.threads));
             }
         }
