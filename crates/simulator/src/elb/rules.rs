@@ -185,7 +185,30 @@ impl Elb {
     }
 }
 
+impl Elb {
+    /// Target groups and weights that a rule forwards to.
+    pub(crate) fn forwards_of(&self, rule: &str) -> Vec<(String, u32)> {
+        let rule = self.rules.get(rule);
+        let forwards = rule.into_iter().flat_map(Rule::forwards);
+        forwards.map(|(group, weight)| (group.to_owned(), weight)).collect()
+    }
+}
+
 impl State {
+    /// Makes a rule forward to these groups; its other actions stay.
+    pub(crate) fn set_weights(&mut self, rule: &str, weights: &[(String, u32)]) {
+        let Some(rule) = self.elb.rules.get_mut(rule) else { return };
+        let groups: Value = weights
+            .iter()
+            .map(|(arn, weight)| json!({"TargetGroupArn": arn, "Weight": weight}))
+            .collect();
+        let is_forward = |action: &&mut Value| text(action, "Type") == Some("forward");
+        if let Some(action) = rule.actions.iter_mut().find(is_forward) {
+            *action = json!({"Type": "forward", "ForwardConfig": {"TargetGroups": groups}});
+        }
+        self.rules_changed();
+    }
+
     pub(super) fn rules_changed(&mut self) {
         self.elb.changed.extend(self.elb.target_groups.keys().cloned());
         self.effects.push(Effect::LoadBalancingChanged);

@@ -17,6 +17,8 @@ pub(crate) enum Cause {
     Alarms(Vec<String>),
     /// StopServiceDeployment.
     Requested,
+    /// A stage of a deployment that shifts traffic failed.
+    Stage(String),
 }
 
 impl Cause {
@@ -28,7 +30,17 @@ impl Cause {
                 format!("ECS deployment failed: alarm detected: {}.", names.join(", "))
             }
             Self::Requested => "ECS deployment stopped: rollback requested.".to_owned(),
+            Self::Stage(reason) => format!("ECS deployment failed: {reason}"),
         }
+    }
+
+    /// statusReason of the service deployment.
+    pub(crate) fn rolled_back(&self) -> String {
+        let why = match self {
+            Self::Stage(reason) => reason.clone(),
+            Self::Breaker | Self::Alarms(_) | Self::Requested => self.text(),
+        };
+        format!("Service deployment rolled back because {why}")
     }
 
     fn rolling_back(&self, to: u64) -> String {
@@ -37,7 +49,7 @@ impl Cause {
             Self::Breaker => {
                 format!("ECS deployment circuit breaker: rolling back to deploymentId {to}")
             }
-            Self::Alarms(_) | Self::Requested => {
+            Self::Alarms(_) | Self::Requested | Self::Stage(_) => {
                 format!("ECS deployment rolling back to deploymentId {to}")
             }
         }
@@ -156,7 +168,8 @@ impl State {
         let delay = self.timings.breaker_delay;
         let Some(service) = self.services.get_mut(&id) else { return };
         let threshold = service.breaker_threshold();
-        let enabled = service.configuration.breaker.enabled;
+        // Documented for rolling deployments only.
+        let enabled = service.configuration.breaker.enabled && !service.shifts_traffic();
         let Some(primary) = service.deployments.first_mut() else { return };
         let watched = enabled && primary.id == deployment && primary.rollout == Rollout::InProgress;
         if watched && primary.failure_count >= threshold && !primary.trip_pending {
@@ -228,6 +241,12 @@ impl State {
         });
         self.emit_deployment(id, number, "ERROR", "SERVICE_DEPLOYMENT_FAILED", &reason);
         self.note_red_alarms(id, service_deployment, cause);
+        if self.shift(id, service_deployment).is_some() {
+            if !rollback || !self.turn_back(id, service_deployment, cause) {
+                self.end_without_rollback(id, service_deployment, &cause.rolled_back());
+            }
+            return self.look_after_change(id);
+        }
         let target = self.services.get_mut(&id).and_then(|one| one.last_completed.take());
         match target {
             Some(target) if rollback => {
@@ -262,8 +281,7 @@ impl State {
         service.deployments.insert(0, deployment);
         if let Some(found) = service.service_deployment_mut(service_deployment) {
             found.status = Status::RollbackInProgress;
-            found.status_reason =
-                Some(format!("Service deployment rolled back because {}", cause.text()));
+            found.status_reason = Some(cause.rolled_back());
             found.updated_at = now;
             found.rollback =
                 Some(Rollback { reason: cause.text(), started_at: now, revision: arn });

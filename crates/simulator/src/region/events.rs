@@ -83,6 +83,39 @@ impl State {
         self.emit("ECS Deployment State Change", &arn, &detail);
     }
 
+    /// `ECS Hook State Change`.
+    pub(crate) fn emit_hook(
+        &mut self,
+        id: ServiceId,
+        number: u64,
+        run: &super::hooks::HookRun,
+        name: &str,
+    ) {
+        if !self.events_wanted {
+            return;
+        }
+        let Some(service) = self.services.get(&id) else { return };
+        let Some(found) = service.rollouts.iter().rev().find(|one| one.id == number) else {
+            return;
+        };
+        let bad = ["HOOK_FAILED", "HOOK_TIMED_OUT"].contains(&name);
+        let read = run.read();
+        let arn = service.arn.clone();
+        let detail = json!({
+            "eventType": if bad { "ERROR" } else { "INFO" },
+            "eventName": name,
+            "hookId": run.id,
+            "hookType": read.get("targetType"),
+            "expiresAt": read.get("expiresAt").map(iso),
+            "lifecycleStage": found.shift.as_ref().map(|shift| shift.stage.word()),
+            "clusterArn": self.ecs_arn(&format!("cluster/{}", service.cluster)),
+            "serviceArn": service.arn,
+            "serviceDeploymentArn": found.arn,
+            "updatedAt": self.now.to_string(),
+        });
+        self.emit("ECS Hook State Change", &arn, &detail);
+    }
+
     /// `ECS Service Action`.
     pub(crate) fn emit_service_action(
         &mut self,

@@ -43,6 +43,7 @@ fn ecs(state: &mut State, operation: &str, input: &Value) -> Reply {
         "ListServiceDeployments" => state.list_service_deployments(input),
         "DescribeServiceDeployments" => state.describe_service_deployments(input),
         "DescribeServiceRevisions" => state.describe_service_revisions(input),
+        "ContinueServiceDeployment" => state.continue_service_deployment(input),
         "StopServiceDeployment" => state.stop_service_deployment(input),
         "CreateTaskSet" => state.create_task_set(input),
         "UpdateTaskSet" => state.update_task_set(input),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::service::{Deployment, Rollout, Service, ServiceId, ServiceStatus};
 use super::service_reply::present;
+use super::stages::CrewCount;
 use super::task::{Start, StopCode};
 use super::{State, TaskId, Timer, size};
 use crate::elb::TargetState;
@@ -88,6 +89,14 @@ impl State {
         let Some(service) = self.services.get_mut(&id) else { return };
         service.next_look = None;
         match service.status {
+            ServiceStatus::Active if service.shifts_traffic() => {
+                self.judge_tasks(id);
+                self.stop_failing(id);
+                self.stop_beyond_goals(id);
+                self.start_missing(id);
+                self.retire(id);
+                self.tell_stages(id);
+            }
             ServiceStatus::Active if service.controller != "EXTERNAL" => {
                 self.judge_tasks(id);
                 self.stop_failing(id);
@@ -125,6 +134,8 @@ impl State {
         }
         let configuration = &service.configuration;
         let (floor, ceiling) = bounds(service.desired, configuration.least, configuration.most);
+        // Each revision stands beside the others with all of its tasks.
+        let ceiling = if service.shifts_traffic() { u32::MAX } else { ceiling };
         Census { crews, floor, ceiling }
     }
 
@@ -261,6 +272,51 @@ impl State {
         self.lower_desired(id, keep);
     }
 
+    /// While traffic shifts each deployment has its own number of tasks.
+    fn stop_beyond_goals(&mut self, id: ServiceId) {
+        let now = self.now;
+        let Some(service) = self.services.get(&id) else { return };
+        let census = self.census(service);
+        let (mut stops, mut goals) = (Vec::new(), Vec::new());
+        for (index, (deployment, crew)) in service.deployments.iter().zip(&census.crews).enumerate()
+        {
+            let goal = goal(service, index, deployment, crew);
+            goals.push(goal);
+            let excess = crew.good().saturating_sub(goal);
+            stops.extend(stoppable(&[&crew.without_failing()], excess, u32::MAX));
+            if goal == 0 {
+                stops.extend(crew.seats.iter().filter(|seat| seat.failing));
+            }
+        }
+        let reason = service.deployments.first().map_or_else(String::new, |primary| {
+            format!("Scaling activity initiated by (deployment {})", primary.started_by())
+        });
+        let stops: Vec<TaskId> = stops.into_iter().map(|seat| seat.id).collect();
+        for task in &stops {
+            self.stop_task_for(*task, StopCode::ServiceSchedulerInitiated, &reason);
+        }
+        if !stops.is_empty() {
+            self.say_stopped(id, &stops);
+        }
+        let Some(service) = self.services.get_mut(&id) else { return };
+        for (deployment, goal) in service.deployments.iter_mut().zip(goals) {
+            set_desired(deployment, goal, now);
+        }
+    }
+
+    fn tell_stages(&mut self, id: ServiceId) {
+        let Some(service) = self.services.get(&id) else { return };
+        let crews = self.census(service).crews;
+        let count = |(deployment, crew): (&Deployment, &Crew)| CrewCount {
+            revision: deployment.revision.number,
+            healthy: crew.healthy(),
+            live: crew.live(),
+            leaving: crew.leaving,
+        };
+        let counts: Vec<CrewCount> = service.deployments.iter().zip(&crews).map(count).collect();
+        self.tasks_moved(id, &counts);
+    }
+
     /// What the other deployments still want falls as the PRIMARY takes over.
     fn lower_desired(&mut self, id: ServiceId, keep: u32) {
         let Some(service) = self.services.get(&id) else { return };
@@ -344,7 +400,9 @@ impl State {
 
     /// The PRIMARY's desiredCount is what it has been given so far, not its failed attempts.
     fn raise_desired(&mut self, id: ServiceId) {
-        let Some(service) = self.services.get(&id) else { return };
+        let Some(service) = self.services.get(&id).filter(|one| !one.shifts_traffic()) else {
+            return;
+        };
         let live = self.census(service).crews.first().map_or(0, Crew::live);
         let now = self.now;
         let Some(service) = self.services.get_mut(&id) else { return };
@@ -518,6 +576,9 @@ impl Service {
 
 /// How many tasks a deployment should have; what it has if none are started from it any more.
 fn goal(service: &Service, index: usize, deployment: &Deployment, crew: &Crew) -> u32 {
+    if let Some(goal) = service.shift_goal(&deployment.revision, crew.good()) {
+        return goal;
+    }
     match (index, deployment.rollout) {
         (_, Rollout::Failed) => crew.good(),
         (0, _) => service.desired,

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::identifiers::last_part;
 use super::input::{described, given, invalid, list, map_of, page, paged, required, texts};
 use super::service_deployment::ServiceDeployment;
+use super::strategy::{Hook, Strategy};
 use super::tags::{self, Tags};
 use super::task_definition::TaskContent;
 use super::{ApiError, State, TaskId, Timer, count, flag, read_back, text, validation};
@@ -80,8 +81,37 @@ pub(crate) struct Revision {
 
 #[derive(Clone, Debug)]
 pub(crate) struct LoadBalancer {
+    /// The one of the groups that the tasks of this revision are in.
     pub(crate) target_group: String,
     pub(crate) port: u16,
+    /// Where traffic shifts between two groups.
+    pub(crate) listeners: Option<Listeners>,
+}
+
+/// `advancedConfiguration`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listeners {
+    /// As declared, the alternate one last.
+    pub(crate) groups: [String; 2],
+    pub(crate) production_rule: String,
+    pub(crate) test_rule: Option<String>,
+}
+
+impl Listeners {
+    fn read(entry: &Value) -> Option<Self> {
+        let advanced = given(entry, "advancedConfiguration")?;
+        let own = |of: &Value, name: &str| text(of, name).map(str::to_owned);
+        Some(Self {
+            groups: [own(entry, "targetGroupArn")?, own(advanced, "alternateTargetGroupArn")?],
+            production_rule: own(advanced, "productionListenerRule")?,
+            test_rule: own(advanced, "testListenerRule"),
+        })
+    }
+
+    pub(crate) fn other_than(&self, group: &str) -> &str {
+        let [declared, alternate] = &self.groups;
+        if declared == group { alternate } else { declared }
+    }
 }
 
 impl Revision {
@@ -152,6 +182,8 @@ pub(crate) struct Configuration {
     pub(crate) least: u32,
     pub(crate) most: u32,
     pub(crate) bake: Duration,
+    pub(crate) strategy: Strategy,
+    pub(crate) hooks: Vec<Hook>,
     pub(crate) breaker: Breaker,
     pub(crate) alarms: Option<Alarms>,
 }
@@ -205,6 +237,8 @@ impl Configuration {
             least: count(&document, "minimumHealthyPercent").unwrap_or(100),
             most: count(&document, "maximumPercent").unwrap_or(200),
             bake: Duration::from_mins(minutes.into()),
+            strategy: Strategy::read(&document)?,
+            hooks: Hook::read_all(&document)?,
             breaker,
             alarms,
             document,
@@ -296,6 +330,7 @@ impl State {
             let content = self.usable_revision(required(input, "taskDefinition")?)?;
             let spec = self.revision_spec(input, &cluster, &content);
             validation::revision(&spec, &content, &self.elb)?;
+            validation::shifting(&spec, configuration.strategy, &self.elb)?;
             check_scheduling(daemon, &spec)?;
             spec
         };
@@ -545,12 +580,26 @@ fn check_scheduling(daemon: bool, spec: &Map<String, Value>) -> Result<(), ApiEr
     Ok(())
 }
 
-pub(crate) fn load_balancers(spec: &Map<String, Value>) -> Vec<LoadBalancer> {
+/// The load balancers of a revision: where traffic shifts, each is in the group that `live` is not in
+/// if it `flips`, and in the same if not.
+pub(crate) fn load_balancers(
+    spec: &Map<String, Value>,
+    live: &[LoadBalancer],
+    flips: bool,
+) -> Vec<LoadBalancer> {
     let entries = spec.get("loadBalancers").and_then(Value::as_array);
     let read = |entry: &Value| {
+        let declared = text(entry, "targetGroupArn")?;
+        let listeners = Listeners::read(entry);
+        let used = listeners.as_ref().and_then(|listeners| {
+            let used = live.iter().find(|one| listeners.groups.contains(&one.target_group))?;
+            let used = &used.target_group;
+            Some(if flips { listeners.other_than(used).to_owned() } else { used.clone() })
+        });
         Some(LoadBalancer {
-            target_group: text(entry, "targetGroupArn")?.to_owned(),
+            target_group: used.unwrap_or_else(|| declared.to_owned()),
             port: u16::try_from(count(entry, "containerPort")?).ok()?,
+            listeners,
         })
     };
     entries.into_iter().flatten().filter_map(read).collect()

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::breaker::Cause;
+use super::hooks::HookRun;
 use super::identifiers::{image_digest, last_part};
 use super::input::{
     described, epoch, invalid, list, map_of, page, paged, put_epoch, required, text, texts,
@@ -14,6 +15,8 @@ use super::service::{
     Deployment, Revision, Rollout, Service, ServiceId, deployment_name, load_balancers, not_found,
 };
 use super::service_reply::concrete_platform;
+use super::stages::Shift;
+use super::strategy::{Share, Stage};
 use super::task_definition::TaskContent;
 use super::{ApiError, State, Timer, read_back};
 
@@ -45,6 +48,11 @@ impl Status {
         }
     }
 
+    /// Its own stages go on.
+    pub(crate) fn is_under_way(self) -> bool {
+        !self.is_terminal() && self != Self::StopRequested
+    }
+
     pub(crate) fn is_terminal(self) -> bool {
         matches!(
             self,
@@ -67,6 +75,8 @@ pub(crate) struct ServiceDeployment {
     sources: Vec<u64>,
     target: u64,
     pub(crate) rollback: Option<Rollback>,
+    /// `None` for a rolling deployment.
+    pub(crate) shift: Option<Shift>,
     configuration: Value,
     red_alarms: Vec<String>,
 }
@@ -82,6 +92,29 @@ impl ServiceDeployment {
     /// The number of the revision that it rolls out.
     pub(crate) fn target(&self) -> u64 {
         self.target
+    }
+
+    /// With the share of the traffic that the target, or what it replaces, gets.
+    fn weighed(&self, mut read: Value, is_target: bool) -> Value {
+        if let (Some(shift), Some(map)) = (&self.shift, read.as_object_mut()) {
+            let percent = |share: Share| {
+                if is_target { share.percent() } else { 100.0 - share.percent() }
+            };
+            map.insert("requestedTestTrafficWeight".to_owned(), json!(percent(shift.test)));
+            let production = json!(percent(shift.production));
+            map.insert("requestedProductionTrafficWeight".to_owned(), production);
+        }
+        read
+    }
+
+    fn is_cleaning_up(&self) -> bool {
+        self.shift.as_ref().is_some_and(|shift| shift.stage == Stage::CleanUp)
+    }
+
+    pub(crate) fn end_rollback(&mut self, now: Timestamp) {
+        self.status = Status::RollbackSuccessful;
+        self.finished_at = Some(now);
+        self.updated_at = now;
     }
 }
 
@@ -153,13 +186,17 @@ impl State {
         let sequence = self.next_sequence();
         let Some(service) = self.services.get(&id) else { return };
         let path = format!("{}/{}", service.cluster, service.name);
+        let completed = service.last_completed.as_ref().map(|(_, revision)| revision);
+        let live = completed.map_or(&[][..], |revision| revision.load_balancers.as_slice());
+        let flips = service.configuration.strategy.shifts_traffic();
+        let shift = Shift::of(&service.configuration, completed.map(|revision| revision.number));
         let revision = Arc::new(Revision {
             number,
             arn: self.ecs_arn(&format!("service-revision/{path}/{number}")),
             created_at: self.now,
             task_definition: Arc::clone(content),
             members: service.spec.clone(),
-            load_balancers: load_balancers(&service.spec),
+            load_balancers: load_balancers(&service.spec, live, flips),
         });
         let service_deployment = ServiceDeployment {
             id: sequence,
@@ -174,6 +211,7 @@ impl State {
             sources: service.deployments.iter().map(|one| one.revision.number).collect(),
             target: number,
             rollback: None,
+            shift,
             configuration: service.configuration.document.clone(),
             red_alarms: Vec::new(),
         };
@@ -226,12 +264,17 @@ impl State {
             Status::Pending => {
                 found.status = Status::InProgress;
                 found.started_at = Some(now);
+                if found.shift.is_some() {
+                    self.begin_stages(id, number);
+                }
             }
             Status::StopRequested => {
                 found.status = Status::Stopped;
                 found.stopped_at = Some(now);
                 found.finished_at = Some(now);
             }
+            // Too late: what it would return to is leaving.
+            Status::RollbackRequested if found.is_cleaning_up() => {}
             Status::RollbackRequested => {
                 found.started_at.get_or_insert(now);
                 self.fail_deployment(id, &Cause::Requested, true);
@@ -359,7 +402,7 @@ impl State {
         self.services.get(id)
     }
 
-    fn service_deployment(&self, arn: &str) -> Option<(&Service, &ServiceDeployment)> {
+    pub(crate) fn service_deployment(&self, arn: &str) -> Option<(&Service, &ServiceDeployment)> {
         let service = self.service_of_arn(arn)?;
         let found = service.rollouts.iter().rev().find(|one| one.arn == arn)?;
         Some((service, found))
@@ -387,9 +430,14 @@ impl State {
         let mut put = |name: &str, value: Value| {
             map.insert(name.to_owned(), value);
         };
-        put("sourceServiceRevisions", one.sources.iter().filter_map(counts).collect());
+        let sources = one.sources.iter().filter_map(counts);
+        put("sourceServiceRevisions", sources.map(|read| one.weighed(read, false)).collect());
         if let Some(target) = counts(&one.target) {
-            put("targetServiceRevision", target);
+            put("targetServiceRevision", one.weighed(target, true));
+        }
+        if let Some(shift) = &one.shift {
+            put("lifecycleStage", json!(shift.stage.word()));
+            put("lifecycleHookDetails", shift.runs.iter().map(HookRun::read).collect());
         }
         put("deploymentConfiguration", one.configuration.clone());
         put("deploymentCircuitBreaker", breaker_state(service, one));
@@ -447,6 +495,9 @@ impl State {
         put("containerImages", images.collect());
         put("guardDutyEnabled", json!(false));
         put("createdAt", epoch(revision.created_at));
+        if let Some(resolved) = resolved_configuration(revision) {
+            put("resolvedConfiguration", resolved);
+        }
         if revision.fargate() {
             put("platformVersion", json!(concrete_platform(&revision.members)));
             put("platformFamily", json!("Linux"));
@@ -462,12 +513,6 @@ impl State {
                 return Err(invalid(format!("The stopType {other} is not supported.")));
             }
         }
-        let missing = || {
-            ApiError::client(
-                "ServiceDeploymentNotFoundException",
-                "The service deployment does not exist.",
-            )
-        };
         let (service, found) = self.service_deployment(&arn).ok_or_else(missing)?;
         let (id, number, status) = (service.id, found.id, found.status);
         if status.is_terminal() {
@@ -494,11 +539,28 @@ impl State {
     }
 }
 
+pub(crate) fn missing() -> ApiError {
+    ApiError::client("ServiceDeploymentNotFoundException", "The service deployment does not exist.")
+}
+
 fn at_most_twenty<'a>(input: &'a Value, name: &str) -> Result<Vec<&'a str>, ApiError> {
     if list(input, name).is_empty() || list(input, name).len() > 20 {
         return Err(invalid(format!("{name} must have between 1 and 20 items.")));
     }
     Ok(texts(input, name).collect())
+}
+
+/// Which target groups the revision uses, where they change from one to the next.
+fn resolved_configuration(revision: &Revision) -> Option<Value> {
+    let resolved: Vec<Value> = revision
+        .load_balancers
+        .iter()
+        .filter_map(|one| {
+            let rule = &one.listeners.as_ref()?.production_rule;
+            Some(json!({"targetGroupArn": one.target_group, "productionListenerRule": rule}))
+        })
+        .collect();
+    (!resolved.is_empty()).then(|| json!({"loadBalancers": resolved}))
 }
 
 /// The deployment that a record is about: the rollback once there is one.

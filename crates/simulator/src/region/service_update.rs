@@ -56,6 +56,8 @@ impl State {
         if let Some(content) = &content {
             validation::revision(&spec, content, &self.elb)?;
         }
+        let strategy = configuration.as_ref().unwrap_or(&service.configuration).strategy;
+        validation::shifting(&spec, strategy, &self.elb)?;
         let differs = REVISION_MEMBERS
             .iter()
             .filter(|member| !["launchType", "capacityProviderStrategy"].contains(*member))

@@ -89,6 +89,10 @@ impl State {
             Timer::Forget(task) => self.forget_task(task),
             Timer::ForgetService(service) => self.forget_service(service),
             Timer::ServiceDeployment(service, id) => self.service_deployment_due(service, id),
+            Timer::Stage(service, id, entered) => self.stage_due(service, id, entered),
+            Timer::StageExpires(service, id, entered) => self.stage_expires(service, id, entered),
+            Timer::HookAnswers(service, id, hook) => self.hook_answers(service, id, &hook),
+            Timer::HookExpires(service, id, hook) => self.hook_expires(service, id, &hook),
             Timer::Breaker(service, deployment) => self.breaker_due(service, deployment),
             Timer::DeploymentAlarm(service, deployment) => {
                 self.deployment_alarm_due(service, deployment);

@@ -118,7 +118,7 @@ impl State {
             arn: self.ecs_arn(&format!("service-revision/{path}/{number}")),
             created_at: self.now,
             task_definition: content,
-            load_balancers: load_balancers(&members),
+            load_balancers: load_balancers(&members, &[], false),
             members,
         });
         let set = TaskSet {

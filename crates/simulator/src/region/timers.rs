@@ -19,6 +19,14 @@ pub(crate) enum Timer {
     ForgetService(ServiceId),
     /// A service deployment takes its next step.
     ServiceDeployment(ServiceId, u64),
+    /// The time of a stage of a service deployment is over: the service, the deployment, and how many
+    /// stages it had entered.
+    Stage(ServiceId, u64, u64),
+    /// A stage has taken longer than it may.
+    StageExpires(ServiceId, u64, u64),
+    /// The function of a hook answers.
+    HookAnswers(ServiceId, u64, String),
+    HookExpires(ServiceId, u64, String),
     /// The breaker looks at a deployment whose count has reached the threshold.
     Breaker(ServiceId, u64),
     /// ECS polls the alarms of a deployment of which one is red.

@@ -37,6 +37,12 @@ pub struct Timings {
     pub stopped_tasks_kept: Duration,
     /// How long INACTIVE services are described.
     pub inactive_services_kept: Duration,
+    /// From a change of weights to the end of the stage that made it.
+    pub traffic_shift: Duration,
+    /// How long the function of a hook takes to say that all is well.
+    pub lambda_hook: Duration,
+    /// How long a stage of a deployment that shifts traffic may take. Documented: 24 hours.
+    pub stage_limit: Duration,
     /// How long a placement that failed for lack of capacity waits.
     pub placement_retry: Duration,
 }
@@ -59,6 +65,9 @@ impl Default for Timings {
             kill_grace: Duration::from_secs(5),
             stopped_tasks_kept: Duration::from_hours(1),
             inactive_services_kept: Duration::from_hours(1),
+            traffic_shift: Duration::from_secs(5),
+            lambda_hook: Duration::from_secs(3),
+            stage_limit: Duration::from_hours(24),
             placement_retry: Duration::from_secs(30),
         }
     }

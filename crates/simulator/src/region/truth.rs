@@ -75,6 +75,10 @@ impl State {
             Timer::Schedule(id)
             | Timer::ForgetService(id)
             | Timer::ServiceDeployment(id, _)
+            | Timer::Stage(id, _, _)
+            | Timer::StageExpires(id, _, _)
+            | Timer::HookAnswers(id, _, _)
+            | Timer::HookExpires(id, _, _)
             | Timer::Breaker(id, _)
             | Timer::DeploymentAlarm(id, _) => Some(*id),
             Timer::Task(task, _) | Timer::Kill(task) | Timer::Forget(task) => {

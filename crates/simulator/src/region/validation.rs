@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::ApiError;
 use super::input::{count, flag, given, invalid, list, refused, text, texts};
+use super::strategy::Strategy;
 use super::task_definition::TaskContent;
 use crate::elb::Elb;
 
@@ -179,12 +180,6 @@ fn sent(input: &Value, member: &str) -> bool {
 }
 
 pub(crate) fn deployment_configuration(configuration: &Value) -> Result<(), ApiError> {
-    if let Some(strategy) = text(configuration, "strategy").filter(|word| *word != "ROLLING") {
-        return Err(ApiError::client(
-            "UnsupportedFeatureException",
-            format!("This model of a region runs the strategy ROLLING only, not {strategy}."),
-        ));
-    }
     let least = count(configuration, "minimumHealthyPercent").unwrap_or(0);
     let most = count(configuration, "maximumPercent").unwrap_or(0);
     if most == 100 && least == 100 {
@@ -272,4 +267,66 @@ fn load_balancer(entry: &Value, content: &TaskContent, elb: &Elb) -> Result<(), 
         )));
     }
     Ok(())
+}
+
+/// Whether the load balancers fit a strategy. Source: the reference page, section 4.2.
+pub(crate) fn shifting(
+    spec: &serde_json::Map<String, Value>,
+    strategy: Strategy,
+    elb: &Elb,
+) -> Result<(), ApiError> {
+    let balancers = spec.get("loadBalancers").and_then(Value::as_array);
+    let balancers = balancers.map_or(&[][..], Vec::as_slice);
+    let advanced = |one: &Value| given(one, "advancedConfiguration").is_some();
+    let number = balancers.iter().filter(|one| advanced(one)).count();
+    if number > 0 && number < balancers.len() {
+        return Err(invalid(
+            "Either all or none of the provided loadBalancers must have advancedConfiguration \
+             defined",
+        ));
+    }
+    if number == 0 && !balancers.is_empty() && strategy.shifts_traffic() {
+        return Err(invalid(
+            "advancedConfiguration field is required for all loadBalancers when using a \
+             non-ROLLING deployment strategy",
+        ));
+    }
+    balancers.iter().try_for_each(|one| advanced_configuration(one, elb))
+}
+
+fn advanced_configuration(balancer: &Value, elb: &Elb) -> Result<(), ApiError> {
+    let Some(advanced) = given(balancer, "advancedConfiguration") else { return Ok(()) };
+    let part = |name: &str| text(advanced, name).unwrap_or_default();
+    let group = text(balancer, "targetGroupArn").unwrap_or_default();
+    let (alternate, production) = (part("alternateTargetGroupArn"), part("productionListenerRule"));
+    if group == alternate {
+        return Err(invalid(format!("Duplicate targetGroupArn found: {group}")));
+    }
+    if !elb.target_groups.contains_key(alternate) {
+        return Err(invalid(format!("The specified target group {alternate} does not exist.")));
+    }
+    if !production.contains(":listener-rule/app/") {
+        return Err(invalid(format!(
+            "productionListenerRule has an invalid ARN format. Must be RuleArn for ALB or \
+             ListenerArn for NLB. Got: {production}"
+        )));
+    }
+    match text(advanced, "testListenerRule") {
+        Some(test) if test == production => Err(invalid(format!(
+            "The following rules cannot be used as both production and test listener rules: {test}"
+        ))),
+        Some(_) => Ok(()),
+        None => {
+            let known = elb.forwards_of(production);
+            let has = |arn: &str| known.iter().any(|(group, _)| group == arn);
+            if has(group) && has(alternate) {
+                return Ok(());
+            }
+            Err(invalid(
+                "For Application LoadBalancer, testListenerRule is required when \
+                 productionListenerRule is not associated with both targetGroup and \
+                 alternateTargetGroup",
+            ))
+        }
+    }
 }

@@ -18,5 +18,6 @@ mod fixture;
 mod percentages;
 mod read_back;
 mod rolling;
+mod shifting;
 mod task_sets;
 mod throttling;
