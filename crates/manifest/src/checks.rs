@@ -8,7 +8,9 @@ mod names;
 mod references;
 pub(crate) mod required;
 mod secrets;
+mod traffic;
 
+use crate::Strategy;
 use crate::node::Cursor;
 use crate::problem::Report;
 
@@ -18,6 +20,8 @@ pub(crate) struct Wanted<'w, 'a> {
     pub(crate) name: &'w str,
     pub(crate) task_definition: &'w Cursor<'a>,
     pub(crate) service: &'w Cursor<'a>,
+    /// Of `spec.rollout`.
+    pub(crate) strategy: Strategy,
 }
 
 /// Reports everything that is wrong with what is wanted as a whole.
@@ -31,6 +35,7 @@ pub(crate) fn run(wanted: &Wanted<'_, '_>, report: &mut Report) {
     references::check(wanted, report);
     fargate::check(wanted, report);
     deployment::check(wanted, report);
+    traffic::check(wanted, report);
     secrets::check(wanted.task_definition, report);
 }
 

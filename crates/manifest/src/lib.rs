@@ -61,6 +61,8 @@ pub use key::ServiceKey;
 pub use limits::Limits;
 pub use load::{File, ManifestSet, included_paths, load, load_with};
 pub use problem::{Problem, Severity};
-pub use rollout::{Breaker, Counting, OnFailure, Probe, Rollout, Strategy, Threshold};
+pub use rollout::{
+    Breaker, Counting, OnFailure, Percent, Probe, Rollout, Shift, Step, Strategy, Threshold,
+};
 pub use schema::schema;
 pub use service::{Metadata, Service, Source};

@@ -1,6 +1,7 @@
 //! How a change is rolled out and when it is judged bad; never says what the change is.
 
 pub(crate) mod read;
+mod strategy;
 
 use std::time::Duration;
 
@@ -8,22 +9,103 @@ use jiff::SignedDuration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
+pub use strategy::{Percent, Shift, Step, Strategy};
+
 /// How a change is rolled out and when it is judged bad.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(default, deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(into = "Written")]
 pub struct Rollout {
     pub strategy: Strategy,
     pub breaker: Breaker,
     pub probe: Probe,
 }
 
+/// How a change is rolled out and when it is judged bad.
+#[derive(Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(default, deny_unknown_fields)]
+struct Written {
+    strategy: Kind,
+    /// The first part of the traffic, for `Canary`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    canary: Option<WrittenStep>,
+    /// Each part of the traffic, for `Linear`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    linear: Option<WrittenStep>,
+    /// How long both revisions stay after all traffic has moved: whole minutes, `0m` to `24h`.
+    #[serde(serialize_with = "friendly_if_any", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    bake: Option<Duration>,
+    /// How long ECS waits at a gate before it returns by itself: whole minutes, `1m` to `336h`.
+    #[serde(serialize_with = "friendly_if_any", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    gate_timeout: Option<Duration>,
+    breaker: Breaker,
+    probe: Probe,
+}
+
+/// A step of the traffic.
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(default, deny_unknown_fields)]
+struct WrittenStep {
+    /// Of the traffic, with at most one decimal place: 0.1 to 100 for a canary, 3 to 100 for linear.
+    #[schemars(with = "Option<f64>", range(min = 0.1, max = 100.0))]
+    percent: Option<Percent>,
+    /// How long it stays there: whole minutes, `0m` to `24h`.
+    #[serde(serialize_with = "friendly_if_any")]
+    #[schemars(with = "Option<String>")]
+    bake: Option<Duration>,
+}
+
+impl From<Step> for WrittenStep {
+    fn from(step: Step) -> Self {
+        Self { percent: Some(step.percent), bake: Some(step.bake) }
+    }
+}
+
 /// How the new revision takes over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
-pub enum Strategy {
+#[derive(Default, Serialize, JsonSchema)]
+enum Kind {
     /// ECS replaces tasks a few at a time, within the percentages of `deploymentConfiguration`.
     #[default]
     Rolling,
+    /// The new revision stands beside the old one, gets test traffic, and then all traffic at once.
+    BlueGreen,
+    /// As `BlueGreen`, with a small part of the traffic first.
+    Canary,
+    /// As `BlueGreen`, with the traffic in equal steps.
+    Linear,
+}
+
+impl From<Rollout> for Written {
+    fn from(rollout: Rollout) -> Self {
+        let (strategy, canary, linear) = match rollout.strategy {
+            Strategy::Rolling => (Kind::Rolling, None, None),
+            Strategy::BlueGreen(_) => (Kind::BlueGreen, None, None),
+            Strategy::Canary(_, step) => (Kind::Canary, Some(step.into()), None),
+            Strategy::Linear(_, step) => (Kind::Linear, None, Some(step.into())),
+        };
+        let shift = rollout.strategy.shift();
+        Self {
+            strategy,
+            canary,
+            linear,
+            bake: shift.map(|shift| shift.bake),
+            gate_timeout: shift.map(|shift| shift.gate_timeout),
+            breaker: rollout.breaker,
+            probe: rollout.probe,
+        }
+    }
+}
+
+impl JsonSchema for Rollout {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Rollout".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Written::json_schema(generator)
+    }
 }
 
 /// How much failure a revision may show before it is rejected.
@@ -147,4 +229,15 @@ impl JsonSchema for Threshold {
 fn friendly<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     let duration = SignedDuration::try_from(*duration).map_err(serde::ser::Error::custom)?;
     serializer.collect_str(&format_args!("{duration:#}"))
+}
+
+#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+fn friendly_if_any<S: Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => friendly(duration, serializer),
+        None => serializer.serialize_none(),
+    }
 }

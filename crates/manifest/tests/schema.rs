@@ -45,7 +45,7 @@ fn accepts_a_good_case_in_json() {
 #[test]
 fn accepts_every_spelling_that_loading_accepts() {
     let validator = validator();
-    let good: [fn(&mut Value); 8] = [
+    let good: [fn(&mut Value); 10] = [
         |m| m["spec"]["taskDefinition"]["cpu"] = 256.into(),
         |m| m["spec"]["taskDefinition"]["cpu"] = "1 vCPU".into(),
         |m| m["spec"]["taskDefinition"] = json!({ "file": "taskdef.json" }),
@@ -53,6 +53,11 @@ fn accepts_every_spelling_that_loading_accepts() {
         |m| m["spec"]["service"]["launchType"] = "TOMORROW".into(),
         |m| m["spec"]["rollout"] = json!({ "breaker": { "crashes": "20%", "doomed": 3 } }),
         |m| m["spec"]["rollout"] = json!({ "probe": { "healthyFor": "45s" } }),
+        |m| m["spec"]["rollout"] = json!({ "strategy": "Canary", "canary": { "percent": 0.5 } }),
+        |m| {
+            m["spec"]["rollout"] =
+                json!({ "strategy": "Linear", "bake": "10m", "gateTimeout": "2h" });
+        },
         |m| m["x-anchors"] = json!({}),
     ];
     for (index, change) in good.into_iter().enumerate() {
@@ -72,7 +77,7 @@ fn refuses_what_loading_refuses_for_its_shape() {
         |m| m["spec"]["service"]["cluster"] = "other".into(),
         |m| m["spec"]["service"]["networkConfiguration"] = json!({ "subnets": [] }),
         |m| m["spec"]["rollout"] = json!({ "breaker": { "crashes": "101%" } }),
-        |m| m["spec"]["rollout"] = json!({ "strategy": "Canary" }),
+        |m| m["spec"]["rollout"] = json!({ "strategy": "External" }),
         |m| m["metadata"]["name"] = "no spaces".into(),
         |m| m["apiVersion"] = "evenkeel.dev/v2".into(),
         |m| m["specification"] = json!({}),

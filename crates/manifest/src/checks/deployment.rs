@@ -1,4 +1,4 @@
-//! Whether ECS can carry out a rolling deployment of the service at all; never judges how fast.
+//! Whether ECS can carry out a deployment of the service at all; never judges how fast.
 
 use super::Wanted;
 use crate::problem::Report;
@@ -11,15 +11,10 @@ pub(super) fn check(wanted: &Wanted<'_, '_>, report: &mut Report) {
 }
 
 fn check_controller(wanted: &Wanted<'_, '_>, report: &mut Report) {
-    for (path, supported) in
-        [("deploymentController.type", "ECS"), ("deploymentConfiguration.strategy", "ROLLING")]
+    if let Some(at) = wanted.service.descendant("deploymentController.type")
+        && at.text().is_some_and(|text| text != "ECS")
     {
-        if let Some(at) = wanted.service.descendant(path)
-            && at.text().is_some_and(|text| text != supported)
-        {
-            let message = format!("not supported by this version: only `{supported}` is");
-            report.error(&at, message);
-        }
+        report.error(&at, "not supported by this version: only `ECS` is");
     }
 }
 

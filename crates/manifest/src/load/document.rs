@@ -12,7 +12,7 @@ use crate::problem::Report;
 use crate::reader::{self, Read};
 use crate::shape_check::{self, SIZES};
 use crate::shapes::shapes;
-use crate::{Digest, Document, Limits, Rollout, Service, ServiceKey, Source};
+use crate::{Digest, Document, Limits, Rollout, Service, ServiceKey, Source, Strategy};
 use crate::{canonical, envelope, rollout};
 
 /// What a document turned out to be.
@@ -160,19 +160,20 @@ impl Draft<'_, '_> {
     ) -> Option<Service> {
         let metadata = envelope::metadata(self.root, report);
         let task_definition = self.task_definition(&metadata.name, limits, report);
-        let service = shape_check::check(self.service, &shapes().create_service, &[], report);
+        let mut service = shape_check::check(self.service, &shapes().create_service, &[], report);
         let rollout = self.spec.member("rollout");
         let rollout =
             rollout.map_or_else(Rollout::default, |at| rollout::read::rollout(&at, report));
         let paused = envelope::flag(self.spec, "paused", report).unwrap_or_default();
         let adopt = envelope::flag(self.spec, "adopt", report).unwrap_or_default();
-        self.check_together(&metadata.name, report);
+        self.check_together(&metadata.name, rollout.strategy, report);
         let (key, task_definition) = (key?.clone(), task_definition?);
         if report.has_errors() {
             return None;
         }
         let family = task_definition.get("family")?.as_str()?.to_owned();
         let (task_definition, task_definition_digest) = canonical_task(&task_definition);
+        rollout.strategy.compile(&mut service);
         let complete = canonical::service(&service);
         Some(Service {
             key,
@@ -203,9 +204,9 @@ impl Draft<'_, '_> {
         Some(value)
     }
 
-    fn check_together(&self, name: &str, report: &mut Report) {
+    fn check_together(&self, name: &str, strategy: Strategy, report: &mut Report) {
         if let Some(task_definition) = &self.task_definition {
-            let wanted = Wanted { name, task_definition, service: self.service };
+            let wanted = Wanted { name, task_definition, service: self.service, strategy };
             checks::run(&wanted, report);
         }
     }

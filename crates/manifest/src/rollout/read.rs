@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::{Breaker, Counting, OnFailure, Probe, Rollout, Strategy, Threshold};
+use super::{
+    Breaker, Counting, OnFailure, Percent, Probe, Rollout, Shift, Step, Strategy, Threshold,
+};
 use crate::envelope::{flag, known_members};
 use crate::node::{Cursor, Kind};
 use crate::problem::Report;
 use crate::spelling;
 
-const ROLLOUT: [&str; 3] = ["strategy", "breaker", "probe"];
+const ROLLOUT: [&str; 7] =
+    ["strategy", "canary", "linear", "bake", "gateTimeout", "breaker", "probe"];
+const STEP: [&str; 2] = ["percent", "bake"];
 const BREAKER: [&str; 8] = [
     "launchFailures",
     "healthFailures",
@@ -23,30 +27,113 @@ const BREAKER: [&str; 8] = [
 ];
 const PROBE: [&str; 2] = ["enabled", "healthyFor"];
 
-/// Strategies that ECS has and this version does not drive.
-const LATER: [&str; 4] = ["BlueGreen", "Canary", "Linear", "External"];
+/// Strategies that this version does not drive.
+const LATER: [&str; 1] = ["External"];
+
+/// The members of `spec.rollout` that only some strategies have, and which.
+const ONLY_FOR: [(&str, &[&str]); 4] = [
+    ("canary", &["Canary"]),
+    ("linear", &["Linear"]),
+    ("bake", &["BlueGreen", "Canary", "Linear"]),
+    ("gateTimeout", &["BlueGreen", "Canary", "Linear"]),
+];
 
 /// Reads `spec.rollout`; what is absent or wrong has its default.
 pub(crate) fn rollout(at: &Cursor<'_>, report: &mut Report) -> Rollout {
     known_members(at, &ROLLOUT, |_| false, report);
     Rollout {
-        strategy: at.member("strategy").map_or(Strategy::Rolling, |at| strategy(&at, report)),
+        strategy: strategy(at, report),
         breaker: at.member("breaker").map(|at| breaker(&at, report)).unwrap_or_default(),
         probe: at.member("probe").map(|at| probe(&at, report)).unwrap_or_default(),
     }
 }
 
 fn strategy(at: &Cursor<'_>, report: &mut Report) -> Strategy {
-    let later = at.text().and_then(|text| spelling::nearest(text, LATER));
-    match later {
-        Some(name) => {
-            report.error(at, format!("`{name}` is not supported by this version: use `Rolling`"));
-        }
-        None => {
-            choice(at, &[("Rolling", Strategy::Rolling)], report);
+    let Some(kind) = kind(at, report) else { return Strategy::Rolling };
+    for (name, kinds) in ONLY_FOR {
+        if let Some(member) = at.member(name).filter(|_| !kinds.contains(&kind)) {
+            let kinds = spelling::choices(kinds);
+            report.error(&member, format!("only for the strategy {kinds}, and this is {kind}"));
         }
     }
-    Strategy::Rolling
+    match kind {
+        "BlueGreen" => Strategy::BlueGreen(shift(at, report)),
+        "Canary" => {
+            let usual = Step { percent: Percent::whole(10), bake: Duration::from_mins(10) };
+            Strategy::Canary(shift(at, report), step(at, "canary", usual, 0.1, report))
+        }
+        "Linear" => {
+            let usual = Step { percent: Percent::whole(10), bake: Duration::from_mins(6) };
+            Strategy::Linear(shift(at, report), step(at, "linear", usual, 3.0, report))
+        }
+        _ => Strategy::Rolling,
+    }
+}
+
+/// `None` when it was wrong, and reported.
+fn kind(rollout: &Cursor<'_>, report: &mut Report) -> Option<&'static str> {
+    let Some(at) = rollout.member("strategy") else { return Some("Rolling") };
+    if let Some(name) = at.text().and_then(|text| spelling::nearest(text, LATER)) {
+        report.error(&at, format!("`{name}` is not supported by this version"));
+        return None;
+    }
+    let known = ["Rolling", "BlueGreen", "Canary", "Linear"].map(|name| (name, name));
+    choice(&at, &known, report)
+}
+
+fn shift(at: &Cursor<'_>, report: &mut Report) -> Shift {
+    const FORTNIGHT: Duration = Duration::from_hours(336);
+    let usual = Shift::default();
+    let mut whole =
+        |name, least, most| at.member(name).and_then(|at| minutes(&at, least, most, report));
+    Shift {
+        bake: whole("bake", Duration::ZERO, DAY).unwrap_or(usual.bake),
+        gate_timeout: whole("gateTimeout", Duration::from_mins(1), FORTNIGHT)
+            .unwrap_or(usual.gate_timeout),
+    }
+}
+
+fn step(rollout: &Cursor<'_>, name: &str, usual: Step, least: f64, report: &mut Report) -> Step {
+    let Some(at) = rollout.member(name) else { return usual };
+    known_members(&at, &STEP, |_| false, report);
+    Step {
+        percent: at
+            .member("percent")
+            .and_then(|at| share(&at, least, report))
+            .unwrap_or(usual.percent),
+        bake: at
+            .member("bake")
+            .and_then(|at| minutes(&at, Duration::ZERO, DAY, report))
+            .unwrap_or(usual.bake),
+    }
+}
+
+/// A part of the traffic. Source of the bounds: `DeploymentConfiguration` API reference.
+fn share(at: &Cursor<'_>, least: f64, report: &mut Report) -> Option<Percent> {
+    let percent = at.scalar_text().filter(|_| at.text().is_none());
+    let percent = percent.and_then(|text| text.parse().ok()).and_then(Percent::new);
+    let percent = percent.filter(|percent| percent.value() >= least);
+    if percent.is_none() {
+        let message =
+            format!("expected a percentage from {least} to 100 with at most one decimal place");
+        report.error(at, message);
+    }
+    percent
+}
+
+/// ECS takes these durations in minutes.
+fn minutes(
+    at: &Cursor<'_>,
+    least: Duration,
+    most: Duration,
+    report: &mut Report,
+) -> Option<Duration> {
+    let duration = between(at, least, most, report)?;
+    if duration.as_secs().is_multiple_of(60) && duration.subsec_nanos() == 0 {
+        return Some(duration);
+    }
+    report.error(at, "expected whole minutes, for ECS counts in them");
+    None
 }
 
 fn breaker(at: &Cursor<'_>, report: &mut Report) -> Breaker {
@@ -151,15 +238,26 @@ fn alarms(at: &Cursor<'_>, report: &mut Report) -> Vec<String> {
     names
 }
 
+const DAY: Duration = Duration::from_hours(24);
+
 /// A duration with units, from `least` to one day.
 fn duration(at: &Cursor<'_>, least: Duration, report: &mut Report) -> Option<Duration> {
-    const MOST: Duration = Duration::from_hours(24);
+    between(at, least, DAY, report)
+}
+
+fn between(
+    at: &Cursor<'_>,
+    least: Duration,
+    most: Duration,
+    report: &mut Report,
+) -> Option<Duration> {
     let parsed = at.text().and_then(|text| text.parse::<SignedDuration>().ok());
     let duration = parsed.and_then(|duration| Duration::try_from(duration).ok());
     match duration {
-        Some(duration) if (least..=MOST).contains(&duration) => return Some(duration),
+        Some(duration) if (least..=most).contains(&duration) => return Some(duration),
         Some(_) => {
-            report.error(at, format!("expected a duration from {}s to 24h", least.as_secs()));
+            let (least, most) = (least.as_secs(), most.as_secs() / 3600);
+            report.error(at, format!("expected a duration from {least}s to {most}h"));
         }
         None => {
             report.error(at, "expected a duration with its unit, such as `30s`, `10m` or `1h30m`");

@@ -1,0 +1,123 @@
+//! Whether ECS can move traffic as the strategy asks; never what only AWS knows.
+//!
+//! Source: Amazon ECS Developer Guide, resources for blue/green deployments; error texts of
+//! CreateService.
+
+use std::collections::BTreeSet;
+
+use super::Wanted;
+use crate::Strategy;
+use crate::node::Cursor;
+use crate::problem::Report;
+
+pub(super) fn check(wanted: &Wanted<'_, '_>, report: &mut Report) {
+    check_configuration(wanted, report);
+    let balancers = wanted.service.elements_of("loadBalancers");
+    check_all_or_none(&balancers, report);
+    check_groups(&balancers, report);
+    for balancer in &balancers {
+        check_rules(balancer, report);
+    }
+    if wanted.strategy != Strategy::Rolling {
+        check_shift(wanted, &balancers, report);
+    }
+}
+
+/// What `spec.rollout` says is not said twice.
+fn check_configuration(wanted: &Wanted<'_, '_>, report: &mut Report) {
+    let Some(configuration) = wanted.service.member("deploymentConfiguration") else { return };
+    let word = wanted.strategy.word();
+    if let Some(at) = configuration.member("strategy")
+        && at.text().is_some_and(|text| text != word)
+    {
+        report
+            .error(&at, format!("`spec.rollout.strategy` decides, and it is {word}: remove this"));
+    }
+    let elsewhere = [
+        ("bakeTimeInMinutes", "bake"),
+        ("canaryConfiguration", "canary"),
+        ("linearConfiguration", "linear"),
+    ];
+    for (name, instead) in elsewhere {
+        if let Some(at) =
+            configuration.member(name).filter(|_| wanted.strategy != Strategy::Rolling)
+        {
+            report.error(&at, format!("given as `spec.rollout.{instead}`: remove this"));
+        }
+    }
+}
+
+fn check_all_or_none(balancers: &[Cursor<'_>], report: &mut Report) {
+    let is_advanced = |at: &&Cursor<'_>| at.member("advancedConfiguration").is_some();
+    let plain = balancers.iter().find(|at| !is_advanced(at));
+    if let Some(plain) = plain.filter(|_| balancers.iter().any(|at| is_advanced(&at))) {
+        report.error(plain, "either all load balancers have an `advancedConfiguration`, or none");
+    }
+}
+
+/// No target group twice, be it as the alternate one.
+fn check_groups(balancers: &[Cursor<'_>], report: &mut Report) {
+    let mut seen = BTreeSet::new();
+    for balancer in balancers.iter().filter(|at| at.member("advancedConfiguration").is_some()) {
+        let groups = ["targetGroupArn", "advancedConfiguration.alternateTargetGroupArn"];
+        for at in groups.into_iter().filter_map(|path| balancer.descendant(path)) {
+            if at.text().is_some_and(|arn| !seen.insert(arn)) {
+                report.error(&at, "this target group is used twice: blue and green need one each");
+            }
+        }
+    }
+}
+
+fn check_rules(balancer: &Cursor<'_>, report: &mut Report) {
+    let Some(advanced) = balancer.member("advancedConfiguration") else { return };
+    let production = advanced.member("productionListenerRule");
+    let test = advanced.member("testListenerRule");
+    for at in [&production, &test].into_iter().flatten() {
+        if at.text().is_some_and(|arn| !is_rule(arn)) {
+            let message = "expected the ARN of a listener rule (ALB; the default rule has one, too) \
+                           or of a listener (NLB)";
+            report.error(at, message);
+        }
+    }
+    if let (Some(production), Some(test)) = (&production, &test)
+        && production.text() == test.text()
+    {
+        report.error(test, "the same rule cannot carry production and test traffic");
+    }
+}
+
+fn is_rule(arn: &str) -> bool {
+    arn.contains(":listener-rule/app/") || arn.contains(":listener/net/")
+}
+
+fn check_shift(wanted: &Wanted<'_, '_>, balancers: &[Cursor<'_>], report: &mut Report) {
+    if wanted.is_daemon()
+        && let Some(at) = wanted.service.member("schedulingStrategy")
+    {
+        report.error(&at, "a daemon can be deployed with the strategy `Rolling` only");
+    }
+    for balancer in balancers {
+        match balancer.member("advancedConfiguration") {
+            None => {
+                let message = "this strategy needs an `advancedConfiguration`: a second target group \
+                               and the rule that moves traffic between the two";
+                report.error(balancer, message);
+            }
+            Some(advanced) => {
+                for name in ["alternateTargetGroupArn", "productionListenerRule", "roleArn"] {
+                    if advanced.member(name).is_none() {
+                        crate::envelope::missing(&advanced, name, report);
+                    }
+                }
+            }
+        }
+    }
+    let others = ["serviceConnectConfiguration", "vpcLatticeConfigurations"];
+    let has_traffic =
+        !balancers.is_empty() || others.iter().any(|name| wanted.service.member(name).is_some());
+    if !has_traffic && !matches!(wanted.strategy, Strategy::BlueGreen(_)) {
+        let message = "a service without load balancers has no traffic to move in steps: use \
+                       `BlueGreen` or `Rolling`";
+        report.error(wanted.service, message);
+    }
+}

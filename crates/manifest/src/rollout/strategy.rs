@@ -1,0 +1,194 @@
+//! How the new revision takes over, and the deployment configuration that makes ECS do so; never when.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+
+/// How the new revision takes over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// ECS replaces tasks a few at a time, within the percentages of `deploymentConfiguration`.
+    #[default]
+    Rolling,
+    /// All traffic moves at once, after test traffic.
+    BlueGreen(Shift),
+    /// A small part of the traffic first, then all.
+    Canary(Shift, Step),
+    /// The same part of the traffic again and again.
+    Linear(Shift, Step),
+}
+
+/// What all strategies have that move traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shift {
+    /// How long both revisions stay after all traffic has moved; whole minutes, at most a day.
+    pub bake: Duration,
+    /// How long ECS waits at a gate before it returns by itself; whole minutes, 1 minute to 14 days.
+    pub gate_timeout: Duration,
+}
+
+impl Default for Shift {
+    fn default() -> Self {
+        Self { bake: Duration::from_mins(5), gate_timeout: Duration::from_hours(1) }
+    }
+}
+
+/// A step of the traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Of the traffic: from 0.1 for a canary, from 3 for linear.
+    pub percent: Percent,
+    /// How long it stays there: whole minutes, at most a day.
+    pub bake: Duration,
+}
+
+/// A part of the traffic in tenths of a percent, at most 1000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(u16);
+
+impl Percent {
+    pub const ALL: Self = Self(1000);
+
+    /// `None` when it has more than one decimal place or is not above 0 and at most 100.
+    pub fn new(percent: f64) -> Option<Self> {
+        (1..=1000).map(Self).find(|one| (one.value() - percent).abs() < 1e-6)
+    }
+
+    /// A percentage of more than 100 is all.
+    pub fn whole(percent: u8) -> Self {
+        Self(u16::from(percent.min(100)) * 10)
+    }
+
+    pub fn value(self) -> f64 {
+        f64::from(self.0) / 10.0
+    }
+}
+
+impl std::fmt::Display for Percent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}%", self.value())
+    }
+}
+
+impl Serialize for Percent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.value())
+    }
+}
+
+/// The stages in which ECS waits for Evenkeel. Source: Amazon ECS Developer Guide, pause lifecycle
+/// hooks.
+const GATES: [&str; 3] =
+    ["POST_TEST_TRAFFIC_SHIFT", "PRE_PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT"];
+
+impl Strategy {
+    /// ECS's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Rolling => "ROLLING",
+            Self::BlueGreen(_) => "BLUE_GREEN",
+            Self::Canary(..) => "CANARY",
+            Self::Linear(..) => "LINEAR",
+        }
+    }
+
+    /// `None` for one that moves no traffic.
+    pub fn shift(self) -> Option<Shift> {
+        match self {
+            Self::Rolling => None,
+            Self::BlueGreen(shift) | Self::Canary(shift, _) | Self::Linear(shift, _) => Some(shift),
+        }
+    }
+
+    /// Writes into `deploymentConfiguration` what makes ECS follow the strategy, with a pause at each
+    /// gate that ends in a rollback when nobody answers.
+    pub(crate) fn compile(self, service: &mut Value) {
+        let Some(shift) = self.shift() else { return };
+        let Some(service) = service.as_object_mut() else { return };
+        let configuration = service.entry("deploymentConfiguration").or_insert_with(|| json!({}));
+        let Some(members) = configuration.as_object_mut() else { return };
+        members.insert("strategy".to_owned(), json!(self.word()));
+        members.insert("bakeTimeInMinutes".to_owned(), minutes(shift.bake));
+        match self {
+            Self::Rolling | Self::BlueGreen(_) => {}
+            Self::Canary(_, step) => {
+                let value = json!({
+                    "canaryPercent": step.percent, "canaryBakeTimeInMinutes": minutes(step.bake),
+                });
+                members.insert("canaryConfiguration".to_owned(), value);
+            }
+            Self::Linear(_, step) => {
+                let value = json!({
+                    "stepPercent": step.percent, "stepBakeTimeInMinutes": minutes(step.bake),
+                });
+                members.insert("linearConfiguration".to_owned(), value);
+            }
+        }
+        let hooks = members.entry("lifecycleHooks").or_insert_with(|| json!([]));
+        if let Some(hooks) = hooks.as_array_mut() {
+            hooks.push(json!({
+                "targetType": "PAUSE",
+                "lifecycleStages": GATES,
+                "timeoutConfiguration": {
+                    "timeoutInMinutes": minutes(shift.gate_timeout), "action": "ROLLBACK",
+                },
+            }));
+        }
+    }
+}
+
+fn minutes(duration: Duration) -> Value {
+    json!(duration.as_secs() / 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compiled(strategy: Strategy, mut service: Value) -> Value {
+        strategy.compile(&mut service);
+        service["deploymentConfiguration"].take()
+    }
+
+    #[test]
+    fn a_rolling_deployment_is_left_as_it_is_written() {
+        assert_eq!(compiled(Strategy::Rolling, json!({})), Value::Null);
+    }
+
+    #[test]
+    fn a_canary_has_its_step_its_bakes_and_its_gates() {
+        let step = Step { percent: Percent::whole(10), bake: Duration::from_mins(3) };
+        let written = json!({"deploymentConfiguration": {"minimumHealthyPercent": 100}});
+        let configuration = compiled(Strategy::Canary(Shift::default(), step), written);
+        let gate = json!({
+            "targetType": "PAUSE", "lifecycleStages": GATES,
+            "timeoutConfiguration": {"timeoutInMinutes": 60, "action": "ROLLBACK"},
+        });
+        let expected = json!({
+            "minimumHealthyPercent": 100, "strategy": "CANARY", "bakeTimeInMinutes": 5,
+            "canaryConfiguration": {"canaryPercent": 10.0, "canaryBakeTimeInMinutes": 3},
+            "lifecycleHooks": [gate],
+        });
+        assert_eq!(configuration, expected);
+    }
+
+    #[test]
+    fn hooks_of_the_manifest_stay() {
+        let own =
+            json!({"hookTargetArn": "arn", "roleArn": "arn", "lifecycleStages": ["PRE_SCALE_UP"]});
+        let written = json!({"deploymentConfiguration": {"lifecycleHooks": [own]}});
+        let configuration = compiled(Strategy::BlueGreen(Shift::default()), written);
+        assert_eq!(configuration["lifecycleHooks"].as_array().map(Vec::len), Some(2));
+        assert_eq!(configuration["lifecycleHooks"][0], own);
+    }
+
+    #[test]
+    fn a_share_of_the_traffic_has_one_decimal_place() {
+        assert_eq!(Percent::new(0.1).map(Percent::value), Some(0.1));
+        assert_eq!(Percent::new(100.0), Some(Percent::ALL));
+        for wrong in [0.0, 0.05, 100.1, -1.0, f64::NAN] {
+            assert_eq!(Percent::new(wrong), None, "{wrong}");
+        }
+    }
+}
