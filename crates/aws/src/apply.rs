@@ -44,6 +44,12 @@ fn request(call: &Call) -> (Operation, Value) {
             let input = json!({ "serviceDeploymentArn": arn, "stopType": "ROLLBACK" });
             (Operation::StopServiceDeployment, input)
         }
+        Call::ContinueServiceDeployment { arn, hook, action } => {
+            let input = json!({
+                "serviceDeploymentArn": arn, "hookId": hook, "action": action.word(),
+            });
+            (Operation::ContinueServiceDeployment, input)
+        }
         Call::TagResource { arn, tags } => {
             let tags = tags.iter().map(|(key, value)| json!({ "key": key, "value": value }));
             let tags: Vec<Value> = tags.collect();
@@ -77,7 +83,7 @@ fn registered(reply: &Value) -> Result<Applied, CloudError> {
 #[cfg(test)]
 mod tests {
     use evenkeel_manifest::ServiceKey;
-    use evenkeel_planner::Lane;
+    use evenkeel_planner::{HookAction, Lane};
     use evenkeel_reconciler::Cloud;
 
     use super::*;
@@ -150,6 +156,16 @@ mod tests {
             (
                 Call::StopServiceDeployment { arn: arn.clone() },
                 json!({ "serviceDeploymentArn": arn, "stopType": "ROLLBACK" }),
+            ),
+            (
+                Call::ContinueServiceDeployment {
+                    arn: arn.clone(),
+                    hook: "ecs-pause-1".to_owned(),
+                    action: HookAction::Rollback,
+                },
+                json!({
+                    "serviceDeploymentArn": arn, "hookId": "ecs-pause-1", "action": "ROLLBACK",
+                }),
             ),
             (
                 Call::TagResource {

@@ -117,6 +117,9 @@ impl Caller {
             Operation::CreateService => exchange!(ecs.create_service(), exchange),
             Operation::UpdateService => exchange!(ecs.update_service(), exchange),
             Operation::StopServiceDeployment => exchange!(ecs.stop_service_deployment(), exchange),
+            Operation::ContinueServiceDeployment => {
+                exchange!(ecs.continue_service_deployment(), exchange)
+            }
             Operation::TagResource => exchange!(ecs.tag_resource(), exchange),
             Operation::UntagResource => exchange!(ecs.untag_resource(), exchange),
             Operation::DescribeTargetHealth | Operation::DescribeAlarms => {

@@ -22,12 +22,13 @@ pub enum Operation {
     CreateService,
     UpdateService,
     StopServiceDeployment,
+    ContinueServiceDeployment,
     TagResource,
     UntagResource,
 }
 
 impl Operation {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::DescribeServices,
         Self::ListServices,
         Self::DescribeTaskDefinition,
@@ -43,6 +44,7 @@ impl Operation {
         Self::CreateService,
         Self::UpdateService,
         Self::StopServiceDeployment,
+        Self::ContinueServiceDeployment,
         Self::TagResource,
         Self::UntagResource,
     ];
@@ -75,6 +77,7 @@ impl Operation {
                 | Self::CreateService
                 | Self::UpdateService
                 | Self::StopServiceDeployment
+                | Self::ContinueServiceDeployment
                 | Self::TagResource
                 | Self::UntagResource
         )
@@ -104,8 +107,9 @@ impl Operation {
             }
             Self::CreateService => ("CreateService", Family::ServiceModify),
             Self::UpdateService => ("UpdateService", Family::ServiceModify),
-            // AWS does not say which bucket this is in; the scarcer one is the safe guess.
+            // AWS does not say which bucket these are in; the scarcer one is the safe guess.
             Self::StopServiceDeployment => ("StopServiceDeployment", Family::ServiceModify),
+            Self::ContinueServiceDeployment => ("ContinueServiceDeployment", Family::ServiceModify),
             Self::TagResource => ("TagResource", Family::TagModify),
             Self::UntagResource => ("UntagResource", Family::TagModify),
         }

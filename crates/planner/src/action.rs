@@ -40,6 +40,12 @@ pub enum Call {
     StopServiceDeployment {
         arn: String,
     },
+    /// Answers a pause of a service deployment, once for each hook id.
+    ContinueServiceDeployment {
+        arn: String,
+        hook: String,
+        action: HookAction,
+    },
     TagResource {
         arn: String,
         tags: BTreeMap<String, String>,
@@ -50,6 +56,24 @@ pub enum Call {
     },
 }
 
+/// The answer to a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum HookAction {
+    Continue,
+    Rollback,
+}
+
+impl HookAction {
+    /// AWS's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Continue => "CONTINUE",
+            Self::Rollback => "ROLLBACK",
+        }
+    }
+}
+
 impl Call {
     /// AWS's name of the operation.
     pub fn operation(&self) -> &'static str {
@@ -58,6 +82,7 @@ impl Call {
             Self::CreateService { .. } => "CreateService",
             Self::UpdateService { .. } => "UpdateService",
             Self::StopServiceDeployment { .. } => "StopServiceDeployment",
+            Self::ContinueServiceDeployment { .. } => "ContinueServiceDeployment",
             Self::TagResource { .. } => "TagResource",
             Self::UntagResource { .. } => "UntagResource",
         }

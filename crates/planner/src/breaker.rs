@@ -72,7 +72,7 @@ pub(crate) fn judge(
     let evidence = evidence(&tasks);
     let reset = match phase {
         RolloutPhase::Probing => None,
-        RolloutPhase::Widening | RolloutPhase::RollingBack => {
+        RolloutPhase::Widening | RolloutPhase::Shifting | RolloutPhase::RollingBack => {
             reset_at(view, healthy.as_deref().unwrap_or_default(), &tasks)
         }
     };

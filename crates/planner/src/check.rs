@@ -3,11 +3,12 @@
 //!
 //! Properties: reliability.md, part C (S7, S14, S15, S19–S22, S24, S25, S32).
 
-use evenkeel_manifest::Service;
+use evenkeel_manifest::{Service, Strategy};
 use serde_json::Value;
 
 use crate::{
-    Action, Call, Depth, Fact, Input, Lane, ObservedService, Plan, TaskDefinition, Unknown,
+    Action, Call, Depth, Fact, HookAction, Input, Lane, ObservedService, Plan, TaskDefinition,
+    Unknown,
 };
 
 /// Refuses a plan that breaks a safety property; shares no code with [`plan`](crate::plan). The error
@@ -62,6 +63,7 @@ const ACTION_RULES: &[ActionRule] = &[
     leaves_foreign_tags,
     sends_no_fixed_members,
     forces_only_what_ecs_gave_up,
+    opens_gates_with_open_eyes,
 ];
 
 /// Members of `UpdateService` that start a deployment (`UpdateService` API reference).
@@ -123,6 +125,7 @@ fn update(action: &Action) -> Option<&Value> {
 fn starts_a_deployment(action: &Action) -> bool {
     match &action.call {
         Call::CreateService { .. } | Call::StopServiceDeployment { .. } => true,
+        Call::ContinueServiceDeployment { action, .. } => *action == HookAction::Rollback,
         Call::UpdateService { input } => STARTING.iter().any(|name| input.get(name).is_some()),
         Call::RegisterTaskDefinition { .. }
         | Call::TagResource { .. }
@@ -163,7 +166,7 @@ fn stays_in_scope(ground: &Ground<'_>, action: &Action) -> Option<String> {
         Call::TagResource { arn, .. } | Call::UntagResource { arn, .. } => {
             ground.service.is_some_and(|service| service.service_arn == *arn)
         }
-        Call::StopServiceDeployment { arn } => {
+        Call::StopServiceDeployment { arn } | Call::ContinueServiceDeployment { arn, .. } => {
             let all = ground.input.observed.service_deployments.known();
             all.is_some_and(|all| all.iter().any(|one| one.service_deployment_arn == *arn))
         }
@@ -254,10 +257,16 @@ fn never_runs_the_rejected(ground: &Ground<'_>, action: &Action) -> Option<Strin
 }
 
 fn is_rollback(action: &Action) -> bool {
-    matches!(action.call, Call::StopServiceDeployment { .. })
-        || (action.lane == Lane::Rollback && matches!(action.call, Call::UpdateService { .. }))
+    matches!(
+        action.call,
+        Call::StopServiceDeployment { .. }
+            | Call::ContinueServiceDeployment { action: HookAction::Rollback, .. }
+    ) || is_update_back(action)
 }
 
+fn is_update_back(action: &Action) -> bool {
+    action.lane == Lane::Rollback && matches!(action.call, Call::UpdateService { .. })
+}
 fn rolls_back_after_the_verdict(ground: &Ground<'_>, action: &Action) -> Option<String> {
     let verdict = ground.tag("evenkeel:rejected").is_some();
     (is_rollback(action) && !verdict).then(|| "no verdict was written before".to_owned())
@@ -276,7 +285,7 @@ fn rolls_back_to_the_proven(ground: &Ground<'_>, action: &Action) -> Option<Stri
             (ground.proven_definition() != Some(arn))
                 .then(|| format!("{arn} is not the proven revision {proven}"))
         }
-        Call::StopServiceDeployment { arn } => {
+        Call::StopServiceDeployment { arn } | Call::ContinueServiceDeployment { arn, .. } => {
             let all = ground.input.observed.service_deployments.known()?;
             let stopped = all.iter().find(|one| one.service_deployment_arn == *arn)?;
             let definition = ground.proven_definition();
@@ -328,7 +337,9 @@ fn never_scales_to_zero(ground: &Ground<'_>, action: &Action) -> Option<String> 
 fn begins_small(ground: &Ground<'_>, action: &Action) -> Option<String> {
     let input = update(action)?;
     let daemon = ground.manifest("schedulingStrategy").is_some_and(|one| one == "DAEMON");
-    let probes = ground.desired.rollout.probe.enabled && !daemon;
+    // Where traffic moves, unproven tasks stand beside the proven ones without any.
+    let rolls = ground.desired.rollout.strategy == Strategy::Rolling;
+    let probes = ground.desired.rollout.probe.enabled && !daemon && rolls;
     if action.lane == Lane::Rollback || !probes || !starts_a_deployment(action) {
         return None;
     }
@@ -380,7 +391,8 @@ fn leaves_foreign_tags(ground: &Ground<'_>, action: &Action) -> Option<String> {
         Call::RegisterTaskDefinition { .. }
         | Call::CreateService { .. }
         | Call::UpdateService { .. }
-        | Call::StopServiceDeployment { .. } => None,
+        | Call::StopServiceDeployment { .. }
+        | Call::ContinueServiceDeployment { .. } => None,
     }
 }
 
@@ -403,4 +415,34 @@ fn forces_only_what_ecs_gave_up(ground: &Ground<'_>, action: &Action) -> Option<
         .iter()
         .any(|one| one.status == "PRIMARY" && one.rollout_state.as_deref() == Some("FAILED"));
     (!failed).then(|| "it forces a deployment although ECS gave none up".to_owned())
+}
+
+/// More traffic goes to a revision only at a pause that is open, after a look at tasks and alarms in which
+/// no named alarm is red, and never to one that was rejected.
+fn opens_gates_with_open_eyes(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let Call::ContinueServiceDeployment { arn, hook, action: HookAction::Continue } = &action.call
+    else {
+        return None;
+    };
+    let observed = ground.input.observed;
+    let deployments = observed.service_deployments.known()?;
+    let is_open = deployments.iter().filter(|one| one.service_deployment_arn == *arn).any(|one| {
+        one.lifecycle_hook_details.iter().any(|pause| {
+            pause.hook_id == *hook && pause.status.as_deref() == Some("AWAITING_ACTION")
+        })
+    });
+    if !is_open {
+        return Some(format!("the hook {hook} does not wait for anything"));
+    }
+    if ground.rejects_the_wanted() {
+        return Some(format!("{} was rejected", ground.desired.revision_digest));
+    }
+    if observed.tasks.known().is_none() {
+        return Some("the tasks were not seen".to_owned());
+    }
+    let names = &ground.desired.rollout.breaker.alarms;
+    let alarms = observed.alarms.known().map(Vec::as_slice).unwrap_or_default();
+    let is_calm =
+        |name: &String| alarms.iter().any(|alarm| alarm.name == *name && alarm.state != "ALARM");
+    names.iter().find(|name| !is_calm(name)).map(|name| format!("alarm {name} is red or not seen"))
 }

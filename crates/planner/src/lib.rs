@@ -20,12 +20,13 @@ mod steps;
 mod tags;
 mod view;
 
-pub use action::{Action, Applied, Call, Lane};
+pub use action::{Action, Applied, Call, HookAction, Lane};
 pub use check::check;
 pub use diff::changes;
 pub use fact::{Fact, Unknown};
+pub(crate) use observed::Gate;
 pub use observed::{
-    Alarm, Container, Deployment, Observed, ObservedService, ReadError, RevisionCounts,
+    Alarm, Container, Deployment, HookDetail, Observed, ObservedService, ReadError, RevisionCounts,
     ServiceDeployment, ServiceDocument, ServiceRevision, TargetGroupHealth, TargetHealth, Task,
     TaskDefinition, Version,
 };

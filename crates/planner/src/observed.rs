@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use evenkeel_manifest::{Digest, Document, canonical};
 use jiff::Timestamp;
@@ -161,6 +162,15 @@ impl ObservedService {
     pub fn version(&self) -> Option<Version> {
         self.deployments.iter().find(|one| one.status == "PRIMARY")?.version()
     }
+
+    /// Whether it is not older than an answer with that version although its PRIMARY deployment is: the
+    /// one of then is listed, and traffic went back from it to the one before.
+    pub fn has_turned_back_from(&self, newest: Version) -> bool {
+        let is_listed = |one: &Deployment| {
+            one.status != "PRIMARY" && one.created_at.is_some_and(|at| at >= newest.created_at)
+        };
+        self.version().is_some_and(|own| own < newest) && self.deployments.iter().any(is_listed)
+    }
 }
 
 impl Deployment {
@@ -238,6 +248,17 @@ pub struct ServiceDeployment {
     pub target_service_revision: Option<RevisionCounts>,
     #[serde(default)]
     pub source_service_revisions: Vec<RevisionCounts>,
+    #[serde(default, deserialize_with = "epoch")]
+    pub updated_at: Option<Timestamp>,
+    /// `SCALE_UP`, `PRE_PRODUCTION_TRAFFIC_SHIFT`, `BAKE_TIME`, …, or a newer word.
+    #[serde(default)]
+    pub lifecycle_stage: Option<String>,
+    /// The hooks of this stage.
+    #[serde(default)]
+    pub lifecycle_hook_details: Vec<HookDetail>,
+    /// What it was begun with: `{strategy, canaryConfiguration, …}`.
+    #[serde(default)]
+    pub deployment_configuration: Option<Value>,
     /// `{reason, startedAt, serviceRevisionArn}` once a rollback began.
     #[serde(default)]
     pub rollback: Option<Value>,
@@ -253,6 +274,92 @@ impl ServiceDeployment {
     pub fn read(value: &Value) -> Result<Self, ReadError> {
         read(value)
     }
+
+    /// Whether it moves traffic between two revisions.
+    pub(crate) fn shifts(&self) -> bool {
+        self.strategy().is_some_and(|strategy| strategy != "ROLLING")
+    }
+
+    fn strategy(&self) -> Option<&str> {
+        self.deployment_configuration.as_ref()?.get("strategy")?.as_str()
+    }
+
+    pub(crate) fn stage(&self) -> &str {
+        self.lifecycle_stage.as_deref().unwrap_or("no stage yet")
+    }
+
+    /// The gate in this stage; `None` where Evenkeel has none.
+    pub(crate) fn gate(&self) -> Option<Gate> {
+        Gate::ALL.into_iter().find(|gate| gate.stage() == self.stage())
+    }
+
+    /// What the new revision gets of production traffic, in percent.
+    pub(crate) fn target_share(&self) -> f64 {
+        let target = self.target_service_revision.as_ref();
+        target.and_then(|target| target.requested_production_traffic_weight).unwrap_or(0.0)
+    }
+
+    /// How long ECS stays at a step before the last.
+    pub(crate) fn step_bake(&self) -> Duration {
+        let configuration = self.deployment_configuration.as_ref();
+        let minutes = configuration.and_then(|configuration| {
+            let canary = configuration.pointer("/canaryConfiguration/canaryBakeTimeInMinutes");
+            let linear = configuration.pointer("/linearConfiguration/stepBakeTimeInMinutes");
+            canary.or(linear)?.as_u64()
+        });
+        Duration::from_mins(minutes.unwrap_or(0).min(1440))
+    }
+
+    /// Whether nothing more comes of it.
+    pub(crate) fn is_over(&self) -> bool {
+        ["SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"]
+            .contains(&self.status.as_str())
+    }
+}
+
+/// A stage in which ECS waits until Evenkeel has judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    AfterTestTraffic,
+    /// Before each step of production traffic, the first and the last one, too.
+    BeforeStep,
+    AfterProductionTraffic,
+}
+
+impl Gate {
+    pub(crate) const ALL: [Self; 3] =
+        [Self::AfterTestTraffic, Self::BeforeStep, Self::AfterProductionTraffic];
+
+    /// ECS's word for the stage.
+    pub(crate) fn stage(self) -> &'static str {
+        match self {
+            Self::AfterTestTraffic => "POST_TEST_TRAFFIC_SHIFT",
+            Self::BeforeStep => "PRE_PRODUCTION_TRAFFIC_SHIFT",
+            Self::AfterProductionTraffic => "POST_PRODUCTION_TRAFFIC_SHIFT",
+        }
+    }
+}
+
+/// One element of `lifecycleHookDetails`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HookDetail {
+    #[serde(default)]
+    pub hook_id: String,
+    /// `AWS_LAMBDA`, `PAUSE`, or a newer word.
+    #[serde(default)]
+    pub target_type: Option<String>,
+    /// `AWAITING_ACTION`, `IN_PROGRESS`, `SUCCEEDED`, `FAILED`, `TIMED_OUT`, or a newer word.
+    #[serde(default)]
+    pub status: Option<String>,
+    #[serde(default, deserialize_with = "epoch")]
+    pub expires_at: Option<Timestamp>,
+}
+
+impl HookDetail {
+    pub(crate) fn awaits_a_word(&self) -> bool {
+        self.status.as_deref() == Some("AWAITING_ACTION") && !self.hook_id.is_empty()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -265,6 +372,11 @@ pub struct RevisionCounts {
     pub running_task_count: u32,
     #[serde(default)]
     pub pending_task_count: u32,
+    /// In percent; absent where no traffic is moved.
+    #[serde(default)]
+    pub requested_production_traffic_weight: Option<f64>,
+    #[serde(default)]
+    pub requested_test_traffic_weight: Option<f64>,
 }
 
 /// `DescribeServiceRevisions.serviceRevisions[]`.

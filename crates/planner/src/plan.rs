@@ -49,8 +49,10 @@ pub struct Wait {
 pub enum WaitReason {
     /// One task of the new revision must prove healthy.
     Probe,
-    /// ECS moves tasks.
+    /// ECS moves tasks, or traffic.
     Deployment,
+    /// ECS pauses until what runs has been judged.
+    Gate,
     /// ECS returns to the proven revision.
     Rollback,
     /// A rollout in flight that is not ours.

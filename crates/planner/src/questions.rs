@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::diff::runs_what_is_wanted;
 use crate::steps::{comparison, is_settled};
-use crate::view::View;
+use crate::view::{View, groups_of};
 use crate::{Fact, Input, Observed, ObservedService, tag};
 
 /// What one observation is to contain. Computed from the manifest, and from what was seen so far,
@@ -145,8 +145,7 @@ fn family(
 
 fn target_groups(service: &ObservedService) -> BTreeSet<String> {
     let listed = service.document.get("loadBalancers").and_then(Value::as_array);
-    let arn = |one: &Value| Some(one.get("targetGroupArn")?.as_str()?.to_owned());
-    listed.into_iter().flatten().filter_map(arn).collect()
+    listed.into_iter().flatten().flat_map(groups_of).map(str::to_owned).collect()
 }
 
 fn proven_revision(service: &ObservedService) -> BTreeSet<String> {

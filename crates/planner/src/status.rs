@@ -80,6 +80,8 @@ pub struct RolloutStatus {
 pub enum RolloutPhase {
     Probing,
     Widening,
+    /// ECS moves traffic and waits at gates.
+    Shifting,
     RollingBack,
 }
 

@@ -2,6 +2,7 @@
 
 mod absent;
 mod foreign;
+mod gate;
 mod ownership;
 mod percentages;
 mod probe;
@@ -48,7 +49,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
     if let Some(plan) = ownership::foreign(input, desired, service) {
         return plan;
     }
-    if let Some(plan) = ownership::unsupported_controller(service) {
+    if let Some(plan) = ownership::unsupported_controller(desired, service) {
         return plan;
     }
     let Some(view) = View::of(input, desired, service) else {

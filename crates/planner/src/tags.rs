@@ -316,6 +316,7 @@ fn phase_code(phase: RolloutPhase) -> &'static str {
     match phase {
         RolloutPhase::Probing => "probe",
         RolloutPhase::Widening => "widen",
+        RolloutPhase::Shifting => "shift",
         RolloutPhase::RollingBack => "rollback",
     }
 }
@@ -324,6 +325,7 @@ fn phase_of(code: &str) -> Option<RolloutPhase> {
     match code {
         "probe" => Some(RolloutPhase::Probing),
         "widen" => Some(RolloutPhase::Widening),
+        "shift" => Some(RolloutPhase::Shifting),
         "rollback" => Some(RolloutPhase::RollingBack),
         _ => None,
     }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use evenkeel_manifest::{OnFailure, Service, canonical};
+use evenkeel_manifest::{OnFailure, Service, Strategy, canonical};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -44,15 +44,10 @@ impl<'a> View<'a> {
         service: &'a ObservedService,
     ) -> Option<Self> {
         let primary = service.deployments.iter().find(|one| one.status == "PRIMARY")?;
-        Some(Self {
-            input,
-            desired,
-            service,
-            memory: Memory::read(&service.tags),
-            primary,
-            live: live_members(service, primary, input.observed),
-            wanted: wanted_members(desired),
-        })
+        let live = live_members(service, primary, input.observed);
+        let wanted = wanted_beside(desired, &live);
+        let memory = Memory::read(&service.tags);
+        Some(Self { input, desired, service, memory, primary, live, wanted })
     }
 
     pub(crate) fn observed(&self) -> &'a Observed {
@@ -128,10 +123,6 @@ impl<'a> View<'a> {
     pub(crate) fn service_revision(&self, arn: &str) -> Option<&'a ServiceRevision> {
         service_revision(self.observed(), arn)
     }
-
-    pub(crate) fn is_daemon(&self) -> bool {
-        is_daemon(self.desired)
-    }
 }
 
 /// A server sets both times while it answers one call. One that tells none has nothing to compare.
@@ -180,6 +171,13 @@ pub(crate) fn owned_count(desired: &Service) -> Option<u32> {
 
 pub(crate) fn is_daemon(desired: &Service) -> bool {
     desired.service.value().get("schedulingStrategy").and_then(Value::as_str) == Some("DAEMON")
+}
+
+/// The target groups of one element of `loadBalancers`: two where traffic moves between them.
+pub(crate) fn groups_of(balancer: &Value) -> impl Iterator<Item = &str> {
+    ["/targetGroupArn", "/advancedConfiguration/alternateTargetGroupArn"]
+        .into_iter()
+        .filter_map(|path| balancer.pointer(path)?.as_str())
 }
 
 /// The members that `DescribeServices` shows on the PRIMARY deployment or only on the service revision
@@ -235,6 +233,21 @@ pub(crate) fn wanted_members(desired: &Service) -> Value {
     configuration
         .entry("deploymentCircuitBreaker")
         .or_insert_with(|| json!({ "enable": true, "rollback": rollback }));
+    wanted
+}
+
+/// The same for a service that exists: one that moved traffic before is told to roll again.
+fn wanted_beside(desired: &Service, live: &Value) -> Value {
+    const STRATEGY: &str = "/deploymentConfiguration/strategy";
+    let mut wanted = wanted_members(desired);
+    let moves = live.pointer(STRATEGY).is_some_and(|strategy| strategy != "ROLLING");
+    let configuration = wanted.pointer_mut("/deploymentConfiguration");
+    if let Some(members) = configuration.and_then(Value::as_object_mut)
+        && moves
+        && desired.rollout.strategy == Strategy::Rolling
+    {
+        members.insert("strategy".to_owned(), json!("ROLLING"));
+    }
     wanted
 }
 

@@ -133,6 +133,7 @@ fn waits_for_a_person(plan: &Plan) -> bool {
         | WaitReason::Unsupported => true,
         WaitReason::Probe
         | WaitReason::Deployment
+        | WaitReason::Gate
         | WaitReason::Rollback
         | WaitReason::ForeignDeployment
         | WaitReason::Capacity

@@ -59,10 +59,15 @@ impl Unconfirmed {
             Applied::Service { version, .. } => *version,
             Applied::TaskDefinition { .. } | Applied::Done => None,
         });
-        let heard = told.chain(service.and_then(ObservedService::version)).max();
-        let heard = heard.map(|version| (version, Instant::now()));
+        let shown = service.and_then(ObservedService::version);
+        let heard = told.chain(shown).max().map(|version| (version, Instant::now()));
+        let is_back = |before| service.is_some_and(|one| one.has_turned_back_from(before));
         match (self.newest, heard) {
-            (Some(before), Some(heard)) if before.0 > heard.0 && is_fresh(before.1) => Some(before),
+            (Some(before), Some(heard))
+                if before.0 > heard.0 && is_fresh(before.1) && !is_back(before.0) =>
+            {
+                Some(before)
+            }
             (before, heard) => heard.or(before),
         }
     }
@@ -91,7 +96,11 @@ impl Unconfirmed {
 
     fn contradicted_by(&self, service: &ObservedService) -> Option<String> {
         let newest = self.newest.filter(|(_, heard_at)| is_fresh(*heard_at));
-        if newest.zip(service.version()).is_some_and(|((newest, _), shown)| shown < newest) {
+        let is_older = |newest: Version| {
+            service.version().is_some_and(|shown| shown < newest)
+                && !service.has_turned_back_from(newest)
+        };
+        if newest.is_some_and(|(newest, _)| is_older(newest)) {
             return Some(
                 "AWS's answer is older than one before it; waits for a newer one".to_owned(),
             );
@@ -135,7 +144,8 @@ fn shows(service: &ObservedService, call: &Call) -> bool {
         Call::RegisterTaskDefinition { .. }
         | Call::CreateService { .. }
         | Call::UpdateService { .. }
-        | Call::StopServiceDeployment { .. } => true,
+        | Call::StopServiceDeployment { .. }
+        | Call::ContinueServiceDeployment { .. } => true,
     }
 }
 
@@ -308,6 +318,35 @@ mod tests {
         tokio::time::advance(LAG_MAX).await;
         let truth = first.after(&seen, Some(&look("1", 1_030)));
         assert_eq!([1_000, 1_030].map(|at| is_past(&truth, at)), [true, false]);
+    }
+
+    /// The same with a PRIMARY deployment that was created then, and another one.
+    fn beside(primary: u32, other: Option<u32>) -> ObservedService {
+        let deployment = |status: &str, created: u32| {
+            serde_json::json!({
+                "id": format!("ecs-svc/{created}"), "status": status, "createdAt": created,
+            })
+        };
+        let others = other.map(|created| deployment("ACTIVE", created));
+        let deployments: Vec<serde_json::Value> =
+            [deployment("PRIMARY", primary)].into_iter().chain(others).collect();
+        let service = serde_json::json!({
+            "serviceArn": "arn", "status": "ACTIVE", "deployments": deployments,
+        });
+        ObservedService::read(&service).expect("it has what ECS always sends")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn traffic_that_went_back_to_an_older_deployment_is_no_answer_from_the_past() {
+        let seen = report(&[], 0, None).await;
+        let first = Unconfirmed::default().after(&seen, Some(&beside(2_000, Some(1_000))));
+        let holds = |known: &Unconfirmed, look: &ObservedService| {
+            known.hold(&mut planned(&[update("web:1", Lane::NewChange)]), Some(look))
+        };
+        assert!(holds(&first, &beside(1_000, None)), "from before the newer one began");
+        assert!(!holds(&first, &beside(1_000, Some(2_000))));
+        let back = first.after(&seen, Some(&beside(1_000, Some(2_000))));
+        assert!(!holds(&back, &beside(1_000, None)), "what it was taken from is gone by now");
     }
 
     #[tokio::test(start_paused = true)]

@@ -46,6 +46,9 @@ pub struct DeploymentFacts {
     pub revision: u64,
     pub created_at: Timestamp,
     pub failed_tasks: u32,
+    /// What the rule that carries production traffic gives its target group, in tenths of a percent;
+    /// `None` where no rule moves traffic.
+    pub share: Option<u32>,
 }
 
 /// `rolloutState`.

@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::view::{View, not_seen};
-use crate::{Fact, TargetGroupHealth, Task};
+use crate::view::{View, groups_of, not_seen};
+use crate::{Fact, TargetGroupHealth, TargetHealth, Task};
 
 /// What ECS itself waits before it calls a task without any health check healthy
 /// (developer guide, `service_definition_parameters`).
@@ -54,28 +54,24 @@ fn has_container_checks(view: &View<'_>) -> bool {
     })
 }
 
-/// A target group that the service registers its tasks in.
+/// The targets that the service registers its tasks as: of one target group, or of two between which
+/// traffic moves, and of which a task is in one.
 struct Group<'a> {
     container_port: Option<u64>,
-    health: &'a TargetGroupHealth,
+    targets: Vec<&'a TargetHealth>,
 }
 
 /// `None` when the health of one of them is not known. A server without load balancing has none.
 fn target_groups<'a>(view: &View<'a>) -> Option<Vec<Group<'a>>> {
     let listed = view.live.get("loadBalancers").and_then(Value::as_array);
-    let wanted = listed.into_iter().flatten().filter_map(|one| {
-        Some((
-            one.get("targetGroupArn")?.as_str()?,
-            one.get("containerPort").and_then(Value::as_u64),
-        ))
-    });
+    let balanced = |one: &&Value| one.get("targetGroupArn").is_some();
     let facts = &view.observed().target_groups;
     let mut groups = Vec::new();
-    for (arn, container_port) in wanted {
+    for one in listed.into_iter().flatten().filter(balanced) {
         match facts {
             Fact::Known(known) => {
-                let health = known.iter().find(|one| one.arn == arn)?;
-                groups.push(Group { container_port, health });
+                let container_port = one.get("containerPort").and_then(Value::as_u64);
+                groups.push(Group { container_port, targets: targets(known, one)? });
             }
             fact if not_seen(fact).is_some() => return None,
             Fact::Absent | Fact::Unknown(_) => {}
@@ -84,15 +80,24 @@ fn target_groups<'a>(view: &View<'a>) -> Option<Vec<Group<'a>>> {
     Some(groups)
 }
 
+/// `None` when one of the groups was not answered for.
+fn targets<'a>(known: &'a [TargetGroupHealth], balancer: &Value) -> Option<Vec<&'a TargetHealth>> {
+    let mut targets = Vec::new();
+    for arn in groups_of(balancer) {
+        targets.extend(&known.iter().find(|one| one.arn == arn)?.targets);
+    }
+    Some(targets)
+}
+
 /// A task with an address of its own is found by it. One that shares its host's address cannot be
 /// told apart, so then there must be as many healthy targets as running tasks.
 fn is_healthy_target(group: &Group<'_>, task: &Task, running: usize) -> bool {
     let addresses = addresses(task);
-    let healthy = || group.health.targets.iter().filter(|target| target.state == "healthy");
+    let healthy = || group.targets.iter().filter(|target| target.state == "healthy");
     if addresses.is_empty() {
         return healthy().count() >= running;
     }
-    let at_address = || group.health.targets.iter().filter(|t| addresses.contains(&t.id.as_str()));
+    let at_address = || group.targets.iter().filter(|t| addresses.contains(&t.id.as_str()));
     let at_port = |port: Option<u16>| match (port, group.container_port) {
         (Some(port), Some(wanted)) => u64::from(port) == wanted,
         _ => true,
@@ -100,13 +105,13 @@ fn is_healthy_target(group: &Group<'_>, task: &Task, running: usize) -> bool {
     if at_address().any(|target| at_port(target.port)) {
         return at_address().any(|target| at_port(target.port) && target.state == "healthy");
     }
-    let shares_an_address = at_address().next().is_some() || by_instance(group.health);
+    let shares_an_address = at_address().next().is_some() || by_instance(&group.targets);
     shares_an_address && healthy().count() >= running
 }
 
 /// Whether targets are instances, so that an address says nothing.
-fn by_instance(health: &TargetGroupHealth) -> bool {
-    !health.targets.is_empty() && health.targets.iter().all(|target| target.id.starts_with("i-"))
+fn by_instance(targets: &[&TargetHealth]) -> bool {
+    !targets.is_empty() && targets.iter().all(|target| target.id.starts_with("i-"))
 }
 
 /// The private addresses of the task's network interface.
@@ -158,9 +163,9 @@ mod tests {
         Task::read(&json!({ "taskArn": "t", "attachments": [{ "details": details }] })).unwrap()
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "shorter where it is called")]
     fn healthy(targets: Vec<TargetHealth>, task: &Task, running: usize) -> bool {
-        let health = TargetGroupHealth { arn: "g".to_owned(), targets };
-        let group = Group { container_port: Some(8080), health: &health };
+        let group = Group { container_port: Some(8080), targets: targets.iter().collect() };
         is_healthy_target(&group, task, running)
     }
 

@@ -3,7 +3,7 @@
 use evenkeel_manifest::{Digest, Service};
 use serde_json::{Map, Value, json};
 
-use super::start::register;
+use super::start::{phase_of_new, register};
 use super::unknown;
 use crate::tags::{Marked, Owner, RolloutMark, encode_keys, tag};
 use crate::view::{explain, is_daemon, owned_count, wanted_definition, wanted_members};
@@ -56,7 +56,8 @@ fn first_count(desired: &Service) -> Option<u32> {
         return None;
     }
     let count = owned_count(desired).unwrap_or(1);
-    Some(if desired.rollout.probe.enabled { count.min(1) } else { count })
+    let probes = phase_of_new(desired) == RolloutPhase::Probing;
+    Some(if probes { count.min(1) } else { count })
 }
 
 fn body(input: &Input<'_>, desired: &Service, definition: &str, count: Option<u32>) -> Value {
@@ -77,11 +78,10 @@ fn body(input: &Input<'_>, desired: &Service, definition: &str, count: Option<u3
 
 /// The manifest's tags and ours, as the list that ECS takes.
 fn tags(input: &Input<'_>, desired: &Service, definition: &str, theirs: Option<Value>) -> Value {
-    let probing = desired.rollout.probe.enabled && !is_daemon(desired);
     let rollout = RolloutMark {
         digest: desired.revision_digest.clone(),
         deployment: Marked::announced(definition, None),
-        phase: if probing { RolloutPhase::Probing } else { RolloutPhase::Widening },
+        phase: phase_of_new(desired),
         since: input.now,
         probe: None,
     };

@@ -34,18 +34,28 @@ pub(super) fn foreign(
     Some(stand_still(WaitReason::NotOwned, sentence))
 }
 
-pub(super) fn unsupported_controller(service: &ObservedService) -> Option<Plan> {
+pub(super) fn unsupported_controller(desired: &Service, service: &ObservedService) -> Option<Plan> {
     let text = |path: &str| service.document.pointer(path).and_then(Value::as_str);
     let controller = text("/deploymentController/type").unwrap_or("ECS");
     let strategy = text("/deploymentConfiguration/strategy").unwrap_or("ROLLING");
     let sentence = if controller != "ECS" {
         format!("the deployment controller is {controller}; this version drives ECS only")
-    } else if strategy != "ROLLING" {
-        format!("the deployment strategy is {strategy}; this version drives ROLLING only")
+    } else if strategy != desired.rollout.strategy.word() && is_new_to_us(service) {
+        let wanted = desired.rollout.strategy.word();
+        format!(
+            "the deployment strategy of the service that is to be taken over is {strategy}, and \
+             spec.rollout.strategy makes it {wanted}; take it over as it is, and change it afterwards"
+        )
     } else {
         return None;
     };
     Some(stand_still(WaitReason::Unsupported, sentence))
+}
+
+/// Whether nothing of it was ever rolled out by us.
+fn is_new_to_us(service: &ObservedService) -> bool {
+    let memory = Memory::read(&service.tags);
+    memory.applied.is_none() && memory.rollout.is_none()
 }
 
 /// Marks a service as ours, with the revision that it runs as the baseline to return to.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::rollout::{forget_rollout, identify, is_rollback};
 use super::settled::comparison;
-use super::{capability_waits, percentages, retry, stand_still, unknown};
+use super::{capability_waits, gate, percentages, retry, stand_still, unknown};
 use crate::breaker::judge;
 use crate::diff::{Comparison, is_same_content, return_to, runs_what_is_wanted};
 use crate::plan::IN_FLIGHT;
@@ -114,7 +114,9 @@ fn leave(view: &View<'_>) -> Plan {
         ));
     };
     match history.filter(|one| is_stoppable(one) && returns_to(view, one, proven)) {
-        Some(history) => stop(history, id, proven),
+        Some(history) => {
+            gate::turn_back(history, id, proven).unwrap_or_else(|| stop(history, id, proven))
+        }
         None => update_back(view, proven),
     }
 }
@@ -160,7 +162,11 @@ fn completed_before<'a>(view: &View<'a>, deployment: &ServiceDeployment) -> Opti
 
 fn stop(history: &ServiceDeployment, id: &str, proven: &str) -> Plan {
     let call = Call::StopServiceDeployment { arn: history.service_deployment_arn.clone() };
-    let why = format!("rolls {id} back to {proven}");
+    acting(call, format!("rolls {id} back to {proven}"))
+}
+
+/// One call of the return.
+pub(super) fn acting(call: Call, why: String) -> Plan {
     Plan::acting(vec![Action { call, lane: Lane::Rollback, why }], Vec::new())
 }
 
@@ -224,6 +230,9 @@ pub(super) fn is_service_revision(arn: &str) -> bool {
 /// The bad deployment is no longer PRIMARY: follows the return to its end.
 fn follow(view: &View<'_>, mark: &RolloutMark) -> Plan {
     let id = &view.primary.id;
+    if let Some(plan) = still_shifting(view, mark) {
+        return plan;
+    }
     match view.standing() {
         _ if runs_what_is_wanted(view, Comparison::Lenient) => {
             leave_again(view, mark, format!("{id} runs the rejected {} again", mark.digest))
@@ -246,6 +255,17 @@ fn follow(view: &View<'_>, mark: &RolloutMark) -> Plan {
             None => go_on(view),
         },
     }
+}
+
+/// Where traffic was moved, what it was taken from stands until ECS has cleared it away, though what it
+/// went back to is complete all the time.
+fn still_shifting(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
+    let left = view.service_deployment(mark.id()?)?;
+    if !left.shifts() || left.is_over() {
+        return None;
+    }
+    let sentence = format!("ECS has {} in {}: {}", mark.id()?, left.status, left.stage());
+    Some(Plan::waiting(vec![Wait::new(WaitReason::Rollback, sentence)], IN_FLIGHT))
 }
 
 fn go_on(view: &View<'_>) -> Plan {

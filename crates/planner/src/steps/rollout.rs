@@ -7,14 +7,15 @@ use serde_json::{Map, Value, json};
 
 use super::ownership::{owner, primary_revision};
 use super::start::first_phase;
-use super::{capability_waits, foreign, probe, retry, rollback, unknown, unseen};
+use super::{capability_waits, foreign, gate, probe, retry, rollback, unknown, unseen};
 use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
 use crate::diff::{Comparison, differences, removable_codes, runs_what_is_wanted};
 use crate::plan::{CAPACITY, IN_FLIGHT, SETTLED};
 use crate::tags::{LastApplied, Marked, RolloutMark, deployment_number, revision_number, tag};
 use crate::view::{Standing, View, not_seen};
 use crate::{
-    Action, Call, Depth, Lane, Plan, RolloutPhase, Unknown, Verdict, VerdictKind, Wait, WaitReason,
+    Action, Call, Depth, Lane, Plan, RolloutPhase, ServiceDeployment, Unknown, Verdict,
+    VerdictKind, Wait, WaitReason,
 };
 
 /// How long after its announcement a deployment of ours begins at the latest: the age of the oldest look
@@ -130,7 +131,9 @@ pub(super) fn mark_rollout(view: &View<'_>, mark: &RolloutMark, why: String) -> 
 
 /// Our deployment is no longer PRIMARY and something else than what is wanted runs.
 fn lost(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
-    if view.primary.created_at.is_some_and(|created| created < mark.since) {
+    // Traffic goes back to a deployment that stood all the time: it is older, and no look from the past.
+    let turned_back = mark.id().is_some_and(|id| history_of_rollback(view, id).is_some());
+    if !turned_back && view.primary.created_at.is_some_and(|created| created < mark.since) {
         return Some(unknown(format!(
             "AWS shows {}, which is older than our rollout: an answer from the past",
             view.primary.id
@@ -178,7 +181,7 @@ fn rolled_back_by_ecs(view: &View<'_>, id: &str) -> Option<String> {
         let reason = failed.rollout_state_reason.as_deref().unwrap_or("no reason given");
         return Some(format!("ECS failed {id}: {reason}"));
     }
-    if let Some(history) = view.service_deployment(id).filter(|one| is_rollback(&one.status)) {
+    if let Some(history) = history_of_rollback(view, id) {
         let reason = history.status_reason.as_deref().unwrap_or("no reason given");
         return Some(format!("ECS has {id} in {}: {reason}", history.status));
     }
@@ -188,6 +191,10 @@ fn rolled_back_by_ecs(view: &View<'_>, id: &str) -> Option<String> {
     }
     rollback::runs_proven(view)
         .then(|| format!("the service is back on the proven revision, by {}", view.primary.id))
+}
+
+fn history_of_rollback<'a>(view: &View<'a>, id: &str) -> Option<&'a ServiceDeployment> {
+    view.service_deployment(id).filter(|one| is_rollback(&one.status))
 }
 
 /// `ROLLBACK_REQUESTED`, `_IN_PROGRESS`, `_SUCCESSFUL`, `_FAILED`.
@@ -229,8 +236,11 @@ pub(super) fn is_wanted_definition(view: &View<'_>, arn: &str) -> bool {
 
 /// The step of our own rollout.
 fn judged(view: &View<'_>, mark: &RolloutMark) -> Plan {
-    let judgement = judge(view, &view.primary.id, mark.phase, mark.since);
-    if let Some((kind, sentence)) = judgement.against.clone() {
+    let shift = view.service_deployment(&view.primary.id).filter(|one| one.shifts());
+    let phase = if shift.is_some() { RolloutPhase::Shifting } else { mark.phase };
+    let judgement = judge(view, &view.primary.id, phase, mark.since);
+    let overdue = || gate::overdue(view, shift?);
+    if let Some((kind, sentence)) = judgement.against.clone().or_else(overdue) {
         return against(view, &judgement, kind, sentence, mark);
     }
     if let Some(sentence) = ended_by_ecs(view) {
@@ -243,8 +253,12 @@ fn judged(view: &View<'_>, mark: &RolloutMark) -> Plan {
         let sentence = format!("{sentence}; the rollout goes no further until it can be watched");
         return Plan::waiting(vec![Wait::new(WaitReason::Alarm, sentence)], CAPACITY);
     }
-    match mark.phase {
+    match phase {
         RolloutPhase::Probing => probe::step(view, mark, &judgement),
+        RolloutPhase::Shifting => {
+            let step = shift.and_then(|shift| gate::step(view, shift, &judgement));
+            step.unwrap_or_else(|| widened(view, &judgement))
+        }
         RolloutPhase::Widening | RolloutPhase::RollingBack => widened(view, &judgement),
     }
 }

@@ -10,7 +10,7 @@ use crate::breaker::missing_alarm;
 use crate::diff::{Comparison, differences, runs_what_is_wanted};
 use crate::plan::IN_FLIGHT;
 use crate::tags::{Marked, RolloutMark, tag};
-use crate::view::{Standing, View};
+use crate::view::{Standing, View, is_daemon};
 use crate::{Action, Call, Depth, Lane, Observed, Plan, RolloutPhase, Wait, WaitReason};
 
 /// Registers the wanted task definition, when a search for its digest found none:
@@ -104,7 +104,18 @@ fn announce(view: &View<'_>, definition: &str) -> Action {
 }
 
 pub(super) fn first_phase(view: &View<'_>) -> RolloutPhase {
-    if probes(view) { RolloutPhase::Probing } else { RolloutPhase::Widening }
+    phase_of_new(view.desired)
+}
+
+/// The phase in which a rollout of a manifest begins.
+pub(super) fn phase_of_new(desired: &Service) -> RolloutPhase {
+    if desired.rollout.strategy.shift().is_some() {
+        RolloutPhase::Shifting
+    } else if desired.rollout.probe.enabled && !is_daemon(desired) {
+        RolloutPhase::Probing
+    } else {
+        RolloutPhase::Widening
+    }
 }
 
 /// Every member that differs, but a count and percentages that keep the first step small.
@@ -127,7 +138,7 @@ fn starting_members(view: &View<'_>) -> Map<String, Value> {
 }
 
 fn probes(view: &View<'_>) -> bool {
-    view.desired.rollout.probe.enabled && !view.is_daemon()
+    first_phase(view) == RolloutPhase::Probing
 }
 
 /// ECS wants them again with every task definition that has volumes configured at launch

@@ -139,6 +139,7 @@ impl Ecs {
             Call::CreateService { input } => self.create(input),
             Call::UpdateService { input } => self.update(input),
             Call::StopServiceDeployment { .. } => self.roll_back("stopped by a call"),
+            Call::ContinueServiceDeployment { .. } => panic!("no traffic is moved here"),
             Call::TagResource { arn, tags } => {
                 assert_eq!(arn, SERVICE_ARN);
                 self.tags.extend(tags.clone());

@@ -251,16 +251,26 @@ fn a_rollout_that_was_displaced_twice_within_an_hour_is_left_for_an_hour() {
 }
 
 #[test]
-fn a_service_that_another_controller_or_strategy_drives_is_not_touched() {
-    for (member, value) in [
-        ("deploymentController", json!({ "type": "CODE_DEPLOY" })),
-        ("deploymentConfiguration", json!({ "strategy": "BLUE_GREEN" })),
-    ] {
-        let mut look = Look::at(&settled(&web("good:1")), web("good:2").service());
-        look.document().insert(member.to_owned(), value);
-        let plan = look.plan();
-        assert_eq!((reasons(&plan), plan.actions.len()), (vec![WaitReason::Unsupported], 0));
-    }
+fn a_service_that_another_controller_drives_is_not_touched() {
+    let mut look = Look::at(&settled(&web("good:1")), web("good:2").service());
+    look.document().insert("deploymentController".to_owned(), json!({ "type": "CODE_DEPLOY" }));
+    let plan = look.plan();
+    assert_eq!((reasons(&plan), plan.actions.len()), (vec![WaitReason::Unsupported], 0));
+}
+
+#[test]
+fn a_service_is_taken_over_with_the_strategy_that_it_has_and_changed_afterwards() {
+    let strategy = json!({ "strategy": "BLUE_GREEN", "maximumPercent": 200 });
+    let mut ecs = settled(&web("good:1"));
+    let mut ours = Look::at(&ecs, web("good:1").service());
+    ours.document().insert("deploymentConfiguration".to_owned(), strategy.clone());
+    let plan = ours.plan().to_string();
+    assert!(plan.contains(r#"strategy "BLUE_GREEN" → "ROLLING""#), "{plan}");
+    ecs.tags.clear();
+    let mut theirs = Look::at(&ecs, web("good:1").adopting().service());
+    theirs.document().insert("deploymentConfiguration".to_owned(), strategy);
+    let plan = theirs.plan();
+    assert_eq!((reasons(&plan), plan.actions.len()), (vec![WaitReason::Unsupported], 0));
 }
 
 /// The tag `proven` with which a service that is nobody's is adopted.

@@ -353,6 +353,12 @@ impl Caller<'_> {
                 let input = json!({"serviceDeploymentArn": arn, "stopType": "ROLLBACK"});
                 self.ecs(operation, &input).await?
             }
+            Call::ContinueServiceDeployment { arn, hook, action } => {
+                let input = json!({
+                    "serviceDeploymentArn": arn, "hookId": hook, "action": action.word(),
+                });
+                self.ecs(operation, &input).await?
+            }
             Call::TagResource { arn, tags } => {
                 let tags: Value =
                     tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();

@@ -19,6 +19,7 @@ mod reach;
 mod rollback;
 mod rollouts;
 mod settling;
+mod traffic;
 mod verdict;
 mod wishes;
 mod writers;
@@ -55,6 +56,8 @@ pub fn all() -> Vec<Box<dyn Property + Send>> {
 pub fn all_of(instance: &str) -> Vec<Box<dyn Property + Send>> {
     vec![
         Box::new(capacity::MinimumHealthy::default()),
+        Box::new(traffic::NoEmptyTarget::default()),
+        Box::new(traffic::GatedSteps::default()),
         Box::new(probe::ProbeCap::default()),
         Box::new(bad_tasks::BadTaskCap::default()),
         Box::new(writers::SingleWriter::default()),

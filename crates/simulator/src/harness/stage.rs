@@ -10,7 +10,7 @@ use std::time::Duration;
 use evenkeel_manifest::{Service, ServiceKey};
 use evenkeel_planner::Status;
 use evenkeel_reconciler::{DesiredState, LeaseSettings, LoopSettings};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -38,6 +38,8 @@ pub enum Step {
     Image(String, Behaviour),
     /// A target group behind a listener, checked every five seconds, with its drain time in seconds.
     Group(String, u32),
+    /// Two target groups, a rule that moves production traffic between them, and one for test traffic.
+    Front(String, u32),
     /// An alarm comes into a state (`OK`, `ALARM`); `None` deletes it.
     Alarm(String, Option<&'static str>),
     Edit(String, Edit),
@@ -274,6 +276,7 @@ impl Stage {
             Step::Delete(name) => self.delete(name)?,
             Step::Garble(name) => self.garble(name)?,
             Step::Group(name, drains) => self.make_group(name, *drains)?,
+            Step::Front(name, drains) => self.make_front(name, *drains)?,
             Step::Edit(..) => self.edit(step).await?,
             other => self.act(other)?,
         }
@@ -365,7 +368,8 @@ impl Stage {
             | Step::WriteAll(_)
             | Step::Delete(_)
             | Step::Garble(_)
-            | Step::Group(..) => {}
+            | Step::Group(..)
+            | Step::Front(..) => {}
         }
         Ok(())
     }
@@ -454,32 +458,66 @@ impl Stage {
         self.desired.send_replace(Arc::new(desired));
     }
 
+    fn elb(&self, operation: &str, input: &Value) -> Result<Value, String> {
+        let course = lock(&self.course);
+        let reply = course.simulation.call(Api::ElasticLoadBalancingV2, operation, input);
+        reply.map_err(|error| error.to_string())
+    }
+
     fn make_group(&mut self, name: &str, drains: u32) -> Result<(), String> {
-        let elb = |operation: &str, input: serde_json::Value| {
-            let course = lock(&self.course);
-            let reply = course.simulation.call(Api::ElasticLoadBalancingV2, operation, &input);
-            reply.map_err(|error| error.to_string())
-        };
-        let made = elb(
-            "CreateTargetGroup",
-            json!({
-                "Name": name, "Port": 8080, "TargetType": "ip", "HealthCheckIntervalSeconds": 5,
-                "HealthCheckTimeoutSeconds": 2,
-            }),
-        )?;
-        let arn = made.pointer("/TargetGroups/0/TargetGroupArn").cloned().unwrap_or_default();
+        let arn = self.target_group(name, drains)?;
+        let balancer = self.balancer(name)?;
+        let forward = json!({"Type": "forward", "TargetGroupArn": arn});
+        self.listener(&balancer, 80, &forward)?;
+        self.groups.insert(name.to_owned(), arn);
+        Ok(())
+    }
+
+    fn make_front(&mut self, name: &str, drains: u32) -> Result<(), String> {
+        let blue = self.target_group(name, drains)?;
+        let green = self.target_group(&format!("{name}-green"), drains)?;
+        let balancer = self.balancer(name)?;
+        let weight = |arn: &str, weight: u32| json!({"TargetGroupArn": arn, "Weight": weight});
+        let groups = json!([weight(&blue, 100), weight(&green, 0)]);
+        let forward = json!({"Type": "forward", "ForwardConfig": {"TargetGroups": groups}});
+        for (port, rule) in [(80, "production"), (8080, "test")] {
+            let arn = self.listener(&balancer, port, &forward)?;
+            let rules = self.elb("DescribeRules", &json!({"ListenerArn": arn}))?;
+            let arn = rules.pointer("/Rules/0/RuleArn").and_then(Value::as_str);
+            self.groups.insert(format!("{name}/{rule}"), arn.unwrap_or_default().to_owned());
+        }
+        self.groups.insert(format!("{name}/green"), green);
+        self.groups.insert(name.to_owned(), blue);
+        Ok(())
+    }
+
+    fn target_group(&self, name: &str, drains: u32) -> Result<String, String> {
+        let input = json!({
+            "Name": name, "Port": 8080, "TargetType": "ip", "HealthCheckIntervalSeconds": 5,
+            "HealthCheckTimeoutSeconds": 2,
+        });
+        let made = self.elb("CreateTargetGroup", &input)?;
+        let arn = made.pointer("/TargetGroups/0/TargetGroupArn").and_then(Value::as_str);
+        let arn = arn.unwrap_or_default().to_owned();
         let delay = json!({
             "Key": "deregistration_delay.timeout_seconds", "Value": drains.to_string()
         });
-        elb("ModifyTargetGroupAttributes", json!({"TargetGroupArn": arn, "Attributes": [delay]}))?;
-        let balancer = elb("CreateLoadBalancer", json!({"Name": format!("{name}-front")}))?;
-        let listener = json!({
-            "LoadBalancerArn": balancer.pointer("/LoadBalancers/0/LoadBalancerArn"), "Port": 80,
-            "DefaultActions": [{"Type": "forward", "TargetGroupArn": arn}],
+        let attributes = json!({"TargetGroupArn": arn, "Attributes": [delay]});
+        self.elb("ModifyTargetGroupAttributes", &attributes)?;
+        Ok(arn)
+    }
+
+    fn balancer(&self, name: &str) -> Result<Value, String> {
+        let made = self.elb("CreateLoadBalancer", &json!({"Name": format!("{name}-front")}))?;
+        Ok(made.pointer("/LoadBalancers/0/LoadBalancerArn").cloned().unwrap_or_default())
+    }
+
+    fn listener(&self, balancer: &Value, port: u16, forward: &Value) -> Result<Value, String> {
+        let input = json!({
+            "LoadBalancerArn": balancer, "Port": port, "DefaultActions": [forward],
         });
-        elb("CreateListener", listener)?;
-        self.groups.insert(name.to_owned(), arn.as_str().unwrap_or_default().to_owned());
-        Ok(())
+        let made = self.elb("CreateListener", &input)?;
+        Ok(made.pointer("/Listeners/0/ListenerArn").cloned().unwrap_or_default())
     }
 }
 

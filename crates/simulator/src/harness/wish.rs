@@ -15,7 +15,7 @@ pub struct Wish {
 }
 
 /// Every word there is.
-const WORDS: [&str; 22] = [
+const WORDS: [&str; 28] = [
     "image",
     "count",
     "cluster",
@@ -38,6 +38,12 @@ const WORDS: [&str; 22] = [
     "subnet",
     "check",
     "launch",
+    "front",
+    "strategy",
+    "percent",
+    "stepBake",
+    "bake",
+    "gate",
 ];
 
 impl Wish {
@@ -180,7 +186,51 @@ impl Wish {
                 "    loadBalancers: [{{targetGroupArn: \"{arn}\", containerName: web, containerPort: 8080}}]"
             );
         }
+        if let Some(name) = self.word("front") {
+            self.front(text, name, groups)?;
+        }
         Ok(())
+    }
+
+    fn front(
+        &self,
+        text: &mut String,
+        name: &str,
+        groups: &BTreeMap<String, String>,
+    ) -> Result<(), String> {
+        let part =
+            |key: String| groups.get(&key).ok_or_else(|| format!("there is no front {name}"));
+        let _ = writeln!(
+            text,
+            "    loadBalancers:\n      - targetGroupArn: \"{}\"\n        containerName: web\n        \
+             containerPort: 8080\n        advancedConfiguration:\n          \
+             alternateTargetGroupArn: \"{}\"\n          productionListenerRule: \"{}\"\n          \
+             testListenerRule: \"{}\"\n          \
+             roleArn: arn:aws:iam::123456789012:role/infrastructure",
+            part(name.to_owned())?,
+            part(format!("{name}/green"))?,
+            part(format!("{name}/production"))?,
+            part(format!("{name}/test"))?,
+        );
+        Ok(())
+    }
+
+    /// The members of `rollout` that say how traffic moves.
+    fn strategy(&self) -> Vec<String> {
+        let mut members = Vec::new();
+        let Some(strategy) = self.word("strategy") else { return members };
+        members.push(format!("strategy: {strategy}"));
+        for (word, member) in [("bake", "bake"), ("gate", "gateTimeout")] {
+            members.extend(self.word(word).map(|value| format!("{member}: {value}")));
+        }
+        let step: Vec<String> = [("percent", "percent"), ("stepBake", "bake")]
+            .into_iter()
+            .filter_map(|(word, member)| Some(format!("{member}: {}", self.word(word)?)))
+            .collect();
+        if !step.is_empty() {
+            members.push(format!("{}: {{{}}}", strategy.to_lowercase(), step.join(", ")));
+        }
+        members
     }
 
     fn rollout(&self, text: &mut String) {
@@ -206,13 +256,13 @@ impl Wish {
         if let Some(value) = self.word("healthyFor") {
             probe.push(format!("healthyFor: {value}"));
         }
+        let mut members = self.strategy();
         if !breaker.is_empty() || !probe.is_empty() {
-            let _ = writeln!(
-                text,
-                "  rollout: {{breaker: {{{}}}, probe: {{{}}}}}",
-                breaker.join(", "),
-                probe.join(", ")
-            );
+            members.push(format!("breaker: {{{}}}", breaker.join(", ")));
+            members.push(format!("probe: {{{}}}", probe.join(", ")));
+        }
+        if !members.is_empty() {
+            let _ = writeln!(text, "  rollout: {{{}}}", members.join(", "));
         }
     }
 }

@@ -75,9 +75,10 @@ fn ecs(operation: &str) -> Option<Family> {
         "CreateService" | "UpdateService" | "DeleteService" => ("ServiceModify", 50.0, 5.0),
         "DescribeServices" | "ListServices" => ("ServiceRead", 100.0, 20.0),
         // The family of Stop- and ContinueServiceDeployment is not published.
-        "ListServiceDeployments" | "DescribeServiceDeployments" | "StopServiceDeployment" => {
-            ("ServiceDeploymentRead", 50.0, 20.0)
-        }
+        "ListServiceDeployments"
+        | "DescribeServiceDeployments"
+        | "StopServiceDeployment"
+        | "ContinueServiceDeployment" => ("ServiceDeploymentRead", 50.0, 20.0),
         "DescribeServiceRevisions" => ("ServiceRevisionRead", 50.0, 20.0),
         "RegisterTaskDefinition" | "DeregisterTaskDefinition" => {
             ("TaskDefinitionModify", 20.0, 1.0)

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::identifiers::{last_part, task_id};
-use super::service::{Deployment, Revision, Rollout, Service, ServiceId, ServiceStatus};
+use super::service::{
+    Deployment, LoadBalancer, Revision, Rollout, Service, ServiceId, ServiceStatus,
+};
 use super::service_deployment::ServiceDeployment;
 use super::task::Task;
 use super::{State, TaskId, Timer, text};
@@ -32,7 +34,7 @@ impl State {
             minimum_healthy_percent: service.configuration.least,
             maximum_percent: service.configuration.most,
             tags: service.tags.clone(),
-            deployments: service.deployments.iter().map(deployment).collect(),
+            deployments: self.deployment_facts(service),
             tasks: service
                 .tasks
                 .iter()
@@ -42,6 +44,30 @@ impl State {
             history: history(service),
             alarms: self.cloudwatch.states(),
         })
+    }
+
+    /// Of two deployments in one target group the older one has its share.
+    fn deployment_facts(&self, service: &Service) -> Vec<DeploymentFacts> {
+        let mut told = BTreeSet::new();
+        let facts = |one: &Deployment| {
+            let balancer = one.revision.load_balancers.iter().find(|one| one.listeners.is_some());
+            let share = balancer.map(|balancer| {
+                let is_first = told.insert(balancer.target_group.clone());
+                if is_first { self.share_of(balancer) } else { 0 }
+            });
+            DeploymentFacts { share, ..deployment(one) }
+        };
+        let mut all: Vec<_> = service.deployments.iter().rev().map(facts).collect();
+        all.reverse();
+        all
+    }
+
+    fn share_of(&self, balancer: &LoadBalancer) -> u32 {
+        let Some(listeners) = &balancer.listeners else { return 0 };
+        let weights = self.elb.forwards_of(&listeners.production_rule);
+        let all: u32 = weights.iter().map(|(_, weight)| weight).sum();
+        let own = weights.iter().find(|(group, _)| *group == balancer.target_group);
+        own.map_or(0, |(_, weight)| weight * 1000 / all.max(1))
     }
 
     /// Whether no newer service has its name.
@@ -144,6 +170,7 @@ fn deployment(one: &Deployment) -> DeploymentFacts {
         revision: one.revision.number,
         created_at: one.created_at,
         failed_tasks: one.failed_tasks,
+        share: None,
     }
 }
 

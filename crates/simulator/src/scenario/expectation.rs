@@ -17,6 +17,12 @@ pub enum Expectation {
         name: String,
         count: u32,
     },
+    /// What the revision with this image gets of production traffic.
+    Share {
+        name: String,
+        image: String,
+        percent: u32,
+    },
     /// A condition or a wait says these words.
     Says {
         name: String,
@@ -77,6 +83,7 @@ impl Expectation {
                 let facts = stage.facts(name).ok_or("there is no such service")?;
                 same(facts.desired, *count)
             }
+            Self::Share { name, image, percent } => share(stage, name, image, *percent),
             Self::Says { name, words } => {
                 let said = super::transcript::status(stage, name).join("\n");
                 found(said.contains(words), &said)
@@ -128,6 +135,17 @@ fn runs(stage: &Stage, name: &str, image: &str) -> Result<(), String> {
         ));
     }
     if runs == image { Ok(()) } else { Err(format!("it runs {runs}")) }
+}
+
+fn share(stage: &Stage, name: &str, image: &str, percent: u32) -> Result<(), String> {
+    let facts = stage.facts(name).ok_or("there is no such service")?;
+    let runs = |definition: &str| stage.look(|course| course.image(definition));
+    let deployments = facts.deployments.iter();
+    let share: u32 = deployments
+        .filter(|one| runs(&one.definition).as_deref() == Some(image))
+        .filter_map(|one| one.share)
+        .sum();
+    same(share, percent * 10)
 }
 
 fn found(is: bool, said: &str) -> Result<(), String> {

@@ -80,6 +80,7 @@ fn command(words: &[String]) -> Parsed<Command> {
         ["image", image, rest @ ..] => Step::Image((*image).to_owned(), behaviour(image, rest)?),
         ["group", name] => Step::Group((*name).to_owned(), 30),
         ["group", name, "drains", drains] => Step::Group((*name).to_owned(), number(drains)?),
+        ["front", name] => Step::Front((*name).to_owned(), 30),
         ["alarm", name, state] => Step::Alarm((*name).to_owned(), alarm(state)?),
         ["fail", "next", operation, error, rest @ ..] => return repeated(operation, error, rest),
         ["lose", "answer", operation] => fail(operation, Way::AnswerLost),
@@ -244,6 +245,9 @@ fn expectation(words: &[&str]) -> Parsed<Expectation> {
         [name, "runs", image] => Expectation::Runs { name: own(name), image: own(image) },
         [name, "healthy", "at", "least", least] => {
             Expectation::Healthy { name: own(name), at_least: number(least)? }
+        }
+        [name, "share", image, percent] => {
+            Expectation::Share { name: own(name), image: own(image), percent: number(percent)? }
         }
         [name, "gone"] => Expectation::Gone { name: own(name) },
         [name, "count", count] => Expectation::Count { name: own(name), count: number(count)? },

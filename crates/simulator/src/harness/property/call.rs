@@ -13,8 +13,10 @@ pub(super) enum Write<'a> {
     Register(&'a Value),
     Create(&'a Value),
     Update(&'a Value),
-    /// Of a service deployment.
+    /// Of a service deployment, or at one of its pauses.
     Stop,
+    /// Of a pause of a service deployment, which goes on.
+    Open,
     Tag(&'a Value),
     Untag(&'a Value),
     /// What no daemon should ever send.
@@ -48,6 +50,8 @@ impl<'a> Write<'a> {
             "CreateService" => Self::Create(&call.input),
             "UpdateService" => Self::Update(&call.input),
             "StopServiceDeployment" => Self::Stop,
+            "ContinueServiceDeployment" if turns_back(call) => Self::Stop,
+            "ContinueServiceDeployment" => Self::Open,
             "TagResource" => Self::Tag(&call.input),
             "UntagResource" => Self::Untag(&call.input),
             _ => Self::Other,
@@ -60,9 +64,12 @@ impl<'a> Write<'a> {
             && match self {
                 Self::Create(_) => true,
                 Self::Update(input) => starts_a_deployment(input),
-                Self::Register(_) | Self::Stop | Self::Tag(_) | Self::Untag(_) | Self::Other => {
-                    false
-                }
+                Self::Register(_)
+                | Self::Stop
+                | Self::Open
+                | Self::Tag(_)
+                | Self::Untag(_)
+                | Self::Other => false,
             }
     }
 
@@ -70,7 +77,12 @@ impl<'a> Write<'a> {
     pub(super) fn definition(self) -> Option<&'a str> {
         match self {
             Self::Create(input) | Self::Update(input) => text(input, "taskDefinition"),
-            Self::Register(_) | Self::Stop | Self::Tag(_) | Self::Untag(_) | Self::Other => None,
+            Self::Register(_)
+            | Self::Stop
+            | Self::Open
+            | Self::Tag(_)
+            | Self::Untag(_)
+            | Self::Other => None,
         }
     }
 
@@ -78,7 +90,12 @@ impl<'a> Write<'a> {
     pub(super) fn count(self) -> Option<u64> {
         match self {
             Self::Create(input) | Self::Update(input) => input.get("desiredCount")?.as_u64(),
-            Self::Register(_) | Self::Stop | Self::Tag(_) | Self::Untag(_) | Self::Other => None,
+            Self::Register(_)
+            | Self::Stop
+            | Self::Open
+            | Self::Tag(_)
+            | Self::Untag(_)
+            | Self::Other => None,
         }
     }
 
@@ -100,7 +117,12 @@ impl<'a> Write<'a> {
 pub(super) fn returns(call: &Sent) -> bool {
     let rollback = matches!(call.action, Some((Lane::Rollback, _)));
     call.operation == "StopServiceDeployment"
+        || (call.operation == "ContinueServiceDeployment" && turns_back(call))
         || (rollback && call.operation == "UpdateService" && starts_a_deployment(&call.input))
+}
+
+fn turns_back(call: &Sent) -> bool {
+    text(&call.input, "action") == Some("ROLLBACK")
 }
 
 pub(super) fn starts_a_deployment(update: &Value) -> bool {

@@ -65,6 +65,7 @@ pub(super) fn deployment(id: u64, definition_number: u64) -> DeploymentFacts {
         revision: id,
         created_at: start(),
         failed_tasks: 0,
+        share: None,
     }
 }
 

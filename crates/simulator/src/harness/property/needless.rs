@@ -142,9 +142,12 @@ fn changes_no_tag(write: Write<'_>, shown: &Tags) -> bool {
             let mut keys = keys.filter_map(Value::as_str);
             keys.all(|key| !shown.contains_key(key))
         }
-        Write::Register(_) | Write::Create(_) | Write::Update(_) | Write::Stop | Write::Other => {
-            false
-        }
+        Write::Register(_)
+        | Write::Create(_)
+        | Write::Update(_)
+        | Write::Stop
+        | Write::Open
+        | Write::Other => false,
     }
 }
 

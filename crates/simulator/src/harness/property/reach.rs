@@ -149,9 +149,12 @@ fn foreign_tag<'a>(write: Write<'a>, shown: &Tags) -> Option<&'a str> {
             let mut keys = keys.into_iter().flatten().filter_map(serde_json::Value::as_str);
             keys.find(|key| is_aws(key) || !ours(key))
         }
-        Write::Register(_) | Write::Create(_) | Write::Update(_) | Write::Stop | Write::Other => {
-            None
-        }
+        Write::Register(_)
+        | Write::Create(_)
+        | Write::Update(_)
+        | Write::Stop
+        | Write::Open
+        | Write::Other => None,
     }
 }
 

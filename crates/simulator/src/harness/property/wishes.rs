@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_manifest::{Breaker, Digest, Document, Probe, Rollout, Service, ServiceKey};
+use evenkeel_manifest::{Breaker, Digest, Document, Probe, Rollout, Service, ServiceKey, Strategy};
 use serde_json::Value;
 
 use super::super::event::At;
@@ -24,6 +24,8 @@ pub(super) struct Wish {
     pub(super) paused: bool,
     pub(super) adopt: bool,
     pub(super) probe: Probe,
+    /// Traffic moves to it; no probe is needed where none is.
+    pub(super) shifts: bool,
     pub(super) breaker: Breaker,
     /// What ECS cannot change on a service that exists.
     pub(super) fixed: [Option<String>; 3],
@@ -82,6 +84,7 @@ impl Wish {
             paused: service.paused,
             adopt: service.adopt,
             probe: service.rollout.probe,
+            shifts: service.rollout.strategy != Strategy::Rolling,
             breaker: service.rollout.breaker.clone(),
             fixed: ["launchType", "schedulingStrategy", "role"]
                 .map(|name| members.get(name).map(Value::to_string)),
@@ -95,7 +98,7 @@ impl Wish {
     }
 
     pub(super) fn probes(&self) -> bool {
-        self.probe.enabled && !self.is_daemon
+        self.probe.enabled && !self.is_daemon && !self.shifts
     }
 }
 

@@ -1,0 +1,148 @@
+//! A rollout that moves traffic: the gates at which ECS waits for a judgement; never moves traffic itself.
+//!
+//! How far it is comes from ECS's service deployment, never from counting (ecs-behaviour 4.3 to 4.5).
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::rollout::still;
+use super::{capability_waits, rollback};
+use crate::breaker::{Judgement, red_alarm};
+use crate::plan::IN_FLIGHT;
+use crate::render::span;
+use crate::view::View;
+use crate::{
+    Action, Call, Gate, HookAction, HookDetail, Lane, Plan, ServiceDeployment, VerdictKind, Wait,
+    WaitReason,
+};
+
+/// The next step while ECS carries out `rollout`; `None` when it is over.
+pub(super) fn step(
+    view: &View<'_>,
+    rollout: &ServiceDeployment,
+    judgement: &Judgement,
+) -> Option<Plan> {
+    if rollout.is_over() {
+        return None;
+    }
+    Some(match open_pause(rollout) {
+        Some(pause) => at_pause(view, rollout, pause, judgement),
+        None => still(view, judgement, under_way(view, rollout)),
+    })
+}
+
+/// The pause that waits for somebody's word.
+pub(super) fn open_pause(rollout: &ServiceDeployment) -> Option<&HookDetail> {
+    rollout.lifecycle_hook_details.iter().find(|hook| hook.awaits_a_word())
+}
+
+fn at_pause(
+    view: &View<'_>,
+    rollout: &ServiceDeployment,
+    pause: &HookDetail,
+    judgement: &Judgement,
+) -> Plan {
+    let Some(gate) = rollout.gate() else {
+        let stage = rollout.stage();
+        let sentence =
+            format!("ECS pauses in {stage}, where Evenkeel has no gate: a person goes on");
+        let wait = Wait::new(WaitReason::Held, sentence).until(pause.expires_at);
+        return still(view, judgement, wait);
+    };
+    let at = position(gate, rollout);
+    if let Some(sentence) = unhealthy(view, judgement) {
+        let wait = Wait::new(WaitReason::Gate, format!("{at}: {sentence}"));
+        return still(view, judgement, wait.until(pause.expires_at));
+    }
+    if let Some(alarm) = red_alarm(view) {
+        let sentence = format!("{at}: alarm {alarm} is in ALARM");
+        let wait = Wait::new(WaitReason::Alarm, sentence).until(pause.expires_at);
+        return Plan::waiting(vec![wait], IN_FLIGHT);
+    }
+    let healthy = judgement.healthy.as_ref().map_or(0, Vec::len);
+    let call = Call::ContinueServiceDeployment {
+        arn: rollout.service_deployment_arn.clone(),
+        hook: pause.hook_id.clone(),
+        action: HookAction::Continue,
+    };
+    let why =
+        format!("opens the gate {at}: {healthy} tasks are healthy and nothing speaks against it");
+    Plan::acting(vec![Action { call, lane: Lane::RolloutStep, why }], capability_waits(view))
+}
+
+/// Where a gate stands, for people.
+fn position(gate: Gate, rollout: &ServiceDeployment) -> String {
+    let share = rollout.target_share();
+    match gate {
+        Gate::AfterTestTraffic => "after test traffic".to_owned(),
+        Gate::BeforeStep => format!("before the next step, at {share}% of production traffic"),
+        Gate::AfterProductionTraffic => format!("after the last step, at {share}%"),
+    }
+}
+
+/// What is missing until every task of the new revision is healthy.
+fn unhealthy(view: &View<'_>, judgement: &Judgement) -> Option<String> {
+    let desired = view.service.desired_count;
+    let healthy = judgement.healthy.as_ref().map(Vec::len)?;
+    let all = usize::try_from(desired).unwrap_or(usize::MAX);
+    (healthy < all).then(|| format!("{healthy} of {desired} new tasks are healthy"))
+}
+
+fn under_way(view: &View<'_>, rollout: &ServiceDeployment) -> Wait {
+    let sentence = format!(
+        "ECS is in {} with {} ({}% of production traffic)",
+        rollout.stage(),
+        view.primary.id,
+        rollout.target_share()
+    );
+    Wait::new(WaitReason::Deployment, sentence).until(stage_deadline(view, rollout))
+}
+
+/// What speaks against a rollout that has been in one stage for too long. Stages that wait for tasks have
+/// the breaker's own clock; pauses and bakes have ECS's; what is left after the last one cannot be
+/// returned from.
+pub(super) fn overdue(
+    view: &View<'_>,
+    rollout: &ServiceDeployment,
+) -> Option<(VerdictKind, String)> {
+    let deadline = stage_deadline(view, rollout)?;
+    (view.now() >= deadline).then(|| {
+        let patience = SignedDuration::try_from(view.desired.rollout.breaker.progress_deadline);
+        let sentence = format!(
+            "ECS has been in {} for longer than {} beyond its bake (progressDeadline)",
+            rollout.stage(),
+            span(patience.unwrap_or(SignedDuration::MAX))
+        );
+        (VerdictKind::Stalled, sentence)
+    })
+}
+
+/// Stages that take as long as ECS needs to change a rule.
+const SHORT_STAGES: &[&str] = &[
+    "PRE_SCALE_UP",
+    "POST_SCALE_UP",
+    "TEST_TRAFFIC_SHIFT",
+    "POST_TEST_TRAFFIC_SHIFT",
+    "PRE_PRODUCTION_TRAFFIC_SHIFT",
+    "PRODUCTION_TRAFFIC_SHIFT",
+    "POST_PRODUCTION_TRAFFIC_SHIFT",
+];
+
+fn stage_deadline(view: &View<'_>, rollout: &ServiceDeployment) -> Option<Timestamp> {
+    if !SHORT_STAGES.contains(&rollout.stage()) || open_pause(rollout).is_some() {
+        return None;
+    }
+    let patience = view.desired.rollout.breaker.progress_deadline + rollout.step_bake();
+    rollout.updated_at?.checked_add(patience).ok()
+}
+
+/// The word that ends `rollout` at a pause that is open now.
+pub(super) fn turn_back(rollout: &ServiceDeployment, id: &str, proven: &str) -> Option<Plan> {
+    let pause = open_pause(rollout)?;
+    let call = Call::ContinueServiceDeployment {
+        arn: rollout.service_deployment_arn.clone(),
+        hook: pause.hook_id.clone(),
+        action: HookAction::Rollback,
+    };
+    let why = format!("rolls {id} back to {proven} at the gate in {}", rollout.stage());
+    Some(rollback::acting(call, why))
+}

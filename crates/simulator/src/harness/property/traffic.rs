@@ -1,0 +1,214 @@
+//! S2 and S4: more production traffic goes to a revision only where it is healthy, and only when a daemon
+//! has said so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use evenkeel_manifest::ServiceKey;
+
+use super::super::event::At;
+use super::super::{Event, Property};
+use super::call::Write;
+use super::memory::rejects;
+use super::origins::{Origin, Origins, is_in_flight};
+use super::wishes::Wish;
+use crate::{DeploymentFacts, ServiceFacts};
+
+/// S2: what gets more production traffic has a healthy task, unless none is desired.
+#[derive(Debug, Default)]
+pub(super) struct NoEmptyTarget {
+    shares: Shares,
+}
+
+/// S4: the share of a deployment that daemons began, with a strategy that moves traffic, rises once for each
+/// pause that a daemon let pass, and not any more once the revision is rejected.
+#[derive(Debug, Default)]
+pub(super) struct GatedSteps {
+    origins: Origins,
+    shares: Shares,
+    /// Pauses that were let pass since the last rise.
+    opened: BTreeMap<ServiceKey, u32>,
+}
+
+/// What deployments got of production traffic when last told.
+#[derive(Debug, Default)]
+struct Shares {
+    services: BTreeMap<ServiceKey, BTreeMap<u64, u32>>,
+}
+
+impl Shares {
+    /// The deployments whose share rose; one that was not told of before begins with what it has.
+    fn risen<'a>(&mut self, key: &ServiceKey, facts: &'a ServiceFacts) -> Vec<&'a DeploymentFacts> {
+        let now: BTreeMap<u64, u32> =
+            facts.deployments.iter().filter_map(|one| Some((one.id, one.share?))).collect();
+        let before = self.services.insert(key.clone(), now.clone()).unwrap_or_default();
+        let rose = |one: &&DeploymentFacts| {
+            before.get(&one.id).is_some_and(|share| now.get(&one.id) > Some(share))
+        };
+        facts.deployments.iter().filter(rose).collect()
+    }
+}
+
+impl Property for NoEmptyTarget {
+    fn name(&self) -> &'static str {
+        "S2 no empty target"
+    }
+
+    fn check(&mut self, _: At, event: &Event<'_>) -> Result<(), String> {
+        let Event::Changed(facts) = event else { return Ok(()) };
+        let key = ServiceKey::new(&*facts.cluster, &*facts.name);
+        for risen in self.shares.risen(&key, facts) {
+            let has_healthy =
+                facts.tasks.iter().any(|task| task.deployment == risen.id && task.healthy);
+            if facts.desired > 0 && !has_healthy {
+                let id = risen.id;
+                return Err(format!("{id} gets more traffic and has no healthy task"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Property for GatedSteps {
+    fn name(&self) -> &'static str {
+        "S4 gated steps"
+    }
+
+    fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
+        self.origins.note(at, event);
+        match event {
+            Event::CarriedOut { call, reply: Ok(_) }
+                if matches!(Write::of(call), Some(Write::Open)) =>
+            {
+                if let Some(key) = &call.about {
+                    *self.opened.entry(key.clone()).or_default() += 1;
+                }
+                Ok(())
+            }
+            Event::Changed(facts) => self.changed(facts),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl GatedSteps {
+    fn changed(&mut self, facts: &ServiceFacts) -> Result<(), String> {
+        let key = ServiceKey::new(&*facts.cluster, &*facts.name);
+        // Traffic that goes back goes to what was complete before.
+        let risen = self.shares.risen(&key, facts).into_iter().filter(|one| is_in_flight(one));
+        for risen in risen {
+            let Some(Origin::Started(wishes)) = self.origins.of(&key, risen.id) else { continue };
+            let shifts = |wish: &Arc<Wish>| wish.shifts;
+            if wishes.is_empty() || !wishes.iter().all(shifts) {
+                continue;
+            }
+            let (id, share) = (risen.id, risen.share.unwrap_or(0));
+            if wishes.iter().all(|wish| rejects(&facts.tags, &wish.revision)) {
+                return Err(format!(
+                    "{id}, which was rejected, gets more traffic: {share} of 1000"
+                ));
+            }
+            let opened = std::mem::take(self.opened.entry(key.clone()).or_default());
+            if opened == 0 {
+                return Err(format!("{id} gets {share} of 1000, and no daemon let it go on"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::course::{Course, FIRST, manifest_with, task, verdict};
+    use super::super::memory::REJECTED;
+    use super::*;
+
+    const COUNT: &str = "    desiredCount: 4\n";
+
+    /// Revision 2 stands beside revision 1, with healthy tasks and without traffic.
+    fn beside<P: Property>(property: P, strategy: &str) -> Course<P> {
+        let mut course = Course::of(property);
+        let spec = format!("  rollout: {{strategy: {strategy}}}\n");
+        course.wants(FIRST, Some(&manifest_with("2", COUNT, &spec)));
+        course.pause(1);
+        course.rolls_out(2);
+        course.happens(|facts, _| {
+            facts.deployments[0].share = Some(0);
+            facts.deployments[1].share = Some(1000);
+            facts.tasks.extend((200..204).map(|id| task(id, 2)));
+        });
+        course
+    }
+
+    fn gets<P: Property>(course: &mut Course<P>, share: u32) {
+        course.happens(|facts, _| {
+            facts.deployments[0].share = Some(share);
+            facts.deployments[1].share = Some(1000 - share);
+        });
+    }
+
+    fn goes_on<P: Property>(course: &mut Course<P>, action: &str) {
+        course.looks(FIRST);
+        course.writes(
+            "ContinueServiceDeployment",
+            json!({"action": action, "hookId": "ecs-pause-1"}),
+        );
+    }
+
+    #[test]
+    fn a_healthy_revision_gets_a_step_for_each_pause_that_was_let_pass() {
+        let mut course = beside(GatedSteps::default(), "BlueGreen");
+        goes_on(&mut course, "CONTINUE");
+        gets(&mut course, 100);
+        goes_on(&mut course, "CONTINUE");
+        gets(&mut course, 1000);
+        gets(&mut course, 0);
+        course.passes();
+        let mut course = beside(NoEmptyTarget::default(), "BlueGreen");
+        gets(&mut course, 100);
+        course.passes();
+    }
+
+    #[test]
+    fn a_step_without_a_word_is_found() {
+        let mut course = beside(GatedSteps::default(), "BlueGreen");
+        gets(&mut course, 100);
+        course.breaks("no daemon let it go on");
+        let mut course = beside(GatedSteps::default(), "BlueGreen");
+        goes_on(&mut course, "CONTINUE");
+        gets(&mut course, 100);
+        gets(&mut course, 1000);
+        course.breaks("no daemon let it go on");
+        let mut course = beside(GatedSteps::default(), "BlueGreen");
+        goes_on(&mut course, "ROLLBACK");
+        gets(&mut course, 100);
+        course.breaks("no daemon let it go on");
+    }
+
+    #[test]
+    fn what_was_rejected_gets_no_more() {
+        let mut course = beside(GatedSteps::default(), "BlueGreen");
+        goes_on(&mut course, "CONTINUE");
+        let spec = "  rollout: {strategy: BlueGreen}\n";
+        course.tags(REJECTED, &verdict(&manifest_with("2", COUNT, spec)));
+        gets(&mut course, 100);
+        course.breaks("which was rejected");
+    }
+
+    #[test]
+    fn rolling_deployments_in_one_group_are_not_judged() {
+        let mut course = beside(GatedSteps::default(), "Rolling");
+        gets(&mut course, 1000);
+        course.passes();
+    }
+
+    #[test]
+    fn traffic_to_nobody_is_found() {
+        let mut course = beside(NoEmptyTarget::default(), "BlueGreen");
+        course.happens(|facts, _| facts.tasks.retain(|task| task.deployment != 2));
+        gets(&mut course, 100);
+        course.breaks("no healthy task");
+    }
+}
