@@ -3,6 +3,7 @@
 
 mod document;
 mod included;
+mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -147,6 +148,11 @@ impl<'a> Loader<'a> {
         for (key, claims) in &self.claims {
             self.problems.extend(conflicts(key, claims));
         }
+        let shared = shared::problems(&self.services);
+        let keys: BTreeSet<&ServiceKey> =
+            shared.iter().filter_map(|one| one.service.as_ref()).collect();
+        self.services.retain(|service| !keys.contains(&service.key));
+        self.problems.extend(shared);
         let included = self.included;
         self.problems
             .extend(self.strays.into_iter().filter(|problem| !included.contains(&problem.file)));

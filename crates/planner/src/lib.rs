@@ -2,7 +2,7 @@
 //! step; never does I/O, never reads a clock, never fails.
 //!
 //! [`questions`] says what must be known, [`plan`] takes the next safe step, [`check`] refuses a plan
-//! that breaks a safety property, [`status`] tells people. `steps` is the order of the gates, one
+//! that breaks a safety property, [`status`] tells people. `steps` is the order of the cases, one
 //! file a leaf; `breaker` judges a rollout; `tags` is the memory; `diff` compares.
 
 mod action;

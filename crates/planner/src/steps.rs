@@ -1,4 +1,4 @@
-//! The order of the gates that lead to the next safe step; never looks into the leaves.
+//! The order of the cases that lead to the next safe step; never looks into the leaves.
 
 mod absent;
 mod foreign;
@@ -21,7 +21,7 @@ use crate::{Fact, Input, Plan, Wait, WaitReason};
 
 /// The next safe step. Total: no error, no panic, no I/O.
 ///
-/// Each gate either ends the plan, with actions or with what it waits for, or lets the next one
+/// Each case either ends the plan, with actions or with what it waits for, or lets the next one
 /// speak. Looking again after the step decides the one after it.
 pub fn plan(input: &Input<'_>) -> Plan {
     let Some(desired) = input.desired else {

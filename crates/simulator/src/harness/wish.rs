@@ -187,31 +187,8 @@ impl Wish {
             );
         }
         if let Some(name) = self.word("front") {
-            self.front(text, name, groups)?;
+            front(text, name, groups)?;
         }
-        Ok(())
-    }
-
-    fn front(
-        &self,
-        text: &mut String,
-        name: &str,
-        groups: &BTreeMap<String, String>,
-    ) -> Result<(), String> {
-        let part =
-            |key: String| groups.get(&key).ok_or_else(|| format!("there is no front {name}"));
-        let _ = writeln!(
-            text,
-            "    loadBalancers:\n      - targetGroupArn: \"{}\"\n        containerName: web\n        \
-             containerPort: 8080\n        advancedConfiguration:\n          \
-             alternateTargetGroupArn: \"{}\"\n          productionListenerRule: \"{}\"\n          \
-             testListenerRule: \"{}\"\n          \
-             roleArn: arn:aws:iam::123456789012:role/infrastructure",
-            part(name.to_owned())?,
-            part(format!("{name}/green"))?,
-            part(format!("{name}/production"))?,
-            part(format!("{name}/test"))?,
-        );
         Ok(())
     }
 
@@ -267,8 +244,27 @@ impl Wish {
     }
 }
 
+fn front(text: &mut String, name: &str, groups: &BTreeMap<String, String>) -> Result<(), String> {
+    let part = |key: String| groups.get(&key).ok_or_else(|| format!("there is no front {name}"));
+    let _ = writeln!(
+        text,
+        "    loadBalancers:\n      - targetGroupArn: \"{}\"\n        containerName: web\n        \
+         containerPort: 8080\n        advancedConfiguration:\n          \
+         alternateTargetGroupArn: \"{}\"\n          productionListenerRule: \"{}\"\n          \
+         testListenerRule: \"{}\"\n          \
+         roleArn: arn:aws:iam::123456789012:role/infrastructure",
+        part(name.to_owned())?,
+        part(format!("{name}/green"))?,
+        part(format!("{name}/production"))?,
+        part(format!("{name}/test"))?,
+    );
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
+    use evenkeel_manifest::Strategy;
+
     use super::*;
 
     #[test]
@@ -302,7 +298,32 @@ mod tests {
             .with("launch", "EC2");
         let service = wish.service(&groups).expect("it is valid");
         assert_eq!(service.key.to_string(), "main/web");
+        assert_eq!(service.rollout.strategy, Strategy::Rolling);
         assert!(service.paused && service.adopt && !service.rollout.probe.enabled);
+    }
+
+    #[test]
+    fn the_words_about_traffic_make_a_strategy() {
+        let elb = "arn:aws:elasticloadbalancing:us-east-1:123456789012:";
+        let group = |name: &str| format!("{elb}targetgroup/{name}/0123456789abcdef");
+        let rule = |name: &str| format!("{elb}listener-rule/app/shop/1/{name}/2");
+        let groups = BTreeMap::from([
+            ("shop".to_owned(), group("blue")),
+            ("shop/green".to_owned(), group("green")),
+            ("shop/production".to_owned(), rule("production")),
+            ("shop/test".to_owned(), rule("test")),
+        ]);
+        let wish = Wish::new("web")
+            .with("front", "shop")
+            .with("strategy", "Canary")
+            .with("percent", "12.5")
+            .with("stepBake", "3m")
+            .with("bake", "10m")
+            .with("gate", "30m");
+        let strategy = wish.service(&groups).expect("it is valid").rollout.strategy;
+        let Strategy::Canary(shift, step) = strategy else { panic!("{strategy:?}") };
+        assert_eq!((shift.bake.as_secs(), shift.gate_timeout.as_secs()), (600, 1800));
+        assert_eq!((step.percent.value(), step.bake.as_secs()), (12.5, 180));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::super::{Event, Replica};
 
 /// What a manifest says about one service, as far as properties need it.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent members of a manifest")]
 pub(super) struct Wish {
     pub(super) revision: Digest,
     pub(super) definition: Digest,

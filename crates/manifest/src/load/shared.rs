@@ -1,0 +1,66 @@
+//! Target groups that several manifests use although traffic moves between them: two services would move
+//! each other's; never about what one manifest says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::{Problem, Service, ServiceKey, Severity};
+
+/// One problem for each service that shares a group with another one, when traffic moves to or from it in
+/// either.
+pub(super) fn problems(services: &[Service]) -> Vec<Problem> {
+    // Parsing ten thousand documents for nothing would be noticed.
+    if !services.iter().any(|one| one.service.text().contains("alternateTargetGroupArn")) {
+        return Vec::new();
+    }
+    let mut users: BTreeMap<String, Vec<&Service>> = BTreeMap::new();
+    let mut moved = BTreeSet::new();
+    for service in services {
+        let document = service.service.value();
+        let balancers = document.get("loadBalancers").and_then(Value::as_array);
+        for balancer in balancers.into_iter().flatten() {
+            let groups = groups(balancer);
+            if groups.len() > 1 {
+                moved.extend(groups.iter().map(|group| (*group).to_owned()));
+            }
+            for group in groups {
+                users.entry(group.to_owned()).or_default().push(service);
+            }
+        }
+    }
+    users.retain(|group, services| moved.contains(group) && keys(services).len() > 1);
+    users.iter().flat_map(|(group, services)| told(group, services)).collect()
+}
+
+fn groups(balancer: &Value) -> Vec<&str> {
+    ["/targetGroupArn", "/advancedConfiguration/alternateTargetGroupArn"]
+        .into_iter()
+        .filter_map(|path| balancer.pointer(path)?.as_str())
+        .collect()
+}
+
+fn keys<'a>(services: &[&'a Service]) -> BTreeSet<&'a ServiceKey> {
+    services.iter().map(|service| &service.key).collect()
+}
+
+fn told(group: &str, services: &[&Service]) -> Vec<Problem> {
+    let problem = |service: &&Service| {
+        let others = services.iter().filter(|other| other.key != service.key).take(5);
+        let others: Vec<String> = others.map(|other| other.key.to_string()).collect();
+        Problem {
+            file: Arc::clone(&service.source.file),
+            line: service.source.line,
+            column: 1,
+            path: "spec.service.loadBalancers".to_owned(),
+            message: format!(
+                "traffic moves between the groups of this service, and {} uses one of them, too: {group}",
+                others.join(", ")
+            ),
+            severity: Severity::Error,
+            service: Some(service.key.clone()),
+        }
+    };
+    services.iter().map(problem).collect()
+}
