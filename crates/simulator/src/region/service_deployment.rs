@@ -186,10 +186,10 @@ impl State {
         let sequence = self.next_sequence();
         let Some(service) = self.services.get(&id) else { return };
         let path = format!("{}/{}", service.cluster, service.name);
-        let completed = service.last_completed.as_ref().map(|(_, revision)| revision);
-        let live = completed.map_or(&[][..], |revision| revision.load_balancers.as_slice());
+        let source = self.source(service);
+        let live = source.map_or(&[][..], |revision| revision.load_balancers.as_slice());
         let flips = service.configuration.strategy.shifts_traffic();
-        let shift = Shift::of(&service.configuration, completed.map(|revision| revision.number));
+        let shift = Shift::of(&service.configuration, source.map(|revision| revision.number));
         let revision = Arc::new(Revision {
             number,
             arn: self.ecs_arn(&format!("service-revision/{path}/{number}")),
@@ -231,6 +231,23 @@ impl State {
         self.after(self.timings.service_deployment_step, Timer::ServiceDeployment(id, sequence));
         self.emit_deployment(id, number, "INFO", "SERVICE_DEPLOYMENT_IN_PROGRESS", &reason);
         self.look_soon(id);
+    }
+
+    /// What a new deployment takes traffic from: what was completed last, unless that is leaving; else the
+    /// oldest one that has tasks.
+    fn source<'a>(&self, service: &'a Service) -> Option<&'a Arc<Revision>> {
+        let current = service.current_service_deployment();
+        if let Some(leaving) = current.filter(|one| one.is_cleaning_up()) {
+            let primary = service.deployments.first()?;
+            return (leaving.rollback.is_none() || primary.has_completed)
+                .then_some(&primary.revision);
+        }
+        let completed = service.last_completed.as_ref().map(|(_, revision)| revision);
+        let tally = self.tally(service);
+        let has_tasks =
+            |one: &&Deployment| tally.get(&one.id).is_some_and(|counts| counts.live > 0);
+        let oldest = || service.deployments.iter().rev().find(has_tasks).map(|one| &one.revision);
+        completed.or_else(oldest)
     }
 
     /// The deployment in flight is stopped by a newer one.

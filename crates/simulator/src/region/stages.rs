@@ -183,7 +183,12 @@ impl State {
         let Some(shift) = self.shift(id, number) else { return };
         let (stage, strategy, bake) = (shift.stage, shift.strategy, shift.bake);
         let back = shift.is_back();
-        let production = if back { Share::NONE } else { strategy.next(shift.production) };
+        let production = match shift.source {
+            _ if back => Share::NONE,
+            Some(_) => strategy.next(shift.production),
+            // Nobody else could have any.
+            None => Share::ALL,
+        };
         match stage {
             Stage::ReconcileService => {
                 self.route(id, number, Share::NONE, Share::NONE);
@@ -269,17 +274,18 @@ impl State {
         }
     }
 
-    /// Sets the weights of all rules of the target revision.
+    /// Sets the weights of all rules of the target revision, which has all where it replaces nothing.
     fn route(&mut self, id: ServiceId, number: u64, production: Share, test: Share) {
         let Some(service) = self.services.get(&id) else { return };
         let Some(found) = service.rollouts.iter().rev().find(|one| one.id == number) else {
             return;
         };
         let Some(target) = service.revisions.get(&found.target()) else { return };
+        let is_alone = found.shift.as_ref().is_none_or(|shift| shift.source.is_none());
         for one in target.load_balancers.clone() {
             let Some(listeners) = &one.listeners else { continue };
             let weigh = |share: Share| {
-                let (old, new) = share.weights();
+                let (old, new) = if is_alone { Share::ALL } else { share }.weights();
                 [
                     (listeners.other_than(&one.target_group).to_owned(), old),
                     (one.target_group.clone(), new),

@@ -46,20 +46,13 @@ impl State {
         })
     }
 
-    /// Of two deployments in one target group the older one has its share.
     fn deployment_facts(&self, service: &Service) -> Vec<DeploymentFacts> {
-        let mut told = BTreeSet::new();
         let facts = |one: &Deployment| {
             let balancer = one.revision.load_balancers.iter().find(|one| one.listeners.is_some());
-            let share = balancer.map(|balancer| {
-                let is_first = told.insert(balancer.target_group.clone());
-                if is_first { self.share_of(balancer) } else { 0 }
-            });
+            let share = balancer.map(|balancer| self.share_of(balancer));
             DeploymentFacts { share, ..deployment(one) }
         };
-        let mut all: Vec<_> = service.deployments.iter().rev().map(facts).collect();
-        all.reverse();
-        all
+        service.deployments.iter().map(facts).collect()
     }
 
     fn share_of(&self, balancer: &LoadBalancer) -> u32 {

@@ -8,7 +8,7 @@ use evenkeel_reconciler::CloudError;
 
 use super::super::event::At;
 use super::super::{Event, Property, Replica, Sent};
-use super::call::{Write, named};
+use super::call::{self, Write, named};
 use super::memory::ROLLOUT;
 use super::ordering::told;
 use super::origins::{Origin, Origins};
@@ -96,6 +96,8 @@ struct Spent {
     /// When the rollout in flight began, if it is one of ours and nothing has disturbed it.
     began: Option<At>,
     writes: u64,
+    /// Pauses that were answered: each has one answer for nothing.
+    pauses: BTreeSet<String>,
     passes: BTreeSet<u64>,
     calls: u64,
     /// Tasks that ended, each of which may have been the one watched.
@@ -131,6 +133,13 @@ impl Property for CallCap {
     }
 }
 
+impl Spent {
+    fn answers_anew(&mut self, call: &Sent) -> bool {
+        let pause = call::text(&call.input, "hookId");
+        pause.is_some_and(|pause| self.pauses.insert(pause.to_owned()))
+    }
+}
+
 impl CallCap {
     fn disturb(&mut self, key: Option<&ServiceKey>) {
         if let Some(spent) = key.and_then(|key| self.services.get_mut(key)) {
@@ -161,7 +170,7 @@ impl CallCap {
         let Some(spent) = spent else { return Ok(()) };
         let Some(began) = spent.began else { return Ok(()) };
         let seconds = u64::try_from(at.duration_since(began).as_secs()).unwrap_or(0);
-        spent.writes += u64::from(Write::of(call).is_some());
+        spent.writes += u64::from(Write::of(call).is_some() && !spent.answers_anew(call));
         spent.calls += 1;
         spent.passes.insert(call.pass);
         let passes = u64::try_from(spent.passes.len()).unwrap_or(u64::MAX);

@@ -12,7 +12,8 @@ use super::origins::Origins;
 use crate::{Life, ServiceFacts, TaskFacts};
 
 /// S1: when ECS's scheduler stops healthy tasks, at least `ceil(desired × minimumHealthyPercent / 100)`
-/// stay, by the count and the percentage that a manifest says or that somebody else has set. Tasks that
+/// stay, by the count and the percentage that a manifest says or that somebody else has set. Where traffic
+/// moves only tasks that get some are counted. Tasks that
 /// were lost at the same time for other causes count as if they had stayed.
 #[derive(Debug, Default)]
 pub(super) struct MinimumHealthy {
@@ -81,8 +82,8 @@ impl MinimumHealthy {
     fn changed(&mut self, facts: &ServiceFacts) -> Result<(), String> {
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
         let floor = self.services.entry(key).or_insert_with(|| Floor::of(facts));
-        let now: BTreeSet<u64> =
-            facts.tasks.iter().filter(|one| one.healthy).map(|one| one.id).collect();
+        let serves = |task: &&TaskFacts| task.healthy && !has_no_traffic(facts, task.deployment);
+        let now: BTreeSet<u64> = facts.tasks.iter().filter(serves).map(|one| one.id).collect();
         let before = std::mem::replace(&mut floor.healthy, now);
         let gone = facts.tasks.iter().filter(|one| !one.healthy && before.contains(&one.id));
         let (taken, lost): (Vec<&TaskFacts>, Vec<&TaskFacts>) = gone.partition(|one| is_taken(one));
@@ -108,6 +109,11 @@ impl Floor {
             healthy: BTreeSet::new(),
         }
     }
+}
+
+/// Whether a deployment has no part of the traffic that moves: its tasks are no loss.
+fn has_no_traffic(facts: &ServiceFacts, deployment: u64) -> bool {
+    facts.deployments.iter().any(|one| one.id == deployment && one.share == Some(0))
 }
 
 /// Stopped by the scheduler, and not because of its health.
