@@ -126,11 +126,18 @@ fn the_caller_is_the_account() {
 }
 
 #[test]
-fn strategies_that_the_model_does_not_run_are_refused_and_not_run_as_rolling() {
+fn strategies_and_steps_that_ecs_does_not_have_are_refused() {
     let fixture = Fixture::new();
     fixture.register("web:1");
-    let mut input = base();
-    input["deploymentConfiguration"] = json!({"strategy": "BLUE_GREEN"});
-    let error = fixture.try_ecs("CreateService", input).unwrap_err();
-    assert_eq!(error.code, "UnsupportedFeatureException");
+    let refused = |configuration: Value| {
+        let mut input = base();
+        input["deploymentConfiguration"] = configuration;
+        fixture.try_ecs("CreateService", input).unwrap_err().message
+    };
+    assert!(refused(json!({"strategy": "RAINBOW"})).contains("RAINBOW"));
+    let linear = json!({"strategy": "LINEAR", "linearConfiguration": {"stepPercent": 2.0}});
+    assert!(refused(linear).contains("stepPercent must be between 3 and 100.0"));
+    let pause = json!({"targetType": "PAUSE", "lifecycleStages": ["BAKE_TIME"]});
+    let hooks = refused(json!({"strategy": "BLUE_GREEN", "lifecycleHooks": [pause]}));
+    assert!(hooks.contains("Invalid lifecycle stage provided for Pause Hook"), "{hooks}");
 }
