@@ -172,7 +172,8 @@ fn omit_implied_host_ports(value: &mut Value) {
     let same = matches!(value.get("networkMode").and_then(Value::as_str), Some("awsvpc" | "host"));
     for mapping in rules::each_mut(value, "containerDefinitions[].portMappings[]") {
         let Some(mapping) = mapping.as_object_mut() else { continue };
-        let Some(host) = mapping.get("hostPort") else { continue };
+        // What is no number is no port: two that differ now may be pruned to the same later.
+        let Some(host) = mapping.get("hostPort").filter(|port| port.is_number()) else { continue };
         if host.as_u64() == Some(0) || (same && Some(host) == mapping.get("containerPort")) {
             mapping.remove("hostPort");
         }
