@@ -62,7 +62,7 @@ pub use limits::Limits;
 pub use load::{File, ManifestSet, included_paths, load, load_with};
 pub use problem::{Problem, Severity};
 pub use rollout::{
-    Breaker, Counting, OnFailure, Percent, Probe, Rollout, Shift, Step, Strategy, Threshold,
+    Breaker, Counting, Gate, OnFailure, Percent, Probe, Rollout, Shift, Step, Strategy, Threshold,
 };
 pub use schema::schema;
-pub use service::{Metadata, Service, Source};
+pub use service::{Metadata, Service, Source, target_groups};

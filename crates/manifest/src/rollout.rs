@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
-pub use strategy::{Percent, Shift, Step, Strategy};
+pub use strategy::{Gate, Percent, Shift, Step, Strategy};
 
 /// How a change is rolled out and when it is judged bad.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

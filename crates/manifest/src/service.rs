@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::{Digest, Document, Rollout, ServiceKey};
 
 /// A valid manifest, ready to be planned from. AWS shapes are kept whole in canonical form.
@@ -46,4 +48,11 @@ pub struct Metadata {
     pub name: String,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
+}
+
+/// The target groups of one element of `loadBalancers`: two where traffic moves between them.
+pub fn target_groups(balancer: &Value) -> impl Iterator<Item = &str> {
+    ["/targetGroupArn", "/advancedConfiguration/alternateTargetGroupArn"]
+        .into_iter()
+        .filter_map(|path| balancer.pointer(path)?.as_str())
 }

@@ -24,7 +24,6 @@ pub use action::{Action, Applied, Call, HookAction, Lane};
 pub use check::check;
 pub use diff::changes;
 pub use fact::{Fact, Unknown};
-pub(crate) use observed::Gate;
 pub use observed::{
     Alarm, Container, Deployment, HookDetail, Observed, ObservedService, ReadError, RevisionCounts,
     ServiceDeployment, ServiceDocument, ServiceRevision, TargetGroupHealth, TargetHealth, Task,

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use evenkeel_manifest::{Digest, Document, canonical};
+use evenkeel_manifest::{Digest, Document, Gate, canonical};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -290,7 +290,7 @@ impl ServiceDeployment {
 
     /// The gate in this stage; `None` where Evenkeel has none.
     pub(crate) fn gate(&self) -> Option<Gate> {
-        Gate::ALL.into_iter().find(|gate| gate.stage() == self.stage())
+        Gate::in_stage(self.stage())
     }
 
     /// What the new revision gets of production traffic, in percent.
@@ -317,29 +317,6 @@ impl ServiceDeployment {
     }
 }
 
-/// A stage in which ECS waits until Evenkeel has judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gate {
-    AfterTestTraffic,
-    /// Before each step of production traffic, the first and the last one, too.
-    BeforeStep,
-    AfterProductionTraffic,
-}
-
-impl Gate {
-    pub(crate) const ALL: [Self; 3] =
-        [Self::AfterTestTraffic, Self::BeforeStep, Self::AfterProductionTraffic];
-
-    /// ECS's word for the stage.
-    pub(crate) fn stage(self) -> &'static str {
-        match self {
-            Self::AfterTestTraffic => "POST_TEST_TRAFFIC_SHIFT",
-            Self::BeforeStep => "PRE_PRODUCTION_TRAFFIC_SHIFT",
-            Self::AfterProductionTraffic => "POST_PRODUCTION_TRAFFIC_SHIFT",
-        }
-    }
-}
-
 /// One element of `lifecycleHookDetails`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -357,6 +334,11 @@ pub struct HookDetail {
 }
 
 impl HookDetail {
+    /// A pause whose answer is awaited, or a function that has not answered.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.status.as_deref(), Some("AWAITING_ACTION" | "IN_PROGRESS"))
+    }
+
     pub(crate) fn awaits_a_word(&self) -> bool {
         self.status.as_deref() == Some("AWAITING_ACTION") && !self.hook_id.is_empty()
     }

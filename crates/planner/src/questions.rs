@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use evenkeel_manifest::{Digest, Service};
+use evenkeel_manifest::{Digest, Service, target_groups};
 use serde_json::Value;
 
 use crate::diff::runs_what_is_wanted;
 use crate::steps::{comparison, is_settled};
-use crate::view::{View, groups_of};
+use crate::view::View;
 use crate::{Fact, Input, Observed, ObservedService, tag};
 
 /// What one observation is to contain. Computed from the manifest, and from what was seen so far,
@@ -119,7 +119,7 @@ fn deep(desired: &Service, seen: &Observed, service: Option<&ObservedService>) -
         depth: Depth::Deep,
         family: family(desired, seen, service),
         alarms: desired.rollout.breaker.alarms.iter().cloned().collect(),
-        target_groups: service.map(target_groups).unwrap_or_default(),
+        target_groups: service.map(groups_of).unwrap_or_default(),
         revisions: service.map(proven_revision).unwrap_or_default(),
     }
 }
@@ -143,9 +143,9 @@ fn family(
     })
 }
 
-fn target_groups(service: &ObservedService) -> BTreeSet<String> {
+fn groups_of(service: &ObservedService) -> BTreeSet<String> {
     let listed = service.document.get("loadBalancers").and_then(Value::as_array);
-    listed.into_iter().flatten().flat_map(groups_of).map(str::to_owned).collect()
+    listed.into_iter().flatten().flat_map(target_groups).map(str::to_owned).collect()
 }
 
 fn proven_revision(service: &ObservedService) -> BTreeSet<String> {

@@ -173,13 +173,6 @@ pub(crate) fn is_daemon(desired: &Service) -> bool {
     desired.service.value().get("schedulingStrategy").and_then(Value::as_str) == Some("DAEMON")
 }
 
-/// The target groups of one element of `loadBalancers`: two where traffic moves between them.
-pub(crate) fn groups_of(balancer: &Value) -> impl Iterator<Item = &str> {
-    ["/targetGroupArn", "/advancedConfiguration/alternateTargetGroupArn"]
-        .into_iter()
-        .filter_map(|path| balancer.pointer(path)?.as_str())
-}
-
 /// The members that `DescribeServices` shows on the PRIMARY deployment or only on the service revision
 /// (ecs-behaviour 4.9, 8.3).
 const SHOWN_ELSEWHERE: &[&str] = &[

@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 
 use super::Wanted;
-use crate::Strategy;
 use crate::node::Cursor;
 use crate::problem::Report;
+use crate::{Gate, Strategy};
 
 pub(super) fn check(wanted: &Wanted<'_, '_>, report: &mut Report) {
     check_configuration(wanted, report);
@@ -20,6 +20,19 @@ pub(super) fn check(wanted: &Wanted<'_, '_>, report: &mut Report) {
     }
     if wanted.strategy != Strategy::Rolling {
         check_shift(wanted, &balancers, report);
+        check_pauses(wanted, report);
+    }
+}
+
+/// Nobody can tell whose of two pauses is answered.
+fn check_pauses(wanted: &Wanted<'_, '_>, report: &mut Report) {
+    let Some(configuration) = wanted.service.member("deploymentConfiguration") else { return };
+    let hooks = configuration.elements_of("lifecycleHooks");
+    let pauses = hooks.iter().filter(|hook| hook.text_of("targetType") == Some("PAUSE"));
+    for stage in pauses.flat_map(|pause| pause.elements_of("lifecycleStages")) {
+        if stage.text().is_some_and(|word| Gate::in_stage(word).is_some()) {
+            report.error(&stage, "Evenkeel's own gate is in this stage: pause in another one");
+        }
     }
 }
 

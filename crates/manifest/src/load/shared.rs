@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::{Problem, Service, ServiceKey, Severity};
+use crate::{Problem, Service, ServiceKey, Severity, target_groups};
 
 /// One problem for each service that shares a group with another one, when traffic moves to or from it in
 /// either.
@@ -21,7 +21,7 @@ pub(super) fn problems(services: &[Service]) -> Vec<Problem> {
         let document = service.service.value();
         let balancers = document.get("loadBalancers").and_then(Value::as_array);
         for balancer in balancers.into_iter().flatten() {
-            let groups = groups(balancer);
+            let groups: Vec<&str> = target_groups(balancer).collect();
             if groups.len() > 1 {
                 moved.extend(groups.iter().map(|group| (*group).to_owned()));
             }
@@ -32,13 +32,6 @@ pub(super) fn problems(services: &[Service]) -> Vec<Problem> {
     }
     users.retain(|group, services| moved.contains(group) && keys(services).len() > 1);
     users.iter().flat_map(|(group, services)| told(group, services)).collect()
-}
-
-fn groups(balancer: &Value) -> Vec<&str> {
-    ["/targetGroupArn", "/advancedConfiguration/alternateTargetGroupArn"]
-        .into_iter()
-        .filter_map(|path| balancer.pointer(path)?.as_str())
-        .collect()
 }
 
 fn keys<'a>(services: &[&'a Service]) -> BTreeSet<&'a ServiceKey> {

@@ -77,10 +77,34 @@ impl Serialize for Percent {
     }
 }
 
-/// The stages in which ECS waits for Evenkeel. Source: Amazon ECS Developer Guide, pause lifecycle
-/// hooks.
-const GATES: [&str; 3] =
-    ["POST_TEST_TRAFFIC_SHIFT", "PRE_PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT"];
+/// A stage in which ECS waits until Evenkeel has judged. Source: Amazon ECS Developer Guide, pause
+/// lifecycle hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    AfterTestTraffic,
+    /// Before each step of production traffic, the first and the last one, too.
+    BeforeStep,
+    AfterProductionTraffic,
+}
+
+impl Gate {
+    pub const ALL: [Self; 3] =
+        [Self::AfterTestTraffic, Self::BeforeStep, Self::AfterProductionTraffic];
+
+    /// ECS's word for the stage.
+    pub fn stage(self) -> &'static str {
+        match self {
+            Self::AfterTestTraffic => "POST_TEST_TRAFFIC_SHIFT",
+            Self::BeforeStep => "PRE_PRODUCTION_TRAFFIC_SHIFT",
+            Self::AfterProductionTraffic => "POST_PRODUCTION_TRAFFIC_SHIFT",
+        }
+    }
+
+    /// The gate in a stage; `None` where there is none.
+    pub fn in_stage(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|gate| gate.stage() == word)
+    }
+}
 
 impl Strategy {
     /// ECS's word for it.
@@ -129,7 +153,7 @@ impl Strategy {
         if let Some(hooks) = hooks.as_array_mut() {
             hooks.push(json!({
                 "targetType": "PAUSE",
-                "lifecycleStages": GATES,
+                "lifecycleStages": Gate::ALL.map(Gate::stage),
                 "timeoutConfiguration": {
                     "timeoutInMinutes": minutes(shift.gate_timeout), "action": "ROLLBACK",
                 },
@@ -162,7 +186,7 @@ mod tests {
         let written = json!({"deploymentConfiguration": {"minimumHealthyPercent": 100}});
         let configuration = compiled(Strategy::Canary(Shift::default(), step), written);
         let gate = json!({
-            "targetType": "PAUSE", "lifecycleStages": GATES,
+            "targetType": "PAUSE", "lifecycleStages": Gate::ALL.map(Gate::stage),
             "timeoutConfiguration": {"timeoutInMinutes": 60, "action": "ROLLBACK"},
         });
         let expected = json!({

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::view::{View, groups_of, not_seen};
+use crate::view::{View, not_seen};
 use crate::{Fact, TargetGroupHealth, TargetHealth, Task};
 
 /// What ECS itself waits before it calls a task without any health check healthy
@@ -83,7 +83,7 @@ fn target_groups<'a>(view: &View<'a>) -> Option<Vec<Group<'a>>> {
 /// `None` when one of the groups was not answered for.
 fn targets<'a>(known: &'a [TargetGroupHealth], balancer: &Value) -> Option<Vec<&'a TargetHealth>> {
     let mut targets = Vec::new();
-    for arn in groups_of(balancer) {
+    for arn in evenkeel_manifest::target_groups(balancer) {
         targets.extend(&known.iter().find(|one| one.arn == arn)?.targets);
     }
     Some(targets)

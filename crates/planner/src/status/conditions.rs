@@ -66,6 +66,28 @@ struct Facts<'a> {
     outcome: &'a Outcome,
 }
 
+/// Why a service with this wait is not Ready, with its rank: the lowest is told. `None` for what is told
+/// before all others, or does not speak against it.
+fn unready(reason: WaitReason) -> Option<(u8, &'static str)> {
+    Some(match reason {
+        WaitReason::Held => (0, "Held"),
+        WaitReason::ForeignDeployment => (1, "ForeignDeployment"),
+        WaitReason::Rollback => (2, "RollingBack"),
+        WaitReason::Draining => (3, "Draining"),
+        WaitReason::Alarm => (4, "Alarm"),
+        WaitReason::Rejected => (5, "Rejected"),
+        WaitReason::Probe => (6, "RollingOut"),
+        WaitReason::Gate => (7, "RollingOut"),
+        WaitReason::Deployment => (8, "RollingOut"),
+        WaitReason::Capacity => (9, "RollingOut"),
+        WaitReason::Paused
+        | WaitReason::NotOwned
+        | WaitReason::Unsupported
+        | WaitReason::Unknown
+        | WaitReason::CapabilityMissing => return None,
+    })
+}
+
 /// A status, its reason and its sentence.
 type Finding = (ConditionStatus, &'static str, String);
 
@@ -134,20 +156,9 @@ impl Facts<'_> {
     }
 
     fn waits(&self) -> Option<Finding> {
-        const REASONS: &[(WaitReason, &str)] = &[
-            (WaitReason::Held, "Held"),
-            (WaitReason::ForeignDeployment, "ForeignDeployment"),
-            (WaitReason::Rollback, "RollingBack"),
-            (WaitReason::Draining, "Draining"),
-            (WaitReason::Alarm, "Alarm"),
-            (WaitReason::Rejected, "Rejected"),
-            (WaitReason::Probe, "RollingOut"),
-            (WaitReason::Deployment, "RollingOut"),
-            (WaitReason::Capacity, "RollingOut"),
-        ];
-        REASONS.iter().find_map(|(wait, reason)| {
-            Some((ConditionStatus::False, *reason, self.wait(*wait)?.to_owned()))
-        })
+        let unready = |wait: &crate::Wait| Some((unready(wait.reason)?, wait.sentence.clone()));
+        let first = self.plan.waiting.iter().filter_map(unready).min_by_key(|((rank, _), _)| *rank);
+        first.map(|((_, reason), sentence)| (ConditionStatus::False, reason, sentence))
     }
 
     fn at_work(&self) -> Option<Finding> {
@@ -179,6 +190,7 @@ impl Facts<'_> {
             (WaitReason::Capacity, "WaitingForCapacity"),
             (WaitReason::Rollback, "RollingBack"),
             (WaitReason::Probe, "Probing"),
+            (WaitReason::Gate, "AtGate"),
             (WaitReason::Deployment, "Deploying"),
             (WaitReason::Draining, "Draining"),
         ];

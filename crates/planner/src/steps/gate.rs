@@ -2,6 +2,9 @@
 //!
 //! How far it is comes from ECS's service deployment, never from counting (ecs-behaviour 4.3 to 4.5).
 
+use std::time::Duration;
+
+use evenkeel_manifest::Gate;
 use jiff::{SignedDuration, Timestamp};
 
 use super::rollout::still;
@@ -11,7 +14,7 @@ use crate::plan::IN_FLIGHT;
 use crate::render::span;
 use crate::view::View;
 use crate::{
-    Action, Call, Gate, HookAction, HookDetail, Lane, Plan, ServiceDeployment, VerdictKind, Wait,
+    Action, Call, HookAction, HookDetail, Lane, Plan, ServiceDeployment, VerdictKind, Wait,
     WaitReason,
 };
 
@@ -41,10 +44,11 @@ fn at_pause(
     pause: &HookDetail,
     judgement: &Judgement,
 ) -> Plan {
-    let Some(gate) = rollout.gate() else {
-        let stage = rollout.stage();
-        let sentence =
-            format!("ECS pauses in {stage}, where Evenkeel has no gate: a person goes on");
+    let Some(gate) = rollout.gate().filter(|_| has_one_pause(rollout)) else {
+        let sentence = format!(
+            "ECS pauses in {} at a hook that is not Evenkeel's, or not only: a person goes on",
+            rollout.stage()
+        );
         let wait = Wait::new(WaitReason::Held, sentence).until(pause.expires_at);
         return still(view, judgement, wait);
     };
@@ -69,6 +73,11 @@ fn at_pause(
     Plan::acting(vec![Action { call, lane: Lane::RolloutStep, why }], capability_waits(view))
 }
 
+/// Of two pauses in one stage one is somebody else's, and which is not told.
+fn has_one_pause(rollout: &ServiceDeployment) -> bool {
+    rollout.lifecycle_hook_details.iter().filter(|hook| hook.awaits_a_word()).count() == 1
+}
+
 /// Where a gate stands, for people.
 fn position(gate: Gate, rollout: &ServiceDeployment) -> String {
     let share = rollout.target_share();
@@ -79,10 +88,12 @@ fn position(gate: Gate, rollout: &ServiceDeployment) -> String {
     }
 }
 
-/// What is missing until every task of the new revision is healthy.
+/// What is missing until every task of the new revision is seen to be healthy.
 fn unhealthy(view: &View<'_>, judgement: &Judgement) -> Option<String> {
     let desired = view.service.desired_count;
-    let healthy = judgement.healthy.as_ref().map(Vec::len)?;
+    let Some(healthy) = judgement.healthy.as_ref().map(Vec::len) else {
+        return Some("whether the new tasks are healthy cannot be seen".to_owned());
+    };
     let all = usize::try_from(desired).unwrap_or(usize::MAX);
     (healthy < all).then(|| format!("{healthy} of {desired} new tasks are healthy"))
 }
@@ -98,7 +109,7 @@ fn under_way(view: &View<'_>, rollout: &ServiceDeployment) -> Wait {
 }
 
 /// What speaks against a rollout that has been in one stage for too long. Stages that wait for tasks have
-/// the breaker's own clock; pauses and bakes have ECS's; what is left after the last one cannot be
+/// the breaker's own clock; hooks and bakes have ECS's; what is left after the last one cannot be
 /// returned from.
 pub(super) fn overdue(
     view: &View<'_>,
@@ -108,13 +119,16 @@ pub(super) fn overdue(
     (view.now() >= deadline).then(|| {
         let patience = SignedDuration::try_from(view.desired.rollout.breaker.progress_deadline);
         let sentence = format!(
-            "ECS has been in {} for longer than {} beyond its bake (progressDeadline)",
+            "ECS has been in {} for {} longer than it takes and bakes (progressDeadline)",
             rollout.stage(),
             span(patience.unwrap_or(SignedDuration::MAX))
         );
         (VerdictKind::Stalled, sentence)
     })
 }
+
+/// How long ECS itself waits in a stage for a Network Load Balancer (ecs-behaviour 4.2).
+const ECS_TAKES: Duration = Duration::from_mins(10);
 
 /// Stages that take as long as ECS needs to change a rule.
 const SHORT_STAGES: &[&str] = &[
@@ -128,10 +142,12 @@ const SHORT_STAGES: &[&str] = &[
 ];
 
 fn stage_deadline(view: &View<'_>, rollout: &ServiceDeployment) -> Option<Timestamp> {
-    if !SHORT_STAGES.contains(&rollout.stage()) || open_pause(rollout).is_some() {
+    let has_hooks = rollout.lifecycle_hook_details.iter().any(HookDetail::is_open);
+    if !SHORT_STAGES.contains(&rollout.stage()) || has_hooks {
         return None;
     }
-    let patience = view.desired.rollout.breaker.progress_deadline + rollout.step_bake();
+    let deadline = view.desired.rollout.breaker.progress_deadline;
+    let patience = deadline + rollout.step_bake() + ECS_TAKES;
     rollout.updated_at?.checked_add(patience).ok()
 }
 

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evenkeel_manifest::Service;
-use evenkeel_planner::{Action, Call, Depth, Fact, Lane, Observed, Plan, Unknown, check, tag};
+use evenkeel_planner::{
+    Action, Alarm, Call, Depth, Fact, HookAction, HookDetail, Lane, Observed, Plan, Unknown, check,
+    tag,
+};
 use serde_json::{Value, json};
 
 use crate::ecs::{Ecs, SERVICE_ARN, input};
-use crate::manifests::{key, web};
+use crate::manifests::{key, watched, web};
 
 fn action(call: Call) -> Action {
     Action { call, lane: Lane::NewChange, why: "forged".to_owned() }
@@ -236,6 +239,57 @@ fn stopping_a_deployment_must_lead_to_the_proven_revision() {
     assert_eq!(broken(&ecs, &v2, stop()), "", "the revision to return to runs it");
     ecs.tags.insert(tag::PROVEN.to_owned(), definition(2));
     assert_breaks(&broken(&ecs, &v2, stop()), "ECS would not return to the proven revision");
+}
+
+#[test]
+fn a_gate_is_opened_with_open_eyes_and_never_for_the_rejected() {
+    let (mut ecs, _) = settled();
+    let v2 = watched("good:2").service();
+    drop(ecs.settle(&v2, 2));
+    let look = |ecs: &Ecs| {
+        let mut seen = ecs.observe(&deep());
+        let alarm = |state: &str| Alarm {
+            name: "5xx".to_owned(),
+            state: state.to_owned(),
+            reason: None,
+            since: None,
+        };
+        seen.alarms = Fact::Known(vec![alarm("OK")]);
+        if let Fact::Known(all) = &mut seen.service_deployments {
+            all[0].lifecycle_hook_details = vec![HookDetail {
+                hook_id: "ecs-pause-1".to_owned(),
+                target_type: None,
+                status: Some("AWAITING_ACTION".to_owned()),
+                expires_at: None,
+            }];
+        }
+        seen
+    };
+    let seen = look(&ecs);
+    let arn = seen.service_deployments.known().expect("seen")[0].service_deployment_arn.clone();
+    let goes_on = |arn: &str, hook: &str| {
+        let (arn, hook) = (arn.to_owned(), hook.to_owned());
+        let call = Call::ContinueServiceDeployment { arn, hook, action: HookAction::Continue };
+        vec![action(call)]
+    };
+    let opens = |seen: &Observed| broken_in(seen, Some(&v2), goes_on(&arn, "ecs-pause-1"));
+    assert_eq!(opens(&seen), "");
+    let other = broken_in(&seen, Some(&v2), goes_on(&arn, "ecs-pause-2"));
+    assert_breaks(&other, "ecs-pause-2 does not wait for anything");
+    let elsewhere = broken_in(&seen, Some(&v2), goes_on("arn", "ecs-pause-1"));
+    assert_breaks(&elsewhere, "something else than prod/web");
+    let blind = Observed { tasks: Fact::Unknown(Unknown::NotAsked), ..seen.clone() };
+    assert_breaks(&opens(&blind), "the tasks were not seen");
+    let deaf = Observed { alarms: Fact::Unknown(Unknown::NotAsked), ..seen.clone() };
+    assert_breaks(&opens(&deaf), "alarm 5xx is red or not seen");
+    let mut red = seen;
+    if let Fact::Known(alarms) = &mut red.alarms {
+        "ALARM".clone_into(&mut alarms[0].state);
+    }
+    assert_breaks(&opens(&red), "alarm 5xx is red or not seen");
+    let digest = &v2.revision_digest;
+    ecs.tags.insert(tag::REJECTED.to_owned(), format!("v1:{digest}:1790000000:Crashes"));
+    assert_breaks(&opens(&look(&ecs)), "was rejected");
 }
 
 #[test]

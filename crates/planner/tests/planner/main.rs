@@ -5,6 +5,7 @@ mod checks;
 mod creation;
 mod drift;
 mod ecs;
+mod gates;
 mod judging;
 mod laws;
 mod looks;

@@ -65,7 +65,8 @@ pub(super) fn standing(status: &Status) -> (Standing, String) {
 }
 
 fn in_progress(status: &Status, progressing: &str, unknown: &str) -> (Standing, String) {
-    let deployment = |reason| matches!(reason, WaitReason::Probe | WaitReason::Deployment);
+    let deployment =
+        |reason| matches!(reason, WaitReason::Probe | WaitReason::Gate | WaitReason::Deployment);
     let waits = status.waiting.iter().find(|wait| deployment(wait.reason));
     if let (Some(wait), true, true) = (waits, status.did.is_empty(), status.rollout.is_some()) {
         return (Standing::Begun, wait.sentence.clone());

@@ -279,6 +279,19 @@ mod tests {
     }
 
     #[test]
+    fn each_pause_has_one_answer_for_nothing() {
+        for (pauses, broken) in [(20, false), (1, true)] {
+            let mut course = rolled_out();
+            for number in 0..20 {
+                course.pause(5);
+                let hook = format!("ecs-pause-{}", number % pauses);
+                course.pass("ContinueServiceDeployment", json!({"hookId": hook}));
+            }
+            if broken { course.breaks("11 writes") } else { course.passes() }
+        }
+    }
+
+    #[test]
     fn a_rollout_that_looks_without_end_is_found() {
         let mut course = rolled_out();
         for _ in 0..40 {

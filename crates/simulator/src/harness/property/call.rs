@@ -75,21 +75,17 @@ impl<'a> Write<'a> {
 
     /// `taskDefinition` of a call that has one.
     pub(super) fn definition(self) -> Option<&'a str> {
-        match self {
-            Self::Create(input) | Self::Update(input) => text(input, "taskDefinition"),
-            Self::Register(_)
-            | Self::Stop
-            | Self::Open
-            | Self::Tag(_)
-            | Self::Untag(_)
-            | Self::Other => None,
-        }
+        text(self.about_a_service()?, "taskDefinition")
     }
 
     /// `desiredCount` of a call that has one.
     pub(super) fn count(self) -> Option<u64> {
+        self.about_a_service()?.get("desiredCount")?.as_u64()
+    }
+
+    fn about_a_service(self) -> Option<&'a Value> {
         match self {
-            Self::Create(input) | Self::Update(input) => input.get("desiredCount")?.as_u64(),
+            Self::Create(input) | Self::Update(input) => Some(input),
             Self::Register(_)
             | Self::Stop
             | Self::Open

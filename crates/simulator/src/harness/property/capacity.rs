@@ -171,6 +171,23 @@ mod tests {
     }
 
     #[test]
+    fn where_traffic_moves_only_tasks_that_get_some_are_needed() {
+        for (share, broken) in [(0, false), (500, true)] {
+            let mut course = course();
+            course.begins(2);
+            course.happens(|facts, _| {
+                facts.tasks.extend((200..204).map(|id| task(id, 2)));
+                facts.deployments[0].share = Some(1000 - share);
+                facts.deployments[1].share = Some(share);
+                // Half of the new ones are lost.
+                facts.tasks.truncate(6);
+            });
+            takes(&mut course, 0..4);
+            if broken { course.breaks("2 are left; 4 must be") } else { course.passes() }
+        }
+    }
+
+    #[test]
     fn what_the_world_takes_is_not_ours() {
         let mut course = course();
         course.happens(|facts, _| facts.tasks.push(task(200, 2)));

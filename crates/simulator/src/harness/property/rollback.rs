@@ -266,8 +266,9 @@ mod tests {
         course.breaks("never good");
     }
 
-    #[test]
-    fn a_return_to_what_was_complete_but_never_judged_is_found() {
+    /// ECS is asked to return from revision 2, which was rolled out over one that was complete and never
+    /// judged.
+    fn stopped_over_unproven() -> Course<RollbackTarget> {
         let mut course = Course::of(RollbackTarget::default());
         course.begins(3);
         course.completes();
@@ -275,6 +276,12 @@ mod tests {
         course.rolls_out(2);
         course.looks(FIRST);
         course.returns("StopServiceDeployment", json!({}));
+        course
+    }
+
+    #[test]
+    fn a_return_to_what_was_complete_but_never_judged_is_found() {
+        let mut course = stopped_over_unproven();
         ecs_returns(&mut course, 3);
         course.breaks("never good");
     }
@@ -292,13 +299,7 @@ mod tests {
 
     #[test]
     fn where_ecs_had_nothing_to_return_to_its_later_return_is_its_own() {
-        let mut course = Course::of(RollbackTarget::default());
-        course.begins(3);
-        course.completes();
-        course.wants(FIRST, Some(&manifest("2")));
-        course.rolls_out(2);
-        course.looks(FIRST);
-        course.returns("StopServiceDeployment", json!({}));
+        let mut course = stopped_over_unproven();
         course.returns("UpdateService", back_to(1));
         course.rolls_out(4);
         ecs_returns(&mut course, 3);

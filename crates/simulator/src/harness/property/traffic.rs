@@ -20,8 +20,8 @@ pub(super) struct NoEmptyTarget {
     shares: Shares,
 }
 
-/// S4: the share of a deployment that daemons began, with a strategy that moves traffic, rises once for each
-/// pause that a daemon let pass, and not any more once the revision is rejected.
+/// S4: each time the share of a deployment rises that daemons began, with a strategy that moves traffic, a
+/// daemon has let a pause pass since it rose last; and it rises no more once the revision is rejected.
 #[derive(Debug, Default)]
 pub(super) struct GatedSteps {
     origins: Origins,
