@@ -22,6 +22,8 @@ pub(crate) struct Wanted<'w, 'a> {
     pub(crate) service: &'w Cursor<'a>,
     /// Of `spec.rollout`.
     pub(crate) strategy: Strategy,
+    /// The elements of `spec.rollout.analysis.metrics`.
+    pub(crate) metrics: Vec<Cursor<'a>>,
 }
 
 /// Reports everything that is wrong with what is wanted as a whole.

@@ -62,7 +62,8 @@ pub use limits::Limits;
 pub use load::{File, ManifestSet, included_paths, load, load_with};
 pub use problem::{Problem, Severity};
 pub use rollout::{
-    Breaker, Counting, Gate, OnFailure, Percent, Probe, Rollout, Shift, Step, Strategy, Threshold,
+    Analysis, Breaker, Condition, Counting, Gate, Limit, Metric, MetricSource, OnFailure,
+    OnInconclusive, Percent, Probe, Query, Rollout, Shift, Statistic, Step, Strategy, Threshold,
 };
 pub use schema::schema;
-pub use service::{Metadata, Service, Source, target_groups};
+pub use service::{Metadata, Service, Source, application_balancer, target_groups};

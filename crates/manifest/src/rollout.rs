@@ -1,5 +1,6 @@
 //! How a change is rolled out and when it is judged bad; never says what the change is.
 
+mod analysis;
 pub(crate) mod read;
 mod strategy;
 
@@ -9,6 +10,9 @@ use jiff::SignedDuration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
+pub use analysis::{
+    Analysis, Condition, Limit, Metric, MetricSource, OnInconclusive, Query, Statistic,
+};
 pub use strategy::{Gate, Percent, Shift, Step, Strategy};
 
 /// How a change is rolled out and when it is judged bad.
@@ -16,6 +20,8 @@ pub use strategy::{Gate, Percent, Shift, Step, Strategy};
 #[serde(into = "Written")]
 pub struct Rollout {
     pub strategy: Strategy,
+    /// `None` where health and alarms decide alone.
+    pub analysis: Option<Analysis>,
     pub breaker: Breaker,
     pub probe: Probe,
 }
@@ -40,6 +46,9 @@ struct Written {
     #[serde(serialize_with = "friendly_if_any", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     gate_timeout: Option<Duration>,
+    /// What is measured while traffic moves, and what the numbers may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    analysis: Option<Analysis>,
     breaker: Breaker,
     probe: Probe,
 }
@@ -92,6 +101,7 @@ impl From<Rollout> for Written {
             linear,
             bake: shift.map(|shift| shift.bake),
             gate_timeout: shift.map(|shift| shift.gate_timeout),
+            analysis: rollout.analysis,
             breaker: rollout.breaker,
             probe: rollout.probe,
         }

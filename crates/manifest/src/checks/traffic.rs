@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::Wanted;
 use crate::node::Cursor;
 use crate::problem::Report;
-use crate::{Gate, Strategy};
+use crate::{Gate, Strategy, application_balancer};
 
 pub(super) fn check(wanted: &Wanted<'_, '_>, report: &mut Report) {
     check_configuration(wanted, report);
@@ -21,6 +21,27 @@ pub(super) fn check(wanted: &Wanted<'_, '_>, report: &mut Report) {
     if wanted.strategy != Strategy::Rolling {
         check_shift(wanted, &balancers, report);
         check_pauses(wanted, report);
+        check_measured(wanted, &balancers, report);
+    }
+}
+
+/// What an Application Load Balancer counts is only known where there is one.
+fn check_measured(wanted: &Wanted<'_, '_>, balancers: &[Cursor<'_>], report: &mut Report) {
+    const RULE: &str = "advancedConfiguration.productionListenerRule";
+    let counts = |at: &Cursor<'_>| {
+        let rule = at.descendant(RULE);
+        rule.is_some_and(|rule| rule.text().is_some_and(|arn| application_balancer(arn).is_some()))
+    };
+    if balancers.iter().any(counts) {
+        return;
+    }
+    const COUNTED: [&str; 4] = ["errorRate", "latency", "requestCount", "healthyHosts"];
+    for metric in wanted.metrics.iter().filter_map(|at| at.member("metric")) {
+        if metric.text().is_some_and(|word| COUNTED.contains(&word)) {
+            let message = "only an Application Load Balancer counts this, and the service has none: \
+                           use `query`";
+            report.error(&metric, message);
+        }
     }
 }
 

@@ -206,7 +206,10 @@ impl Draft<'_, '_> {
 
     fn check_together(&self, name: &str, strategy: Strategy, report: &mut Report) {
         if let Some(task_definition) = &self.task_definition {
-            let wanted = Wanted { name, task_definition, service: self.service, strategy };
+            let analysis = self.spec.descendant("rollout.analysis");
+            let metrics = analysis.map(|at| at.elements_of("metrics")).unwrap_or_default();
+            let service = self.service;
+            let wanted = Wanted { name, task_definition, service, strategy, metrics };
             checks::run(&wanted, report);
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use super::analysis::read::analysis;
 use super::{
     Breaker, Counting, OnFailure, Percent, Probe, Rollout, Shift, Step, Strategy, Threshold,
 };
@@ -12,8 +13,8 @@ use crate::node::{Cursor, Kind};
 use crate::problem::Report;
 use crate::spelling;
 
-const ROLLOUT: [&str; 7] =
-    ["strategy", "canary", "linear", "bake", "gateTimeout", "breaker", "probe"];
+const ROLLOUT: [&str; 8] =
+    ["strategy", "canary", "linear", "bake", "gateTimeout", "analysis", "breaker", "probe"];
 const STEP: [&str; 2] = ["percent", "bake"];
 const BREAKER: [&str; 8] = [
     "launchFailures",
@@ -31,11 +32,12 @@ const PROBE: [&str; 2] = ["enabled", "healthyFor"];
 const LATER: [&str; 1] = ["External"];
 
 /// The members of `spec.rollout` that only some strategies have, and which.
-const ONLY_FOR: [(&str, &[&str]); 4] = [
+const ONLY_FOR: [(&str, &[&str]); 5] = [
     ("canary", &["Canary"]),
     ("linear", &["Linear"]),
     ("bake", &["BlueGreen", "Canary", "Linear"]),
     ("gateTimeout", &["BlueGreen", "Canary", "Linear"]),
+    ("analysis", &["BlueGreen", "Canary", "Linear"]),
 ];
 
 /// Reads `spec.rollout`; what is absent or wrong has its default.
@@ -43,6 +45,7 @@ pub(crate) fn rollout(at: &Cursor<'_>, report: &mut Report) -> Rollout {
     known_members(at, &ROLLOUT, |_| false, report);
     Rollout {
         strategy: strategy(at, report),
+        analysis: at.member("analysis").and_then(|at| analysis(&at, report)),
         breaker: at.member("breaker").map(|at| breaker(&at, report)).unwrap_or_default(),
         probe: at.member("probe").map(|at| probe(&at, report)).unwrap_or_default(),
     }
@@ -181,7 +184,11 @@ fn probe(at: &Cursor<'_>, report: &mut Report) -> Probe {
     }
 }
 
-fn choice<T: Copy>(at: &Cursor<'_>, known: &[(&str, T)], report: &mut Report) -> Option<T> {
+pub(super) fn choice<T: Copy>(
+    at: &Cursor<'_>,
+    known: &[(&str, T)],
+    report: &mut Report,
+) -> Option<T> {
     let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
     let Some(text) = at.text() else {
         report.error(at, format!("expected {}", spelling::choices(&names)));
@@ -245,7 +252,7 @@ fn duration(at: &Cursor<'_>, least: Duration, report: &mut Report) -> Option<Dur
     between(at, least, DAY, report)
 }
 
-fn between(
+pub(super) fn between(
     at: &Cursor<'_>,
     least: Duration,
     most: Duration,
@@ -267,6 +274,6 @@ fn between(
 }
 
 /// Enough of a word to recognise it.
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     text.chars().take(40).collect()
 }
