@@ -10,6 +10,7 @@ mod breaker;
 mod check;
 mod diff;
 mod fact;
+mod judge;
 mod observed;
 mod plan;
 mod probe;
@@ -24,6 +25,10 @@ pub use action::{Action, Applied, Call, HookAction, Lane};
 pub use check::check;
 pub use diff::changes;
 pub use fact::{Fact, Unknown};
+pub use judge::{
+    Certainty, Comparison, ComparisonNumbers, ComparisonOutcome, ComparisonSettings, Counts,
+    Direction, Effect, WindowPair, compare_errors, compare_values,
+};
 pub use observed::{
     Alarm, Container, Deployment, HookDetail, Observed, ObservedService, ReadError, RevisionCounts,
     ServiceDeployment, ServiceDocument, ServiceRevision, TargetGroupHealth, TargetHealth, Task,
