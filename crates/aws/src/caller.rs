@@ -122,7 +122,9 @@ impl Caller {
             }
             Operation::TagResource => exchange!(ecs.tag_resource(), exchange),
             Operation::UntagResource => exchange!(ecs.untag_resource(), exchange),
-            Operation::DescribeTargetHealth | Operation::DescribeAlarms => {
+            Operation::DescribeTargetHealth
+            | Operation::DescribeAlarms
+            | Operation::GetMetricData => {
                 let message = format!("{operation} is not an operation of ECS");
                 Err(Failure::NotSent { message, credentials: false })
             }

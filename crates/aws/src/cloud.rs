@@ -8,6 +8,7 @@ use evenkeel_reconciler::{Cloud, CloudError};
 
 use crate::caller::Caller;
 use crate::clock::Clock;
+use crate::measured::Measured;
 use crate::services::Services;
 use crate::task_definitions::TaskDefinitions;
 use crate::tasks::Tasks;
@@ -21,6 +22,7 @@ pub struct AwsCloud {
     pub(crate) services: Services,
     pub(crate) task_definitions: TaskDefinitions,
     pub(crate) tasks: Tasks,
+    pub(crate) measured: Measured,
 }
 
 impl AwsCloud {
@@ -29,7 +31,8 @@ impl AwsCloud {
         let services = Services::new(Arc::clone(&caller));
         let task_definitions = TaskDefinitions::new(Arc::clone(&caller));
         let tasks = Tasks::new(Arc::clone(&caller));
-        Self { caller, clock, services, task_definitions, tasks }
+        let measured = Measured::new(Arc::clone(&caller));
+        Self { caller, clock, services, task_definitions, tasks, measured }
     }
 }
 

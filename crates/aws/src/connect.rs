@@ -146,7 +146,7 @@ mod tests {
     use aws_credential_types::provider::SharedCredentialsProvider;
     use aws_credential_types::provider::error::CredentialsError;
     use evenkeel_manifest::ServiceKey;
-    use evenkeel_planner::{Action, Call, Depth, Lane, Questions};
+    use evenkeel_planner::{Action, Call, Lane, Questions};
     use evenkeel_reconciler::{Cloud, CloudError};
     use serde_json::json;
     use tokio::io::AsyncReadExt;
@@ -304,13 +304,7 @@ mod tests {
             provide_credentials_fn(|| async { Err(CredentialsError::not_loaded("none set")) });
         let cloud = fake.cloud_of(SharedCredentialsProvider::new(none));
         assert_eq!(write(&cloud).await.class(), "denied");
-        let questions = Questions {
-            depth: Depth::Shallow,
-            family: None,
-            alarms: [].into(),
-            target_groups: [].into(),
-            revisions: [].into(),
-        };
+        let questions = Questions::shallow();
         let look = cloud.observe(&ServiceKey::new("main", "web"), &questions).await;
         assert_eq!(look.unwrap_err().class(), "denied");
         assert!(fake.requests().is_empty());

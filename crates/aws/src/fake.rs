@@ -23,7 +23,9 @@ use crate::metrics::AwsMetrics;
 pub(crate) struct Request {
     pub(crate) operation: String,
     pub(crate) uri: String,
+    /// As text, which CBOR is not.
     pub(crate) body: String,
+    pub(crate) bytes: Vec<u8>,
     pub(crate) headers: Vec<(String, String)>,
 }
 
@@ -157,11 +159,12 @@ impl HttpConnector for Fake {
 
 /// ECS names the operation in a header, Elastic Load Balancing in the form, `CloudWatch` in the path.
 fn read(request: &HttpRequest) -> Request {
-    let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
+    let bytes = request.body().bytes().unwrap_or_default().to_vec();
+    let body = String::from_utf8_lossy(&bytes).into_owned();
     let target = request.headers().get("x-amz-target").and_then(|target| target.split('.').nth(1));
     let form = body.strip_prefix("Action=").and_then(|form| form.split('&').next());
     let path = request.uri().rsplit('/').next();
     let operation = target.or(form).or(path).unwrap_or_default().to_owned();
     let headers = request.headers().iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-    Request { operation, uri: request.uri().to_owned(), body, headers }
+    Request { operation, uri: request.uri().to_owned(), body, bytes, headers }
 }

@@ -20,13 +20,14 @@ pub(crate) enum Family {
     /// All calls to Elastic Load Balancing together, its outermost bucket.
     ElasticLoadBalancing,
     DescribeAlarms,
+    GetMetricData,
 }
 
 /// Tokens of `ServiceModify` that only a rollback may take, so that it never waits for other writes.
 const ROLLBACK_RESERVE: f64 = 10.0;
 
 impl Family {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::ServiceModify,
         Self::ServiceRead,
         Self::ServiceDeploymentRead,
@@ -37,6 +38,7 @@ impl Family {
         Self::TagModify,
         Self::ElasticLoadBalancing,
         Self::DescribeAlarms,
+        Self::GetMetricData,
     ];
 
     /// The metric label.
@@ -70,6 +72,7 @@ impl Family {
             Self::TagModify => ("TagModify", 20.0, 10.0),
             Self::ElasticLoadBalancing => ("ElasticLoadBalancing", 40.0, 10.0),
             Self::DescribeAlarms => ("DescribeAlarms", 9.0, 9.0),
+            Self::GetMetricData => ("GetMetricData", 500.0, 500.0),
         }
     }
 }

@@ -20,6 +20,7 @@ mod family;
 mod generations;
 mod http;
 mod lease;
+mod measured;
 mod metrics;
 mod observe;
 mod operation;

@@ -6,11 +6,11 @@ use std::future::Future;
 
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{
-    Depth, Fact, Lane, Observed, ObservedService, Questions, ServiceDeployment, ServiceRevision,
-    Task, TaskDefinition, Unknown,
+    Depth, Fact, Lane, Observed, ObservedService, Questions, Series, ServiceDeployment,
+    ServiceRevision, Task, TaskDefinition, Unknown,
 };
 use evenkeel_reconciler::CloudError;
-use futures_util::future::{join, join4};
+use futures_util::future::{join, join5};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -67,11 +67,12 @@ impl Look<'_> {
 
     async fn deep(&self) -> Observed {
         let caller = &*self.cloud.caller;
-        let (history, tasks, target_groups, alarms) = join4(
+        let (history, tasks, target_groups, alarms, metrics) = join5(
             self.history(),
             self.tasks(),
             fact(signals::target_groups(caller, &self.questions.target_groups, self.lane())),
             fact(signals::alarms(caller, &self.questions.alarms, self.lane())),
+            self.metrics(),
         )
         .await;
         let History { deployments, revisions, task_definitions } = history;
@@ -82,7 +83,15 @@ impl Look<'_> {
             tasks,
             target_groups,
             alarms,
+            metrics,
             ..self.nothing()
+        }
+    }
+
+    async fn metrics(&self) -> Fact<Vec<Series>> {
+        match &self.questions.metrics {
+            Some(question) => fact(self.cloud.measured.read(question)).await,
+            None => Fact::Unknown(Unknown::NotAsked),
         }
     }
 
@@ -253,6 +262,7 @@ mod tests {
             depth,
             family: None,
             alarms: ["errors".to_owned(), "misspelt".to_owned()].into(),
+            metrics: None,
             target_groups: ["arn:tg/web".to_owned()].into(),
             revisions: [PROVEN.to_owned()].into(),
         }

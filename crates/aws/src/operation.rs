@@ -18,6 +18,7 @@ pub enum Operation {
     DescribeTasks,
     DescribeTargetHealth,
     DescribeAlarms,
+    GetMetricData,
     RegisterTaskDefinition,
     CreateService,
     UpdateService,
@@ -28,7 +29,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::DescribeServices,
         Self::ListServices,
         Self::DescribeTaskDefinition,
@@ -40,6 +41,7 @@ impl Operation {
         Self::DescribeTasks,
         Self::DescribeTargetHealth,
         Self::DescribeAlarms,
+        Self::GetMetricData,
         Self::RegisterTaskDefinition,
         Self::CreateService,
         Self::UpdateService,
@@ -63,7 +65,7 @@ impl Operation {
     pub fn action(self) -> String {
         let service = match self {
             Self::DescribeTargetHealth => "elasticloadbalancing",
-            Self::DescribeAlarms => "cloudwatch",
+            Self::DescribeAlarms | Self::GetMetricData => "cloudwatch",
             _ => "ecs",
         };
         format!("{service}:{self}")
@@ -102,6 +104,7 @@ impl Operation {
             Self::DescribeTasks => ("DescribeTasks", Family::ClusterResourceRead),
             Self::DescribeTargetHealth => ("DescribeTargetHealth", Family::ElasticLoadBalancing),
             Self::DescribeAlarms => ("DescribeAlarms", Family::DescribeAlarms),
+            Self::GetMetricData => ("GetMetricData", Family::GetMetricData),
             Self::RegisterTaskDefinition => {
                 ("RegisterTaskDefinition", Family::TaskDefinitionModify)
             }

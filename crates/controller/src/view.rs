@@ -23,6 +23,7 @@ pub(crate) struct ServiceView {
     pub conditions: Vec<ConditionView>,
     pub rollout: Option<RolloutView>,
     pub breaker: Vec<BreakerView>,
+    pub analysis: Vec<MeasurementView>,
     pub evidence: Vec<EvidenceView>,
     pub waiting: Vec<WaitView>,
     pub did: Vec<String>,
@@ -68,6 +69,14 @@ pub(crate) struct BreakerView {
     pub kind: String,
     pub count: u32,
     pub threshold: u32,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct MeasurementView {
+    pub metric: String,
+    pub result: String,
+    pub sentence: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -189,6 +198,10 @@ mod tests {
                 { "kind": "Crash", "count": 2, "threshold": 2 },
                 { "kind": "LaunchFailure", "count": 0, "threshold": 2 },
             ],
+            "analysis": [{
+                "metric": "errorRate", "result": "Running",
+                "sentence": "0.5% in the last 1 windows, 0 over the limit (at most 1%)",
+            }],
             "evidence": [{
                 "kind": "Crash", "task": "abc", "at": "2026-01-01T00:09:30Z", "exit_code": 1,
                 "reason": "Essential container in task exited",
@@ -270,6 +283,9 @@ mod tests {
         Breaker
           Crash            2 of 2
           LaunchFailure    0 of 2
+
+        Analysis
+          errorRate        Running      0.5% in the last 1 windows, 0 over the limit (at most 1%)
 
         Evidence
           Crash, task abc, exit code 1, 35s ago: Essential container in task exited

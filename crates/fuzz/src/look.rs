@@ -9,9 +9,9 @@ use std::sync::LazyLock;
 
 use evenkeel_manifest::{Digest, Document, File, Service, ServiceKey, canonical, load};
 use evenkeel_planner::{
-    Alarm, Call, Depth, Fact, Input, Observed, ObservedService, Outcome, Plan, ServiceDeployment,
-    ServiceRevision, Status, TargetGroupHealth, TargetHealth, Task, TaskDefinition, Unknown,
-    changes, check, plan, questions, status, tag,
+    Alarm, Call, Depth, Fact, Input, MetricId, Observed, ObservedService, Outcome, Plan, Series,
+    ServiceDeployment, ServiceRevision, Status, TargetGroupHealth, TargetHealth, Task,
+    TaskDefinition, Unknown, changes, check, plan, questions, status, tag,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -216,6 +216,7 @@ fn observed(document: &Value, at: Timestamp) -> Observed {
         tasks: fact(part("tasks"), Task::read),
         target_groups: fact(part("targetGroups"), target_group),
         alarms: fact(part("alarms"), alarm),
+        metrics: fact(part("metrics"), series),
     }
 }
 
@@ -272,6 +273,25 @@ fn alarm(one: &Value) -> Result<Alarm, ()> {
         state: text(one, "state").unwrap_or_default(),
         reason: text(one, "reason"),
         since: seconds(one.get("since")),
+    })
+}
+
+fn series(one: &Value) -> Result<Series, ()> {
+    let metric = one.get("metric").ok_or(())?;
+    let dimensions = metric.get("dimensions").and_then(Value::as_object);
+    let dimensions = dimensions.into_iter().flatten();
+    let minute = |minute: &Value| Some((seconds(minute.get(0))?, minute.get(1)?.as_f64()?));
+    let minutes = one.get("minutes").and_then(Value::as_array).into_iter().flatten();
+    Ok(Series {
+        metric: MetricId {
+            namespace: text(metric, "namespace").ok_or(())?,
+            name: text(metric, "name").ok_or(())?,
+            dimensions: dimensions
+                .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+                .collect(),
+            statistic: text(metric, "statistic").ok_or(())?,
+        },
+        minutes: minutes.filter_map(minute).collect(),
     })
 }
 

@@ -18,11 +18,12 @@ use evenkeel_manifest::{Counting, Threshold};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::judge;
 use crate::render::span;
 use crate::view::{View, last_part};
 use crate::{
-    Alarm, BreakerCount, Deployment, Evidence, EvidenceKind, RolloutPhase, Task, Verdict,
-    VerdictKind,
+    Alarm, BreakerCount, Deployment, Evidence, EvidenceKind, Measurement, RolloutPhase, Task,
+    Verdict, VerdictKind,
 };
 
 pub(crate) use health::healthy_tasks;
@@ -43,6 +44,8 @@ pub(crate) struct Judgement {
     pub(crate) environment: Option<String>,
     /// When the rollout runs out of patience; `None` while the clock stands.
     pub(crate) deadline: Option<Timestamp>,
+    /// What is measured while traffic moves.
+    pub(crate) measurements: Vec<Measurement>,
 }
 
 impl Judgement {
@@ -80,8 +83,11 @@ pub(crate) fn judge(
     let counts = counts(view, &evidence, reset, phase);
     let progress =
         listed.and_then(|one| Progress::of(view, one, since, healthy.as_deref()?, &evidence));
+    let shift = view.service_deployment(deployment).filter(|_| phase == RolloutPhase::Shifting);
+    let measurements = shift.map(|shift| judge::measure(view, shift, since)).unwrap_or_default();
     let against = tripped(&counts, &evidence)
         .or_else(|| alarmed(view, listed))
+        .or_else(|| measured(view, &measurements))
         .or_else(|| progress.as_ref()?.stalled(view));
     Judgement {
         counts,
@@ -90,6 +96,7 @@ pub(crate) fn judge(
         environment: progress.as_ref().and_then(|one| one.environment.clone()),
         deadline: progress.and_then(|one| one.deadline(view)),
         evidence: evidence.into_iter().take(EVIDENCE_MAX).collect(),
+        measurements,
     }
 }
 
@@ -229,6 +236,12 @@ fn alarmed(view: &View<'_>, deployment: Option<&Deployment>) -> Option<(VerdictK
         .find(|alarm| alarm.state == "ALARM" && alarm.since.is_some_and(|since| since > began))?;
     let reason = alarm.reason.as_deref().unwrap_or("no reason given");
     Some((VerdictKind::Alarm, format!("alarm {} went off: {reason}", alarm.name)))
+}
+
+/// Numbers that speak against the revision.
+fn measured(view: &View<'_>, measurements: &[Measurement]) -> Option<(VerdictKind, String)> {
+    let one = judge::against(view, measurements)?;
+    Some((VerdictKind::Analysis, format!("{}: {}", one.metric, one.sentence)))
 }
 
 /// An alarm that is red now, whenever it became so.

@@ -7,8 +7,8 @@ use evenkeel_manifest::{Service, Strategy};
 use serde_json::Value;
 
 use crate::{
-    Action, Call, Depth, Fact, HookAction, Input, Lane, ObservedService, Plan, TaskDefinition,
-    Unknown,
+    Action, Call, Depth, Fact, HookAction, Input, Lane, ObservedService, Plan, ServiceDeployment,
+    TaskDefinition, Unknown,
 };
 
 /// Refuses a plan that breaks a safety property; shares no code with [`plan`](crate::plan). The error
@@ -440,9 +440,26 @@ fn opens_gates_with_open_eyes(ground: &Ground<'_>, action: &Action) -> Option<St
     if observed.tasks.known().is_none() {
         return Some("the tasks were not seen".to_owned());
     }
+    if ground.desired.rollout.analysis.is_some()
+        && gets_traffic(deployments, arn)
+        && observed.metrics.known().is_none()
+    {
+        return Some("what is to be measured was not read".to_owned());
+    }
     let names = &ground.desired.rollout.breaker.alarms;
     let alarms = observed.alarms.known().map(Vec::as_slice).unwrap_or_default();
     let is_calm =
         |name: &String| alarms.iter().any(|alarm| alarm.name == *name && alarm.state != "ALARM");
     names.iter().find(|name| !is_calm(name)).map(|name| format!("alarm {name} is red or not seen"))
+}
+
+/// Whether the new revision already gets production traffic.
+fn gets_traffic(deployments: &[ServiceDeployment], arn: &str) -> bool {
+    let weight = |one: &ServiceDeployment| {
+        one.target_service_revision.as_ref()?.requested_production_traffic_weight
+    };
+    deployments
+        .iter()
+        .filter(|one| one.service_deployment_arn == arn)
+        .any(|one| weight(one).is_some_and(|weight| weight > 0.0))
 }

@@ -3,7 +3,7 @@
 //!
 //! [`questions`] says what must be known, [`plan`] takes the next safe step, [`check`] refuses a plan
 //! that breaks a safety property, [`status`] tells people. `steps` is the order of the cases, one
-//! file a leaf; `breaker` judges a rollout; `tags` is the memory; `diff` compares.
+//! file a leaf; `breaker` judges a rollout, `judge` its numbers; `tags` is the memory; `diff` compares.
 
 mod action;
 mod breaker;
@@ -26,8 +26,9 @@ pub use check::check;
 pub use diff::changes;
 pub use fact::{Fact, Unknown};
 pub use judge::{
-    Certainty, Comparison, ComparisonNumbers, ComparisonOutcome, ComparisonSettings, Counts,
-    Direction, Effect, WindowPair, compare_errors, compare_values,
+    AnalysisResult, Certainty, Comparison, ComparisonNumbers, ComparisonOutcome,
+    ComparisonSettings, Counts, Direction, Effect, Measurement, MetricId, MetricQuestion, Minutes,
+    Series, WindowPair, compare_errors, compare_values,
 };
 pub use observed::{
     Alarm, Container, Deployment, HookDetail, Observed, ObservedService, ReadError, RevisionCounts,

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::{Depth, Fact, Unknown};
+use crate::{Depth, Fact, Series, Unknown};
 
 /// One look at one service. Facts that were not asked for are `Unknown(NotAsked)`.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +35,8 @@ pub struct Observed {
     pub target_groups: Fact<Vec<TargetGroupHealth>>,
     /// Deep only; a name that was asked for and is not listed does not exist.
     pub alarms: Fact<Vec<Alarm>>,
+    /// Deep only, and only while something is measured; one without data may be missing.
+    pub metrics: Fact<Vec<Series>>,
 }
 
 impl Observed {
@@ -51,6 +53,7 @@ impl Observed {
             tasks: Fact::Unknown(Unknown::NotAsked),
             target_groups: Fact::Unknown(Unknown::NotAsked),
             alarms: Fact::Unknown(Unknown::NotAsked),
+            metrics: Fact::Unknown(Unknown::NotAsked),
         }
     }
 }

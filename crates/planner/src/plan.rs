@@ -89,6 +89,8 @@ pub enum VerdictKind {
     HealthFailures,
     Crashes,
     Alarm,
+    /// What was measured while traffic moved.
+    Analysis,
     Stalled,
     /// ECS's own breaker or alarms, or a person, rolled it back first.
     RolledBackByEcs,

@@ -6,9 +6,11 @@ use evenkeel_manifest::{Digest, Service, target_groups};
 use serde_json::Value;
 
 use crate::diff::runs_what_is_wanted;
+use crate::judge;
 use crate::steps::{comparison, is_settled};
+use crate::tags::Memory;
 use crate::view::View;
-use crate::{Fact, Input, Observed, ObservedService, tag};
+use crate::{Fact, Input, MetricQuestion, Observed, ObservedService, RolloutPhase, tag};
 
 /// What one observation is to contain. Computed from the manifest, and from what was seen so far,
 /// so that observing has no opinion of its own.
@@ -19,6 +21,8 @@ pub struct Questions {
     pub family: Option<FamilyQuestion>,
     /// Alarm names, for a deep look.
     pub alarms: BTreeSet<String>,
+    /// What is measured of a rollout that moves traffic, for a deep look.
+    pub metrics: Option<MetricQuestion>,
     /// Target group ARNs whose health is wanted, for a deep look.
     pub target_groups: BTreeSet<String>,
     /// Service revision ARNs to describe besides those of the listed service deployments.
@@ -82,6 +86,7 @@ impl Questions {
             depth: Depth::Shallow,
             family: None,
             alarms: BTreeSet::new(),
+            metrics: None,
             target_groups: BTreeSet::new(),
             revisions: BTreeSet::new(),
         }
@@ -119,9 +124,23 @@ fn deep(desired: &Service, seen: &Observed, service: Option<&ObservedService>) -
         depth: Depth::Deep,
         family: family(desired, seen, service),
         alarms: desired.rollout.breaker.alarms.iter().cloned().collect(),
+        metrics: service.and_then(|service| measured(desired, seen, service)),
         target_groups: service.map(groups_of).unwrap_or_default(),
         revisions: service.map(proven_revision).unwrap_or_default(),
     }
+}
+
+/// Metrics of the PRIMARY deployment while it moves traffic, since it began or was to be tried again.
+fn measured(
+    desired: &Service,
+    seen: &Observed,
+    service: &ObservedService,
+) -> Option<MetricQuestion> {
+    let mark = Memory::read(&service.tags).rollout?;
+    let primary = service.deployments.iter().find(|one| one.status == "PRIMARY")?;
+    let is_shifted = mark.phase == RolloutPhase::Shifting && mark.id() == Some(&primary.id);
+    let began = primary.created_at.filter(|_| is_shifted)?.max(mark.since);
+    judge::question(desired, began, seen.at)
 }
 
 /// Asked unless the revision in use has the content wanted.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::breaker::{self, Judgement};
 use crate::tags::RolloutMark;
 use crate::view::View;
-use crate::{BreakerCount, Evidence, Input, ObservedService, Plan, VerdictKind, Wait};
+use crate::{BreakerCount, Evidence, Input, Measurement, ObservedService, Plan, VerdictKind, Wait};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -24,6 +24,8 @@ pub struct Status {
     pub rollout: Option<RolloutStatus>,
     pub breaker: Vec<BreakerCount>,
     pub evidence: Vec<Evidence>,
+    /// What is measured while traffic moves.
+    pub analysis: Vec<Measurement>,
     pub waiting: Vec<Wait>,
     /// What the pass did, one sentence an action.
     pub did: Vec<String>,
@@ -131,6 +133,7 @@ impl Status {
             rollout: None,
             breaker: Vec::new(),
             evidence: Vec::new(),
+            analysis: Vec::new(),
             waiting: Vec::new(),
             did: Vec::new(),
             events: Vec::new(),
@@ -157,6 +160,7 @@ pub fn status(input: &Input<'_>, plan: &Plan, outcome: &Outcome) -> Status {
         conditions: conditions::of(input, view.as_ref(), plan, outcome),
         rollout: view.as_ref().and_then(rollout),
         breaker: judgement.as_ref().map(|one| one.counts.clone()).unwrap_or_default(),
+        analysis: judgement.as_ref().map(|one| one.measurements.clone()).unwrap_or_default(),
         evidence: evidence(plan, judgement),
         waiting: plan.waiting.clone(),
         did: match outcome {

@@ -110,6 +110,7 @@ pub(crate) fn missing_operations(observed: &crate::Observed) -> Vec<String> {
         observed.tasks.unknown(),
         observed.target_groups.unknown(),
         observed.alarms.unknown(),
+        observed.metrics.unknown(),
     ];
     let mut operations: Vec<String> = unknowns
         .into_iter()

@@ -14,6 +14,7 @@ pub(crate) fn describe(service: &ServiceView, now: Timestamp) -> String {
     conditions(&mut text, &service.conditions);
     rollout(&mut text, service, now);
     breaker(&mut text, service);
+    analysis(&mut text, service);
     evidence(&mut text, service, now);
     waiting(&mut text, service, now);
     list(&mut text, "Did in the last pass", &service.did);
@@ -97,6 +98,22 @@ fn breaker(text: &mut String, service: &ServiceView) {
         let colour = if tripped { style::BAD } else { style::GOOD };
         let counted = paint(colour, format!("{} of {}", count.count, count.threshold));
         line!(text, "  {:<16} {counted}", safe(&count.kind));
+    }
+}
+
+fn analysis(text: &mut String, service: &ServiceView) {
+    if service.analysis.is_empty() {
+        return;
+    }
+    title(text, "Analysis");
+    for one in &service.analysis {
+        let colour = match one.result.as_str() {
+            "Passed" => style::GOOD,
+            "Failed" => style::BAD,
+            _ => style::CAREFUL,
+        };
+        let result = paint(colour, format!("{:<12}", safe(&one.result)));
+        line!(text, "  {:<16} {result} {}", safe(&one.metric), safe(&one.sentence));
     }
 }
 

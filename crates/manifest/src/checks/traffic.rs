@@ -28,6 +28,7 @@ pub(super) fn check(wanted: &Wanted<'_, '_>, report: &mut Report) {
 /// What an Application Load Balancer counts is only known where there is one.
 fn check_measured(wanted: &Wanted<'_, '_>, balancers: &[Cursor<'_>], report: &mut Report) {
     const RULE: &str = "advancedConfiguration.productionListenerRule";
+    const COUNTED: [&str; 4] = ["errorRate", "latency", "requestCount", "healthyHosts"];
     let counts = |at: &Cursor<'_>| {
         let rule = at.descendant(RULE);
         rule.is_some_and(|rule| rule.text().is_some_and(|arn| application_balancer(arn).is_some()))
@@ -35,7 +36,6 @@ fn check_measured(wanted: &Wanted<'_, '_>, balancers: &[Cursor<'_>], report: &mu
     if balancers.iter().any(counts) {
         return;
     }
-    const COUNTED: [&str; 4] = ["errorRate", "latency", "requestCount", "healthyHosts"];
     for metric in wanted.metrics.iter().filter_map(|at| at.member("metric")) {
         if metric.text().is_some_and(|word| COUNTED.contains(&word)) {
             let message = "only an Application Load Balancer counts this, and the service has none: \

@@ -283,6 +283,7 @@ fn name(kind: VerdictKind) -> &'static str {
         VerdictKind::HealthFailures => "HealthFailures",
         VerdictKind::Crashes => "Crashes",
         VerdictKind::Alarm => "Alarm",
+        VerdictKind::Analysis => "Analysis",
         VerdictKind::Stalled => "Stalled",
         VerdictKind::RolledBackByEcs => "RolledBackByEcs",
     }
@@ -296,6 +297,7 @@ fn name_of(code: &str) -> &'static str {
         VerdictKind::HealthFailures,
         VerdictKind::Crashes,
         VerdictKind::Alarm,
+        VerdictKind::Analysis,
         VerdictKind::Stalled,
         VerdictKind::RolledBackByEcs,
     ];

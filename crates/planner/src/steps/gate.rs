@@ -10,12 +10,13 @@ use jiff::{SignedDuration, Timestamp};
 use super::rollout::still;
 use super::{capability_waits, rollback};
 use crate::breaker::{Judgement, red_alarm};
+use crate::judge::decisive;
 use crate::plan::IN_FLIGHT;
 use crate::render::span;
 use crate::view::View;
 use crate::{
-    Action, Call, HookAction, HookDetail, Lane, Plan, ServiceDeployment, VerdictKind, Wait,
-    WaitReason,
+    Action, AnalysisResult, Call, HookAction, HookDetail, Lane, Plan, ServiceDeployment,
+    VerdictKind, Wait, WaitReason,
 };
 
 /// The next step while ECS carries out `rollout`; `None` when it is over.
@@ -62,6 +63,10 @@ fn at_pause(
         let wait = Wait::new(WaitReason::Alarm, sentence).until(pause.expires_at);
         return Plan::waiting(vec![wait], IN_FLIGHT);
     }
+    if let Some(wait) = unmeasured(view, judgement) {
+        let wait = Wait { sentence: format!("{at}: {}", wait.sentence), ..wait };
+        return still(view, judgement, wait.until(pause.expires_at));
+    }
     let healthy = judgement.healthy.as_ref().map_or(0, Vec::len);
     let call = Call::ContinueServiceDeployment {
         arn: rollout.service_deployment_arn.clone(),
@@ -96,6 +101,27 @@ fn unhealthy(view: &View<'_>, judgement: &Judgement) -> Option<String> {
     };
     let all = usize::try_from(desired).unwrap_or(usize::MAX);
     (healthy < all).then(|| format!("{healthy} of {desired} new tasks are healthy"))
+}
+
+/// What keeps the gate shut of what is measured.
+fn unmeasured(view: &View<'_>, judgement: &Judgement) -> Option<Wait> {
+    let analysis = view.desired.rollout.analysis.as_ref()?;
+    let Some(one) = decisive(&judgement.measurements) else {
+        return Some(Wait::new(WaitReason::Gate, "nothing was measured"));
+    };
+    let told = format!("{}: {}", one.metric, one.sentence);
+    match one.result {
+        AnalysisResult::Passed => None,
+        AnalysisResult::Running => Some(Wait::new(WaitReason::Gate, told)),
+        AnalysisResult::Error => {
+            Some(Wait::new(WaitReason::Gate, format!("{told}; nothing is decided on ignorance")))
+        }
+        AnalysisResult::Inconclusive | AnalysisResult::Failed => {
+            let patience = SignedDuration::try_from(analysis.patience).unwrap_or_default();
+            let told = format!("{told}; nothing clear in {}: a person decides", span(patience));
+            Some(Wait::new(WaitReason::Held, told))
+        }
+    }
 }
 
 fn under_way(view: &View<'_>, rollout: &ServiceDeployment) -> Wait {

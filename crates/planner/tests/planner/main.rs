@@ -11,6 +11,7 @@ mod laws;
 mod looks;
 mod manifests;
 mod marks;
+mod measuring;
 mod members;
 mod plans;
 mod probes;

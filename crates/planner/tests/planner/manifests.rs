@@ -102,6 +102,7 @@ impl Draft {
             service: Document::new(&canonical::owned(&full, &self.service)),
             rollout: Rollout {
                 strategy: Strategy::Rolling,
+                analysis: None,
                 breaker: self.breaker.clone(),
                 probe: self.probe,
             },

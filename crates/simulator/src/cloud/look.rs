@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use evenkeel_manifest::{Digest, Document, ServiceKey, canonical};
 use evenkeel_planner::{
-    Action, Alarm, Applied, Call, Depth, Fact, Observed, ObservedService, Questions, ReadError,
-    ServiceDeployment, ServiceRevision, TargetGroupHealth, TargetHealth, Task, TaskDefinition,
-    Unknown, is_owner, tag,
+    Action, Alarm, Applied, Call, Depth, Fact, MetricId, MetricQuestion, Minutes, Observed,
+    ObservedService, Questions, ReadError, Series, ServiceDeployment, ServiceRevision,
+    TargetGroupHealth, TargetHealth, Task, TaskDefinition, Unknown, is_owner, tag,
 };
 use evenkeel_reconciler::CloudError;
 use jiff::Timestamp;
@@ -263,6 +263,26 @@ impl Caller<'_> {
         Ok(alarms)
     }
 
+    /// The minutes of each metric asked for.
+    async fn metrics(&self, question: &MetricQuestion) -> Result<Vec<Series>, CloudError> {
+        let metrics: Vec<&MetricId> = question.metrics.iter().collect();
+        let mut all = Vec::new();
+        for chunk in metrics.chunks(500) {
+            let queries: Vec<Value> =
+                chunk.iter().enumerate().map(|(index, metric)| query(index, metric)).collect();
+            let input = json!({
+                "MetricDataQueries": queries, "StartTime": question.from.as_second(),
+                "EndTime": question.until.as_second(),
+            });
+            let reply = self.call(Api::CloudWatch, "GetMetricData", &input).await?;
+            let results = list(&reply, "MetricDataResults");
+            for (metric, result) in chunk.iter().zip(results) {
+                all.push(Series { metric: (*metric).clone(), minutes: minutes(result) });
+            }
+        }
+        Ok(all)
+    }
+
     pub(super) async fn look(
         &self,
         key: &ServiceKey,
@@ -293,6 +313,9 @@ impl Caller<'_> {
     ) {
         observed.target_groups = fact(self.target_groups(&questions.target_groups).await);
         observed.alarms = fact(self.alarms(&questions.alarms).await);
+        if let Some(question) = &questions.metrics {
+            observed.metrics = fact(self.metrics(question).await);
+        }
         if !lives {
             observed.service_deployments = Fact::Absent;
             observed.service_revisions = Fact::Absent;
@@ -430,6 +453,26 @@ fn alarm(value: &Value) -> Alarm {
         reason: text(value, "StateReason").map(str::to_owned),
         since: since.and_then(|since| Timestamp::from_duration(since).ok()),
     }
+}
+
+fn query(index: usize, metric: &MetricId) -> Value {
+    let dimensions = metric.dimensions.iter();
+    let dimensions: Vec<Value> =
+        dimensions.map(|(name, value)| json!({"Name": name, "Value": value})).collect();
+    let named = json!({
+        "Namespace": metric.namespace, "MetricName": metric.name, "Dimensions": dimensions,
+    });
+    let statistic = json!({"Metric": named, "Period": 60, "Stat": metric.statistic});
+    json!({"Id": format!("m{index}"), "MetricStat": statistic})
+}
+
+fn minutes(result: &Value) -> Minutes {
+    let at = |at: &Value| {
+        let since = jiff::SignedDuration::try_from_secs_f64(at.as_f64()?).ok()?;
+        Timestamp::from_duration(since).ok()
+    };
+    let points = list(result, "Timestamps").iter().zip(list(result, "Values"));
+    points.filter_map(|(time, value)| Some((at(time)?, value.as_f64()?))).collect()
 }
 
 fn read<T>(operation: &str, result: Result<T, ReadError>) -> Result<T, CloudError> {

@@ -115,6 +115,7 @@ mod tests {
             rollout: None,
             breaker: Vec::new(),
             evidence: Vec::new(),
+            analysis: Vec::new(),
             waiting: waits.iter().map(wait).collect(),
             did: did.iter().map(ToString::to_string).collect(),
             events: Vec::new(),

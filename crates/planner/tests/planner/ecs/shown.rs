@@ -44,6 +44,7 @@ impl Ecs {
             } else {
                 Fact::Unknown(Unknown::NotAsked)
             },
+            metrics: Fact::Unknown(Unknown::NotAsked),
         }
     }
 

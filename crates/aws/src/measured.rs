@@ -1,0 +1,388 @@
+//! Metrics by the minute for all rollouts together, one call for as many as ask at the same time; never
+//! asks twice for a minute that is closed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aws_sdk_cloudwatch::primitives::DateTime;
+use aws_sdk_cloudwatch::types::{
+    Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, StatusCode,
+};
+use evenkeel_planner::{Lane, MetricId, MetricQuestion, Minutes, Series};
+use evenkeel_reconciler::CloudError;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use jiff::Timestamp;
+
+use crate::caller::Caller;
+use crate::operation::Operation;
+
+/// Gathers the questions about one closed minute for a moment, and keeps its answers until the next.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    caller: Arc<Caller>,
+    kept: Arc<Mutex<Kept>>,
+}
+
+/// All about the newest minute that somebody asked for.
+#[derive(Debug, Default)]
+struct Kept {
+    until: Option<Timestamp>,
+    answers: Answers,
+    open: Option<Batch>,
+}
+
+type Answers = BTreeMap<MetricId, Answer>;
+
+/// What is known of one metric up to the end of the minute.
+#[derive(Clone, Debug)]
+struct Answer {
+    from: Timestamp,
+    minutes: Arc<Minutes>,
+}
+
+#[derive(Clone, Debug)]
+struct Batch {
+    asked: Arc<Mutex<Asked>>,
+    /// Driven by everyone who waits for it, so that it goes on when some of them give up.
+    reply: Fetched,
+}
+
+type Fetched = Shared<BoxFuture<'static, Result<Arc<Answers>, CloudError>>>;
+
+/// Each metric with the earliest minute that somebody needs.
+type Asked = BTreeMap<MetricId, Timestamp>;
+
+/// Most queries in one `GetMetricData` call (API reference).
+const QUERIES_MAX: usize = 500;
+/// How long a batch waits for company at least, as for services.
+const GATHER: Duration = Duration::from_millis(20);
+/// Pages of one call; a page holds 100,800 values, and a call asks for 720,000 at most.
+const PAGES_MAX: usize = 20;
+
+impl Measured {
+    pub(crate) fn new(caller: Arc<Caller>) -> Self {
+        Self { caller, kept: Arc::default() }
+    }
+
+    /// Every metric asked for; one without data has no minutes.
+    pub(crate) async fn read(&self, question: &MetricQuestion) -> Result<Vec<Series>, CloudError> {
+        let (known, missing) = self.known(question);
+        let fetched = match missing {
+            Some(reply) => reply.await?,
+            None => Arc::default(),
+        };
+        let answer = |metric: &MetricId| fetched.get(metric).or_else(|| known.get(metric));
+        let series = |metric: &MetricId| Series {
+            metric: metric.clone(),
+            minutes: answer(metric).map(|one| one.within(question)).unwrap_or_default(),
+        };
+        Ok(question.metrics.iter().map(series).collect())
+    }
+
+    /// What is kept of the metrics asked for, and the batch that fetches the others.
+    fn known(&self, question: &MetricQuestion) -> (Answers, Option<Fetched>) {
+        let mut kept = lock(&self.kept);
+        if kept.until != Some(question.until) {
+            *kept = Kept { until: Some(question.until), ..Kept::default() };
+        }
+        let (mut known, mut missing) = (Answers::new(), Vec::new());
+        for metric in &question.metrics {
+            match kept.answers.get(metric).filter(|answer| answer.from <= question.from) {
+                Some(answer) => drop(known.insert(metric.clone(), answer.clone())),
+                None => missing.push(metric),
+            }
+        }
+        let reply = (!missing.is_empty()).then(|| self.join(&mut kept, question, &missing));
+        (known, reply)
+    }
+
+    /// Adds what is missing to the open batch, or opens one.
+    fn join(&self, kept: &mut Kept, question: &MetricQuestion, missing: &[&MetricId]) -> Fetched {
+        let batch = kept.open.get_or_insert_with(|| self.batch(question.until));
+        let mut asked = lock(&batch.asked);
+        for metric in missing {
+            let earliest = asked.entry((*metric).clone()).or_insert(question.from);
+            *earliest = question.from.min(*earliest);
+        }
+        batch.reply.clone()
+    }
+
+    fn batch(&self, until: Timestamp) -> Batch {
+        let asked: Arc<Mutex<Asked>> = Arc::default();
+        let (caller, kept) = (Arc::clone(&self.caller), Arc::clone(&self.kept));
+        let gathered = Arc::clone(&asked);
+        let reply = async move {
+            tokio::time::sleep(GATHER).await;
+            lock(&kept).close(&gathered);
+            let asked = lock(&gathered).clone();
+            let answers = answers(&caller, &asked, until).await?;
+            lock(&kept).keep(until, &answers);
+            Ok(Arc::new(answers))
+        };
+        Batch { asked, reply: reply.boxed().shared() }
+    }
+}
+
+impl Kept {
+    /// Takes the batch of these metrics from the open place, unless a later one has it.
+    fn close(&mut self, asked: &Arc<Mutex<Asked>>) {
+        self.open.take_if(|batch| Arc::ptr_eq(&batch.asked, asked));
+    }
+
+    fn keep(&mut self, until: Timestamp, answers: &Answers) {
+        if self.until == Some(until) {
+            self.answers.extend(answers.clone());
+        }
+    }
+}
+
+impl Answer {
+    fn within(&self, question: &MetricQuestion) -> Minutes {
+        let minutes = self.minutes.range(question.from..question.until);
+        minutes.map(|(at, value)| (*at, *value)).collect()
+    }
+}
+
+/// As many calls as it takes.
+async fn answers(caller: &Caller, asked: &Asked, until: Timestamp) -> Result<Answers, CloudError> {
+    let all: Vec<(&MetricId, Timestamp)> = asked.iter().map(|(one, from)| (one, *from)).collect();
+    let mut answers = Answers::new();
+    for chunk in all.chunks(QUERIES_MAX) {
+        let from = chunk.iter().map(|(_, from)| *from).min().unwrap_or(until);
+        let metrics: Vec<&MetricId> = chunk.iter().map(|(metric, _)| *metric).collect();
+        for (metric, minutes) in metrics.iter().zip(described(caller, &metrics, from, until).await?)
+        {
+            let answer = Answer { from, minutes: Arc::new(minutes) };
+            answers.insert((*metric).clone(), answer);
+        }
+    }
+    Ok(answers)
+}
+
+/// All pages of one call, in the order of `metrics`.
+async fn described(
+    caller: &Caller,
+    metrics: &[&MetricId],
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<Minutes>, CloudError> {
+    let queries: Vec<MetricDataQuery> =
+        metrics.iter().enumerate().map(|(index, metric)| query(index, metric)).collect();
+    let mut found = vec![Minutes::new(); metrics.len()];
+    let mut unfinished: BTreeSet<usize> = BTreeSet::new();
+    let mut token = None;
+    for _ in 0..PAGES_MAX {
+        let request = caller
+            .cloudwatch
+            .get_metric_data()
+            .set_metric_data_queries(Some(queries.clone()))
+            .start_time(DateTime::from_secs(from.as_second()))
+            .end_time(DateTime::from_secs(until.as_second()))
+            .set_next_token(token);
+        let reply =
+            caller.read(Operation::GetMetricData, Lane::RolloutStep, request.send()).await?;
+        for result in reply.metric_data_results() {
+            let Some(index) = index_of(result) else { continue };
+            let Some(minutes) = found.get_mut(index) else { continue };
+            minutes.extend(minutes_of(result));
+            match result.status_code() {
+                Some(StatusCode::Complete) => unfinished.remove(&index),
+                Some(StatusCode::PartialData) => unfinished.insert(index),
+                other => return Err(unread(other, metrics.get(index))),
+            };
+        }
+        token = reply.next_token().map(str::to_owned);
+        if token.is_none() {
+            break;
+        }
+    }
+    match unfinished.first() {
+        None if token.is_none() => Ok(found),
+        first => {
+            Err(unread(Some(&StatusCode::PartialData), first.and_then(|index| metrics.get(*index))))
+        }
+    }
+}
+
+fn query(index: usize, metric: &MetricId) -> MetricDataQuery {
+    let dimension =
+        |(name, value): (&String, &String)| Dimension::builder().name(name).value(value).build();
+    let named = Metric::builder()
+        .namespace(&metric.namespace)
+        .metric_name(&metric.name)
+        .set_dimensions(Some(metric.dimensions.iter().map(dimension).collect()))
+        .build();
+    let statistic = MetricStat::builder().metric(named).period(60).stat(&metric.statistic).build();
+    MetricDataQuery::builder().id(format!("m{index}")).metric_stat(statistic).build()
+}
+
+fn index_of(result: &MetricDataResult) -> Option<usize> {
+    result.id()?.strip_prefix('m')?.parse().ok()
+}
+
+fn minutes_of(result: &MetricDataResult) -> impl Iterator<Item = (Timestamp, f64)> {
+    let at = |at: &DateTime| Timestamp::from_second(at.secs()).ok();
+    let points = result.timestamps().iter().zip(result.values());
+    points.filter_map(move |(time, value)| Some((at(time)?, *value)))
+}
+
+fn unread(status: Option<&StatusCode>, metric: Option<&&MetricId>) -> CloudError {
+    let status = status.map_or("no status", StatusCode::as_str);
+    let name = metric.map_or("a metric", |metric| metric.name.as_str());
+    let message = format!("{name} came back with {status}");
+    CloudError::Transient { operation: Operation::GetMetricData.name().to_owned(), message }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use ciborium::Value;
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::fake::{Fake, Reply, Request};
+
+    /// A full minute.
+    const BEGAN: i64 = 1_795_410_000;
+
+    fn metric(name: &str) -> MetricId {
+        MetricId {
+            namespace: "AWS/ApplicationELB".to_owned(),
+            name: name.to_owned(),
+            dimensions: BTreeMap::from([("TargetGroup".to_owned(), "targetgroup/a/1".to_owned())]),
+            statistic: "Sum".to_owned(),
+        }
+    }
+
+    fn question(names: &[&str], from: i64, until: i64) -> MetricQuestion {
+        let at = |minute: i64| Timestamp::from_second(BEGAN + 60 * minute).unwrap();
+        let metrics = names.iter().map(|name| metric(name)).collect();
+        MetricQuestion { metrics, from: at(from), until: at(until) }
+    }
+
+    /// A `CloudWatch` in which each metric counts one a minute.
+    fn counting(status: &'static str) -> impl Fn(&Request) -> Reply {
+        move |request| {
+            let asked = body(request);
+            let (from, until) = (time(&asked, "StartTime"), time(&asked, "EndTime"));
+            let minutes: Vec<i64> = (from..until).step_by(60).collect();
+            let queries = member(&asked, "MetricDataQueries").as_array().unwrap();
+            let results = queries.iter().map(|query| {
+                let id = member(query, "Id").as_text().unwrap();
+                result(id, status, &minutes)
+            });
+            reply(results.collect(), None)
+        }
+    }
+
+    fn result(id: &str, status: &str, minutes: &[i64]) -> Value {
+        let times = minutes.iter().map(|at| Value::Tag(1, Box::new(Value::from(*at))));
+        let values = minutes.iter().map(|_| Value::from(1.0));
+        map([
+            ("Id", id.into()),
+            ("StatusCode", status.into()),
+            ("Timestamps", Value::Array(times.collect())),
+            ("Values", Value::Array(values.collect())),
+        ])
+    }
+
+    fn reply(results: Vec<Value>, token: Option<&str>) -> Reply {
+        let mut members = vec![("MetricDataResults", Value::Array(results))];
+        members.extend(token.map(|token| ("NextToken", token.into())));
+        let mut body = Vec::new();
+        ciborium::into_writer(&map(members), &mut body).unwrap();
+        let headers = vec![("smithy-protocol", "rpc-v2-cbor".to_owned())];
+        Reply::Body { status: 200, headers, body }
+    }
+
+    fn map(members: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+        Value::Map(members.into_iter().map(|(name, value)| (name.into(), value)).collect())
+    }
+
+    fn body(request: &Request) -> Value {
+        ciborium::from_reader(&request.bytes[..]).unwrap()
+    }
+
+    fn found<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+        let members = value.as_map().unwrap();
+        members.iter().find(|(key, _)| key.as_text() == Some(name)).map(|(_, value)| value)
+    }
+
+    fn member<'a>(value: &'a Value, name: &str) -> &'a Value {
+        found(value, name).unwrap()
+    }
+
+    fn time(value: &Value, name: &str) -> i64 {
+        let (_, seconds) = member(value, name).as_tag().unwrap();
+        seconds.as_float().map_or_else(
+            || seconds.as_integer().unwrap().try_into().unwrap(),
+            |seconds| format!("{seconds:.0}").parse().unwrap(),
+        )
+    }
+
+    fn calls(fake: &Fake) -> usize {
+        fake.requests().len()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rollouts_that_ask_at_the_same_time_share_a_call_and_a_closed_minute_is_asked_for_once()
+    {
+        let fake = Fake::new(counting("Complete"));
+        let cloud = fake.cloud();
+        let names: Vec<String> = (0..40).map(|number| format!("Metric{number}")).collect();
+        let questions: Vec<_> = names.iter().map(|name| question(&[name], 0, 5)).collect();
+        let answers = join_all(questions.iter().map(|one| cloud.measured.read(one))).await;
+        assert_eq!(calls(&fake), 1);
+        for (answer, name) in answers.into_iter().zip(&names) {
+            let [series] = &answer.unwrap()[..] else { panic!() };
+            assert_eq!((&series.metric.name, series.minutes.len()), (name, 5));
+        }
+        let shorter = cloud.measured.read(&question(&["Metric3"], 2, 5)).await.unwrap();
+        assert_eq!((calls(&fake), shorter[0].minutes.len()), (1, 3));
+        cloud.measured.read(&question(&["Metric3"], 2, 6)).await.unwrap();
+        assert_eq!(calls(&fake), 2, "a new minute");
+        let longer = cloud.measured.read(&question(&["Metric3"], -4, 6)).await.unwrap();
+        assert_eq!((calls(&fake), longer[0].minutes.len()), (3, 10), "an earlier rollout");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn looks_on_both_sides_of_a_new_minute_both_get_their_own() {
+        let fake = Fake::new(counting("Complete"));
+        let cloud = fake.cloud();
+        let (old, new) = (question(&["A", "B"], 0, 5), question(&["A"], 0, 6));
+        let both = join_all([cloud.measured.read(&old), cloud.measured.read(&new)]).await;
+        let lengths: Vec<Vec<usize>> = both
+            .into_iter()
+            .map(|one| one.unwrap().iter().map(|series| series.minutes.len()).collect())
+            .collect();
+        assert_eq!(lengths, [vec![5, 5], vec![6]]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_complete_is_an_error_and_not_kept() {
+        for status in ["InternalError", "Forbidden", "PartialData"] {
+            let fake = Fake::new(counting(status));
+            let cloud = fake.cloud();
+            let asked = question(&["RequestCount"], 0, 5);
+            let error = cloud.measured.read(&asked).await.unwrap_err();
+            assert!(error.to_string().contains(status), "{error}");
+            assert!(cloud.measured.read(&asked).await.is_err(), "{status}");
+            assert_eq!(calls(&fake), 2, "{status}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pages_are_put_together() {
+        let fake = Fake::new(|request| match found(&body(request), "NextToken") {
+            None => reply(vec![result("m0", "PartialData", &[BEGAN])], Some("more")),
+            Some(_) => reply(vec![result("m0", "Complete", &[BEGAN + 60])], None),
+        });
+        let series = fake.cloud().measured.read(&question(&["RequestCount"], 0, 5)).await.unwrap();
+        assert_eq!((calls(&fake), series[0].minutes.len()), (2, 2));
+    }
+}

@@ -1,0 +1,155 @@
+//! The numbers of the new revision and of the stable one, told apart by their target groups; never judged
+//! here.
+
+use std::collections::BTreeMap;
+
+use evenkeel_manifest::{MetricSource, ServiceKey};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::asked::{BalancedGroup, balanced_groups, closed_until, of_the_service, question};
+use super::series::{MetricId, Minutes, minute_from, next_minute};
+use super::windows::{Weighed, Window, each, grown};
+use crate::view::{View, target_revision};
+use crate::{Observed, ServiceDeployment};
+
+/// What this look read of both revisions.
+pub(super) enum Arms<'a> {
+    Read(Numbers<'a>),
+    /// No minute since the deployment began is closed.
+    TooEarly,
+    /// Why nothing can be told.
+    Unread(String),
+}
+
+/// The numbers of a look.
+pub(super) struct Numbers<'a> {
+    series: BTreeMap<&'a MetricId, &'a Minutes>,
+    key: &'a ServiceKey,
+    /// Closed minutes since the deployment began.
+    minutes: Vec<Timestamp>,
+    pub(super) new: Option<BalancedGroup>,
+    pub(super) stable: Option<BalancedGroup>,
+}
+
+impl<'a> Arms<'a> {
+    pub(super) fn of(view: &View<'a>, rollout: &ServiceDeployment, began: Timestamp) -> Self {
+        let (desired, now) = (view.desired, view.now());
+        let Some(until) = question(desired, began, now).and_then(|_| closed_until(desired, now))
+        else {
+            return Self::TooEarly;
+        };
+        if let Some(why) = super::unread(&view.observed().metrics) {
+            return Self::Unread(why);
+        }
+        let groups = balanced_groups(&view.wanted);
+        let target = target_group(view.observed(), rollout);
+        let (new, stable) =
+            groups.into_iter().partition::<Vec<_>, _>(|one| Some(&one.arn) == target.as_ref());
+        let series = view.observed().metrics.known().map(Vec::as_slice).unwrap_or_default();
+        Self::Read(Numbers {
+            series: series.iter().map(|one| (&one.metric, &one.minutes)).collect(),
+            key: &desired.key,
+            minutes: minutes_between(began, until),
+            new: new.into_iter().next(),
+            stable: stable.into_iter().next(),
+        })
+    }
+}
+
+/// The target group of the revision that is rolled out, as ECS resolved it.
+fn target_group(observed: &Observed, rollout: &ServiceDeployment) -> Option<String> {
+    let revision = target_revision(observed, rollout)?;
+    let balancers = revision.rest.get("resolvedConfiguration")?.get("loadBalancers")?;
+    let group = |one: &Value| Some(one.get("targetGroupArn")?.as_str()?.to_owned());
+    balancers.as_array()?.iter().find_map(group)
+}
+
+fn minutes_between(began: Timestamp, until: Timestamp) -> Vec<Timestamp> {
+    const DAY: usize = 1_440;
+    let first = minute_from(
+        began.max(until.checked_sub(jiff::SignedDuration::from_hours(24)).unwrap_or(began)),
+    );
+    std::iter::successors(Some(first), |minute| Some(next_minute(*minute)))
+        .take(DAY)
+        .take_while(|minute| *minute < until)
+        .collect()
+}
+
+impl Numbers<'_> {
+    fn of(&self, metric: &MetricId) -> Minutes {
+        self.series.get(metric).map(|minutes| (*minutes).clone()).unwrap_or_default()
+    }
+
+    /// The windows of one source since `since`, oldest first; of a target group when it is of one.
+    pub(super) fn windows(
+        &self,
+        source: &MetricSource,
+        group: Option<&BalancedGroup>,
+        least: u32,
+        since: Timestamp,
+    ) -> Vec<Window> {
+        let after = |mut minutes: Minutes| minutes.split_off(&minute_from(since));
+        match (source, group) {
+            (MetricSource::ErrorRate, Some(group)) => {
+                let errors = self.errors(group);
+                let percent = |minute, _| errors.get(&minute).copied().unwrap_or(0.0) * 100.0;
+                let requests = after(self.of(&group.requests()));
+                grown(&requests, f64::from(least), |minute, number| Weighed {
+                    weight: number,
+                    sum: percent(minute, number),
+                })
+            }
+            (MetricSource::Latency(statistic), Some(group)) => {
+                let times = self.of(&group.response_time(statistic.word()));
+                let requests = after(self.of(&group.requests()));
+                grown(&requests, f64::from(least), |minute, number| match times.get(&minute) {
+                    Some(time) => Weighed { weight: number, sum: number * time },
+                    None => Weighed::default(),
+                })
+            }
+            (MetricSource::RequestCount, Some(group)) => each(&after(self.of(&group.requests()))),
+            (MetricSource::HealthyHosts, Some(group)) => {
+                each(&after(self.of(&group.healthy_hosts())))
+            }
+            (source, _) => each(&after(self.of_the_service(source))),
+        }
+    }
+
+    /// Answers with 5xx and connections that failed, by the minute.
+    pub(super) fn errors(&self, group: &BalancedGroup) -> Minutes {
+        let mut errors = self.of(&group.server_errors());
+        for (minute, number) in self.of(&group.connection_errors()) {
+            *errors.entry(minute).or_default() += number;
+        }
+        errors
+    }
+
+    pub(super) fn requests(&self, group: &BalancedGroup) -> Minutes {
+        self.of(&group.requests())
+    }
+
+    pub(super) fn response_times(&self, group: &BalancedGroup, statistic: &str) -> Minutes {
+        self.of(&group.response_time(statistic))
+    }
+
+    /// The first minute of all.
+    pub(super) fn began(&self) -> Timestamp {
+        self.minutes.first().copied().unwrap_or(Timestamp::MAX)
+    }
+
+    pub(super) fn minutes(&self) -> &[Timestamp] {
+        &self.minutes
+    }
+
+    fn of_the_service(&self, source: &MetricSource) -> Minutes {
+        let Some(metric) = of_the_service(source, self.key) else { return Minutes::new() };
+        let mut known = self.of(&metric);
+        if matches!(source, MetricSource::Query(query) if query.missing_is_zero) {
+            for minute in &self.minutes {
+                known.entry(*minute).or_insert(0.0);
+            }
+        }
+        known
+    }
+}

@@ -1,0 +1,147 @@
+//! Which metrics a manifest's analysis needs; never reads them.
+//!
+//! Names and dimensions: Elastic Load Balancing, "CloudWatch metrics for your Application Load Balancer";
+//! Amazon ECS Developer Guide, "Amazon ECS CloudWatch metrics".
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evenkeel_manifest::{
+    Metric, MetricSource, Service, ServiceKey, application_balancer, target_groups,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::series::{MetricId, MetricQuestion, minute_from, minute_of};
+
+/// `CloudWatch` answers a day of minutes for 70 metrics at once.
+const LONGEST: SignedDuration = SignedDuration::from_hours(24);
+
+/// What is to be read of a rollout that began at `since`; `None` when nothing is measured, or no minute
+/// since then is closed yet.
+pub(crate) fn question(
+    desired: &Service,
+    since: Timestamp,
+    now: Timestamp,
+) -> Option<MetricQuestion> {
+    let analysis = desired.rollout.analysis.as_ref()?;
+    let until = closed_until(desired, now)?;
+    let earliest = until.checked_sub(LONGEST).unwrap_or(Timestamp::MIN);
+    let from = minute_from(since).max(earliest);
+    let arms = balanced_groups(&desired.service.value());
+    let metrics: BTreeSet<MetricId> =
+        analysis.metrics.iter().flat_map(|metric| needed(metric, &desired.key, &arms)).collect();
+    (from < until && !metrics.is_empty()).then_some(MetricQuestion { metrics, from, until })
+}
+
+/// The end of the last minute that is complete in `CloudWatch`.
+pub(crate) fn closed_until(desired: &Service, now: Timestamp) -> Option<Timestamp> {
+    let delay = SignedDuration::try_from(desired.rollout.analysis.as_ref()?.delay).ok()?;
+    Some(minute_of(now.checked_sub(delay).ok()?))
+}
+
+/// A target group behind an Application Load Balancer, as metrics name them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BalancedGroup {
+    pub(crate) arn: String,
+    balancer: String,
+}
+
+/// The two groups of the first load balancer that is an Application Load Balancer.
+pub(crate) fn balanced_groups(service: &Value) -> Vec<BalancedGroup> {
+    const RULE: &str = "/advancedConfiguration/productionListenerRule";
+    let listed = service.get("loadBalancers").and_then(Value::as_array);
+    let application = |one: &Value| {
+        let rule = one.pointer(RULE)?.as_str()?;
+        let balancer = application_balancer(rule)?;
+        let group =
+            |arn: &str| BalancedGroup { arn: arn.to_owned(), balancer: balancer.to_owned() };
+        Some(target_groups(one).map(group).collect())
+    };
+    listed.into_iter().flatten().find_map(application).unwrap_or_default()
+}
+
+fn needed(metric: &Metric, key: &ServiceKey, groups: &[BalancedGroup]) -> Vec<MetricId> {
+    match &metric.source {
+        source if source.is_of_a_group() => {
+            groups.iter().flat_map(|group| group.needs(source)).collect()
+        }
+        source => of_the_service(source, key).into_iter().collect(),
+    }
+}
+
+/// The metric of a source that is not of a target group.
+pub(crate) fn of_the_service(source: &MetricSource, key: &ServiceKey) -> Option<MetricId> {
+    let ecs = |name: &str, statistic: &str| MetricId {
+        namespace: "AWS/ECS".to_owned(),
+        name: name.to_owned(),
+        dimensions: BTreeMap::from([
+            ("ClusterName".to_owned(), key.cluster.clone()),
+            ("ServiceName".to_owned(), key.name.clone()),
+        ]),
+        statistic: statistic.to_owned(),
+    };
+    match source {
+        MetricSource::Cpu(statistic) => Some(ecs("CPUUtilization", statistic.word())),
+        MetricSource::Memory(statistic) => Some(ecs("MemoryUtilization", statistic.word())),
+        MetricSource::Query(query) => Some(MetricId {
+            namespace: query.namespace.clone(),
+            name: query.metric_name.clone(),
+            dimensions: query.dimensions.clone(),
+            statistic: query.statistic.word().to_owned(),
+        }),
+        MetricSource::ErrorRate
+        | MetricSource::Latency(_)
+        | MetricSource::RequestCount
+        | MetricSource::HealthyHosts => None,
+    }
+}
+
+impl BalancedGroup {
+    fn needs(&self, source: &MetricSource) -> Vec<MetricId> {
+        match source {
+            MetricSource::ErrorRate => {
+                vec![self.requests(), self.server_errors(), self.connection_errors()]
+            }
+            MetricSource::Latency(statistic) => {
+                vec![self.requests(), self.response_time(statistic.word())]
+            }
+            MetricSource::RequestCount => vec![self.requests()],
+            MetricSource::HealthyHosts => vec![self.healthy_hosts()],
+            MetricSource::Cpu(_) | MetricSource::Memory(_) | MetricSource::Query(_) => Vec::new(),
+        }
+    }
+
+    pub(crate) fn requests(&self) -> MetricId {
+        self.metric("RequestCount", "Sum")
+    }
+
+    pub(crate) fn server_errors(&self) -> MetricId {
+        self.metric("HTTPCode_Target_5XX_Count", "Sum")
+    }
+
+    /// A target that does not answer at all has no code.
+    pub(crate) fn connection_errors(&self) -> MetricId {
+        self.metric("TargetConnectionErrorCount", "Sum")
+    }
+
+    pub(crate) fn response_time(&self, statistic: &str) -> MetricId {
+        self.metric("TargetResponseTime", statistic)
+    }
+
+    pub(crate) fn healthy_hosts(&self) -> MetricId {
+        self.metric("HealthyHostCount", "Minimum")
+    }
+
+    fn metric(&self, name: &str, statistic: &str) -> MetricId {
+        let group = self.arn.rsplit(':').next().unwrap_or(&self.arn);
+        MetricId {
+            namespace: "AWS/ApplicationELB".to_owned(),
+            name: name.to_owned(),
+            dimensions: BTreeMap::from([
+                ("LoadBalancer".to_owned(), self.balancer.clone()),
+                ("TargetGroup".to_owned(), group.to_owned()),
+            ]),
+            statistic: statistic.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Metrics by the minute: what is asked of `CloudWatch` and what it answered; never what it means.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// Metrics over closed minutes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricQuestion {
+    pub metrics: BTreeSet<MetricId>,
+    /// A full minute.
+    pub from: Timestamp,
+    /// The end of the last minute; a full minute after `from`, at most a day.
+    pub until: Timestamp,
+}
+
+/// A metric as `CloudWatch` names it, with one of its statistics, by periods of a minute.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct MetricId {
+    pub namespace: String,
+    pub name: String,
+    pub dimensions: BTreeMap<String, String>,
+    /// `Sum`, `Average`, `p99`, …
+    pub statistic: String,
+}
+
+/// What one metric was.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Series {
+    pub metric: MetricId,
+    /// Only minutes with data.
+    pub minutes: Minutes,
+}
+
+/// By the start of the minute.
+pub type Minutes = BTreeMap<Timestamp, f64>;
+
+/// The start of the minute of `at`.
+pub(crate) fn minute_of(at: Timestamp) -> Timestamp {
+    let start = at.as_second().div_euclid(60) * 60;
+    Timestamp::from_second(start).unwrap_or(Timestamp::MIN)
+}
+
+/// The start of the first minute that begins at `at` or later.
+pub(crate) fn minute_from(at: Timestamp) -> Timestamp {
+    let start = minute_of(at);
+    if start == at { at } else { next_minute(start) }
+}
+
+pub(crate) fn next_minute(start: Timestamp) -> Timestamp {
+    start.checked_add(jiff::SignedDuration::from_mins(1)).unwrap_or(Timestamp::MAX)
+}
