@@ -1,6 +1,7 @@
 //! How a change is rolled out and when it is judged bad; never says what the change is.
 
 mod analysis;
+mod approvals;
 pub(crate) mod read;
 mod strategy;
 
@@ -22,6 +23,8 @@ pub struct Rollout {
     pub strategy: Strategy,
     /// `None` where health and alarms decide alone.
     pub analysis: Option<Analysis>,
+    /// The gates that also wait for a person's word.
+    pub approvals: Vec<Gate>,
     pub breaker: Breaker,
     pub probe: Probe,
 }
@@ -49,6 +52,9 @@ struct Written {
     /// What is measured while traffic moves, and what the numbers may be.
     #[serde(skip_serializing_if = "Option::is_none")]
     analysis: Option<Analysis>,
+    /// The gates that also wait for a person, who says `evenkeel rollout promote`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    approvals: Vec<Gate>,
     breaker: Breaker,
     probe: Probe,
 }
@@ -102,6 +108,7 @@ impl From<Rollout> for Written {
             bake: shift.map(|shift| shift.bake),
             gate_timeout: shift.map(|shift| shift.gate_timeout),
             analysis: rollout.analysis,
+            approvals: rollout.approvals,
             breaker: rollout.breaker,
             probe: rollout.probe,
         }

@@ -3,13 +3,17 @@
 //!
 //! Properties: reliability.md, part C (S7, S14, S15, S19–S22, S24, S25, S32).
 
-use evenkeel_manifest::{Service, Strategy};
+mod order;
+
+use evenkeel_manifest::{Gate, Service, Strategy};
 use serde_json::Value;
 
 use crate::{
     Action, Call, Depth, Fact, HookAction, Input, Lane, ObservedService, Plan, ServiceDeployment,
     TaskDefinition, Unknown,
 };
+
+pub use order::check_order;
 
 /// Refuses a plan that breaks a safety property; shares no code with [`plan`](crate::plan). The error
 /// names every property broken.
@@ -64,6 +68,7 @@ const ACTION_RULES: &[ActionRule] = &[
     sends_no_fixed_members,
     forces_only_what_ecs_gave_up,
     opens_gates_with_open_eyes,
+    heeds_people,
 ];
 
 /// Members of `UpdateService` that start a deployment (`UpdateService` API reference).
@@ -104,6 +109,16 @@ impl Ground<'_> {
     fn rejects_the_wanted(&self) -> bool {
         let digest = self.desired.revision_digest.as_str();
         self.tag("evenkeel:rejected").is_some_and(|value| value.contains(digest))
+    }
+
+    /// Whether a person lets the wanted revision pass this pause.
+    fn is_promoted(&self, hook: &str) -> bool {
+        let digest = self.desired.revision_digest.as_str();
+        let passes = |scope: &str| {
+            self.tag("evenkeel:promote")
+                .is_some_and(|value| value.starts_with(&format!("v1:{digest}:{scope}:")))
+        };
+        passes(hook) || passes("full")
     }
 
     fn manifest(&self, member: &str) -> Option<Value> {
@@ -381,7 +396,7 @@ fn leaves_foreign_tags(ground: &Ground<'_>, action: &Action) -> Option<String> {
         Call::UntagResource { keys, .. } => {
             let memory = ground.tag("evenkeel:tags").unwrap_or_default();
             let ours = |key: &str| {
-                ["evenkeel:rollout", "evenkeel:rejected"].contains(&key)
+                ["evenkeel:rollout", "evenkeel:rejected", "evenkeel:promote"].contains(&key)
                     || memory.split(' ').any(|one| one == key)
             };
             keys.iter()
@@ -441,6 +456,7 @@ fn opens_gates_with_open_eyes(ground: &Ground<'_>, action: &Action) -> Option<St
         return Some("the tasks were not seen".to_owned());
     }
     if ground.desired.rollout.analysis.is_some()
+        && !ground.is_promoted(hook)
         && gets_traffic(deployments, arn)
         && observed.metrics.known().is_none()
     {
@@ -448,8 +464,10 @@ fn opens_gates_with_open_eyes(ground: &Ground<'_>, action: &Action) -> Option<St
     }
     let names = &ground.desired.rollout.breaker.alarms;
     let alarms = observed.alarms.known().map(Vec::as_slice).unwrap_or_default();
-    let is_calm =
-        |name: &String| alarms.iter().any(|alarm| alarm.name == *name && alarm.state != "ALARM");
+    let is_overruled = ground.is_promoted(hook);
+    let is_calm = |name: &String| {
+        alarms.iter().any(|alarm| alarm.name == *name && (alarm.state != "ALARM" || is_overruled))
+    };
     names.iter().find(|name| !is_calm(name)).map(|name| format!("alarm {name} is red or not seen"))
 }
 
@@ -462,4 +480,21 @@ fn gets_traffic(deployments: &[ServiceDeployment], arn: &str) -> bool {
         .iter()
         .filter(|one| one.service_deployment_arn == arn)
         .any(|one| weight(one).is_some_and(|weight| weight > 0.0))
+}
+
+/// Nothing starts and no gate opens against a person's pause, nor a gate without the approval that the
+/// manifest wants there, unless a person lets it pass.
+fn heeds_people(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let is_paused = ground.tag("evenkeel:pause").is_some() && ground.exists();
+    let Call::ContinueServiceDeployment { arn, hook, action: HookAction::Continue } = &action.call
+    else {
+        let starts = action.lane != Lane::Rollback && starts_a_deployment(action);
+        return (is_paused && starts).then(|| "rollouts of the service are paused".to_owned());
+    };
+    let deployments = ground.input.observed.service_deployments.known()?;
+    let stage = deployments.iter().find(|one| one.service_deployment_arn == *arn)?.stage();
+    let needs_approval =
+        Gate::in_stage(stage).is_some_and(|gate| ground.desired.rollout.approvals.contains(&gate));
+    ((is_paused || needs_approval) && !ground.is_promoted(hook))
+        .then(|| format!("no person lets it pass the hook {hook}"))
 }

@@ -8,8 +8,10 @@
 mod action;
 mod breaker;
 mod check;
+mod command;
 mod diff;
 mod fact;
+mod history;
 mod judge;
 mod observed;
 mod plan;
@@ -22,9 +24,11 @@ mod tags;
 mod view;
 
 pub use action::{Action, Applied, Call, HookAction, Lane};
-pub use check::check;
+pub use check::{check, check_order};
+pub use command::{Command, Obedience, Order, Refusal};
 pub use diff::changes;
 pub use fact::{Fact, Unknown};
+pub use history::{PastDeployment, history};
 pub use judge::{
     AnalysisResult, Certainty, Comparison, ComparisonNumbers, ComparisonOutcome,
     ComparisonSettings, Counts, Direction, Effect, Measurement, MetricId, MetricQuestion, Minutes,
@@ -39,9 +43,12 @@ pub use plan::{
     BreakerCount, Change, Evidence, EvidenceKind, Input, Plan, Verdict, VerdictKind, Wait,
     WaitReason,
 };
-pub use questions::{Depth, FamilyQuestion, Questions, questions};
-pub use status::{
-    Condition, ConditionKind, ConditionStatus, Outcome, RolloutPhase, RolloutStatus, Status, status,
+pub use questions::{
+    Depth, FamilyQuestion, Questions, questions, questions_of, questions_of_history,
 };
-pub use steps::plan;
-pub use tags::{is_owner, tag};
+pub use status::{
+    Condition, ConditionKind, ConditionStatus, GateStatus, Outcome, PromotionStatus, RolloutPhase,
+    RolloutStatus, ShiftStatus, Status, Words, status,
+};
+pub use steps::{obey, plan};
+pub use tags::{Said, is_owner, tag};

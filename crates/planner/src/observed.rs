@@ -283,7 +283,7 @@ impl ServiceDeployment {
         self.strategy().is_some_and(|strategy| strategy != "ROLLING")
     }
 
-    fn strategy(&self) -> Option<&str> {
+    pub(crate) fn strategy(&self) -> Option<&str> {
         self.deployment_configuration.as_ref()?.get("strategy")?.as_str()
     }
 

@@ -63,6 +63,8 @@ pub enum WaitReason {
     /// A deleted service still drains.
     Draining,
     Paused,
+    /// A rollout goes no further without a person's word: it is paused, or its gate needs an approval.
+    Person,
     Held,
     /// The wanted revision was judged bad.
     Rejected,
@@ -94,6 +96,8 @@ pub enum VerdictKind {
     Stalled,
     /// ECS's own breaker or alarms, or a person, rolled it back first.
     RolledBackByEcs,
+    /// A person said so.
+    Aborted,
 }
 
 impl VerdictKind {
@@ -159,6 +163,11 @@ impl Plan {
     /// A plan that acts, and looks at the result soon.
     pub(crate) fn acting(actions: Vec<Action>, waiting: Vec<Wait>) -> Self {
         Self { actions, waiting, verdict: None, look_again: AFTER_ACTION }
+    }
+
+    /// What a person's command does.
+    pub fn of_a_command(actions: Vec<Action>) -> Self {
+        Self::acting(actions, Vec::new())
     }
 
     /// A plan that only waits.

@@ -10,7 +10,7 @@ use crate::judge;
 use crate::steps::{comparison, is_settled};
 use crate::tags::Memory;
 use crate::view::View;
-use crate::{Fact, Input, MetricQuestion, Observed, ObservedService, RolloutPhase, tag};
+use crate::{Command, Fact, Input, MetricQuestion, Observed, ObservedService, RolloutPhase, tag};
 
 /// What one observation is to contain. Computed from the manifest, and from what was seen so far,
 /// so that observing has no opinion of its own.
@@ -68,6 +68,36 @@ pub fn questions(desired: Option<&Service>, seen: Option<&Observed>) -> Option<Q
             needs_depth(desired, seen, service).then(|| deep(desired, seen, Some(service)))
         }
     }
+}
+
+/// As [`questions`], for a person's command.
+pub fn questions_of(
+    command: &Command,
+    desired: Option<&Service>,
+    seen: Option<&Observed>,
+) -> Option<Questions> {
+    let Some(seen) = seen else { return Some(Questions::shallow()) };
+    if !command.needs_depth() {
+        return None;
+    }
+    let mut questions = questions_of_history(desired, Some(seen))?;
+    if let Command::Undo { to: Some(revision) } = command
+        && revision.contains(":service-revision/")
+    {
+        questions.revisions.insert(revision.clone());
+    }
+    Some(questions)
+}
+
+/// As [`questions`], for the deployments of a service.
+pub fn questions_of_history(
+    desired: Option<&Service>,
+    seen: Option<&Observed>,
+) -> Option<Questions> {
+    let Some(seen) = seen else { return Some(Questions::shallow()) };
+    let service = seen.service.known()?;
+    let desired = desired.filter(|_| seen.depth == Depth::Shallow)?;
+    Some(deep(desired, seen, Some(service)))
 }
 
 /// The deep look again, with the search that it lacked: the service changed since the shallow one, which

@@ -1,6 +1,8 @@
 //! What people and machines are told about one service; never decides anything.
 
 mod conditions;
+mod shift;
+mod words;
 
 use std::time::Duration;
 
@@ -9,9 +11,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::breaker::{self, Judgement};
-use crate::tags::RolloutMark;
+use crate::tags::{Memory, RolloutMark, tag};
 use crate::view::View;
-use crate::{BreakerCount, Evidence, Input, Measurement, ObservedService, Plan, VerdictKind, Wait};
+use crate::{
+    BreakerCount, Evidence, Input, Measurement, ObservedService, Plan, Said, VerdictKind, Wait,
+};
+pub use shift::{GateStatus, ShiftStatus};
+pub use words::{PromotionStatus, Words};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,6 +40,9 @@ pub struct Status {
     pub desired_count: u32,
     pub running_count: u32,
     pub look_again: Duration,
+    /// What people said that is still in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub words: Option<Box<Words>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -65,7 +74,7 @@ pub enum ConditionStatus {
     Unknown,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutStatus {
     pub phase: RolloutPhase,
@@ -76,6 +85,12 @@ pub struct RolloutStatus {
     pub task_definition: Option<String>,
     pub running_count: u32,
     pub desired_count: u32,
+    /// Of the running tasks; `None` when health could not be seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthy_count: Option<u32>,
+    /// Where traffic is moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shift: Option<Box<ShiftStatus>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -140,6 +155,7 @@ impl Status {
             desired_count: 0,
             running_count: 0,
             look_again: Duration::from_mins(5),
+            words: None,
         }
     }
 
@@ -158,7 +174,7 @@ pub fn status(input: &Input<'_>, plan: &Plan, outcome: &Outcome) -> Status {
         observed_at: input.observed.at,
         wanted: input.desired.map(|desired| desired.revision_digest.clone()),
         conditions: conditions::of(input, view.as_ref(), plan, outcome),
-        rollout: view.as_ref().and_then(rollout),
+        rollout: view.as_ref().and_then(|view| rollout(view, judgement.as_ref())),
         breaker: judgement.as_ref().map(|one| one.counts.clone()).unwrap_or_default(),
         analysis: judgement.as_ref().map(|one| one.measurements.clone()).unwrap_or_default(),
         evidence: evidence(plan, judgement),
@@ -174,6 +190,10 @@ pub fn status(input: &Input<'_>, plan: &Plan, outcome: &Outcome) -> Status {
         desired_count: service.map_or(0, |service| service.desired_count),
         running_count: service.map_or(0, |service| service.running_count),
         look_again: plan.look_again,
+        words: service.and_then(|service| {
+            let hold = service.tags.get(tag::HOLD).map(|value| Said::decode(value));
+            words::of(&Memory::read(&service.tags), hold)
+        }),
     }
 }
 
@@ -221,7 +241,7 @@ fn judged_since(view: &View<'_>, mark: &RolloutMark) -> Timestamp {
     }
 }
 
-fn rollout(view: &View<'_>) -> Option<RolloutStatus> {
+fn rollout(view: &View<'_>, judgement: Option<&Judgement>) -> Option<RolloutStatus> {
     let mark = view.memory.rollout.as_ref()?;
     let id = mark.id().unwrap_or(&view.primary.id);
     let listed = view.service.deployments.iter().find(|one| one.id == id);
@@ -233,5 +253,7 @@ fn rollout(view: &View<'_>) -> Option<RolloutStatus> {
         task_definition: listed.map(|one| one.task_definition.clone()),
         running_count: listed.map_or(0, |one| one.running_count),
         desired_count: view.service.desired_count,
+        healthy_count: judgement.and_then(|one| u32::try_from(one.healthy.as_ref()?.len()).ok()),
+        shift: shift::of(view, id).map(Box::new),
     })
 }

@@ -1,6 +1,7 @@
 //! The order of the cases that lead to the next safe step; never looks into the leaves.
 
 mod absent;
+mod command;
 mod foreign;
 mod gate;
 mod ownership;
@@ -11,13 +12,17 @@ mod rollback;
 mod rollout;
 mod settled;
 mod start;
+mod undo;
+mod word;
 
+pub use command::obey;
+pub(crate) use gate::own_pause;
 pub(crate) use rollout::is_settled;
 pub(crate) use settled::comparison;
 
 use crate::plan::{IN_FLIGHT, SETTLED};
 use crate::view::{View, explain, not_seen};
-use crate::{Fact, Input, Plan, Wait, WaitReason};
+use crate::{Fact, Input, Plan, Said, Wait, WaitReason};
 
 /// The next safe step. Total: no error, no panic, no I/O.
 ///
@@ -38,7 +43,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
         Fact::Known(_) | Fact::Absent | Fact::Unknown(_) => return absent::create(input, desired),
     };
     if service.tags.contains_key(crate::tag::HOLD) {
-        let sentence = format!("the tag {} is set: nothing is written", crate::tag::HOLD);
+        let sentence = held(service);
         return stand_still(WaitReason::Held, sentence);
     }
     if service.status != "ACTIVE" {
@@ -55,7 +60,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
     let Some(view) = View::of(input, desired, service) else {
         return unknown("the service has no PRIMARY deployment");
     };
-    step(&view)
+    word::tidy(&view, step(&view))
 }
 
 /// The next step of a service that exists, is active and not somebody else's.
@@ -77,6 +82,13 @@ fn step(view: &View<'_>) -> Plan {
         return plan;
     }
     settled::settle(view)
+}
+
+fn held(service: &crate::ObservedService) -> String {
+    let said = service.tags.get(crate::tag::HOLD).map(|value| Said::decode(value));
+    let by =
+        said.filter(Said::is_signed).map_or(String::new(), |said| format!(" ({})", said.phrase()));
+    format!("the tag {} is set: nothing is written{by}", crate::tag::HOLD)
 }
 
 /// Waits for a better look: nothing is written on ignorance.

@@ -4,12 +4,16 @@
 //! (`TagResource` API reference). Values begin with a version; a value of an unknown version reads as
 //! absent, except a rejection, which keeps its force as long as it names the digest.
 
+mod said;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_manifest::Digest;
 use jiff::Timestamp;
 
 use crate::{RolloutPhase, VerdictKind};
+pub use said::Said;
+pub(crate) use said::{Promotion, Scope};
 
 /// Tag keys on ECS services and task definitions. Values are at most 256 characters.
 pub mod tag {
@@ -26,6 +30,10 @@ pub mod tag {
     pub const ROLLOUT: &str = "evenkeel:rollout";
     /// Set by a person: no writes until it is removed.
     pub const HOLD: &str = "evenkeel:hold";
+    /// Set by a person: no rollout starts, widens or passes a gate until it is removed.
+    pub const PAUSE: &str = "evenkeel:pause";
+    /// A person's word that the gate at which a rollout stands opens, or all of its gates.
+    pub const PROMOTE: &str = "evenkeel:promote";
     /// The keys of the tags that a manifest set, so that they can be removed again.
     pub const TAGS: &str = "evenkeel:tags";
 }
@@ -94,6 +102,8 @@ pub(crate) struct Rejection {
     pub(crate) at: Option<Timestamp>,
     /// The name of a [`VerdictKind`], or a later version's word.
     pub(crate) code: String,
+    /// The person whose verdict it is.
+    pub(crate) said: Option<Said>,
 }
 
 /// All that the tags of a service say.
@@ -106,6 +116,9 @@ pub(crate) struct Memory {
     pub(crate) rejected: Option<Rejection>,
     pub(crate) rollout: Option<RolloutMark>,
     pub(crate) hold: bool,
+    pub(crate) pause: Option<Said>,
+    /// `None` also for a value that cannot be read.
+    pub(crate) promotion: Option<Promotion>,
     pub(crate) keys: BTreeSet<String>,
 }
 
@@ -119,6 +132,8 @@ impl Memory {
             rejected: value(tag::REJECTED).map(Rejection::decode),
             rollout: value(tag::ROLLOUT).and_then(RolloutMark::decode),
             hold: tags.contains_key(tag::HOLD),
+            pause: value(tag::PAUSE).map(Said::decode),
+            promotion: value(tag::PROMOTE).and_then(Promotion::decode),
             keys: value(tag::TAGS).map(decode_keys).unwrap_or_default(),
         }
     }
@@ -271,6 +286,12 @@ impl Rejection {
         format!("{VERSION}{digest}:{}:{kind:?}", at.as_second())
     }
 
+    /// `v1:<digest>:<epoch>:Aborted/<who>/<why>`: a person's verdict.
+    pub(crate) fn encode_said(digest: &Digest, said: &Said) -> String {
+        let head = Self::encode(digest, said.at.unwrap_or_default(), VerdictKind::Aborted);
+        said::fitting(format!("{head}/{}/", said::name(&said.who)), &said.why)
+    }
+
     fn decode(value: &str) -> Self {
         let parts = || {
             let (rest, code) = value.strip_prefix(VERSION)?.rsplit_once(':')?;
@@ -278,9 +299,29 @@ impl Rejection {
             Some((Digest::from_tag(digest), epoch(at)?, code.to_owned()))
         };
         let text = value.to_owned();
-        match parts() {
-            Some((digest, at, code)) => Self { text, digest: Some(digest), at: Some(at), code },
-            None => Self { text, digest: None, at: None, code: "Unreadable".to_owned() },
+        let Some((digest, at, code)) = parts() else {
+            let code = "Unreadable".to_owned();
+            return Self { text, digest: None, at: None, code, said: None };
+        };
+        let (code, said) = match code.split_once('/') {
+            Some((code, said)) => (code.to_owned(), Some(said)),
+            None => (code, None),
+        };
+        let said = said.map(|said| {
+            let (who, why) = said.split_once('/').unwrap_or((said, ""));
+            Said { who: who.to_owned(), at: Some(at), why: why.to_owned() }
+        });
+        Self { text, digest: Some(digest), at: Some(at), code, said }
+    }
+
+    /// `Aborted by ann: a bad release`, or only the code.
+    pub(crate) fn reason(&self) -> String {
+        match &self.said {
+            Some(said) => {
+                let said = Said { at: None, ..said.clone() };
+                format!("{} {}", self.code, said.phrase())
+            }
+            None => self.code.clone(),
         }
     }
 
@@ -410,6 +451,19 @@ mod tests {
         assert!(memory.rejects(&digest()));
         assert!(!memory.rejects(&Digest::from_tag("v1:ff")));
         assert_eq!(memory.rejected.map(|r| (r.at, r.code)), Some((Some(at()), "Crashes".into())));
+    }
+
+    #[test]
+    fn a_person_s_verdict_names_the_person_and_the_reason() {
+        let said = Said { who: "ann/x".into(), at: Some(at()), why: "errors: 5xx / slow".into() };
+        let value = Rejection::encode_said(&digest(), &said);
+        let memory = memory(tag::REJECTED, &value);
+        assert!(memory.rejects(&digest()), "{value}");
+        let rejection = memory.rejected.unwrap();
+        assert_eq!((rejection.code.as_str(), rejection.at), ("Aborted", Some(at())));
+        assert_eq!(rejection.reason(), "Aborted by ann_x: errors_ 5xx / slow");
+        let long = Said { why: "x".repeat(999), ..said };
+        assert_eq!(Rejection::encode_said(&digest(), &long).chars().count(), VALUE_MAX);
     }
 
     #[test]

@@ -17,8 +17,9 @@ use tokio_util::task::JoinMap;
 
 use self::orphans::{Listed, Orphans};
 use crate::lease::PassLease;
+use crate::orders::{NotFollowed, OrdersEnd};
 use crate::permit::{InForce, Permit, Terms};
-use crate::reconcile::reconcile_after;
+use crate::reconcile::{Follower, reconcile_after};
 use crate::roster::Roster;
 use crate::trigger::Triggers;
 use crate::unconfirmed::Unconfirmed;
@@ -50,6 +51,7 @@ pub struct ControlLoop<C> {
     desired: watch::Receiver<Arc<DesiredState>>,
     board: Arc<StatusBoard>,
     triggers: Arc<Triggers>,
+    orders: OrdersEnd,
     /// The desired state that the queue knows of.
     current: Arc<DesiredState>,
     queue: WorkQueue<Arc<ServiceKey>>,
@@ -87,6 +89,8 @@ enum Event {
 #[derive(Debug)]
 struct Pass {
     took: Duration,
+    /// What is known after commands that it followed first.
+    followed: Option<Unconfirmed>,
     /// `None` when it took too long. Also whether its look was older than the last write.
     report: Option<Box<(PassReport, Option<Unconfirmed>)>>,
 }
@@ -107,6 +111,7 @@ impl<C: Cloud> ControlLoop<C> {
             desired,
             board,
             triggers: Arc::default(),
+            orders: OrdersEnd::default(),
             current: Arc::default(),
             queue: WorkQueue::new(),
             passes: JoinMap::new(),
@@ -128,7 +133,7 @@ impl<C: Cloud> ControlLoop<C> {
 
     /// A way to ask for passes from outside; works for as long as the loop runs.
     pub fn handle(&self) -> LoopHandle {
-        LoopHandle::new(self.triggers.clone())
+        LoopHandle::new(self.triggers.clone(), self.orders.0.clone())
     }
 
     /// Runs until `shutdown` is requested and the passes have ended.
@@ -261,6 +266,7 @@ impl<C: Cloud> ControlLoop<C> {
                 self.queue.add(key, Duration::ZERO, Urgency::Urgent);
             } else {
                 tracing::debug!(service = %key, "not triggered: no manifest names it");
+                self.orders.turn_away(key, &NotFollowed::Unmanaged);
             }
         }
     }
@@ -280,6 +286,7 @@ impl<C: Cloud> ControlLoop<C> {
             // Its only manifest is bad and the last good one is not known: that is no wish to
             // have it gone. It is added again when its manifest is mended.
             self.roster.forget(&key);
+            self.orders.turn_away(&key, &NotFollowed::Unmanaged);
             return self.queue.done(&key);
         }
         let lease = match self.lease_for(&key) {
@@ -292,13 +299,20 @@ impl<C: Cloud> ControlLoop<C> {
         let unconfirmed = self.roster.note(&key).map(|note| note.unconfirmed.clone());
         let unconfirmed = unconfirmed.unwrap_or_default();
         let permit = self.permit(&key, desired.as_ref(), lease);
+        let (asked, metrics) = (self.orders.take(&key), self.metrics.clone());
         self.passes.spawn(key.clone(), async move {
             let began = Instant::now();
-            let (desired, mode) = (desired.as_deref(), Mode::Apply);
-            let pass =
-                reconcile_after(&*cloud, &key, desired, &instance, mode, &unconfirmed, &permit);
+            let (cloud, desired, instance) = (&*cloud, desired.as_deref(), instance.as_str());
+            let (key, permit, mode) = (&*key, &permit, Mode::Apply);
+            let (is_asked, mut known) = (!asked.is_empty(), unconfirmed);
+            let pass = async {
+                let follower =
+                    Follower { cloud, key, desired, instance, permit, metrics: &metrics };
+                follower.answer(asked, &mut known).await;
+                reconcile_after(cloud, key, desired, instance, mode, &known, permit).await
+            };
             let report = tokio::time::timeout(timeout, pass).await.ok().map(Box::new);
-            Pass { took: began.elapsed(), report }
+            Pass { took: began.elapsed(), followed: is_asked.then_some(known), report }
         });
     }
 

@@ -134,6 +134,7 @@ fn waits_for_a_person(plan: &Plan) -> bool {
         WaitReason::Probe
         | WaitReason::Deployment
         | WaitReason::Gate
+        | WaitReason::Person
         | WaitReason::Rollback
         | WaitReason::ForeignDeployment
         | WaitReason::Capacity
@@ -384,6 +385,8 @@ mod tests {
             task_definition: None,
             running_count: 0,
             desired_count: 1,
+            healthy_count: None,
+            shift: None,
         });
         report
     }

@@ -12,6 +12,7 @@ mod delay;
 mod desired;
 pub mod lease;
 mod metrics;
+mod orders;
 mod permit;
 mod queue;
 mod reconcile;
@@ -34,6 +35,7 @@ pub use lease::{
     HeldShards, LeaseKeeper, LeaseMetrics, LeaseRecord, LeaseSettings, LeaseStore, LeaseStoreError,
 };
 pub use metrics::LoopMetrics;
+pub use orders::{Followed, NotFollowed};
 pub use permit::{Grounds, Withheld};
 pub use queue::{ORDINARY_EVERY, Room, Urgency, WorkQueue};
 pub use reconcile::{Mode, PassReport, reconcile};

@@ -1,5 +1,7 @@
 //! One pass over one service: observe, plan, check, act, status; never decides when.
 
+mod follow;
+
 use evenkeel_manifest::{Service, ServiceKey};
 use evenkeel_planner::{
     Action, Applied, Change, Depth, Fact, Input, Observed, Outcome, Plan, Questions, Status,
@@ -7,6 +9,8 @@ use evenkeel_planner::{
 };
 use jiff::Timestamp;
 use tokio::time::Instant;
+
+pub(crate) use follow::Follower;
 
 use crate::permit::Permit;
 use crate::unconfirmed::Unconfirmed;
@@ -131,11 +135,20 @@ async fn observe<C: Cloud>(
     key: &ServiceKey,
     desired: Option<&Service>,
 ) -> (Instant, Result<Observed, CloudError>) {
-    let first = evenkeel_planner::questions(desired, None).unwrap_or_else(Questions::shallow);
+    observe_with(cloud, key, |seen| evenkeel_planner::questions(desired, seen)).await
+}
+
+/// As [`observe`], with other questions.
+async fn observe_with<C: Cloud>(
+    cloud: &C,
+    key: &ServiceKey,
+    next: impl Fn(Option<&Observed>) -> Option<Questions>,
+) -> (Instant, Result<Observed, CloudError>) {
+    let first = next(None).unwrap_or_else(Questions::shallow);
     let (mut looked_at, mut seen) = (Instant::now(), ask(cloud, key, &first).await);
     for _ in 1..ROUNDS_MAX {
         let Ok(observed) = &seen else { break };
-        let Some(questions) = evenkeel_planner::questions(desired, Some(observed)) else { break };
+        let Some(questions) = next(Some(observed)) else { break };
         looked_at = Instant::now();
         seen = ask(cloud, key, &questions).await;
     }

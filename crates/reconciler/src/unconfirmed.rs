@@ -50,6 +50,20 @@ impl Unconfirmed {
         Self { calls, made_at, newest: self.newest_after(&report.applied, service) }
     }
 
+    /// What is known after the calls of a command, which are not the whole of a pass: what was made before
+    /// may not show yet either.
+    pub(crate) fn after_calls(
+        &self,
+        plan: &Plan,
+        applied: &[Applied],
+        service: Option<&ObservedService>,
+    ) -> Self {
+        let made = plan.actions.iter().take(applied.len()).map(|action| action.call.clone());
+        let calls: Vec<Call> = made.collect();
+        let made_at = (!calls.is_empty()).then(Instant::now);
+        Self { calls, made_at, newest: self.newest_after(applied, service) }
+    }
+
     fn newest_after(
         &self,
         applied: &[Applied],

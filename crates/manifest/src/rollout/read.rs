@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::analysis::read::analysis;
+use super::approvals::approvals;
 use super::{
     Breaker, Counting, OnFailure, Percent, Probe, Rollout, Shift, Step, Strategy, Threshold,
 };
@@ -13,8 +14,17 @@ use crate::node::{Cursor, Kind};
 use crate::problem::Report;
 use crate::spelling;
 
-const ROLLOUT: [&str; 8] =
-    ["strategy", "canary", "linear", "bake", "gateTimeout", "analysis", "breaker", "probe"];
+const ROLLOUT: [&str; 9] = [
+    "strategy",
+    "canary",
+    "linear",
+    "bake",
+    "gateTimeout",
+    "analysis",
+    "approvals",
+    "breaker",
+    "probe",
+];
 const STEP: [&str; 2] = ["percent", "bake"];
 const BREAKER: [&str; 8] = [
     "launchFailures",
@@ -32,12 +42,13 @@ const PROBE: [&str; 2] = ["enabled", "healthyFor"];
 const LATER: [&str; 1] = ["External"];
 
 /// The members of `spec.rollout` that only some strategies have, and which.
-const ONLY_FOR: [(&str, &[&str]); 5] = [
+const ONLY_FOR: [(&str, &[&str]); 6] = [
     ("canary", &["Canary"]),
     ("linear", &["Linear"]),
     ("bake", &["BlueGreen", "Canary", "Linear"]),
     ("gateTimeout", &["BlueGreen", "Canary", "Linear"]),
     ("analysis", &["BlueGreen", "Canary", "Linear"]),
+    ("approvals", &["BlueGreen", "Canary", "Linear"]),
 ];
 
 /// Reads `spec.rollout`; what is absent or wrong has its default.
@@ -46,6 +57,7 @@ pub(crate) fn rollout(at: &Cursor<'_>, report: &mut Report) -> Rollout {
     Rollout {
         strategy: strategy(at, report),
         analysis: at.member("analysis").and_then(|at| analysis(&at, report)),
+        approvals: at.member("approvals").map(|at| approvals(&at, report)).unwrap_or_default(),
         breaker: at.member("breaker").map(|at| breaker(&at, report)).unwrap_or_default(),
         probe: at.member("probe").map(|at| probe(&at, report)).unwrap_or_default(),
     }

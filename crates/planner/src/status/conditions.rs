@@ -2,11 +2,12 @@
 //! green while anything is rejected, held or unseen.
 //!
 //! Reasons are metric labels. Ready: `Running`, `Applying`, `RollingOut`, `RollingBack`, `RolledBack`,
-//! `Rejected`, `Held`, `Paused`, `NotOwned`, `Unsupported`, `ForeignDeployment`, `Draining`, `Alarm`,
+//! `Rejected`, `Held`, `Paused`, `WaitsForPerson`, `NotOwned`, `Unsupported`, `ForeignDeployment`, `Draining`, `Alarm`,
 //! `DeploymentFailed`, `TasksMissing`, `CallFailed`, `PlanRefused`, `Withheld`, `WouldChange`,
 //! `Orphaned`, `NotSeen`, `CapabilityMissing`. Rejected: the name of a verdict. Unknown: `NotSeen`,
 //! `CapabilityMissing`. A server that lacks a call makes `Unknown` true, but not `Ready` false.
 
+use crate::tags::Rejection;
 use crate::view::{Standing, View};
 use crate::{
     Condition, ConditionKind, ConditionStatus, Fact, Input, Outcome, Plan, Verdict, VerdictKind,
@@ -76,10 +77,11 @@ fn unready(reason: WaitReason) -> Option<(u8, &'static str)> {
         WaitReason::Draining => (3, "Draining"),
         WaitReason::Alarm => (4, "Alarm"),
         WaitReason::Rejected => (5, "Rejected"),
-        WaitReason::Probe => (6, "RollingOut"),
-        WaitReason::Gate => (7, "RollingOut"),
-        WaitReason::Deployment => (8, "RollingOut"),
-        WaitReason::Capacity => (9, "RollingOut"),
+        WaitReason::Person => (6, "WaitsForPerson"),
+        WaitReason::Probe => (7, "RollingOut"),
+        WaitReason::Gate => (8, "RollingOut"),
+        WaitReason::Deployment => (9, "RollingOut"),
+        WaitReason::Capacity => (10, "RollingOut"),
         WaitReason::Paused
         | WaitReason::NotOwned
         | WaitReason::Unsupported
@@ -189,6 +191,7 @@ impl Facts<'_> {
         const REASONS: &[(WaitReason, &str)] = &[
             (WaitReason::Capacity, "WaitingForCapacity"),
             (WaitReason::Rollback, "RollingBack"),
+            (WaitReason::Person, "WaitsForPerson"),
             (WaitReason::Probe, "Probing"),
             (WaitReason::Gate, "AtGate"),
             (WaitReason::Deployment, "Deploying"),
@@ -218,9 +221,10 @@ impl Facts<'_> {
         };
         let rejection = view.memory.rejected.as_ref();
         let code = rejection.map_or("", |one| one.code.as_str());
+        let reason = rejection.map(Rejection::reason).unwrap_or_default();
         let at = rejection.and_then(|one| one.at).map_or(String::new(), |at| format!(" at {at}"));
         let digest = &view.desired.revision_digest;
-        yes(kind, name_of(code), format!("{digest} was rejected{at}: {code}"))
+        yes(kind, name_of(code), format!("{digest} was rejected{at}: {reason}"))
     }
 
     /// Whether the service has left the rejected revision.
@@ -286,6 +290,7 @@ fn name(kind: VerdictKind) -> &'static str {
         VerdictKind::Analysis => "Analysis",
         VerdictKind::Stalled => "Stalled",
         VerdictKind::RolledBackByEcs => "RolledBackByEcs",
+        VerdictKind::Aborted => "Aborted",
     }
 }
 
@@ -300,6 +305,7 @@ fn name_of(code: &str) -> &'static str {
         VerdictKind::Analysis,
         VerdictKind::Stalled,
         VerdictKind::RolledBackByEcs,
+        VerdictKind::Aborted,
     ];
     KINDS.iter().map(|kind| name(*kind)).find(|name| *name == code).unwrap_or("Other")
 }

@@ -8,7 +8,7 @@ use evenkeel_manifest::Gate;
 use jiff::{SignedDuration, Timestamp};
 
 use super::rollout::still;
-use super::{capability_waits, rollback};
+use super::{capability_waits, rollback, word};
 use crate::breaker::{Judgement, red_alarm};
 use crate::judge::decisive;
 use crate::plan::IN_FLIGHT;
@@ -45,7 +45,7 @@ fn at_pause(
     pause: &HookDetail,
     judgement: &Judgement,
 ) -> Plan {
-    let Some(gate) = rollout.gate().filter(|_| has_one_pause(rollout)) else {
+    let Some((gate, _)) = own_pause(rollout) else {
         let sentence = format!(
             "ECS pauses in {} at a hook that is not Evenkeel's, or not only: a person goes on",
             rollout.stage()
@@ -58,13 +58,17 @@ fn at_pause(
         let wait = Wait::new(WaitReason::Gate, format!("{at}: {sentence}"));
         return still(view, judgement, wait.until(pause.expires_at));
     }
-    if let Some(alarm) = red_alarm(view) {
+    let word = word::promotion(view, pause);
+    if let Some(alarm) = red_alarm(view).filter(|_| word.is_none()) {
         let sentence = format!("{at}: alarm {alarm} is in ALARM");
         let wait = Wait::new(WaitReason::Alarm, sentence).until(pause.expires_at);
         return Plan::waiting(vec![wait], IN_FLIGHT);
     }
-    if let Some(wait) = unmeasured(view, judgement) {
+    if let Some(wait) = unmeasured(view, judgement).filter(|_| word.is_none()) {
         let wait = Wait { sentence: format!("{at}: {}", wait.sentence), ..wait };
+        return still(view, judgement, wait.until(pause.expires_at));
+    }
+    if let Some(wait) = word::missing_at(view, gate, &at).filter(|_| word.is_none()) {
         return still(view, judgement, wait.until(pause.expires_at));
     }
     let healthy = judgement.healthy.as_ref().map_or(0, Vec::len);
@@ -73,9 +77,18 @@ fn at_pause(
         hook: pause.hook_id.clone(),
         action: HookAction::Continue,
     };
-    let why =
-        format!("opens the gate {at}: {healthy} tasks are healthy and nothing speaks against it");
+    let because = match word {
+        Some(word) => format!("it was promoted {}", word.said.phrase()),
+        None => "nothing speaks against it".to_owned(),
+    };
+    let why = format!("opens the gate {at}: {healthy} tasks are healthy and {because}");
     Plan::acting(vec![Action { call, lane: Lane::RolloutStep, why }], capability_waits(view))
+}
+
+/// The gate at which ECS waits for Evenkeel's word, and no other's.
+pub(crate) fn own_pause(rollout: &ServiceDeployment) -> Option<(Gate, &HookDetail)> {
+    let gate = rollout.gate().filter(|_| has_one_pause(rollout))?;
+    Some((gate, open_pause(rollout)?))
 }
 
 /// Of two pauses in one stage one is somebody else's, and which is not told.

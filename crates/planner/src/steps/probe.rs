@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::rollout::{change_in_place, mark_rollout, still};
-use super::{capability_waits, percentages};
+use super::{capability_waits, percentages, word};
 use crate::breaker::Judgement;
 use crate::render::span;
 use crate::tags::{ProbeMark, RolloutMark};
@@ -15,7 +15,11 @@ use crate::{Action, Fact, Lane, Plan, RolloutPhase, Wait, WaitReason};
 pub(super) fn step(view: &View<'_>, mark: &RolloutMark, judgement: &Judgement) -> Plan {
     let probe = watched(view, mark, judgement);
     if let Some(why) = passed(view, judgement, probe.as_ref()) {
-        return widen(view, mark, &why);
+        let paused = word::paused(view, "after the probe");
+        return match paused {
+            Some(wait) => still(view, judgement, wait),
+            None => widen(view, mark, &why),
+        };
     }
     if let Some(action) = percentages::fit_to_count(view) {
         return Plan::acting(vec![action], capability_waits(view));

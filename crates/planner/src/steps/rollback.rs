@@ -21,14 +21,20 @@ use evenkeel_manifest::OnFailure;
 /// Writes the verdict, and that the return from `deployment` is under way. Nothing else in this pass.
 pub(super) fn reject(view: &View<'_>, deployment: &str, kind: VerdictKind, why: String) -> Plan {
     let digest = &view.desired.revision_digest;
-    let mut tags = rollback_mark(view, deployment);
+    let mut tags = rejecting(view, deployment);
     tags.insert(tag::REJECTED.to_owned(), Rejection::encode(digest, view.now(), kind));
+    tag_service(view, tags, why)
+}
+
+/// What is written beside a verdict: the return from `deployment` is under way.
+pub(super) fn rejecting(view: &View<'_>, deployment: &str) -> BTreeMap<String, String> {
+    let mut tags = rollback_mark(view, deployment);
     if let Some(last) = &view.memory.applied {
         // ECS's history up to now is judged: a retry must not be refused because of it.
         let judged = LastApplied { at: view.now(), ..last.clone() };
         tags.insert(tag::DIGEST.to_owned(), judged.encode());
     }
-    tag_service(view, tags, why)
+    tags
 }
 
 /// Marks the return from a deployment whose revision was rejected before.
@@ -87,7 +93,8 @@ fn is_back_where_wanted(view: &View<'_>) -> bool {
 /// Makes ECS leave the bad revision, which is still PRIMARY.
 fn leave(view: &View<'_>) -> Plan {
     let id = &view.primary.id;
-    if view.desired.rollout.breaker.on_failure == OnFailure::Hold {
+    let by_a_person = view.memory.rejected.as_ref().is_some_and(|one| one.said.is_some());
+    if view.desired.rollout.breaker.on_failure == OnFailure::Hold && !by_a_person {
         return held(format!(
             "{id} runs a rejected revision and onFailure is Hold: a person decides"
         ));
@@ -192,6 +199,7 @@ fn update_back(view: &View<'_>, proven: &str) -> Plan {
         return held(format!("{} is the proven revision and was rejected", view.primary.id));
     }
     resend_volumes(view, proven, &mut body);
+    pass_no_gates(view, &mut body);
     body.insert("cluster".to_owned(), json!(view.desired.key.cluster));
     body.insert("service".to_owned(), json!(view.desired.key.name));
     let why = format!("returns from {} to the settings of {proven}", view.primary.id);
@@ -209,6 +217,17 @@ fn resend_volumes(view: &View<'_>, proven: &str, body: &mut Map<String, Value>) 
     let some = |volumes: &&Value| volumes.as_array().is_some_and(|all| !all.is_empty());
     if let Some(volumes) = volumes.filter(some) {
         body.entry("volumeConfigurations").or_insert_with(|| volumes.clone());
+    }
+}
+
+/// A return that moves traffic moves it at once and stops at no gate: what is returned to was judged when
+/// it was proven. The manifest's configuration comes back when the return is over.
+fn pass_no_gates(view: &View<'_>, body: &mut Map<String, Value>) {
+    let strategy = view.live.pointer("/deploymentConfiguration/strategy");
+    if strategy.is_some_and(|strategy| strategy != "ROLLING") {
+        let at_once =
+            json!({ "strategy": "BLUE_GREEN", "lifecycleHooks": [], "bakeTimeInMinutes": 0 });
+        body.insert("deploymentConfiguration".to_owned(), at_once);
     }
 }
 

@@ -13,7 +13,7 @@ use super::start::start;
 use super::{capability_waits, rollback, unknown};
 use crate::diff::{Comparison, runs_what_is_wanted};
 use crate::plan::SETTLED;
-use crate::tags::{LastApplied, encode_keys, tag};
+use crate::tags::{LastApplied, Rejection, encode_keys, tag};
 use crate::view::{Standing, View, explain, last_part, not_seen, target_revision};
 use crate::{Action, Call, Lane, Plan, Wait, WaitReason};
 
@@ -62,7 +62,7 @@ pub(crate) fn comparison(view: &View<'_>) -> Comparison {
 fn rejected(view: &View<'_>) -> Plan {
     let digest = &view.desired.revision_digest;
     let rejection = view.memory.rejected.as_ref();
-    let code = rejection.map_or("", |one| one.code.as_str());
+    let code = rejection.map(Rejection::reason).unwrap_or_default();
     let when = rejection.and_then(|one| one.at).map_or(String::new(), |at| format!(" at {at}"));
     let sentence = format!(
         "{digest} was rejected{when} ({code}); it is tried again when its content changes or the tag \

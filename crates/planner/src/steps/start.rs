@@ -5,7 +5,7 @@ use evenkeel_manifest::Service;
 use serde_json::{Map, Value, json};
 
 use super::rollout::mark_rollout;
-use super::{percentages, stand_still, unknown};
+use super::{percentages, stand_still, unknown, word};
 use crate::breaker::missing_alarm;
 use crate::diff::{Comparison, differences, runs_what_is_wanted};
 use crate::plan::IN_FLIGHT;
@@ -37,6 +37,9 @@ pub(super) fn register(desired: &Service, observed: &Observed) -> Plan {
 
 /// Begins the rollout of what is wanted, narrowed to a probe.
 pub(super) fn start(view: &View<'_>) -> Plan {
+    if let Some(plan) = word::not_started(view) {
+        return plan;
+    }
     if let Some(sentence) = missing_alarm(view) {
         let sentence = format!("{sentence}; the rollout starts when it can be watched");
         return stand_still(WaitReason::Alarm, sentence);

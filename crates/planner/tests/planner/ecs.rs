@@ -17,7 +17,10 @@ mod shown;
 use std::collections::BTreeMap;
 
 use evenkeel_manifest::{Digest, Service, canonical};
-use evenkeel_planner::{Alarm, Call, Input, Observed, Plan, check, plan, questions};
+use evenkeel_planner::{
+    Alarm, Call, Command, Input, Observed, Order, Plan, Refusal, check, check_order, obey, plan,
+    questions, questions_of,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -54,6 +57,12 @@ pub(crate) struct History {
     source: Option<u64>,
     pub(crate) status: &'static str,
     created: i64,
+}
+
+impl History {
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -420,6 +429,27 @@ impl Ecs {
             self.apply(&action.call);
         }
         plan
+    }
+
+    /// What a person asks for is done, if it can be; the sentence is returned.
+    pub(crate) fn ordered(
+        &mut self,
+        desired: &Service,
+        command: Command,
+    ) -> Result<String, Refusal> {
+        let mut seen = None;
+        while let Some(more) = questions_of(&command, Some(desired), seen.as_ref()) {
+            seen = Some(self.observe(&more));
+        }
+        let (key, seen) = (key(), seen.expect("the first question is always asked"));
+        let input = input(&key, Some(desired), &seen);
+        let order = Order { command, who: "ann@laptop".into(), why: "a bad day".into() };
+        let obeyed = obey(&input, &order)?;
+        assert_eq!(check_order(&obeyed.actions, &input), Ok(()), "{obeyed:?}");
+        for action in &obeyed.actions {
+            self.apply(&action.call);
+        }
+        Ok(obeyed.sentence)
     }
 
     /// Passes and five-second ticks until a pass neither acts nor waits for ECS, at most `ticks`.

@@ -42,12 +42,12 @@ fn in_stage(stage: &str, hooks: Vec<HookDetail>) -> Look {
     look
 }
 
-fn at_gate() -> Look {
+pub(crate) fn at_gate() -> Look {
     in_stage("POST_TEST_TRAFFIC_SHIFT", vec![hook("ecs-pause-1", "AWAITING_ACTION")])
 }
 
 /// The answers to pauses that are planned.
-fn answers(look: &Look) -> Vec<(String, HookAction)> {
+pub(crate) fn answers(look: &Look) -> Vec<(String, HookAction)> {
     let answer = |call| match call {
         Call::ContinueServiceDeployment { hook, action, .. } => Some((hook, action)),
         _ => None,

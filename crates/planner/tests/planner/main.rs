@@ -2,6 +2,7 @@
 //! never looks into the crate.
 
 mod checks;
+mod commands;
 mod creation;
 mod drift;
 mod ecs;

@@ -103,6 +103,7 @@ impl Draft {
             rollout: Rollout {
                 strategy: Strategy::Rolling,
                 analysis: None,
+                approvals: Vec::new(),
                 breaker: self.breaker.clone(),
                 probe: self.probe,
             },

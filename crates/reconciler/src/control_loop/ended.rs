@@ -18,6 +18,8 @@ impl<C: Cloud> ControlLoop<C> {
     pub(super) fn pass_ended(&mut self, key: &Arc<ServiceKey>, pass: Result<Pass, JoinError>) {
         self.queue.done(key);
         let took = pass.as_ref().ok().map(|pass| pass.took);
+        let followed = pass.as_ref().ok().and_then(|pass| pass.followed.clone());
+        self.note_calls(key, followed);
         let end = match pass {
             Ok(Pass { report: Some(report), .. }) => {
                 let (report, known) = *report;

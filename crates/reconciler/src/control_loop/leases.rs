@@ -8,6 +8,7 @@ use evenkeel_manifest::ServiceKey;
 
 use super::ControlLoop;
 use crate::lease::{PassLease, ShardId, Standing};
+use crate::orders::NotFollowed;
 use crate::{Cloud, unplanned};
 
 impl<C: Cloud> ControlLoop<C> {
@@ -66,6 +67,11 @@ impl<C: Cloud> ControlLoop<C> {
     /// A pass that could not start for want of its lease.
     pub(super) fn not_ours(&mut self, key: &Arc<ServiceKey>, standing: &Standing) {
         self.queue.done(key);
+        let replica = match standing {
+            Standing::Elsewhere { replica } => Some(replica.clone()),
+            Standing::Held | Standing::HandingOver | Standing::Vacant => None,
+        };
+        self.orders.turn_away(key, &NotFollowed::Elsewhere { replica });
         match standing {
             // It may come back, and is shown by its last status meanwhile.
             Standing::HandingOver => {

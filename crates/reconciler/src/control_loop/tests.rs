@@ -19,6 +19,7 @@ use super::*;
 use crate::testing::{Look, ScriptedCloud, key, service, transient};
 use crate::{CloudError, Withheld, reconcile};
 
+mod orders;
 mod withheld;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -566,6 +567,8 @@ async fn judged(name: &str, kind: VerdictKind, digest: &str) -> PassReport {
         task_definition: None,
         running_count: 1,
         desired_count: 1,
+        healthy_count: None,
+        shift: None,
     });
     report.status.breaker =
         vec![BreakerCount { kind: EvidenceKind::Crash, count: 2, threshold: 3 }];
@@ -576,7 +579,11 @@ async fn judged(name: &str, kind: VerdictKind, digest: &str) -> PassReport {
 }
 
 fn pass(report: PassReport) -> Pass {
-    Pass { took: SECOND, report: Some(Box::new((report, Some(Unconfirmed::default())))) }
+    Pass {
+        took: SECOND,
+        followed: None,
+        report: Some(Box::new((report, Some(Unconfirmed::default())))),
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,8 +53,13 @@ pub(super) fn standing(status: &Status) -> (Standing, String) {
     if is_true(status, ConditionKind::Held) {
         return (Standing::WaitsForPerson, message(ConditionKind::Held));
     }
-    let person =
-        [WaitReason::Paused, WaitReason::Held, WaitReason::NotOwned, WaitReason::Unsupported];
+    let person = [
+        WaitReason::Paused,
+        WaitReason::Person,
+        WaitReason::Held,
+        WaitReason::NotOwned,
+        WaitReason::Unsupported,
+    ];
     if let Some(wait) = person.into_iter().find_map(waits) {
         return (Standing::WaitsForPerson, wait.sentence.clone());
     }
@@ -122,6 +127,7 @@ mod tests {
             desired_count: 1,
             running_count: 1,
             look_again: Duration::from_secs(5),
+            words: None,
         }
     }
 

@@ -1,0 +1,223 @@
+//! What a person's command writes: tags on the service, from which the next pass goes on; never makes
+//! another call than that.
+
+use std::collections::BTreeMap;
+
+use evenkeel_manifest::Service;
+
+use super::{gate, ownership, undo, unseen};
+use crate::diff::{Comparison, runs_what_is_wanted};
+use crate::steps::rollout::is_settled;
+use crate::tags::{Memory, Promotion, Rejection, Scope, tag};
+use crate::view::{Standing, View, explain};
+use crate::{
+    Action, Call, Command, Depth, Fact, Input, Lane, Obedience, ObservedService, Order, Refusal,
+    RolloutPhase,
+};
+
+/// How a command is followed as things stand. Total, like [`crate::plan`].
+///
+/// # Errors
+///
+/// Why it is not followed, and what to do about it.
+pub fn obey(input: &Input<'_>, order: &Order) -> Result<Obedience, Refusal> {
+    let (desired, service) = theirs(input)?;
+    let memory = Memory::read(&service.tags);
+    if order.command.is_stopped_by_a_hold() {
+        if desired.paused {
+            return refuse(
+                "spec.paused is true in the manifest: nothing is written until it is not",
+            );
+        }
+        if memory.hold {
+            return refuse("the service is on hold; release it first");
+        }
+    }
+    let said = order.said(input.now);
+    match &order.command {
+        Command::Hold => Ok(set(
+            service,
+            tag::HOLD,
+            said.encode(),
+            "nothing is written until it is released; what ECS has begun it goes on with",
+        )),
+        Command::Release => Ok(remove(service, tag::HOLD, "it is looked after again")),
+        Command::Pause => Ok(set(
+            service,
+            tag::PAUSE,
+            said.encode(),
+            "no rollout starts, widens or passes a gate until it is resumed; a verdict still turns \
+             one back, and ECS still ends a pause after gateTimeout",
+        )),
+        Command::Resume => Ok(remove(service, tag::PAUSE, "rollouts go on")),
+        Command::Retry => Ok(retry(desired, service, &memory)),
+        Command::Promote { .. } | Command::Abort | Command::Undo { .. } => {
+            with_view(input, desired, service, order)
+        }
+    }
+}
+
+/// The commands that look deeper.
+fn with_view(
+    input: &Input<'_>,
+    desired: &Service,
+    service: &ObservedService,
+    order: &Order,
+) -> Result<Obedience, Refusal> {
+    let Some(view) = View::of(input, desired, service) else {
+        return refuse("the service has no PRIMARY deployment");
+    };
+    if let Some(why) = view.observed().task_definitions.unknown() {
+        let why = explain(why);
+        return refuse(format!("the task definition in use could not be read: {why}"));
+    }
+    if view.observed().depth != Depth::Deep {
+        return refuse("the rollout was not looked at; try again");
+    }
+    if let Some(why) = unseen(&view) {
+        return refuse(format!("{why}; try again"));
+    }
+    match &order.command {
+        Command::Promote { full } => promote(&view, *full, order),
+        Command::Undo { to } => undo::undo(&view, to.as_deref(), order),
+        _ => abort(&view, order),
+    }
+}
+
+/// The service, if it is there and ours.
+fn theirs<'a>(input: &Input<'a>) -> Result<(&'a Service, &'a ObservedService), Refusal> {
+    let Some(desired) = input.desired else {
+        return refuse("no manifest names this service");
+    };
+    let service = match &input.observed.service {
+        Fact::Known(service) if service.status == "ACTIVE" => service,
+        Fact::Known(service) => return refuse(format!("the service is {}", service.status)),
+        Fact::Absent => return refuse("the service does not exist yet"),
+        Fact::Unknown(why) => {
+            return refuse(format!("the service could not be read: {}", explain(why)));
+        }
+    };
+    let is_unowned = Memory::read(&service.tags).owner.is_none();
+    if let Some(plan) = ownership::foreign(input, desired, service) {
+        let sentence = plan.waiting.into_iter().next().map(|wait| wait.sentence);
+        return refuse(sentence.unwrap_or_default());
+    }
+    if is_unowned {
+        return refuse("the service is not taken over yet; try again in a minute");
+    }
+    Ok((desired, service))
+}
+
+/// Opens the gate at which the rollout stands, or all of them.
+fn promote(view: &View<'_>, full: bool, order: &Order) -> Result<Obedience, Refusal> {
+    let digest = &view.desired.revision_digest;
+    let mark = view.memory.rollout.as_ref().filter(|mark| mark.digest == *digest);
+    let Some(mark) = mark.filter(|mark| mark.phase != RolloutPhase::RollingBack) else {
+        return refuse("no rollout of what the manifest wants is in flight");
+    };
+    if view.memory.rejects(digest) {
+        return refuse(format!("{digest} was rejected: retry it, or change its content"));
+    }
+    let id = mark.id().unwrap_or(&view.primary.id);
+    let Some(rollout) = view.service_deployment(id).filter(|one| one.shifts()) else {
+        return refuse(
+            "a rollout that does not move traffic has no gates; to let a paused one go on, resume it",
+        );
+    };
+    let scope = match (full, gate::own_pause(rollout)) {
+        (true, _) => Scope::Full,
+        (false, Some((_, pause))) => Scope::Hook(pause.hook_id.clone()),
+        (false, None) => {
+            let stage = rollout.stage();
+            return refuse(format!(
+                "it stands at no gate of Evenkeel's now, ECS is in {stage}; wait until it does, or \
+                 promote it past all gates with --full"
+            ));
+        }
+    };
+    let which = if full { "every gate of the rollout opens" } else { "the gate opens" };
+    let sentence = format!(
+        "{which} when all new tasks are healthy, whatever else it waits for; a verdict still wins"
+    );
+    let promotion = Promotion { digest: digest.clone(), scope, said: order.said(view.now()) };
+    Ok(set(view.service, tag::PROMOTE, promotion.encode(), sentence))
+}
+
+/// Rejects what is wanted, while it is rolled out or before it is.
+pub(super) fn abort(view: &View<'_>, order: &Order) -> Result<Obedience, Refusal> {
+    let digest = &view.desired.revision_digest;
+    if view.memory.rejects(digest) {
+        return Ok(done(format!("{digest} was rejected before")));
+    }
+    let runs = runs_what_is_wanted(view, Comparison::Lenient);
+    if runs && is_settled(view) {
+        return refuse(
+            "nothing is rolled out: what the manifest wants runs and is proven; to leave it, undo it",
+        );
+    }
+    let mut tags = BTreeMap::new();
+    let mark = view.memory.rollout.as_ref().filter(|mark| mark.digest == *digest);
+    if mark.is_some_and(|mark| mark.id() == Some(view.primary.id.as_str())) {
+        tags = super::rollback::rejecting(view, &view.primary.id);
+    }
+    let verdict = Rejection::encode_said(digest, &order.said(view.now()));
+    tags.insert(tag::REJECTED.to_owned(), verdict);
+    let sentence = if view.memory.proven.is_none() {
+        format!("{digest} is rejected; nothing was ever proven, so there is nothing to return to")
+    } else if runs || view.standing() == Standing::InFlight {
+        format!("{digest} is rejected; the service returns to the proven revision")
+    } else {
+        format!("{digest} is rejected before it was begun")
+    };
+    Ok(written(view.service, tags, sentence))
+}
+
+fn retry(desired: &Service, service: &ObservedService, memory: &Memory) -> Obedience {
+    if memory.rejected.is_none() || memory.rejects(&desired.revision_digest) {
+        let sentence = "what the manifest wants is tried again, and judged from now on";
+        return remove(service, tag::REJECTED, sentence);
+    }
+    done("what was rejected is not what the manifest wants any more: nothing stands in its way")
+}
+
+pub(super) fn refuse<T>(sentence: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal(sentence.into()))
+}
+
+/// All is as it was asked for.
+fn done(sentence: impl Into<String>) -> Obedience {
+    Obedience { actions: Vec::new(), sentence: sentence.into() }
+}
+
+fn set(
+    service: &ObservedService,
+    key: &str,
+    value: String,
+    sentence: impl Into<String>,
+) -> Obedience {
+    written(service, BTreeMap::from([(key.to_owned(), value)]), sentence)
+}
+
+/// One `TagResource`, and so all or nothing.
+pub(super) fn written(
+    service: &ObservedService,
+    tags: BTreeMap<String, String>,
+    sentence: impl Into<String>,
+) -> Obedience {
+    let call = Call::TagResource { arn: service.service_arn.clone(), tags };
+    told(call, sentence.into())
+}
+
+fn remove(service: &ObservedService, key: &str, sentence: &str) -> Obedience {
+    if !service.tags.contains_key(key) {
+        return done(format!("the tag {key} is not there: {sentence}"));
+    }
+    let keys = vec![key.to_owned()];
+    let call = Call::UntagResource { arn: service.service_arn.clone(), keys };
+    told(call, sentence.to_owned())
+}
+
+fn told(call: Call, sentence: String) -> Obedience {
+    let action = Action { call, lane: Lane::Person, why: sentence.clone() };
+    Obedience { actions: vec![action], sentence }
+}

@@ -1,0 +1,121 @@
+//! Leaving what runs and is proven for an earlier revision because a person says so; never chooses one
+//! that is not known.
+
+use super::command::{refuse, written};
+use super::rollback::{is_service_revision, rejecting};
+use crate::diff::is_same_content;
+use crate::tags::{LastApplied, Rejection, tag};
+use crate::view::{Standing, View, last_part, target_revision};
+use crate::{Obedience, Order, Refusal, RolloutPhase, ServiceDeployment, ServiceRevision};
+use evenkeel_manifest::Digest;
+
+/// What stands in the tag `digest` for content that is applied no more, so that a retry begins anew.
+const UNDONE: &str = "undone";
+
+/// While something is rolled out that is what is left; else what runs is.
+pub(super) fn undo(view: &View<'_>, to: Option<&str>, order: &Order) -> Result<Obedience, Refusal> {
+    if let Some(mark) = &view.memory.rollout {
+        if mark.phase == RolloutPhase::RollingBack {
+            return refuse("the service is on its way back already");
+        }
+        if to.is_some() {
+            return refuse(
+                "a rollout is in flight: abort it first, then undo --to goes further back",
+            );
+        }
+        return super::command::abort(view, order);
+    }
+    if view.standing() == Standing::InFlight {
+        return refuse("a deployment that is not ours is in flight; wait until it has ended");
+    }
+    let target = match to {
+        Some(name) => named(view, name)?,
+        None => before(view)?,
+    };
+    let said = order.said(view.now());
+    let mut tags = rejecting(view, &view.primary.id);
+    let verdict = Rejection::encode_said(&view.desired.revision_digest, &said);
+    tags.insert(tag::REJECTED.to_owned(), verdict);
+    tags.insert(tag::PROVEN.to_owned(), target.clone());
+    if let Some(last) = &view.memory.applied {
+        let digest = Digest::from_tag(UNDONE);
+        let undone = LastApplied { digest, at: view.now(), ..last.clone() };
+        tags.insert(tag::DIGEST.to_owned(), undone.encode());
+    }
+    let sentence = format!(
+        "the service returns to {target}; {} stays rejected until its content changes or it is retried",
+        view.desired.revision_digest
+    );
+    Ok(written(view.service, tags, sentence))
+}
+
+/// The revision that a person names.
+fn named(view: &View<'_>, name: &str) -> Result<String, Refusal> {
+    let revisions = view.observed().service_revisions.known().map(Vec::as_slice);
+    let is_named = |one: &&ServiceRevision| {
+        one.service_revision_arn == name || last_part(&one.service_revision_arn) == name
+    };
+    if let Some(revision) = revisions.unwrap_or_default().iter().find(is_named) {
+        if current(view).is_some_and(|current| is_same_content(revision, current)) {
+            return refuse(format!("the service runs {name} already"));
+        }
+        return Ok(revision.service_revision_arn.clone());
+    }
+    let Some(definition) = definition_named(view, name) else {
+        return refuse(format!(
+            "{name} is none of the service revisions that ECS lists, and no revision of the family \
+             {}; `evenkeel rollout history` lists what there is",
+            view.desired.family
+        ));
+    };
+    if definition == view.primary.task_definition {
+        return refuse(format!("the service runs {definition} already"));
+    }
+    Ok(definition)
+}
+
+/// `web:7`, or the whole ARN, as an ARN of the family that the manifest names.
+fn definition_named(view: &View<'_>, name: &str) -> Option<String> {
+    let (head, _) = view.primary.task_definition.split_once(":task-definition/")?;
+    let tail = match name.split_once(":task-definition/") {
+        Some((own, tail)) if own == head => tail,
+        Some(_) => return None,
+        None => name,
+    };
+    let (family, number) = tail.rsplit_once(':')?;
+    number.parse::<u32>().ok().filter(|_| family == view.desired.family)?;
+    Some(format!("{head}:task-definition/{tail}"))
+}
+
+/// The newest revision that ECS completed and that is neither what runs nor what is wanted.
+fn before(view: &View<'_>) -> Result<String, Refusal> {
+    let Some(all) = view.observed().service_deployments.known() else {
+        return refuse(
+            "the server does not list service deployments; name a task definition with --to",
+        );
+    };
+    let Some(current) = current(view) else {
+        return refuse("ECS does not show the revision that runs; name another with --to");
+    };
+    let wanted = view.wanted_definition().map(|one| one.arn.as_str());
+    let is_other = |one: &ServiceRevision| {
+        !is_same_content(one, current) && Some(one.task_definition.as_str()) != wanted
+    };
+    let completed = |one: &&ServiceDeployment| one.status == "SUCCESSFUL";
+    let mut completed: Vec<_> = all.iter().filter(completed).collect();
+    completed.sort_by_key(|one| std::cmp::Reverse(one.created_at));
+    let mut targets = completed.into_iter().filter_map(|one| target_revision(view.observed(), one));
+    match targets.find(|one| is_other(one)) {
+        Some(revision) => Ok(revision.service_revision_arn.clone()),
+        None => refuse(
+            "ECS lists no earlier revision that was completed; name one with --to, such as a task \
+             definition as family:revision",
+        ),
+    }
+}
+
+/// The revision that runs.
+fn current<'a>(view: &View<'a>) -> Option<&'a ServiceRevision> {
+    let arn = super::ownership::primary_revision(view).filter(|arn| is_service_revision(arn))?;
+    view.service_revision(&arn)
+}

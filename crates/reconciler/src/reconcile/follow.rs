@@ -1,0 +1,80 @@
+//! One command of a person over one service: look, say what it writes, check, write; never more than
+//! that, and never without the terms of a pass.
+
+use evenkeel_manifest::{Service, ServiceKey};
+use evenkeel_planner::{Command, Input, Observed, Order, Plan};
+
+use super::{act, observe_with};
+use crate::orders::{Answer, Ask, Followed, NotFollowed, Pending};
+use crate::permit::Permit;
+use crate::unconfirmed::Unconfirmed;
+use crate::{Cloud, LoopMetrics};
+
+/// What commands are followed with.
+pub(crate) struct Follower<'a, C> {
+    pub(crate) cloud: &'a C,
+    pub(crate) key: &'a ServiceKey,
+    pub(crate) desired: Option<&'a Service>,
+    pub(crate) instance: &'a str,
+    pub(crate) permit: &'a Permit,
+    pub(crate) metrics: &'a LoopMetrics,
+}
+
+impl<C: Cloud> Follower<'_, C> {
+    /// Answers all that was asked, in its order, and notes what it wrote.
+    pub(crate) async fn answer(&self, asked: Vec<Pending>, known: &mut Unconfirmed) {
+        for pending in asked {
+            let reply = match pending.ask() {
+                None => continue,
+                Some(Ask::History) => self.history().await,
+                Some(Ask::Order(order)) => self.follow(order, known).await,
+            };
+            pending.answer(reply);
+        }
+    }
+
+    async fn history(&self) -> Result<Answer, NotFollowed> {
+        let next =
+            |seen: Option<&Observed>| evenkeel_planner::questions_of_history(self.desired, seen);
+        let (_, seen) = observe_with(self.cloud, self.key, next).await;
+        let told = evenkeel_planner::history(&seen?);
+        told.map(Answer::History).map_err(|refusal| NotFollowed::Refused(refusal.0))
+    }
+
+    async fn follow(&self, order: &Order, known: &mut Unconfirmed) -> Result<Answer, NotFollowed> {
+        let next = |seen: Option<&Observed>| {
+            evenkeel_planner::questions_of(&order.command, self.desired, seen)
+        };
+        let (looked_at, seen) = observe_with(self.cloud, self.key, next).await;
+        let observed = seen?;
+        let (key, desired, instance) = (self.key, self.desired, self.instance);
+        let input = Input { key, desired, observed: &observed, now: observed.at, instance };
+        let obeyed = evenkeel_planner::obey(&input, order)
+            .map_err(|refusal| NotFollowed::Refused(refusal.0))?;
+        let mut plan = Plan::of_a_command(obeyed.actions);
+        let changed = !plan.actions.is_empty();
+        if known.hold(&mut plan, observed.service.known()) {
+            let why = plan.waiting.pop().map(|wait| wait.sentence).unwrap_or_default();
+            return Err(NotFollowed::Refused(format!("{why}; try again in a few seconds")));
+        }
+        if let Err(broken) = evenkeel_planner::check_order(&plan.actions, &input) {
+            let why = broken.join("; ");
+            tracing::error!(service = %key, why, "command refused: it breaks a safety property");
+            return Err(NotFollowed::Refused(format!("it breaks a safety property: {why}")));
+        }
+        let done = act(self.cloud, &input, &plan, self.permit, looked_at).await;
+        if changed {
+            *known = known.after_calls(&plan, &done.applied, observed.service.known());
+        }
+        if let Some(error) = done.error {
+            return Err(NotFollowed::Failed(error));
+        }
+        if let Some(why) = done.withheld {
+            return Err(NotFollowed::Withheld(why));
+        }
+        if changed && matches!(order.command, Command::Abort | Command::Undo { .. }) {
+            self.metrics.rolled_back(evenkeel_planner::VerdictKind::Aborted);
+        }
+        Ok(Answer::Followed(Followed { changed, sentence: obeyed.sentence }))
+    }
+}
