@@ -263,6 +263,7 @@ mod tests {
             family: None,
             alarms: ["errors".to_owned(), "misspelt".to_owned()].into(),
             metrics: None,
+            webhooks: Vec::new(),
             target_groups: ["arn:tg/web".to_owned()].into(),
             revisions: [PROVEN.to_owned()].into(),
         }

@@ -31,6 +31,7 @@ pub struct Config {
     /// `None`: this daemon is the only one of its instance and target.
     pub lease: Option<LeaseConfig>,
     pub http: HttpConfig,
+    pub analysis: AnalysisConfig,
     pub log: LogConfig,
 }
 
@@ -84,6 +85,17 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
 }
 
+/// Who besides AWS is asked about a rollout.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AnalysisConfig {
+    /// The server that evaluates expressions.
+    pub prometheus_url: Option<String>,
+    /// The URLs at and below which web hooks may be asked.
+    pub webhook_urls: Vec<String>,
+    /// What questions to web hooks are signed with.
+    pub webhook_secret_file: Option<PathBuf>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
     pub format: LogFormat,
@@ -103,7 +115,17 @@ impl Config {
         if !problems.is_empty() {
             return Err(ConfigError(problems));
         }
-        let RawConfig { instance, target, manifests, aws, control_loop, lease, http, log } = raw;
+        let RawConfig {
+            instance,
+            target,
+            manifests,
+            aws,
+            control_loop,
+            lease,
+            http,
+            analysis,
+            log,
+        } = raw;
         Ok(Self {
             lease: LeaseConfig::of(lease, &instance, &target),
             instance,
@@ -126,6 +148,11 @@ impl Config {
                 pass_timeout: control_loop.pass_timeout,
             },
             http: HttpConfig { listen: http.listen },
+            analysis: AnalysisConfig {
+                prometheus_url: given(analysis.prometheus_url),
+                webhook_urls: analysis.webhook_urls,
+                webhook_secret_file: given(analysis.webhook_secret_file).map(PathBuf::from),
+            },
             log: LogConfig { format: log.format, level: log.level },
         })
     }

@@ -25,6 +25,7 @@ use tracing_appender::non_blocking::ErrorCounter;
 use crate::config::{Config, LeaseConfig};
 use crate::http;
 use crate::metrics;
+use crate::outside::{Outside, OutsideError};
 use crate::replica::{self, Replica};
 use crate::source::{DirectorySource, ManifestsReport};
 use first_read::FirstRead;
@@ -66,6 +67,8 @@ pub enum StartError {
     Listen { address: SocketAddr, source: io::Error },
     #[error("a metric cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Outside(#[from] OutsideError),
     #[error("the lease cannot be kept as configured: {0}")]
     Lease(#[from] LeaseSettingsError),
 }
@@ -134,6 +137,7 @@ impl Daemon {
         metrics::register(&registry, report.clone(), dropped_lines)?;
         let board = Arc::new(StatusBoard::new());
         let (cloud, first_read) = FirstRead::watching(cloud);
+        let cloud = Outside::new(Arc::new(cloud), &config.analysis)?;
         let loop_metrics = LoopMetrics::register(&registry)?;
         let settings = loop_settings(&config);
         let mut control_loop = ControlLoop::new(

@@ -12,6 +12,7 @@ pub mod daemon;
 mod http;
 mod input;
 mod metrics;
+pub mod outside;
 mod replica;
 mod source;
 mod style;

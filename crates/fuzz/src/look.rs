@@ -217,6 +217,8 @@ fn observed(document: &Value, at: Timestamp) -> Observed {
         target_groups: fact(part("targetGroups"), target_group),
         alarms: fact(part("alarms"), alarm),
         metrics: fact(part("metrics"), series),
+        expressions: Fact::Unknown(Unknown::NotAsked),
+        webhooks: Fact::Unknown(Unknown::NotAsked),
     }
 }
 

@@ -64,6 +64,7 @@ pub use problem::{Problem, Severity};
 pub use rollout::{
     Analysis, Breaker, Condition, Counting, Gate, Limit, Metric, MetricSource, OnFailure,
     OnInconclusive, Percent, Probe, Query, Rollout, Shift, Statistic, Step, Strategy, Threshold,
+    Webhook,
 };
 pub use schema::schema;
 pub use service::{Metadata, Service, Source, application_balancer, target_groups};

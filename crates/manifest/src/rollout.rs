@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 pub use analysis::{
-    Analysis, Condition, Limit, Metric, MetricSource, OnInconclusive, Query, Statistic,
+    Analysis, Condition, Limit, Metric, MetricSource, OnInconclusive, Query, Statistic, Webhook,
 };
 pub use strategy::{Gate, Percent, Shift, Step, Strategy};
 

@@ -5,7 +5,7 @@
 
 mod order;
 
-use evenkeel_manifest::{Gate, Service, Strategy};
+use evenkeel_manifest::{Gate, Metric, MetricSource, Service, Strategy};
 use serde_json::Value;
 
 use crate::{
@@ -455,12 +455,9 @@ fn opens_gates_with_open_eyes(ground: &Ground<'_>, action: &Action) -> Option<St
     if observed.tasks.known().is_none() {
         return Some("the tasks were not seen".to_owned());
     }
-    if ground.desired.rollout.analysis.is_some()
-        && !ground.is_promoted(hook)
-        && gets_traffic(deployments, arn)
-        && observed.metrics.known().is_none()
-    {
-        return Some("what is to be measured was not read".to_owned());
+    let unread = unread(ground, gets_traffic(deployments, arn));
+    if let Some(unread) = unread.filter(|_| !ground.is_promoted(hook)) {
+        return Some(unread.to_owned());
     }
     let names = &ground.desired.rollout.breaker.alarms;
     let alarms = observed.alarms.known().map(Vec::as_slice).unwrap_or_default();
@@ -469,6 +466,23 @@ fn opens_gates_with_open_eyes(ground: &Ground<'_>, action: &Action) -> Option<St
         alarms.iter().any(|alarm| alarm.name == *name && (alarm.state != "ALARM" || is_overruled))
     };
     names.iter().find(|name| !is_calm(name)).map(|name| format!("alarm {name} is red or not seen"))
+}
+
+/// What the manifest has measured or asked and this look did not read.
+fn unread(ground: &Ground<'_>, gets_traffic: bool) -> Option<&'static str> {
+    let analysis = ground.desired.rollout.analysis.as_ref()?;
+    let observed = ground.input.observed;
+    let of_prometheus = |one: &Metric| matches!(one.source, MetricSource::Prometheus(_));
+    let has_expressions = analysis.metrics.iter().any(of_prometheus);
+    let has_metrics = analysis.metrics.iter().any(|one| !of_prometheus(one));
+    if gets_traffic && has_metrics && observed.metrics.known().is_none() {
+        return Some("what is to be measured was not read");
+    }
+    if gets_traffic && has_expressions && observed.expressions.known().is_none() {
+        return Some("what Prometheus is to say was not read");
+    }
+    let is_heard = analysis.webhooks.is_empty() || observed.webhooks.known().is_some();
+    (!is_heard).then_some("the web hooks were not asked")
 }
 
 /// Whether the new revision already gets production traffic.

@@ -8,6 +8,7 @@ mod compared;
 mod comparison;
 mod series;
 mod threshold;
+mod webhook;
 mod windows;
 
 use evenkeel_manifest::{Analysis, Condition, Limit, Metric, OnInconclusive};
@@ -19,10 +20,11 @@ pub use comparison::{
     Certainty, Comparison, ComparisonNumbers, ComparisonOutcome, ComparisonSettings, Counts,
     Direction, Effect, WindowPair, compare_errors, compare_values,
 };
-pub use series::{MetricId, MetricQuestion, Minutes, Series};
+pub use series::{Evaluated, MetricId, MetricQuestion, Minutes, Series};
+pub use webhook::{WebhookAnswer, WebhookCall, webhook_calls};
 
-use crate::view::{View, explain};
-use crate::{Fact, HookDetail, ServiceDeployment};
+use crate::view::View;
+use crate::{HookDetail, ServiceDeployment};
 use arms::{Arms, Numbers};
 
 /// What is measured of a rollout that moves traffic.
@@ -61,7 +63,9 @@ pub(crate) fn measure(
     let Some(analysis) = &view.desired.rollout.analysis else { return Vec::new() };
     let began = view.primary.created_at.map_or(since, |created| created.max(since));
     let bench = Bench::of(view, rollout, analysis, began);
-    analysis.metrics.iter().map(|metric| bench.measure(metric)).collect()
+    let measured = analysis.metrics.iter().map(|metric| bench.measure(metric));
+    let asked = webhook::heard(view, rollout, &analysis.webhooks, &bench);
+    measured.chain(asked).collect()
 }
 
 /// What decides among several measurements.
@@ -121,9 +125,11 @@ impl<'a> Bench<'a> {
 
     fn measure(&self, metric: &Metric) -> Measurement {
         let (result, sentence) = match &self.arms {
-            Arms::Unread(why) => (AnalysisResult::Error, why.clone()),
             Arms::TooEarly => self.without("no minute is complete yet".to_owned()),
-            Arms::Read(numbers) => self.judge(metric, numbers),
+            Arms::Read(numbers) => match numbers.unread(&metric.source) {
+                Some(why) => (AnalysisResult::Error, why),
+                None => self.judge(metric, numbers),
+            },
         };
         Measurement { metric: metric.to_string(), result, sentence }
     }
@@ -153,9 +159,14 @@ impl<'a> Bench<'a> {
 
     /// More numbers are awaited, until they were awaited for too long.
     fn wait(&self, sentence: String) -> Finding {
-        let patient = self.patient_until.is_none_or(|until| self.now < until);
-        let result = if patient { AnalysisResult::Running } else { AnalysisResult::Inconclusive };
+        let impatient = self.is_impatient();
+        let result = if impatient { AnalysisResult::Inconclusive } else { AnalysisResult::Running };
         (result, sentence)
+    }
+
+    /// Whether this gate has waited for longer than it should.
+    fn is_impatient(&self) -> bool {
+        self.patient_until.is_some_and(|until| self.now >= until)
     }
 }
 
@@ -168,13 +179,4 @@ fn opened_at(view: &View<'_>, rollout: &ServiceDeployment) -> Option<Timestamp> 
         pause.expires_at?.checked_sub(timeout).ok()
     };
     known(pause).or(rollout.updated_at)
-}
-
-/// Why the metrics cannot be told; `None` when they were read.
-fn unread(fact: &Fact<Vec<Series>>) -> Option<String> {
-    match fact {
-        Fact::Known(_) => None,
-        Fact::Absent => Some("CloudWatch does not know them".to_owned()),
-        Fact::Unknown(why) => Some(format!("the metrics: {}", explain(why))),
-    }
 }

@@ -31,8 +31,9 @@ pub use fact::{Fact, Unknown};
 pub use history::{PastDeployment, history};
 pub use judge::{
     AnalysisResult, Certainty, Comparison, ComparisonNumbers, ComparisonOutcome,
-    ComparisonSettings, Counts, Direction, Effect, Measurement, MetricId, MetricQuestion, Minutes,
-    Series, WindowPair, compare_errors, compare_values,
+    ComparisonSettings, Counts, Direction, Effect, Evaluated, Measurement, MetricId,
+    MetricQuestion, Minutes, Series, WebhookAnswer, WebhookCall, WindowPair, compare_errors,
+    compare_values, webhook_calls,
 };
 pub use observed::{
     Alarm, Container, Deployment, HookDetail, Observed, ObservedService, ReadError, RevisionCounts,

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::{Depth, Fact, Series, Unknown};
+use crate::{Depth, Evaluated, Fact, Series, Unknown, WebhookAnswer};
 
 /// One look at one service. Facts that were not asked for are `Unknown(NotAsked)`.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +37,10 @@ pub struct Observed {
     pub alarms: Fact<Vec<Alarm>>,
     /// Deep only, and only while something is measured; one without data may be missing.
     pub metrics: Fact<Vec<Series>>,
+    /// As `metrics`; never from AWS.
+    pub expressions: Fact<Vec<Evaluated>>,
+    /// Deep only, and only at a gate; never from AWS.
+    pub webhooks: Fact<Vec<WebhookAnswer>>,
 }
 
 impl Observed {
@@ -54,6 +58,8 @@ impl Observed {
             target_groups: Fact::Unknown(Unknown::NotAsked),
             alarms: Fact::Unknown(Unknown::NotAsked),
             metrics: Fact::Unknown(Unknown::NotAsked),
+            expressions: Fact::Unknown(Unknown::NotAsked),
+            webhooks: Fact::Unknown(Unknown::NotAsked),
         }
     }
 }

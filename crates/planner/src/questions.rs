@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use evenkeel_manifest::{Digest, Service, target_groups};
+use evenkeel_manifest::{Digest, Service, Webhook, target_groups};
 use serde_json::Value;
 
 use crate::diff::runs_what_is_wanted;
@@ -23,6 +23,9 @@ pub struct Questions {
     pub alarms: BTreeSet<String>,
     /// What is measured of a rollout that moves traffic, for a deep look.
     pub metrics: Option<MetricQuestion>,
+    /// Who is to be asked at the gate that it may stand at, for a deep look; see
+    /// [`webhook_calls`](crate::webhook_calls).
+    pub webhooks: Vec<Webhook>,
     /// Target group ARNs whose health is wanted, for a deep look.
     pub target_groups: BTreeSet<String>,
     /// Service revision ARNs to describe besides those of the listed service deployments.
@@ -117,6 +120,7 @@ impl Questions {
             family: None,
             alarms: BTreeSet::new(),
             metrics: None,
+            webhooks: Vec::new(),
             target_groups: BTreeSet::new(),
             revisions: BTreeSet::new(),
         }
@@ -155,6 +159,7 @@ fn deep(desired: &Service, seen: &Observed, service: Option<&ObservedService>) -
         family: family(desired, seen, service),
         alarms: desired.rollout.breaker.alarms.iter().cloned().collect(),
         metrics: service.and_then(|service| measured(desired, seen, service)),
+        webhooks: service.map(|service| asked_at_gates(desired, service)).unwrap_or_default(),
         target_groups: service.map(groups_of).unwrap_or_default(),
         revisions: service.map(proven_revision).unwrap_or_default(),
     }
@@ -171,6 +176,14 @@ fn measured(
     let is_shifted = mark.phase == RolloutPhase::Shifting && mark.id() == Some(&primary.id);
     let began = primary.created_at.filter(|_| is_shifted)?.max(mark.since);
     judge::question(desired, began, seen.at)
+}
+
+fn asked_at_gates(desired: &Service, service: &ObservedService) -> Vec<Webhook> {
+    let mark = Memory::read(&service.tags).rollout;
+    let analysis = desired.rollout.analysis.as_ref();
+    let analysis =
+        analysis.filter(|_| mark.is_some_and(|mark| mark.phase == RolloutPhase::Shifting));
+    analysis.map(|analysis| analysis.webhooks.clone()).unwrap_or_default()
 }
 
 /// Asked unless the revision in use has the content wanted.

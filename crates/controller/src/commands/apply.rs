@@ -20,8 +20,9 @@ use super::validate::line;
 use crate::args::ApplyArgs;
 use crate::cli::{CommandError, Exit};
 use crate::config::Config;
-use crate::daemon::{connect, loop_settings};
+use crate::daemon::{StartError, connect, loop_settings};
 use crate::input;
+use crate::outside::Outside;
 use failures::{Failures, Noting};
 use progress::Progress;
 use standing::{Standing, standing};
@@ -54,6 +55,8 @@ pub(crate) async fn apply(
     }
     let registry = Registry::new();
     let cloud = Arc::new(connect(&config, &registry).await?);
+    let cloud = Outside::new(cloud, &config.analysis).map_err(StartError::from)?;
+    let cloud = Arc::new(cloud);
     let apply = Apply { config: &config, services, wait: args.wait };
     apply.run(cloud, &registry, out).await
 }
@@ -80,7 +83,7 @@ impl Apply<'_> {
         let desired = DesiredState { services, invalid: BTreeMap::new() };
         let (_desired, wanted) = watch::channel(Arc::new(desired.clone()));
         let board = Arc::new(StatusBoard::new());
-        let metrics = LoopMetrics::register(registry).map_err(crate::daemon::StartError::from)?;
+        let metrics = LoopMetrics::register(registry).map_err(StartError::from)?;
         let settings = loop_settings(self.config);
         let failures = Failures::default();
         let cloud = Arc::new(Noting::new(cloud, failures.clone()));

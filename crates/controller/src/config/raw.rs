@@ -26,6 +26,7 @@ pub struct RawConfig {
     pub control_loop: RawLoop,
     pub lease: RawLease,
     pub http: RawHttp,
+    pub analysis: RawAnalysis,
     pub log: RawLog,
 }
 
@@ -87,6 +88,15 @@ pub struct RawHttp {
     pub listen: SocketAddr,
 }
 
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RawAnalysis {
+    pub prometheus_url: Option<String>,
+    pub webhook_urls: Vec<String>,
+    #[serde(deserialize_with = "optional_text")]
+    pub webhook_secret_file: Option<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RawLog {
@@ -115,6 +125,7 @@ impl Default for RawConfig {
             control_loop: RawLoop::default(),
             lease: RawLease::default(),
             http: RawHttp::default(),
+            analysis: RawAnalysis::default(),
             log: RawLog::default(),
         }
     }
@@ -189,6 +200,10 @@ impl RawConfig {
             "loop.passTimeout",
             "between 1s and 1h",
         );
+        let analysis = &self.analysis;
+        need(analysis.prometheus_url.as_deref().is_none_or(is_url), "analysis.prometheusUrl", URL);
+        let are_urls = analysis.webhook_urls.iter().all(|url| !url.is_empty() && is_url(url));
+        need(are_urls, "analysis.webhookUrls", URLS);
         need(is_level(&self.log.level), "log.level", LEVEL);
         self.lease.need(&mut need);
         problems
@@ -215,6 +230,7 @@ const NAME: &str = "1 to 63 letters, digits, `.`, `_` or `-`";
 const TABLE: &str = "the name of a DynamoDB table: 3 to 255 letters, digits, `.`, `_` or `-`";
 const UNUSED: &str = "lease.backend = \"dynamodb\" beside it: without it there is no lease";
 const URL: &str = "a URL that begins with http:// or https://";
+const URLS: &str = "a list of URLs that begin with http:// or https://";
 const LEVEL: &str =
     "off, error, warn, info, debug or trace, or directives such as `info,evenkeel_aws=debug`";
 

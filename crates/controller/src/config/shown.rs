@@ -132,6 +132,11 @@ mod tests {
         instance = "evenkeel"                        # default
         target = "default"                           # default
 
+        [analysis]
+        # prometheusUrl is not set                   # default
+        # webhookSecretFile is not set               # default
+        webhookUrls = []                             # default
+
         [aws]
         # endpointUrl is not set                     # default
         # profile is not set                         # default

@@ -9,13 +9,20 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::Gate;
+
 /// What is measured while traffic moves, and when the numbers speak against the new revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub struct Analysis {
-    /// At least one.
+    /// At least one, or a web hook.
+    #[schemars(default)]
     pub metrics: Vec<Metric>,
+    /// Who is asked at gates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub webhooks: Vec<Webhook>,
     /// Of this many newest windows …
     #[schemars(default = "default_windows", range(min = 1, max = 60))]
     pub windows: u8,
@@ -43,6 +50,7 @@ impl Analysis {
     pub fn of(metrics: Vec<Metric>) -> Self {
         Self {
             metrics,
+            webhooks: Vec::new(),
             windows: 3,
             failures: 2,
             min_requests: 100,
@@ -82,6 +90,38 @@ pub enum OnInconclusive {
     Rollback,
 }
 
+/// Somebody who is asked at gates, by HTTP: a smoke test, a confirmation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub struct Webhook {
+    /// `https://…` or `http://…`; the daemon's configuration says which may be asked.
+    #[schemars(regex(pattern = "^https?://"))]
+    pub url: String,
+    /// The gates at which it is asked.
+    #[schemars(default = "all_gates")]
+    pub at: Vec<Gate>,
+    /// How long an answer may take: `1s` to `10s`.
+    #[serde(serialize_with = "super::friendly")]
+    #[schemars(with = "String", default = "default_timeout")]
+    pub timeout: Duration,
+}
+
+impl Webhook {
+    /// Asked at all gates.
+    pub fn of(url: &str) -> Self {
+        Self { url: url.to_owned(), at: Gate::ALL.to_vec(), timeout: Duration::from_secs(5) }
+    }
+}
+
+fn all_gates() -> [Gate; 3] {
+    Gate::ALL
+}
+
+fn default_timeout() -> String {
+    "5s".to_owned()
+}
+
 /// One thing that is measured, with what it may be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(into = "written::WrittenMetric")]
@@ -108,6 +148,8 @@ pub enum MetricSource {
     Memory(Statistic),
     /// A metric of `CloudWatch`, by the minute.
     Query(Query),
+    /// What an expression of `Prometheus` comes to at the end of each minute.
+    Prometheus(String),
 }
 
 /// `CloudWatch`'s word for a statistic: `Average`, `p99`, `Sum`, …
@@ -186,6 +228,7 @@ impl MetricSource {
             Self::Cpu(_) => "cpu",
             Self::Memory(_) => "memory",
             Self::Query(_) => "query",
+            Self::Prometheus(_) => "prometheus",
         }
     }
 
@@ -199,7 +242,9 @@ impl MetricSource {
         match self {
             Self::ErrorRate | Self::Cpu(_) | Self::Memory(_) => format!("{}%", rounded(value)),
             Self::Latency(_) => format!("{}s", rounded(value)),
-            Self::RequestCount | Self::HealthyHosts | Self::Query(_) => rounded(value),
+            Self::RequestCount | Self::HealthyHosts | Self::Query(_) | Self::Prometheus(_) => {
+                rounded(value)
+            }
         }
     }
 }
@@ -221,6 +266,7 @@ impl std::fmt::Display for Metric {
             MetricSource::Query(query) => {
                 write!(f, "{} {}", query.metric_name, query.statistic.word())
             }
+            MetricSource::Prometheus(expression) => f.write_str(expression),
             MetricSource::ErrorRate | MetricSource::RequestCount | MetricSource::HealthyHosts => {
                 f.write_str(self.source.word())
             }
@@ -230,6 +276,14 @@ impl std::fmt::Display for Metric {
 
 impl MetricSource {
     /// All words of manifests.
-    pub const WORDS: [&str; 7] =
-        ["errorRate", "latency", "requestCount", "healthyHosts", "cpu", "memory", "query"];
+    pub const WORDS: [&str; 8] = [
+        "errorRate",
+        "latency",
+        "requestCount",
+        "healthyHosts",
+        "cpu",
+        "memory",
+        "query",
+        "prometheus",
+    ];
 }

@@ -47,7 +47,7 @@ impl JsonSchema for Gate {
 }
 
 /// The gates that are listed, each once.
-pub(super) fn approvals(at: &Cursor<'_>, report: &mut Report) -> Vec<Gate> {
+pub(super) fn gates(at: &Cursor<'_>, report: &mut Report) -> Vec<Gate> {
     if !matches!(at.node.kind, Kind::List(_)) {
         let found = at.node.kind.noun();
         report.error(at, format!("expected a list of gates, found {found}"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::analysis::read::analysis;
-use super::approvals::approvals;
+use super::approvals::gates;
 use super::{
     Breaker, Counting, OnFailure, Percent, Probe, Rollout, Shift, Step, Strategy, Threshold,
 };
@@ -57,7 +57,7 @@ pub(crate) fn rollout(at: &Cursor<'_>, report: &mut Report) -> Rollout {
     Rollout {
         strategy: strategy(at, report),
         analysis: at.member("analysis").and_then(|at| analysis(&at, report)),
-        approvals: at.member("approvals").map(|at| approvals(&at, report)).unwrap_or_default(),
+        approvals: at.member("approvals").map(|at| gates(&at, report)).unwrap_or_default(),
         breaker: at.member("breaker").map(|at| breaker(&at, report)).unwrap_or_default(),
         probe: at.member("probe").map(|at| probe(&at, report)).unwrap_or_default(),
     }

@@ -79,7 +79,7 @@ impl Serialize for Percent {
 
 /// A stage in which ECS waits until Evenkeel has judged. Source: Amazon ECS Developer Guide, pause
 /// lifecycle hooks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Gate {
     AfterTestTraffic,
     /// Before each step of production traffic, the first and the last one, too.

@@ -10,21 +10,21 @@ use serde_json::Value;
 use super::asked::{BalancedGroup, balanced_groups, closed_until, of_the_service, question};
 use super::series::{MetricId, Minutes, minute_from, next_minute};
 use super::windows::{Weighed, Window, each, grown};
-use crate::view::{View, target_revision};
-use crate::{Observed, ServiceDeployment};
+use crate::view::{View, explain, target_revision};
+use crate::{Fact, Observed, ServiceDeployment};
 
 /// What this look read of both revisions.
 pub(super) enum Arms<'a> {
     Read(Numbers<'a>),
     /// No minute since the deployment began is closed.
     TooEarly,
-    /// Why nothing can be told.
-    Unread(String),
 }
 
 /// The numbers of a look.
 pub(super) struct Numbers<'a> {
     series: BTreeMap<&'a MetricId, &'a Minutes>,
+    evaluated: BTreeMap<&'a str, &'a Minutes>,
+    observed: &'a Observed,
     key: &'a ServiceKey,
     /// Closed minutes since the deployment began.
     minutes: Vec<Timestamp>,
@@ -39,21 +39,33 @@ impl<'a> Arms<'a> {
         else {
             return Self::TooEarly;
         };
-        if let Some(why) = super::unread(&view.observed().metrics) {
-            return Self::Unread(why);
-        }
         let groups = balanced_groups(&view.wanted);
         let target = target_group(view.observed(), rollout);
         let (new, stable) =
             groups.into_iter().partition::<Vec<_>, _>(|one| Some(&one.arn) == target.as_ref());
-        let series = view.observed().metrics.known().map(Vec::as_slice).unwrap_or_default();
+        let observed = view.observed();
+        let series = observed.metrics.known().map(Vec::as_slice).unwrap_or_default();
+        let evaluated = observed.expressions.known().map(Vec::as_slice).unwrap_or_default();
         Self::Read(Numbers {
             series: series.iter().map(|one| (&one.metric, &one.minutes)).collect(),
+            evaluated: evaluated
+                .iter()
+                .map(|one| (one.expression.as_str(), &one.minutes))
+                .collect(),
+            observed,
             key: &desired.key,
             minutes: minutes_between(began, until),
             new: new.into_iter().next(),
             stable: stable.into_iter().next(),
         })
+    }
+}
+
+fn unread<T>(from: &str, fact: &Fact<T>) -> Option<String> {
+    match fact {
+        Fact::Known(_) => None,
+        Fact::Absent => Some(format!("{from} does not know it")),
+        Fact::Unknown(why) => Some(format!("{from}: {}", explain(why))),
     }
 }
 
@@ -77,6 +89,14 @@ fn minutes_between(began: Timestamp, until: Timestamp) -> Vec<Timestamp> {
 }
 
 impl Numbers<'_> {
+    /// Why the numbers of a source cannot be told; `None` when they were read.
+    pub(super) fn unread(&self, source: &MetricSource) -> Option<String> {
+        match source {
+            MetricSource::Prometheus(_) => unread("Prometheus", &self.observed.expressions),
+            _ => unread("CloudWatch", &self.observed.metrics),
+        }
+    }
+
     fn of(&self, metric: &MetricId) -> Minutes {
         self.series.get(metric).map(|minutes| (*minutes).clone()).unwrap_or_default()
     }
@@ -143,6 +163,10 @@ impl Numbers<'_> {
     }
 
     fn of_the_service(&self, source: &MetricSource) -> Minutes {
+        if let MetricSource::Prometheus(expression) = source {
+            let minutes = self.evaluated.get(expression.as_str());
+            return minutes.map(|minutes| (*minutes).clone()).unwrap_or_default();
+        }
         let Some(metric) = of_the_service(source, self.key) else { return Minutes::new() };
         let mut known = self.of(&metric);
         if matches!(source, MetricSource::Query(query) if query.missing_is_zero) {

@@ -30,7 +30,17 @@ pub(crate) fn question(
     let arms = balanced_groups(&desired.service.value());
     let metrics: BTreeSet<MetricId> =
         analysis.metrics.iter().flat_map(|metric| needed(metric, &desired.key, &arms)).collect();
-    (from < until && !metrics.is_empty()).then_some(MetricQuestion { metrics, from, until })
+    let expressions: BTreeSet<String> =
+        analysis.metrics.iter().filter_map(|metric| expression(&metric.source)).collect();
+    let is_asked = !metrics.is_empty() || !expressions.is_empty();
+    (from < until && is_asked).then_some(MetricQuestion { metrics, expressions, from, until })
+}
+
+fn expression(source: &MetricSource) -> Option<String> {
+    match source {
+        MetricSource::Prometheus(expression) => Some(expression.clone()),
+        _ => None,
+    }
 }
 
 /// The end of the last minute that is complete in `CloudWatch`.
@@ -92,7 +102,8 @@ pub(crate) fn of_the_service(source: &MetricSource, key: &ServiceKey) -> Option<
         MetricSource::ErrorRate
         | MetricSource::Latency(_)
         | MetricSource::RequestCount
-        | MetricSource::HealthyHosts => None,
+        | MetricSource::HealthyHosts
+        | MetricSource::Prometheus(_) => None,
     }
 }
 
@@ -107,7 +118,10 @@ impl BalancedGroup {
             }
             MetricSource::RequestCount => vec![self.requests()],
             MetricSource::HealthyHosts => vec![self.healthy_hosts()],
-            MetricSource::Cpu(_) | MetricSource::Memory(_) | MetricSource::Query(_) => Vec::new(),
+            MetricSource::Cpu(_)
+            | MetricSource::Memory(_)
+            | MetricSource::Query(_)
+            | MetricSource::Prometheus(_) => Vec::new(),
         }
     }
 

@@ -9,6 +9,8 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricQuestion {
     pub metrics: BTreeSet<MetricId>,
+    /// Of `Prometheus`; each is to be evaluated at the end of each minute.
+    pub expressions: BTreeSet<String>,
     /// A full minute.
     pub from: Timestamp,
     /// The end of the last minute; a full minute after `from`, at most a day.
@@ -30,6 +32,14 @@ pub struct MetricId {
 pub struct Series {
     pub metric: MetricId,
     /// Only minutes with data.
+    pub minutes: Minutes,
+}
+
+/// What one expression of `Prometheus` came to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluated {
+    pub expression: String,
+    /// By the start of the minute at whose end it was evaluated; only those with a number.
     pub minutes: Minutes,
 }
 

@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 
 use evenkeel_manifest::{
-    Analysis, Condition, Document, Limit, Metric, MetricSource, OnInconclusive, Percent, Query,
-    Shift, Statistic, Step, Strategy,
+    Analysis, Condition, Document, Gate, Limit, Metric, MetricSource, OnInconclusive, Percent,
+    Query, Shift, Statistic, Step, Strategy, Webhook,
 };
 use evenkeel_planner::{
-    AnalysisResult, Call, Depth, Fact, HookAction, HookDetail, MetricId, Minutes, Observed,
-    Outcome, Plan, RevisionCounts, Series, Unknown, VerdictKind, WaitReason, check, plan,
-    questions, status,
+    AnalysisResult, Call, Depth, Evaluated, Fact, HookAction, HookDetail, MetricId, Minutes,
+    Observed, Outcome, Plan, RevisionCounts, Series, Unknown, VerdictKind, WaitReason,
+    WebhookAnswer, check, plan, questions, status, webhook_calls,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -390,4 +390,82 @@ fn the_guard_opens_no_gate_to_a_revision_with_traffic_that_was_not_measured() {
     unread.metrics = failed();
     let refused = check(&planned, &input(&key, Some(&canary.0.desired), &unread)).unwrap_err();
     assert!(refused.iter().any(|one| one.contains("what is to be measured")), "{refused:?}");
+}
+
+#[test]
+fn an_expression_of_prometheus_is_judged_as_any_other_metric() {
+    let expression = "sum(rate(errors_total[1m]))";
+    let source = MetricSource::Prometheus(expression.to_owned());
+    let evaluated = |value: f64| {
+        let mut canary = Canary::at(10.0, vec![most(source.clone(), 0.5)]);
+        let minutes = (0..MINUTES).map(|ago| (canary.minute(ago), value)).collect();
+        let one = Evaluated { expression: expression.to_owned(), minutes };
+        canary.0.seen.expressions = Fact::Known(vec![one]);
+        canary
+    };
+    assert!(evaluated(0.1).opens(), "{}", evaluated(0.1).plan());
+    assert_eq!(evaluated(0.9).0.verdict(), Some(VerdictKind::Analysis));
+    let mut unread = evaluated(0.1);
+    unread.0.seen.expressions = failed();
+    assert_eq!((unread.opens(), unread.told().0), (false, AnalysisResult::Error));
+}
+
+/// A canary whose web hook gave this answer to the pause that is open.
+fn heard(answer: Option<(&str, AnalysisResult)>) -> Canary {
+    const URL: &str = "https://smoke.example.com/";
+    let mut canary = Canary::at(0.0, error_rate()).with(|analysis| {
+        analysis.metrics.clear();
+        analysis.webhooks = vec![Webhook::of(URL)];
+    });
+    let answers = answer.into_iter().map(|(id, result)| WebhookAnswer {
+        url: URL.to_owned(),
+        id: id.to_owned(),
+        result,
+        message: "as it said".to_owned(),
+    });
+    canary.0.seen.webhooks = Fact::Known(answers.collect());
+    canary
+}
+
+#[test]
+fn a_web_hook_opens_its_gate_keeps_it_shut_or_ends_the_rollout() {
+    let id = "ecs-pause-1";
+    assert!(heard(Some((id, AnalysisResult::Passed))).opens());
+    let failed = heard(Some((id, AnalysisResult::Failed)));
+    assert_eq!(failed.0.verdict(), Some(VerdictKind::Analysis));
+    let sentence = failed.plan().verdict.expect("one fell").sentence;
+    assert_eq!(sentence, "web hook https://smoke.example.com/: as it said");
+    for result in [AnalysisResult::Running, AnalysisResult::Inconclusive, AnalysisResult::Error] {
+        let canary = heard(Some((id, result)));
+        assert_eq!((canary.opens(), canary.0.verdict()), (false, None), "{result:?}");
+    }
+}
+
+#[test]
+fn an_answer_to_an_earlier_pause_and_no_answer_at_all_open_nothing() {
+    assert!(!heard(Some(("ecs-pause-0", AnalysisResult::Passed))).opens());
+    assert!(!heard(None).opens());
+    let mut unasked = heard(Some(("ecs-pause-1", AnalysisResult::Passed)));
+    unasked.0.seen.webhooks = Fact::Unknown(Unknown::NotAsked);
+    assert_eq!((unasked.opens(), unasked.told().0), (false, AnalysisResult::Error));
+}
+
+#[test]
+fn a_web_hook_is_asked_at_its_gates_only_and_about_the_pause() {
+    let mut canary = heard(None);
+    canary.0.seen.depth = Depth::Shallow;
+    let asked = questions(Some(&canary.0.desired), Some(&canary.0.seen)).expect("in a rollout");
+    canary.0.seen.depth = Depth::Deep;
+    let calls = webhook_calls(&key(), &asked, &canary.0.seen);
+    let [call] = &calls[..] else { panic!("{calls:?}") };
+    assert_eq!((call.id.as_str(), call.gate), ("ecs-pause-1", "BeforeStep"));
+    let body = serde_json::to_value(call).expect("a body is JSON");
+    assert_eq!(body["service"]["name"], "web");
+    assert_eq!(body.get("webhook"), None);
+    canary.0.history()[0].lifecycle_hook_details[0].status = Some("SUCCEEDED".to_owned());
+    assert_eq!(webhook_calls(&key(), &asked, &canary.0.seen), []);
+    let elsewhere = Webhook { at: vec![Gate::AfterTestTraffic], ..Webhook::of("https://a/") };
+    let asked = evenkeel_planner::Questions { webhooks: vec![elsewhere], ..asked };
+    canary.0.history()[0].lifecycle_hook_details[0].status = Some("AWAITING_ACTION".to_owned());
+    assert_eq!(webhook_calls(&key(), &asked, &canary.0.seen), []);
 }

@@ -5,17 +5,32 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::{Analysis, Condition, Limit, Metric, MetricSource, OnInconclusive, Query, Statistic};
+use super::{
+    Analysis, Condition, Limit, Metric, MetricSource, OnInconclusive, Query, Statistic, Webhook,
+};
 use crate::envelope::{known_members, missing};
 use crate::node::Cursor;
 use crate::problem::Report;
+use crate::rollout::approvals::gates;
 use crate::rollout::read::{between, choice, short};
 use crate::spelling;
 
-const ANALYSIS: [&str; 7] =
-    ["metrics", "windows", "failures", "minRequests", "delay", "patience", "onInconclusive"];
-const METRIC: [&str; 6] = ["metric", "statistic", "max", "min", "compare", "query"];
+const ANALYSIS: [&str; 8] = [
+    "metrics",
+    "webhooks",
+    "windows",
+    "failures",
+    "minRequests",
+    "delay",
+    "patience",
+    "onInconclusive",
+];
+const METRIC: [&str; 7] = ["metric", "statistic", "max", "min", "compare", "query", "expression"];
+const WEBHOOK: [&str; 3] = ["url", "at", "timeout"];
 const QUERY: [&str; 4] = ["namespace", "metricName", "dimensions", "missing"];
+
+/// Web hooks of one service, each asked at every gate it is for.
+const WEBHOOKS_MAX: usize = 10;
 
 /// Metrics of one service; a call carries 500 queries, and each metric takes up to four.
 const METRICS_MAX: usize = 50;
@@ -23,7 +38,14 @@ const METRICS_MAX: usize = 50;
 /// `None` when nothing could be measured by it, which is reported.
 pub(crate) fn analysis(at: &Cursor<'_>, report: &mut Report) -> Option<Analysis> {
     known_members(at, &ANALYSIS, |_| false, report);
-    let usual = Analysis::of(metrics(at, report)?);
+    let webhooks: Vec<Webhook> =
+        at.elements_of("webhooks").iter().filter_map(|at| webhook(at, report)).collect();
+    if let Some(at) = at.member("webhooks").filter(|_| webhooks.len() > WEBHOOKS_MAX) {
+        report.error(&at, format!("at most {WEBHOOKS_MAX} web hooks"));
+    }
+    let is_asked = !webhooks.is_empty() && at.member("metrics").is_none();
+    let metrics = if is_asked { Vec::new() } else { metrics(at, report)? };
+    let usual = Analysis { webhooks, ..Analysis::of(metrics) };
     let windows = count(at, "windows", 60, report).unwrap_or(u32::from(usual.windows));
     let failures = count(at, "failures", 60, report).unwrap_or(u32::from(usual.failures));
     if failures > windows {
@@ -101,6 +123,8 @@ fn source(at: &Cursor<'_>, report: &mut Report) -> Option<MetricSource> {
     };
     let word = choice(&kind, &MetricSource::WORDS.map(|word| (word, word)), report)?;
     refuse(at, "query", word == "query", "only for `metric: query`", report);
+    let is_expression = word == "prometheus";
+    refuse(at, "expression", is_expression, "only for `metric: prometheus`", report);
     let has_statistic = ["latency", "cpu", "memory", "query"].contains(&word);
     refuse(at, "statistic", has_statistic, &format!("{word} has none to choose"), report);
     let statistic = statistic(at, word, report)?;
@@ -111,8 +135,50 @@ fn source(at: &Cursor<'_>, report: &mut Report) -> Option<MetricSource> {
         "healthyHosts" => MetricSource::HealthyHosts,
         "cpu" => MetricSource::Cpu(statistic),
         "memory" => MetricSource::Memory(statistic),
+        "prometheus" => MetricSource::Prometheus(expression(at, report)?),
         _ => MetricSource::Query(query(at, statistic, report)?),
     })
+}
+
+fn webhook(at: &Cursor<'_>, report: &mut Report) -> Option<Webhook> {
+    known_members(at, &WEBHOOK, |_| false, report);
+    let Some(url) = at.member("url") else {
+        missing(at, "url", report);
+        return None;
+    };
+    let is_web = |text: &&str| {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        rest.is_some_and(|rest| !rest.is_empty()) && text.len() <= 2_048 && text.is_ascii()
+    };
+    let Some(text) = url.text().filter(is_web) else {
+        report.error(&url, "expected a URL that begins with https:// or http://");
+        return None;
+    };
+    let usual = Webhook::of(text);
+    let timeout = at.member("timeout").and_then(|at| {
+        within(&at, Duration::from_secs(1), Duration::from_secs(10), "1s to 10s", report)
+    });
+    Some(Webhook {
+        at: at.member("at").map(|at| gates(&at, report)).unwrap_or(usual.at),
+        timeout: timeout.unwrap_or(usual.timeout),
+        url: usual.url,
+    })
+}
+
+fn within(
+    at: &Cursor<'_>,
+    least: Duration,
+    most: Duration,
+    words: &str,
+    report: &mut Report,
+) -> Option<Duration> {
+    let parsed = at.text().and_then(|text| text.parse::<SignedDuration>().ok());
+    let duration = parsed.and_then(|duration| Duration::try_from(duration).ok());
+    let duration = duration.filter(|duration| (least..=most).contains(duration));
+    if duration.is_none() {
+        report.error(at, format!("expected a duration from {words}"));
+    }
+    duration
 }
 
 fn refuse(at: &Cursor<'_>, name: &str, allowed: bool, message: &str, report: &mut Report) {
@@ -134,6 +200,19 @@ fn statistic(at: &Cursor<'_>, word: &str, report: &mut Report) -> Option<Statist
         report.error(&member, message);
     }
     statistic
+}
+
+fn expression(metric: &Cursor<'_>, report: &mut Report) -> Option<String> {
+    const LONGEST: usize = 4_096;
+    let Some(at) = metric.member("expression") else {
+        missing(metric, "expression", report);
+        return None;
+    };
+    let text = at.text().filter(|text| !text.trim().is_empty() && text.len() <= LONGEST);
+    if text.is_none() {
+        report.error(&at, format!("expected an expression of 1 to {LONGEST} bytes"));
+    }
+    text.map(str::to_owned)
 }
 
 fn query(metric: &Cursor<'_>, statistic: Statistic, report: &mut Report) -> Option<Query> {
@@ -214,7 +293,7 @@ fn limit(at: &Cursor<'_>, source: &MetricSource, report: &mut Report) -> Option<
         MetricSource::RequestCount | MetricSource::HealthyHosts => {
             (number(at).filter(|value| *value >= 0.0), "a number from 0 up")
         }
-        MetricSource::Query(_) => (number(at), "a number"),
+        MetricSource::Query(_) | MetricSource::Prometheus(_) => (number(at), "a number"),
     };
     let limit = value.and_then(Limit::new);
     if limit.is_none() {

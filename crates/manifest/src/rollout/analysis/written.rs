@@ -35,6 +35,9 @@ pub(super) struct WrittenMetric {
     /// A metric of `CloudWatch`, for `metric: query`.
     #[serde(skip_serializing_if = "Option::is_none")]
     query: Option<WrittenQuery>,
+    /// In `PromQL`, with one number as its result, for `metric: prometheus`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expression: Option<String>,
 }
 
 /// A metric as `CloudWatch` names it.
@@ -66,8 +69,12 @@ impl From<Metric> for WrittenMetric {
             max,
             min,
             compare,
-            query: match metric.source {
-                MetricSource::Query(query) => Some(query.into()),
+            query: match &metric.source {
+                MetricSource::Query(query) => Some(query.clone().into()),
+                _ => None,
+            },
+            expression: match metric.source {
+                MetricSource::Prometheus(expression) => Some(expression),
                 _ => None,
             },
         }
@@ -91,7 +98,10 @@ fn statistic(source: &MetricSource) -> Option<&Statistic> {
         | MetricSource::Cpu(statistic)
         | MetricSource::Memory(statistic) => Some(statistic),
         MetricSource::Query(query) => Some(&query.statistic),
-        MetricSource::ErrorRate | MetricSource::RequestCount | MetricSource::HealthyHosts => None,
+        MetricSource::ErrorRate
+        | MetricSource::RequestCount
+        | MetricSource::HealthyHosts
+        | MetricSource::Prometheus(_) => None,
     }
 }
 
@@ -105,7 +115,10 @@ fn amount(source: &MetricSource, limit: Limit) -> Value {
             let duration = SignedDuration::try_from_secs_f64(limit.value()).unwrap_or_default();
             json!(format!("{duration:#}"))
         }
-        MetricSource::RequestCount | MetricSource::HealthyHosts | MetricSource::Query(_) => {
+        MetricSource::RequestCount
+        | MetricSource::HealthyHosts
+        | MetricSource::Query(_)
+        | MetricSource::Prometheus(_) => {
             json!(limit.value())
         }
     }

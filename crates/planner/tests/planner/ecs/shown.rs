@@ -45,6 +45,8 @@ impl Ecs {
                 Fact::Unknown(Unknown::NotAsked)
             },
             metrics: Fact::Unknown(Unknown::NotAsked),
+            expressions: Fact::Unknown(Unknown::NotAsked),
+            webhooks: Fact::Unknown(Unknown::NotAsked),
         }
     }
 

@@ -1,0 +1,62 @@
+//! One request over HTTP or HTTPS; never follows a redirect, never takes an endless answer.
+
+use std::io;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+/// A day of minutes of one series is about 40 KiB.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// A client with the certificates of this machine.
+#[derive(Clone, Debug)]
+pub(super) struct Web(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+impl Web {
+    pub(super) fn new() -> io::Result<Self> {
+        let connector = HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())?
+            .https_or_http()
+            .enable_http1()
+            .build();
+        Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))
+    }
+
+    /// Why there was no answer, in words.
+    pub(super) async fn post(
+        &self,
+        url: &str,
+        headers: &[(&str, String)],
+        body: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<(StatusCode, Bytes), String> {
+        let mut request = Request::post(url);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let request = request.body(Full::from(body)).map_err(|error| error.to_string())?;
+        let exchange = async {
+            let response = self.0.request(request).await.map_err(|error| innermost(&error))?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+            Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
+        };
+        let late = |_| format!("no answer within {} s", timeout.as_secs());
+        tokio::time::timeout(timeout, exchange).await.map_err(late)?
+    }
+}
+
+/// The outer layers say "client error (Connect)", the innermost says "connection refused".
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

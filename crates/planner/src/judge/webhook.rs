@@ -1,0 +1,101 @@
+//! Who is asked at a gate, with what, and what the answers mean; never asks.
+
+use evenkeel_manifest::{ServiceKey, Webhook};
+use serde::Serialize;
+
+use super::{AnalysisResult, Bench, Measurement};
+use crate::steps::own_pause;
+use crate::view::{View, explain, last_part};
+use crate::{Fact, Observed, Questions, ServiceDeployment};
+
+/// One question to a web hook. Its serialised form is the body.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookCall {
+    #[serde(skip)]
+    pub webhook: Webhook,
+    /// Of the pause: asked again, for instance after a restart, it is the same.
+    pub id: String,
+    /// `AfterTestTraffic`, `BeforeStep` or `AfterProductionTraffic`.
+    pub gate: &'static str,
+    pub service: ServiceKey,
+    /// The ARN of the service deployment.
+    pub deployment: String,
+    /// The ARN of the new service revision.
+    pub revision: Option<String>,
+    /// What the new revision gets of production traffic, in percent.
+    pub share: f64,
+}
+
+/// What a web hook said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WebhookAnswer {
+    pub url: String,
+    /// Of the pause that it was asked at.
+    pub id: String,
+    pub result: AnalysisResult,
+    pub message: String,
+}
+
+/// Whom to ask now: at an open gate of the PRIMARY deployment, those that are for it.
+pub fn webhook_calls(
+    key: &ServiceKey,
+    questions: &Questions,
+    observed: &Observed,
+) -> Vec<WebhookCall> {
+    let Some(rollout) = primary_deployment(observed) else { return Vec::new() };
+    let Some((gate, pause)) = own_pause(rollout) else { return Vec::new() };
+    let target = rollout.target_service_revision.as_ref();
+    let call = |webhook: &Webhook| WebhookCall {
+        webhook: webhook.clone(),
+        id: pause.hook_id.clone(),
+        gate: gate.name(),
+        service: key.clone(),
+        deployment: rollout.service_deployment_arn.clone(),
+        revision: target.map(|target| target.arn.clone()),
+        share: rollout.target_share(),
+    };
+    questions.webhooks.iter().filter(|webhook| webhook.at.contains(&gate)).map(call).collect()
+}
+
+fn primary_deployment(observed: &Observed) -> Option<&ServiceDeployment> {
+    let service = observed.service.known()?;
+    let primary = service.deployments.iter().find(|one| one.status == "PRIMARY")?;
+    let target = |one: &&ServiceDeployment| {
+        let target = one.target_service_revision.as_ref();
+        target.is_some_and(|target| last_part(&target.arn) == last_part(&primary.id))
+    };
+    observed.service_deployments.known()?.iter().find(target)
+}
+
+/// What the web hooks of this gate said of this pause.
+pub(super) fn heard(
+    view: &View<'_>,
+    rollout: &ServiceDeployment,
+    webhooks: &[Webhook],
+    bench: &Bench<'_>,
+) -> Vec<Measurement> {
+    let Some((gate, pause)) = own_pause(rollout) else { return Vec::new() };
+    let here = webhooks.iter().filter(|webhook| webhook.at.contains(&gate));
+    let measurement = |webhook: &Webhook| {
+        let (result, sentence) = answer(&view.observed().webhooks, &webhook.url, &pause.hook_id);
+        let result = match result {
+            AnalysisResult::Running if bench.is_impatient() => AnalysisResult::Inconclusive,
+            result => result,
+        };
+        Measurement { metric: format!("web hook {}", webhook.url), result, sentence }
+    };
+    here.map(measurement).collect()
+}
+
+fn answer(fact: &Fact<Vec<WebhookAnswer>>, url: &str, id: &str) -> super::Finding {
+    let answers = match fact {
+        Fact::Known(answers) => answers,
+        Fact::Absent => return (AnalysisResult::Error, "it was not asked".to_owned()),
+        Fact::Unknown(why) => return (AnalysisResult::Error, explain(why)),
+    };
+    match answers.iter().find(|answer| answer.url == url && answer.id == id) {
+        Some(answer) => (answer.result, answer.message.clone()),
+        None => (AnalysisResult::Running, "it has not answered yet".to_owned()),
+    }
+}
