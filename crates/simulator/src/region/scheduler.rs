@@ -54,13 +54,25 @@ struct Census {
     crews: Vec<Crew>,
     /// ceil(desired * minimumHealthyPercent / 100).
     floor: u32,
-    /// floor(desired * maximumPercent / 100).
+    /// floor(desired * maximumPercent / 100): of all tasks, or of each crew while traffic shifts, when
+    /// each revision stands beside the others with all of its tasks.
     ceiling: u32,
+    is_shifting: bool,
 }
 
 impl Census {
+    /// How many tasks may be started besides those of all crews.
     fn room(&self) -> u32 {
-        let taken = self.crews.iter().map(|crew| crew.live() + crew.leaving).sum::<u32>();
+        self.room_beside(self.crews.iter())
+    }
+
+    /// How many tasks may be started for this crew.
+    fn room_of(&self, crew: &Crew) -> u32 {
+        if self.is_shifting { self.room_beside(std::iter::once(crew)) } else { self.room() }
+    }
+
+    fn room_beside<'a>(&self, crews: impl Iterator<Item = &'a Crew>) -> u32 {
+        let taken = crews.map(|crew| crew.live() + crew.leaving).sum::<u32>();
         self.ceiling.saturating_sub(taken)
     }
 
@@ -134,9 +146,7 @@ impl State {
         }
         let configuration = &service.configuration;
         let (floor, ceiling) = bounds(service.desired, configuration.least, configuration.most);
-        // Each revision stands beside the others with all of its tasks.
-        let ceiling = if service.shifts_traffic() { u32::MAX } else { ceiling };
-        Census { crews, floor, ceiling }
+        Census { crews, floor, ceiling, is_shifting: service.shifts_traffic() }
     }
 
     /// Finds which tasks became healthy and which fail their health checks.
@@ -211,14 +221,13 @@ impl State {
     fn stop_failing(&mut self, id: ServiceId) {
         let Some(service) = self.services.get(&id) else { return };
         let census = self.census(service);
-        let room = census.room();
         let mut stops = Vec::new();
         for (index, (deployment, crew)) in service.deployments.iter().zip(&census.crews).enumerate()
         {
             let failing = || crew.seats.iter().filter(|seat| seat.failing).map(|seat| seat.id);
             let goal = goal(service, index, deployment, crew);
             let replaced = crew.healthy() >= goal;
-            let stuck = (room == 0 || goal <= crew.good()) && crew.leaving == 0;
+            let stuck = (census.room_of(crew) == 0 || goal <= crew.good()) && crew.leaving == 0;
             let count = if replaced { usize::MAX } else { usize::from(stuck) };
             stops.extend(failing().take(count));
         }
@@ -339,7 +348,7 @@ impl State {
     fn start_missing(&mut self, id: ServiceId) {
         let Some(service) = self.services.get(&id) else { return };
         let census = self.census(service);
-        let mut room = census.room();
+        let mut given = 0;
         let mut starts = Vec::new();
         // What others lost is replaced first, from the revision that they belong to.
         for index in (0..service.deployments.len()).rev() {
@@ -349,11 +358,12 @@ impl State {
                 continue;
             };
             let need = goal(service, index, deployment, crew).saturating_sub(crew.good());
-            let number = need.min(room);
+            let given_before = if census.is_shifting { 0 } else { given };
+            let number = need.min(census.room_of(crew).saturating_sub(given_before));
             if number == 0 {
                 continue;
             }
-            room -= number;
+            given += number;
             starts.push((deployment.id, number, deployment.no_start_before));
         }
         for (deployment, number, not_before) in starts {

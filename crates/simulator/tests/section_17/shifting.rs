@@ -1,6 +1,7 @@
 //! Beside the checklist: strategies that shift traffic, their stages, hooks and returns (reference
 //! page, section 4).
 
+use evenkeel_simulator::Behaviour;
 use serde_json::{Value, json};
 
 use super::fixture::{Fixture, MINUTE, seconds};
@@ -187,6 +188,28 @@ fn green_stands_beside_blue_before_it_gets_traffic_and_blue_leaves_after_the_bak
     assert!(front.ends("SUCCESSFUL"));
     assert_eq!((front.images_in(&front.blue), front.images_in(&front.green)), (0, 2));
     assert_eq!(front.fixture.deployments().len(), 1);
+}
+
+#[test]
+fn a_revision_that_fails_its_checks_has_no_more_tasks_than_maximum_percent() {
+    let configuration = json!({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5});
+    let mut front = Front::running(&configuration);
+    front.fixture.script("web:2", Behaviour::answers(500));
+    front.fixture.roll_to("web:2");
+    let (mut most, mut stopped) = (0, false);
+    for _ in 0..900 {
+        front.fixture.advance(seconds(1));
+        let of_green = |status: &str| {
+            let tasks = front.fixture.tasks(status);
+            let is_green = |task: &&Value| {
+                task["taskDefinitionArn"].as_str().is_some_and(|arn| arn.ends_with("web:2"))
+            };
+            tasks.iter().filter(is_green).count()
+        };
+        most = most.max(of_green("RUNNING"));
+        stopped |= of_green("STOPPED") > 0;
+    }
+    assert_eq!((most, stopped), (4, true), "200 % of two, and what fails is replaced");
 }
 
 #[test]
@@ -434,7 +457,7 @@ fn crashing_green_is_replaced_and_not_judged_by_ecs() {
     let mut configuration = pausing("BLUE_GREEN", &["POST_TEST_TRAFFIC_SHIFT"]);
     configuration["deploymentCircuitBreaker"] = json!({"enable": true, "rollback": true});
     let mut front = Front::running(&configuration);
-    front.fixture.script("web:bad", evenkeel_simulator::Behaviour::crashes(seconds(5), 1));
+    front.fixture.script("web:bad", Behaviour::crashes(seconds(5), 1));
     front.fixture.roll_to("web:bad");
     front.fixture.advance(30 * MINUTE);
     assert_eq!(front.stage(), "SCALE_UP");
