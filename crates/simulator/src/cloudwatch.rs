@@ -1,6 +1,7 @@
 //! CloudWatch: metrics and alarms; never collects anything by itself.
 
 mod alarms;
+mod balancers;
 mod metrics;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,8 @@ use serde_json::Value;
 use crate::region::{ApiError, State, text};
 
 pub(crate) use alarms::Alarm;
-use metrics::{MetricKey, Minute};
+use balancers::Unsent;
+use metrics::{MetricKey, Minute, Sample};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CloudWatch {
@@ -19,10 +21,24 @@ pub(crate) struct CloudWatch {
     alarms: BTreeMap<String, Alarm>,
     /// Values by metric and minute (seconds since the epoch at its start).
     metrics: BTreeMap<MetricKey, BTreeMap<i64, Minute>>,
+    unsent: Unsent,
     evaluation_due: Option<Timestamp>,
 }
 
 impl CloudWatch {
+    /// Adds one point of a metric of the platform's own.
+    pub(crate) fn add_platform(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        dimensions: &[(&str, &str)],
+        at: Timestamp,
+        value: f64,
+    ) {
+        let key = MetricKey::of_platform(namespace, name, dimensions);
+        self.add(key, at, [Sample::once(value)]);
+    }
+
     /// Which of the named alarms are in ALARM.
     pub(crate) fn red(&self, names: &[String]) -> Vec<String> {
         let red = |name: &&String| self.alarms.get(*name).is_some_and(Alarm::is_red);

@@ -84,4 +84,31 @@ pub enum Happening {
         port: u16,
         result: Result<(), String>,
     },
+    /// What load balancers did since they last reported; nothing, if no requests came. Targets are
+    /// counted at each report.
+    BalancersReport(Vec<RequestTally>),
+}
+
+/// Requests that one load balancer answered, by the target group that it chose.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestTally {
+    /// An ARN.
+    pub load_balancer: String,
+    /// An ARN; `None` for requests for which there was no target to choose, which AWS does not count
+    /// as requests.
+    pub target_group: Option<String>,
+    /// Answers by targets: 2xx, 3xx, 4xx, 5xx.
+    pub answers: [u32; 4],
+    /// 5xx answers by the load balancer itself.
+    pub balancer_errors: u32,
+    /// Those of them because a target did not take the connection.
+    pub refused: u32,
+    /// From the request to the first byte of the target's answer.
+    pub response_times: Vec<Duration>,
+}
+
+impl RequestTally {
+    pub fn requests(&self) -> u32 {
+        self.answers.iter().sum::<u32>() + self.balancer_errors
+    }
 }

@@ -30,7 +30,7 @@ mod world;
 
 pub use cloud::SimulatedCloud;
 pub use daemon::Daemon;
-pub use effect::{ContainerLaunch, Effect, Happening, HealthCheck, TaskLaunch};
+pub use effect::{ContainerLaunch, Effect, Happening, HealthCheck, RequestTally, TaskLaunch};
 pub use elb::{ListenerView, RuleCondition, RuleView, TargetGroupView};
 pub use facts::{DeploymentCourse, DeploymentFacts, HistoryFacts, Life, ServiceFacts, TaskFacts};
 pub use region::{Api, ApiError, Fault, Region, Settings, Timings};

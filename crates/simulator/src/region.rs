@@ -327,6 +327,6 @@ impl Region {
         value: f64,
     ) {
         let now = self.state.now;
-        self.state.cloudwatch.add(namespace, name, dimensions, now, value);
+        self.state.cloudwatch.add_platform(namespace, name, dimensions, now, value);
     }
 }

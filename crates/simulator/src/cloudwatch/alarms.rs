@@ -88,7 +88,7 @@ impl Alarm {
         let (mut breaching, mut missing) = (0_i64, 0_i64);
         for index in 0..periods {
             let from = end - period * (index + 1);
-            match compute(&cloudwatch.values(&key, from, from + period), statistic) {
+            match compute(&cloudwatch.samples(&key, from, from + period), statistic) {
                 Some(value) if self.breaches(value) => breaching += 1,
                 Some(_) => {}
                 None => missing += 1,

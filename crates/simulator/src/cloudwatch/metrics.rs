@@ -24,40 +24,63 @@ impl MetricKey {
         let name = text(input, "MetricName")?.to_owned();
         Some(Self { namespace: namespace.to_owned(), name, dimensions })
     }
+
+    pub(super) fn of_platform(namespace: &str, name: &str, dimensions: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let mut dimensions: Vec<(String, String)> = dimensions.iter().map(owned).collect();
+        dimensions.sort_unstable();
+        Self { namespace: namespace.to_owned(), name: name.to_owned(), dimensions }
+    }
 }
 
-/// The values of one minute.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Minute(Vec<f64>);
+/// A value and how many times it was seen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Sample {
+    pub(super) value: f64,
+    pub(super) times: u32,
+}
 
-/// A minute keeps this many values, and a metric this many minutes.
-const VALUES: usize = 10_000;
+impl Sample {
+    pub(super) fn once(value: f64) -> Self {
+        Self { value, times: 1 }
+    }
+}
+
+/// The values of one minute; equal ones in a row are one sample.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Minute(Vec<Sample>);
+
+impl Minute {
+    pub(super) fn samples(self) -> Vec<Sample> {
+        self.0
+    }
+
+    pub(super) fn add(&mut self, sample: Sample) {
+        let is_full = self.0.len() >= SAMPLES;
+        match self.0.last_mut().filter(|last| last.value.total_cmp(&sample.value).is_eq()) {
+            Some(last) => last.times = last.times.saturating_add(sample.times),
+            None if is_full => {}
+            None => self.0.push(sample),
+        }
+    }
+}
+
+/// A minute keeps this many samples, and a metric this many minutes.
+const SAMPLES: usize = 10_000;
 const MINUTES: usize = 1_440;
 
 impl CloudWatch {
-    pub(crate) fn add(
+    /// Adds to the minute that contains `at`.
+    pub(super) fn add(
         &mut self,
-        namespace: &str,
-        name: &str,
-        dimensions: &[(&str, &str)],
+        key: MetricKey,
         at: Timestamp,
-        value: f64,
+        samples: impl IntoIterator<Item = Sample>,
     ) {
-        let mut dimensions: Vec<(String, String)> = dimensions
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        dimensions.sort_unstable();
-        let key = MetricKey { namespace: namespace.to_owned(), name: name.to_owned(), dimensions };
-        self.add_to(key, at, std::iter::once(value));
-    }
-
-    fn add_to(&mut self, key: MetricKey, at: Timestamp, values: impl Iterator<Item = f64>) {
         let minutes = self.metrics.entry(key).or_default();
         let start = at.as_second().div_euclid(60) * 60;
         let minute = minutes.entry(start).or_default();
-        minute.0.extend(values);
-        minute.0.truncate(VALUES);
+        samples.into_iter().for_each(|sample| minute.add(sample));
         while minutes.len() > MINUTES {
             minutes.pop_first();
         }
@@ -67,8 +90,8 @@ impl CloudWatch {
         self.metrics.contains_key(key)
     }
 
-    /// All values of `[start, end)` in seconds since the epoch.
-    pub(super) fn values(&self, key: &MetricKey, start: i64, end: i64) -> Vec<f64> {
+    /// All samples of `[start, end)` in seconds since the epoch.
+    pub(super) fn samples(&self, key: &MetricKey, start: i64, end: i64) -> Vec<Sample> {
         let minutes = self.metrics.get(key).into_iter();
         minutes.flat_map(|all| all.range(start..end)).flat_map(|(_, one)| one.0.clone()).collect()
     }
@@ -94,34 +117,41 @@ impl CloudWatch {
         starts
             .into_iter()
             .filter_map(|from| {
-                Some((from, compute(&self.values(key, from, (from + period).min(end)), statistic)?))
+                Some((
+                    from,
+                    compute(&self.samples(key, from, (from + period).min(end)), statistic)?,
+                ))
             })
             .collect()
     }
 }
 
-/// A statistic of some values; `None` of none.
-pub(super) fn compute(values: &[f64], statistic: &str) -> Option<f64> {
-    let number = f64::from(u32::try_from(values.len()).ok().filter(|number| *number > 0)?);
-    let sum = values.iter().sum::<f64>();
+/// A statistic of some samples; `None` of none.
+pub(super) fn compute(samples: &[Sample], statistic: &str) -> Option<f64> {
+    let number: u64 = samples.iter().map(|sample| u64::from(sample.times)).sum();
+    let number = f64::from(u32::try_from(number).ok().filter(|number| *number > 0)?);
+    let sum = samples.iter().map(|sample| sample.value * f64::from(sample.times)).sum::<f64>();
+    let values = || samples.iter().map(|sample| sample.value);
     match statistic {
         "Sum" => Some(sum),
         "SampleCount" => Some(number),
         "Average" => Some(sum / number),
-        "Minimum" => values.iter().copied().reduce(f64::min),
-        "Maximum" => values.iter().copied().reduce(f64::max),
-        _ => percentile(values, statistic.strip_prefix('p')?.parse().ok()?),
+        "Minimum" => values().reduce(f64::min),
+        "Maximum" => values().reduce(f64::max),
+        _ => percentile(samples, number, statistic.strip_prefix('p')?.parse().ok()?),
     }
 }
 
 /// The smallest value that at least `percent` of all do not exceed.
-fn percentile(values: &[f64], percent: f64) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let number = f64::from(u32::try_from(sorted.len()).ok()?);
-    let passed = (1..).map(f64::from).zip(&sorted);
-    let rank = |(index, _): &(f64, &f64)| index / number * 100.0 >= percent;
-    passed.into_iter().find(rank).map(|(_, value)| *value)
+fn percentile(samples: &[Sample], number: f64, percent: f64) -> Option<f64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(|a, b| a.value.total_cmp(&b.value));
+    let passed = sorted.iter().scan(0.0, |passed, sample| {
+        *passed += f64::from(sample.times);
+        Some((*passed, sample.value))
+    });
+    let reached = |(passed, _): &(f64, f64)| passed / number * 100.0 >= percent;
+    passed.into_iter().find(reached).map(|(_, value)| value)
 }
 
 impl State {
@@ -137,13 +167,11 @@ impl State {
             let key = MetricKey::read(datum, &namespace)
                 .ok_or_else(|| invalid("MetricName must be specified"))?;
             let at = time(datum, "Timestamp").unwrap_or(self.now);
-            let mut values: Vec<f64> = datum.get("Value").and_then(number).into_iter().collect();
-            let counts = list(datum, "Counts");
-            for (index, value) in list(datum, "Values").iter().filter_map(number).enumerate() {
-                let times = counts.get(index).and_then(number).unwrap_or(1.0).clamp(0.0, 1000.0);
-                values.extend((1..=1000).take_while(|n| f64::from(*n) <= times).map(|_| value));
-            }
-            self.cloudwatch.add_to(key, at, values.into_iter());
+            let one = datum.get("Value").and_then(number).map(Sample::once);
+            let counts = list(datum, "Counts").iter().map(times).chain(std::iter::repeat(1));
+            let values = list(datum, "Values").iter().filter_map(number);
+            let several = values.zip(counts).map(|(value, times)| Sample { value, times });
+            self.cloudwatch.add(key, at, one.into_iter().chain(several));
         }
         self.arm_evaluation();
         Ok(json!({}))
@@ -191,7 +219,8 @@ impl State {
             list(input, "Statistics").iter().filter_map(Value::as_str).collect();
         let starts = self.cloudwatch.periods(&key, range, period, "SampleCount");
         let points = starts.into_iter().map(|(start, _)| {
-            let values = self.cloudwatch.values(&key, start, (start + period.max(60)).min(range.1));
+            let values =
+                self.cloudwatch.samples(&key, start, (start + period.max(60)).min(range.1));
             let mut point = json!({"Timestamp": at_second(start), "Unit": "None"});
             for statistic in &statistics {
                 if let (Some(point), Some(value)) =
@@ -232,6 +261,11 @@ impl State {
 
 fn number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// One of `Counts`, a whole number that is written as a float.
+fn times(value: &Value) -> u32 {
+    number(value).and_then(|number| format!("{number:.0}").parse().ok()).unwrap_or(1)
 }
 
 /// A time as seconds since the epoch or as ISO 8601 text.

@@ -101,6 +101,7 @@ impl State {
                 self.elb.forget_drained(&target_group, &id, port);
             }
             Timer::EvaluateAlarms => self.evaluate_alarms(),
+            Timer::SendMetrics(start) => self.send_metrics(start),
         }
     }
 
@@ -119,6 +120,7 @@ impl State {
             Happening::TargetHealth { target_group, id, port, result } => {
                 self.target_checked(&target_group, &id, port, &result);
             }
+            Happening::BalancersReport(tallies) => self.balancers_reported(&tallies),
         }
     }
 

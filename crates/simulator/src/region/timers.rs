@@ -38,6 +38,8 @@ pub(crate) enum Timer {
         port: u16,
     },
     EvaluateAlarms,
+    /// What load balancers measured in the minute that began at that second can be read.
+    SendMetrics(i64),
 }
 
 #[derive(Clone, Debug, Default)]

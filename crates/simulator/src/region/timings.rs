@@ -43,6 +43,8 @@ pub struct Timings {
     pub lambda_hook: Duration,
     /// How long a stage of a deployment that shifts traffic may take. Documented: 24 hours.
     pub stage_limit: Duration,
+    /// From the end of a minute until what load balancers measured in it can be read. Undocumented.
+    pub balancer_metrics: Duration,
     /// How long a placement that failed for lack of capacity waits.
     pub placement_retry: Duration,
 }
@@ -68,6 +70,7 @@ impl Default for Timings {
             traffic_shift: Duration::from_secs(5),
             lambda_hook: Duration::from_secs(3),
             stage_limit: Duration::from_hours(24),
+            balancer_metrics: Duration::from_secs(20),
             placement_retry: Duration::from_secs(30),
         }
     }

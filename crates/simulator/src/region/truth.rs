@@ -103,7 +103,7 @@ impl State {
             Timer::Task(task, _) | Timer::Kill(task) | Timer::Forget(task) => {
                 self.tasks.get(task).map(|task| task.service)
             }
-            Timer::Drained { .. } | Timer::EvaluateAlarms => None,
+            Timer::Drained { .. } | Timer::EvaluateAlarms | Timer::SendMetrics(_) => None,
         }
     }
 
@@ -117,6 +117,7 @@ impl State {
             Happening::TargetHealth { target_group, id, port, result } => {
                 self.turned(target_group, id, *port, result.is_ok())?
             }
+            Happening::BalancersReport(_) => return None,
         };
         Some(self.tasks.get(&task)?.service)
     }

@@ -7,6 +7,7 @@
     reason = "a fixture that does not find what it set up is a failed test"
 )]
 
+mod balancer_metrics;
 mod cloudwatch;
 mod faults;
 #[path = "../section_17/fixture.rs"]
