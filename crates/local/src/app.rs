@@ -1,6 +1,8 @@
 //! The demo web application that the region's tasks run; never used by the region itself.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -9,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::tether;
 
@@ -26,9 +29,15 @@ pub struct AppArguments {
     /// Exit with code 1 after that many milliseconds, before ever listening.
     #[arg(long, env = "APP_CRASH_AFTER_MS")]
     crash_after_ms: Option<u64>,
+    /// Exit with code 1 at the first request that is no health check, without an answer to it.
+    #[arg(long, env = "APP_CRASH_ON_REQUEST")]
+    crash_on_request: bool,
     /// The status code of `/health`.
     #[arg(long, env = "APP_HEALTH_STATUS", default_value_t = 200)]
     health_status: u16,
+    /// How many of 100 answers are 500 instead of the version, spread evenly.
+    #[arg(long, env = "APP_ERROR_PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100))]
+    error_percent: u32,
     /// How long every answer takes, in milliseconds.
     #[arg(long, env = "APP_LATENCY_MS", default_value_t = 0)]
     latency_ms: u64,
@@ -41,6 +50,8 @@ pub struct AppArguments {
 pub enum AppError {
     #[error("a fault was asked for: crashing {0} ms after the start")]
     Crash(u64),
+    #[error("a fault was asked for: crashing at the first request")]
+    CrashOnRequest,
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("serving failed: {0}")]
@@ -52,6 +63,11 @@ struct App {
     version: String,
     health: StatusCode,
     latency: Duration,
+    error_percent: u32,
+    /// Requests for the version until now.
+    asked: Arc<AtomicU32>,
+    crash_on_request: bool,
+    crash: Arc<Notify>,
 }
 
 /// Serves until SIGTERM, then finishes the requests in flight.
@@ -76,8 +92,17 @@ pub async fn run(arguments: AppArguments) -> Result<(), AppError> {
         version: arguments.version,
         health: StatusCode::from_u16(arguments.health_status).unwrap_or(StatusCode::OK),
         latency: Duration::from_millis(arguments.latency_ms),
+        error_percent: arguments.error_percent,
+        asked: Arc::default(),
+        crash_on_request: arguments.crash_on_request,
+        crash: Arc::default(),
     };
-    Ok(axum::serve(listener, router(app)).with_graceful_shutdown(end).await?)
+    let crash = Arc::clone(&app.crash);
+    let served = axum::serve(listener, router(app)).with_graceful_shutdown(end);
+    tokio::select! {
+        served = served.into_future() => Ok(served?),
+        () = crash.notified() => Err(AppError::CrashOnRequest),
+    }
 }
 
 fn router(app: App) -> Router {
@@ -88,9 +113,17 @@ fn router(app: App) -> Router {
         .with_state(app)
 }
 
-async fn version(State(app): State<App>) -> String {
+async fn version(State(app): State<App>) -> Result<String, StatusCode> {
+    if app.crash_on_request {
+        app.crash.notify_one();
+        return std::future::pending().await;
+    }
     tokio::time::sleep(app.latency).await;
-    app.version
+    let number = app.asked.fetch_add(1, Ordering::Relaxed) % 100;
+    if number * app.error_percent % 100 < app.error_percent {
+        return Err(StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    Ok(app.version)
 }
 
 /// The request's headers, one on a line.

@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use evenkeel_simulator::Happening;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,9 +19,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-pub use counts::{Counts, GroupCounts};
+pub use counts::{Counts, Route, RouteCounts};
 use health_check::Check;
 use proxy::Proxy;
 use routing::Routing;
@@ -30,6 +32,10 @@ use crate::live_region::LiveRegion;
 /// How long open connections may go on when a listener closes.
 const CLOSING_TIME: Duration = Duration::from_secs(2);
 
+/// How often the region is told of requests, in its own time, and at most in real time.
+const REPORT_EACH: Duration = Duration::from_secs(1);
+const REPORT_AT_MOST_EACH: Duration = Duration::from_millis(20);
+
 /// Serves every listener of the region on 127.0.0.1 and sends every target's health checks.
 #[derive(Debug)]
 pub struct Balancer {
@@ -38,6 +44,7 @@ pub struct Balancer {
     proxy: Arc<Proxy>,
     counts: Counts,
     work: JoinSet<()>,
+    reporting: AbortHandle,
     ports: HashMap<u16, CancellationToken>,
     checks: HashMap<Check, AbortHandle>,
 }
@@ -60,18 +67,21 @@ impl Balancer {
     pub fn new(region: LiveRegion) -> Self {
         let (routing, counts) = (SharedRouting::default(), Counts::default());
         let proxy = Arc::new(Proxy::new(routing.clone(), counts.clone()));
+        let mut work = JoinSet::new();
+        let reporting = work.spawn(report(counts.clone(), region.clone()));
         Self {
             region,
             routing,
             proxy,
             counts,
-            work: JoinSet::new(),
+            work,
+            reporting,
             ports: HashMap::new(),
             checks: HashMap::new(),
         }
     }
 
-    /// What went through, by target group.
+    /// What went through, by listener and target group.
     pub fn counts(&self) -> Counts {
         self.counts.clone()
     }
@@ -143,9 +153,21 @@ impl Balancer {
 
     /// Closes all listeners once the requests in flight are answered.
     pub(crate) async fn close(mut self) {
+        self.reporting.abort();
         self.checks.values().for_each(AbortHandle::abort);
         self.ports.values().for_each(CancellationToken::cancel);
         while self.work.join_next().await.is_some() {}
+    }
+}
+
+/// Tells the region of requests, a second at a time.
+async fn report(counts: Counts, region: LiveRegion) {
+    let period = region.clock().real(REPORT_EACH).max(REPORT_AT_MOST_EACH);
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        region.report(Happening::BalancersReport(counts.take_unreported()));
     }
 }
 

@@ -52,6 +52,22 @@ impl Catalogue {
     /// The demo application `evenkeel-demo`, played by `program` itself: `v1`, `v2` and `v6` work,
     /// `v3` ends soon after its start, `v4` answers 500 on its health path. There is no `v5`.
     pub fn demo(program: &Path) -> Self {
+        let tags: [(&str, &[&str]); 6] = [
+            ("latest", &[]),
+            ("v1", &[]),
+            ("v2", &[]),
+            ("v3", &["--crash-after-ms", "300"]),
+            ("v4", &["--health-status", "500"]),
+            ("v6", &[]),
+        ];
+        Self::of_demo_application(program, tags)
+    }
+
+    /// Images `evenkeel-demo:TAG` with these tags, and what the application is told to do wrong in each.
+    pub fn of_demo_application<'a>(
+        program: &Path,
+        tags: impl IntoIterator<Item = (&'a str, &'a [&'a str])>,
+    ) -> Self {
         let image = |tag: &str, fault: &[&str]| Image {
             name: format!("evenkeel-demo:{tag}"),
             program: program.display().to_string(),
@@ -63,13 +79,8 @@ impl Catalogue {
             command: Vec::new(),
             environment: BTreeMap::new(),
         };
-        Self::default()
-            .with(image("latest", &[]))
-            .with(image("v1", &[]))
-            .with(image("v2", &[]))
-            .with(image("v3", &["--crash-after-ms", "300"]))
-            .with(image("v4", &["--health-status", "500"]))
-            .with(image("v6", &[]))
+        let images = tags.into_iter().map(|(tag, fault)| image(tag, fault));
+        images.fold(Self::default(), Self::with)
     }
 
     /// The demo application, played by the running program.

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
 use super::SharedRouting;
-use super::counts::Counts;
+use super::counts::{Counts, Ending, Route};
 use super::routing::RouteAction;
 
 type Body = UnsyncBoxBody<Bytes, hyper::Error>;
@@ -55,6 +55,7 @@ pub(super) struct Proxy {
 /// Why there is no answer from a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NoAnswer {
+    Refused,
     Broken,
     TimedOut,
 }
@@ -86,47 +87,57 @@ impl Proxy {
         request: Request<Incoming>,
     ) -> Response<Body> {
         let routing = self.routing.get();
+        let Some(balancer) = routing.load_balancer(port) else {
+            return own(StatusCode::SERVICE_UNAVAILABLE);
+        };
         let group = match routing.action(port, &request) {
-            None => return own(StatusCode::SERVICE_UNAVAILABLE),
+            None => None,
             Some(RouteAction::Fixed { status, content_type, body }) => {
                 return fixed(*status, content_type, body);
             }
             Some(RouteAction::Forward(weights)) => pick_group(weights),
         };
-        let Some(group) = group else { return own(StatusCode::SERVICE_UNAVAILABLE) };
-        let targets = routing.targets(&group);
+        let Some(target_group) = group else {
+            self.counts.lost(balancer);
+            return own(StatusCode::SERVICE_UNAVAILABLE);
+        };
+        let targets = routing.targets(&target_group);
+        let route = Route { port, target_group };
+        self.counts.chosen(&route);
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let Some(target) = turn.checked_rem(targets.len()).and_then(|index| targets.get(index))
         else {
-            self.counts.unanswered(&group);
+            self.counts.ended(balancer, &route, Ending::NoTarget);
             return own(StatusCode::SERVICE_UNAVAILABLE);
         };
-        self.forward(&group, *target, prepare(request, client, port)).await
+        let (response, ending) = self.forward(*target, prepare(request, client, port)).await;
+        self.counts.ended(balancer, &route, ending);
+        response
     }
 
     async fn forward(
         &self,
-        group: &str,
         target: SocketAddr,
         request: Request<Incoming>,
-    ) -> Response<Body> {
+    ) -> (Response<Body>, Ending) {
+        let sent = Instant::now();
         match timeout(ANSWER_TIMEOUT, self.send(target, request))
             .await
             .unwrap_or(Err(NoAnswer::TimedOut))
         {
             Ok(response) => {
-                self.counts.answered(group, response.status());
+                let ending = Ending::Answered(response.status(), sent.elapsed());
                 let (mut head, body) = response.into_parts();
                 remove_hop_by_hop(&mut head.headers);
-                Response::from_parts(head, body.boxed_unsync())
+                (Response::from_parts(head, body.boxed_unsync()), ending)
             }
             Err(reason) => {
                 tracing::warn!(%target, ?reason, "a target did not answer");
-                self.counts.unanswered(group);
-                own(match reason {
-                    NoAnswer::Broken => StatusCode::BAD_GATEWAY,
-                    NoAnswer::TimedOut => StatusCode::GATEWAY_TIMEOUT,
-                })
+                match reason {
+                    NoAnswer::Refused => (own(StatusCode::BAD_GATEWAY), Ending::Refused),
+                    NoAnswer::Broken => (own(StatusCode::BAD_GATEWAY), Ending::Broken),
+                    NoAnswer::TimedOut => (own(StatusCode::GATEWAY_TIMEOUT), Ending::Broken),
+                }
             }
         }
     }
@@ -160,7 +171,7 @@ impl Proxy {
 fn no_answer(error: &Error) -> NoAnswer {
     let source = std::error::Error::source(error).map(ToString::to_string);
     tracing::debug!(?source, "forwarding failed");
-    NoAnswer::Broken
+    if error.is_connect() { NoAnswer::Refused } else { NoAnswer::Broken }
 }
 
 /// Draws by weight; nothing when all weights are 0.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use evenkeel_simulator::{ListenerView, Region, RuleCondition, RuleView};
+use evenkeel_simulator::{Region, RuleCondition, RuleView};
 use hyper::{Request, header};
 
 use super::health_check::Check;
@@ -12,8 +12,15 @@ use super::health_check::Check;
 /// All listeners and target groups of the region at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Routing {
-    listeners: BTreeMap<u16, Vec<Rule>>,
+    listeners: BTreeMap<u16, Listener>,
     groups: BTreeMap<String, Group>,
+}
+
+#[derive(Debug)]
+struct Listener {
+    /// The ARN of the one that it belongs to.
+    load_balancer: String,
+    rules: Vec<Rule>,
 }
 
 /// One rule; all of its conditions must hold. The default rule has none and comes last.
@@ -46,8 +53,10 @@ struct Group {
 
 impl Routing {
     pub(super) fn read(region: &Region) -> Self {
-        let listeners =
-            region.listeners().into_iter().map(|listener| (listener.port, rules(listener)));
+        let listeners = region.listeners().into_iter().map(|view| {
+            let rules = view.rules.into_iter().map(rule).collect();
+            (view.port, Listener { load_balancer: view.load_balancer, rules })
+        });
         let groups = region.target_groups().into_iter().map(|view| {
             let group = Group {
                 path: view.health_check_path,
@@ -84,10 +93,16 @@ impl Routing {
         self.groups.iter().flat_map(of_group).collect()
     }
 
+    /// The ARN of the load balancer that listens on a port.
+    pub(super) fn load_balancer(&self, port: u16) -> Option<&str> {
+        self.listeners.get(&port).map(|listener| listener.load_balancer.as_str())
+    }
+
     /// What to do with a request on a listener's port; nothing when the listener is gone.
     pub(super) fn action<B>(&self, port: u16, request: &Request<B>) -> Option<&RouteAction> {
-        let rules = self.listeners.get(&port)?;
-        let rule = rules
+        let listener = self.listeners.get(&port)?;
+        let rule = listener
+            .rules
             .iter()
             .find(|rule| rule.conditions.iter().all(|condition| holds(condition, request)))?;
         Some(&rule.action)
@@ -156,10 +171,6 @@ fn matches(pattern: &str, text: &str) -> bool {
     pattern.get(p..).is_none_or(|rest| rest.iter().all(|&character| character == '*'))
 }
 
-fn rules(listener: ListenerView) -> Vec<Rule> {
-    listener.rules.into_iter().map(rule).collect()
-}
-
 fn rule(rule: RuleView) -> Rule {
     let action = match rule.fixed_response {
         Some((status, content_type, body)) => RouteAction::Fixed { status, content_type, body },
@@ -208,7 +219,7 @@ mod tests {
             targets: targets.collect(),
         };
         Routing {
-            listeners: BTreeMap::from([(80, rules)]),
+            listeners: BTreeMap::from([(80, Listener { load_balancer: "b".to_owned(), rules })]),
             groups: BTreeMap::from([("tg".to_owned(), group)]),
         }
     }

@@ -7,6 +7,7 @@
 )]
 
 mod doors;
+mod metrics;
 mod stage;
 mod tasks;
 mod traffic;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use evenkeel_local::balancer::Route;
 use http_body_util::Full;
 use hyper::{Request, StatusCode};
 use serde_json::{Value, json};
@@ -62,7 +63,7 @@ async fn no_request_fails_while_every_task_is_replaced() {
         |version: &str| ok.iter().any(|answer| matches!(answer, Ok((_, text)) if text == version));
     assert!(by("v1") && by("v2"), "both versions answered");
     let counts = stage.server.counts().snapshot();
-    let through = counts[&group];
+    let through = counts[&Route { port: address.port(), target_group: group }];
     assert_eq!(through.balancer_errors, 0, "{through:?}");
     assert_eq!(usize::try_from(through.requests).unwrap(), answers.len());
     let stage = Arc::into_inner(stage).unwrap();

@@ -277,6 +277,38 @@ def alarms(cloudwatch):
     assert cloudwatch.describe_alarms(AlarmNames=["errors"])["MetricAlarms"] == []
 
 
+def request_metrics(elb, cloudwatch, target_group, balancer):
+    """What was sent to the target group until now is what CloudWatch counts, once its minute is over."""
+    group = elb.describe_target_groups(TargetGroupArns=[target_group])["TargetGroups"][0]
+    dimensions = [
+        {"Name": "LoadBalancer", "Value": group["LoadBalancerArns"][0].split(":loadbalancer/")[1]},
+        {"Name": "TargetGroup", "Value": target_group.split(":")[-1]},
+    ]
+    listed = cloudwatch.list_metrics(Namespace="AWS/ApplicationELB", Dimensions=dimensions)["Metrics"]
+    assert "HealthyHostCount" in {metric["MetricName"] for metric in listed}, listed
+
+    def total(name):
+        query = {
+            "Id": "q",
+            "MetricStat": {
+                "Metric": {"Namespace": "AWS/ApplicationELB", "MetricName": name, "Dimensions": dimensions},
+                "Period": 60,
+                "Stat": "Sum",
+            },
+        }
+        far = time.time() + 7 * 24 * 3600
+        data = cloudwatch.get_metric_data(MetricDataQueries=[query], StartTime=0, EndTime=far)
+        return sum(data["MetricDataResults"][0]["Values"])
+
+    before = total("RequestCount")
+    for _ in range(30):
+        with urllib.request.urlopen(balancer, timeout=5) as answer:
+            assert answer.read() == b"v2"
+    until("30 more requests are counted", lambda: total("RequestCount") >= before + 30)
+    until("each was answered well", lambda: total("HTTPCode_Target_2XX_Count") == total("RequestCount"))
+    assert total("HTTPCode_Target_5XX_Count") == 0
+
+
 def deletion(ecs):
     ecs.delete_service(cluster="boto3", service="shop", force=True)
     ecs.get_waiter("services_inactive").wait(cluster="boto3", services=["shop"], WaiterConfig=FAST)
@@ -296,7 +328,9 @@ def main():
     tags(ecs, service)
     errors(ecs)
     load_balancing(elb, target_group)
-    alarms(boto3.client("cloudwatch"))
+    cloudwatch = boto3.client("cloudwatch")
+    alarms(cloudwatch)
+    request_metrics(elb, cloudwatch, target_group, balancer)
     deletion(ecs)
     print("boto3: all as it should be")
 
