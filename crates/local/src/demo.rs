@@ -1,11 +1,15 @@
-//! `evenkeel-local demo`: six revisions of a service, three of them bad, under steady traffic; never
-//! hides a result that is not as it should be.
+//! `evenkeel-local demo`: revisions of a service, good and bad, under steady traffic; never hides a result
+//! that is not as it should be.
 
 mod daemon;
+mod manifest;
+mod meter;
 mod narrator;
 mod report;
+mod revisions;
 mod stage;
 mod story;
+mod strategy;
 mod traffic;
 
 use std::io;
@@ -18,12 +22,15 @@ pub use daemon::{DaemonArguments, DaemonFailure, run as run_daemon};
 use narrator::Narrator;
 use report::Report;
 use stage::Stage;
+use strategy::DemoStrategy;
 
-use crate::catalogue::CatalogueError;
 use crate::server::ServerError;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct DemoArguments {
+    /// How each revision replaces the one before.
+    #[arg(long, value_enum, default_value_t = DemoStrategy::Rolling)]
+    strategy: DemoStrategy,
     /// Also write the final table to FILE, as JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -44,13 +51,13 @@ pub struct DemoArguments {
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     #[error(transparent)]
-    Catalogue(#[from] CatalogueError),
-    #[error(transparent)]
     Server(#[from] ServerError),
     #[error("setting up the region failed: {0}")]
     SetUp(#[from] evenkeel_simulator::ApiError),
     #[error("{what}: {source}")]
     File { what: String, source: io::Error },
+    #[error("the load balancer gets no ports: {0}")]
+    Ports(io::Error),
     #[error("the daemon cannot be started: {0}")]
     Daemon(io::Error),
     #[error("the daemon ended unexpectedly ({status}); its last lines:\n{lines}")]
@@ -67,7 +74,7 @@ pub async fn run(arguments: DemoArguments) -> Result<bool, DemoError> {
     let narrator = Narrator::start();
     let mut stage = Stage::set_up(&arguments, narrator.clone()).await?;
     let played = tokio::select! {
-        played = story::play(&mut stage) => played,
+        played = story::play(&mut stage, Report::new(arguments.strategy, arguments.speed)) => played,
         _ = interrupt.recv() => Err(DemoError::Interrupted),
         _ = terminate.recv() => Err(DemoError::Interrupted),
     };
@@ -89,4 +96,4 @@ fn write(file: &PathBuf, report: &Report) -> Result<(), DemoError> {
 }
 
 /// How long anything in the demo may take before it counts as failed, in real time.
-const PATIENCE: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_mins(2);

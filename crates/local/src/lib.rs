@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod demo;
 pub mod door;
+mod front;
 pub mod live_region;
 pub mod serve;
 pub mod server;

@@ -6,12 +6,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use evenkeel_simulator::{Api, ApiError};
-use serde_json::{Value, json};
+use evenkeel_simulator::ApiError;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::catalogue::{Catalogue, CatalogueError};
-use crate::live_region::LiveRegion;
+use crate::front::{create_cluster, create_load_balancer};
 use crate::server::{Server, ServerError, ServerSettings};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -104,47 +103,4 @@ fn announce(server: &Server, speed: f64, target_group: Option<&(u16, String)>) {
     }
     let mut stdout = std::io::stdout();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).ok();
-}
-
-pub(crate) fn create_cluster(region: &LiveRegion, name: &str) -> Result<(), ApiError> {
-    region.call(Api::Ecs, "CreateCluster", &json!({"clusterName": name})).map(drop)
-}
-
-/// A load balancer with one listener that forwards to one target group of IP addresses, on port
-/// 8080 with the health path `/health`; its targets drain for that long. Returns the target group's ARN.
-pub(crate) fn create_load_balancer(
-    region: &LiveRegion,
-    name: &str,
-    port: u16,
-    drain: Duration,
-) -> Result<String, ApiError> {
-    let elb =
-        |operation: &str, input: &Value| region.call(Api::ElasticLoadBalancingV2, operation, input);
-    let subnets = json!(["subnet-0000000000000000a", "subnet-0000000000000000b"]);
-    let balancer = elb("CreateLoadBalancer", &json!({"Name": name, "Subnets": subnets}))?;
-    let group = elb(
-        "CreateTargetGroup",
-        &json!({
-            "Name": name, "Protocol": "HTTP", "Port": 8080, "TargetType": "ip",
-            "VpcId": "vpc-00000000000000000", "HealthCheckPath": "/health",
-            "HealthCheckIntervalSeconds": 10, "HealthCheckTimeoutSeconds": 5,
-            "HealthyThresholdCount": 2, "UnhealthyThresholdCount": 2,
-        }),
-    )?;
-    let arn_in = |reply: &Value, pointer: &str| {
-        reply.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
-    let group_arn = arn_in(&group, "/TargetGroups/0/TargetGroupArn");
-    let delay = json!([{"Key": "deregistration_delay.timeout_seconds", "Value": drain.as_secs().to_string()}]);
-    let attributes = json!({"TargetGroupArn": group_arn, "Attributes": delay});
-    elb("ModifyTargetGroupAttributes", &attributes)?;
-    elb(
-        "CreateListener",
-        &json!({
-            "LoadBalancerArn": arn_in(&balancer, "/LoadBalancers/0/LoadBalancerArn"),
-            "Protocol": "HTTP", "Port": port,
-            "DefaultActions": [{"Type": "forward", "TargetGroupArn": group_arn}],
-        }),
-    )?;
-    Ok(group_arn)
 }

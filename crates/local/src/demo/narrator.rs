@@ -54,6 +54,11 @@ impl Narrator {
         self.say(Speaker::Ecs, text);
     }
 
+    /// What happens to the users' requests.
+    pub(super) fn traffic(&self, text: &str) {
+        self.say(Speaker::Traffic, text);
+    }
+
     pub(super) fn failed_request(&self, why: &str) {
         self.say(Speaker::Traffic, &format!("A REQUEST FAILED: {why}"));
     }
@@ -104,16 +109,13 @@ impl Narrator {
         if table.width().is_none() {
             table.set_width(140);
         }
-        table.set_header([
-            "revision",
-            "outcome",
-            "why",
-            "verdict after",
-            "bad tasks",
-            "requests",
-            "failed",
-            "API calls",
-        ]);
+        let mut header =
+            vec!["revision", "outcome", "why", "verdict after", "bad tasks", "requests", "failed"];
+        if report.strategy.moves_traffic() {
+            header.extend(["share to bad", "verdict to zero"]);
+        }
+        header.push("API calls");
+        table.set_header(header);
         for row in &report.rows {
             table.add_row(cells(row));
         }
@@ -188,7 +190,7 @@ fn cells(row: &Row) -> Vec<Cell> {
         Outcome::RolledBack => "rolled back",
         Outcome::Undecided => "undecided",
     };
-    vec![
+    let mut cells = vec![
         Cell::new(row.name),
         Cell::new(outcome),
         Cell::new(in_short(&row.reason)),
@@ -196,8 +198,14 @@ fn cells(row: &Row) -> Vec<Cell> {
         number(row.bad_tasks_started.to_string()),
         number(row.requests.to_string()),
         number(row.failed_requests.to_string()),
-        number(row.api_calls.to_string()),
-    ]
+    ];
+    if let Some(figures) = &row.figures {
+        let share = figures.share_to_bad.map(|share| format!("{:.1} %", share * 100.0));
+        let zero = figures.verdict_to_zero.map(|seconds| format!("{seconds:.2} s"));
+        cells.extend([share, zero].map(|text| number(text.unwrap_or_default())));
+    }
+    cells.push(number(row.api_calls.to_string()));
+    cells
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What the demo plays on: region, load balancer, daemon, manifest and traffic; never knows the story.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,17 +11,15 @@ use tempfile::TempDir;
 use tokio::sync::broadcast;
 
 use super::daemon::{DaemonProcess, DaemonSettings};
+use super::manifest::{CLUSTER, DESIRED_COUNT, Entrance, SERVICE, manifest_text};
 use super::narrator::Narrator;
+use super::strategy::DemoStrategy;
 use super::traffic::{Counted, Traffic};
 use super::{DemoArguments, DemoError};
-use crate::catalogue::Catalogue;
-use crate::serve::{create_cluster, create_load_balancer};
+use crate::front::{Front, Ports, create_cluster, create_load_balancer};
+use crate::live_region::LiveRegion;
 use crate::server::{Server, ServerSettings};
 use crate::tasks::TaskEvent;
-
-pub(super) const CLUSTER: &str = "demo";
-pub(super) const SERVICE: &str = "web";
-pub(super) const DESIRED_COUNT: u64 = 4;
 
 /// The daemon's pauses are real time while the region's time runs faster, so it looks oftener here
 /// than by default (5 s): every 3 s of the region's time.
@@ -28,17 +27,21 @@ const ROLLOUT_POLL: Duration = Duration::from_millis(200);
 /// How long targets drain, in the region's time.
 const DRAIN: Duration = Duration::from_secs(10);
 pub(super) const RESYNC: Duration = Duration::from_secs(2);
+/// Requests per second to the test listener.
+const TEST_RATE: u32 = 20;
 
 #[derive(Debug)]
 pub(super) struct Stage {
     pub(super) narrator: Narrator,
+    pub(super) strategy: DemoStrategy,
     server: Server,
-    balancer: SocketAddr,
-    target_group: String,
+    ports: Ports,
+    entrance: Entrance,
     directory: Directory,
     daemon_settings: DaemonSettings,
     daemon: Option<DaemonProcess>,
     traffic: Option<Traffic>,
+    test_traffic: Option<Traffic>,
     rate: u32,
     task_events: broadcast::Receiver<TaskEvent>,
     /// The newest of ECS's events that were told already.
@@ -74,18 +77,19 @@ impl Stage {
         let directory = directory(arguments.keep.clone())?;
         let manifests = directory.path().join("manifests");
         std::fs::create_dir_all(&manifests).map_err(unwritable(&manifests))?;
+        let program = std::env::current_exe().map_err(DemoError::Daemon)?;
         let server = Server::start(ServerSettings {
             speed: arguments.speed,
             seed: arguments.seed,
             logs: Some(directory.path().join("logs")),
-            ..ServerSettings::new(Catalogue::shipped()?)
+            ..ServerSettings::new(arguments.strategy.catalogue(&program))
         })
         .await?;
         create_cluster(server.region(), CLUSTER)?;
-        let balancer = free_address().map_err(unwritable(&manifests))?;
-        let target_group = create_load_balancer(server.region(), SERVICE, balancer.port(), DRAIN)?;
+        let ports = free_ports().map_err(DemoError::Ports)?;
+        let entrance = entrance(server.region(), ports, arguments.strategy)?;
         let daemon_settings = DaemonSettings {
-            program: std::env::current_exe().map_err(DemoError::Daemon)?,
+            program,
             manifests,
             endpoint: server.endpoint(),
             region: "us-east-1".to_owned(),
@@ -95,13 +99,15 @@ impl Stage {
         let task_events = server.news().subscribe();
         Ok(Self {
             narrator,
+            strategy: arguments.strategy,
             server,
-            balancer,
-            target_group,
+            ports,
+            entrance,
             directory,
             daemon_settings,
             daemon: None,
             traffic: None,
+            test_traffic: None,
             rate: arguments.rate,
             task_events,
             told: None,
@@ -120,8 +126,21 @@ impl Stage {
         }
     }
 
+    /// Where production requests go.
     pub(super) fn balancer(&self) -> SocketAddr {
-        self.balancer
+        local(self.ports.production)
+    }
+
+    /// Where test requests go; `None` where no traffic moves.
+    pub(super) fn test_listener(&self) -> Option<SocketAddr> {
+        self.front().map(|front| local(front.ports.test))
+    }
+
+    pub(super) fn front(&self) -> Option<&Front> {
+        match &self.entrance {
+            Entrance::One(_) => None,
+            Entrance::Shifting(front) => Some(front),
+        }
     }
 
     pub(super) fn server(&self) -> &Server {
@@ -132,7 +151,7 @@ impl Stage {
     pub(super) fn save_manifest(&self, image: &str) -> Result<(), DemoError> {
         let manifest = self.manifest();
         let draft = manifest.with_extension("draft");
-        let text = manifest_text(image, &self.target_group);
+        let text = manifest_text(image, &self.entrance, self.strategy);
         std::fs::write(&draft, text)
             .and_then(|()| std::fs::rename(&draft, &manifest))
             .map_err(unwritable(&manifest))
@@ -150,8 +169,11 @@ impl Stage {
     }
 
     pub(super) fn start_traffic(&mut self) {
-        let traffic = Traffic::start(self.balancer, self.rate, self.narrator.clone());
-        self.traffic = Some(traffic);
+        let narrator = Some(self.narrator.clone());
+        self.traffic = Some(Traffic::start(self.balancer(), self.rate, narrator));
+        if let Some(test) = self.test_listener().filter(|_| self.strategy.has_test_traffic()) {
+            self.test_traffic = Some(Traffic::start(test, TEST_RATE, None));
+        }
     }
 
     pub(super) fn traffic(&self) -> Counted {
@@ -159,6 +181,9 @@ impl Stage {
     }
 
     pub(super) async fn stop_traffic(&mut self) -> Counted {
+        if let Some(test) = self.test_traffic.take() {
+            test.stop().await;
+        }
         match self.traffic.take() {
             Some(traffic) => traffic.stop().await,
             None => Counted::default(),
@@ -224,35 +249,6 @@ impl Stage {
     }
 }
 
-fn manifest_text(image: &str, target_group: &str) -> String {
-    format!(
-        "apiVersion: evenkeel.dev/v1
-kind: Service
-metadata:
-  name: {SERVICE}
-spec:
-  cluster: {CLUSTER}
-  taskDefinition:
-    family: {SERVICE}
-    networkMode: awsvpc
-    requiresCompatibilities: [FARGATE]
-    cpu: \"256\"
-    memory: \"512\"
-    containerDefinitions:
-      - name: web
-        image: {image}
-        portMappings: [{{containerPort: 8080}}]
-  service:
-    desiredCount: {DESIRED_COUNT}
-    launchType: FARGATE
-    networkConfiguration:
-      awsvpcConfiguration: {{subnets: [subnet-0000000000000000a]}}
-    loadBalancers:
-      - {{targetGroupArn: \"{target_group}\", containerName: web, containerPort: 8080}}
-"
-    )
-}
-
 fn directory(keep: Option<PathBuf>) -> Result<Directory, DemoError> {
     match keep {
         Some(path) => {
@@ -265,28 +261,29 @@ fn directory(keep: Option<PathBuf>) -> Result<Directory, DemoError> {
     }
 }
 
-fn unwritable(path: &Path) -> impl Fn(std::io::Error) -> DemoError {
+fn unwritable(path: &Path) -> impl Fn(io::Error) -> DemoError {
     let what = format!("{} cannot be written", path.display());
     move |source| DemoError::File { what: what.clone(), source }
 }
 
-fn free_address() -> std::io::Result<SocketAddr> {
-    std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()
+fn entrance(
+    region: &LiveRegion,
+    ports: Ports,
+    strategy: DemoStrategy,
+) -> Result<Entrance, DemoError> {
+    Ok(if strategy.moves_traffic() {
+        Entrance::Shifting(Front::create(region, SERVICE, ports, DRAIN)?)
+    } else {
+        Entrance::One(create_load_balancer(region, SERVICE, ports.production, DRAIN)?)
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn free_ports() -> io::Result<Ports> {
+    let listeners = [TcpListener::bind(local(0))?, TcpListener::bind(local(0))?];
+    let [production, test] = listeners.each_ref().map(TcpListener::local_addr);
+    Ok(Ports { production: production?.port(), test: test?.port() })
+}
 
-    #[test]
-    fn the_manifest_is_valid() {
-        let text = manifest_text(
-            "evenkeel-demo:v1",
-            "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/88dc97e5aab5fe3d",
-        );
-        let file = evenkeel_manifest::File { name: "web.yaml".into(), text };
-        let set = evenkeel_manifest::load(&[file]);
-        assert!(set.problems.is_empty(), "{:?}", set.problems);
-        assert_eq!(set.services.len(), 1);
-    }
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
 }

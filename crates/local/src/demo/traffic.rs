@@ -1,6 +1,7 @@
 //! Steady requests through the load balancer, open loop: a slow answer never slows the next request
 //! down, and no failure goes unrecorded.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,6 +25,27 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Counted {
     pub(super) requests: u64,
     pub(super) failed: u64,
+    /// Answers by the version that the application says it is.
+    pub(super) by_version: BTreeMap<String, u64>,
+}
+
+impl Counted {
+    pub(super) fn by(&self, version: &str) -> u64 {
+        self.by_version.get(version).copied().unwrap_or_default()
+    }
+
+    /// What came after `earlier`.
+    pub(super) fn since(&self, earlier: &Self) -> Self {
+        let news = self
+            .by_version
+            .iter()
+            .map(|(version, count)| (version.clone(), count - earlier.by(version)));
+        Self {
+            requests: self.requests - earlier.requests,
+            failed: self.failed - earlier.failed,
+            by_version: news.filter(|(_, count)| *count > 0).collect(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -34,8 +56,8 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// Begins at once, with `rate` requests per second.
-    pub(super) fn start(target: SocketAddr, rate: u32, narrator: Narrator) -> Self {
+    /// Begins at once, with `rate` requests per second; a narrator is told of failures.
+    pub(super) fn start(target: SocketAddr, rate: u32, narrator: Option<Narrator>) -> Self {
         let counted: Arc<Mutex<Counted>> = Arc::default();
         let end = CancellationToken::new();
         let mut sending = JoinSet::new();
@@ -60,7 +82,7 @@ async fn send_all(
     target: SocketAddr,
     rate: u32,
     counted: Arc<Mutex<Counted>>,
-    narrator: Narrator,
+    narrator: Option<Narrator>,
     end: CancellationToken,
 ) {
     let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build_http();
@@ -74,9 +96,9 @@ async fn send_all(
             _ = ticks.tick() => {
                 let (client, counted, narrator) = (client.clone(), Arc::clone(&counted), narrator.clone());
                 requests.spawn(async move {
-                    let failure = send(&client, target).await.err();
-                    record(&counted, failure.is_some());
-                    if let Some(failure) = failure {
+                    let answer = send(&client, target).await;
+                    record(&counted, answer.as_deref().ok());
+                    if let (Err(failure), Some(narrator)) = (answer, narrator) {
                         narrator.failed_request(&failure);
                     }
                 });
@@ -86,18 +108,19 @@ async fn send_all(
     requests.join_all().await;
 }
 
-/// Fails for anything but a complete answer of the application.
+/// Returns the version that answered; fails for anything but a complete answer of the application.
 async fn send(
     client: &Client<HttpConnector, Empty<Bytes>>,
     target: SocketAddr,
-) -> Result<(), String> {
+) -> Result<String, String> {
     let uri = format!("http://{target}/").parse().map_err(|error| format!("{error}"))?;
     let answer = async {
         let response = client.get(uri).await.map_err(|error| error.to_string())?;
         let status = response.status();
         let body = response.into_body().collect().await.map_err(|error| error.to_string())?;
-        if status.is_success() && body.to_bytes().starts_with(b"v") {
-            return Ok(());
+        let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+        if status.is_success() && body.starts_with('v') {
+            return Ok(body);
         }
         Err(format!("the answer was {status}"))
     };
@@ -106,8 +129,11 @@ async fn send(
         .unwrap_or_else(|_| Err(format!("no answer in {} s", TIMEOUT.as_secs())))
 }
 
-fn record(counted: &Mutex<Counted>, failed: bool) {
+fn record(counted: &Mutex<Counted>, version: Option<&str>) {
     let mut counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
     counted.requests += 1;
-    counted.failed += u64::from(failed);
+    match version {
+        Some(version) => *counted.by_version.entry(version.to_owned()).or_default() += 1,
+        None => counted.failed += 1,
+    }
 }

@@ -1,0 +1,126 @@
+//! The revisions of each story and what should become of them; never plays them.
+
+use std::path::Path;
+
+use super::strategy::DemoStrategy;
+use crate::catalogue::Catalogue;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Revision {
+    pub(super) name: &'static str,
+    pub(super) image: &'static str,
+    pub(super) nature: &'static str,
+    pub(super) expected: Expected,
+    pub(super) interruption: Interruption,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Expected {
+    Live,
+    TurnedBack {
+        /// At most so many tasks are started with it.
+        most_tasks: u64,
+        /// It gets at most this part of production requests, 0 to 1.
+        most_share: f64,
+    },
+}
+
+/// When the daemon is killed and started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interruption {
+    Never,
+    /// While some of the traffic has moved.
+    MidShift,
+    /// Once the revision has come to its end.
+    Afterwards,
+}
+
+impl Revision {
+    pub(super) fn is_bad(&self) -> bool {
+        self.expected != Expected::Live
+    }
+
+    const fn good(name: &'static str, image: &'static str, nature: &'static str) -> Self {
+        let (expected, interruption) = (Expected::Live, Interruption::Never);
+        Self { name, image, nature, expected, interruption }
+    }
+
+    const fn bad(
+        name: &'static str,
+        image: &'static str,
+        nature: &'static str,
+        most_tasks: u64,
+        most_share: f64,
+    ) -> Self {
+        let expected = Expected::TurnedBack { most_tasks, most_share };
+        Self { name, image, nature, expected, interruption: Interruption::Never }
+    }
+
+    const fn interrupted(self, interruption: Interruption) -> Self {
+        Self { interruption, ..self }
+    }
+}
+
+const ROLLING: [Revision; 6] = [
+    Revision::good("v1", "evenkeel-demo:v1", "the first one"),
+    Revision::good("v2", "evenkeel-demo:v2", "a good one"),
+    Revision::bad("v3", "evenkeel-demo:v3", "which crashes after its start", 3, 1.0),
+    Revision::bad("v4", "evenkeel-demo:v4", "which answers 500 on its health path", 3, 1.0),
+    Revision::bad("v5", "evenkeel-demo:v5", "whose image does not exist", 1, 1.0)
+        .interrupted(Interruption::Afterwards),
+    Revision::good("v6", "evenkeel-demo:v6", "a good one again"),
+];
+
+/// Where traffic moves, all four tasks start at once, and each is replaced until the verdict.
+const MOST_TASKS: u64 = 12;
+
+const fn shifting(share_of_v4: f64) -> [Revision; 4] {
+    [
+        Revision::good("v1", "evenkeel-demo:v1", "the first one"),
+        Revision::good("v2", "evenkeel-demo:v2", "a good one").interrupted(Interruption::MidShift),
+        Revision::bad(
+            "v3",
+            "evenkeel-demo:v3",
+            "which answers 500 on its health path",
+            MOST_TASKS,
+            0.0,
+        ),
+        Revision::bad(
+            "v4",
+            "evenkeel-demo:v4",
+            "which is healthy and crashes at its first request",
+            MOST_TASKS,
+            share_of_v4,
+        ),
+    ]
+}
+
+/// Test traffic shows it before production traffic moves.
+const BLUE_GREEN: [Revision; 4] = shifting(0.0);
+const CANARY: [Revision; 4] = shifting(0.1);
+const LINEAR: [Revision; 4] = shifting(0.25);
+
+impl DemoStrategy {
+    pub(super) fn revisions(self) -> &'static [Revision] {
+        match self {
+            Self::Rolling => &ROLLING,
+            Self::BlueGreen => &BLUE_GREEN,
+            Self::Canary => &CANARY,
+            Self::Linear => &LINEAR,
+        }
+    }
+
+    /// The images of the story, played by `program`.
+    pub(super) fn catalogue(self, program: &Path) -> Catalogue {
+        if self == Self::Rolling {
+            return Catalogue::demo(program);
+        }
+        let tags: [(&str, &[&str]); 4] = [
+            ("v1", &[]),
+            ("v2", &[]),
+            ("v3", &["--health-status", "500"]),
+            ("v4", &["--crash-on-request"]),
+        ];
+        Catalogue::of_demo_application(program, tags)
+    }
+}

@@ -1,0 +1,59 @@
+//! The strategies that the demo can play and their manifests; never plays one.
+
+use crate::front::Shares;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum DemoStrategy {
+    /// A few tasks at a time.
+    Rolling,
+    /// Test traffic first, then all production traffic at once.
+    #[value(name = "bluegreen")]
+    BlueGreen,
+    /// 10 % of production traffic first, then all.
+    Canary,
+    /// 25 % of production traffic more in each step.
+    Linear,
+}
+
+impl DemoStrategy {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Rolling => "rolling",
+            Self::BlueGreen => "bluegreen",
+            Self::Canary => "canary",
+            Self::Linear => "linear",
+        }
+    }
+
+    /// `spec.rollout` of the manifest, with bakes as short as ECS counts.
+    pub(super) fn rollout(self) -> &'static str {
+        match self {
+            Self::Rolling => "",
+            Self::BlueGreen => "  rollout: {strategy: BlueGreen, bake: 1m}\n",
+            Self::Canary => {
+                "  rollout: {strategy: Canary, canary: {percent: 10, bake: 1m}, bake: 0m}\n"
+            }
+            Self::Linear => {
+                "  rollout: {strategy: Linear, linear: {percent: 25, bake: 1m}, bake: 0m}\n"
+            }
+        }
+    }
+
+    pub(super) fn moves_traffic(self) -> bool {
+        self != Self::Rolling
+    }
+
+    /// Whether the demo tests a new revision itself, by requests to the test listener.
+    pub(super) fn has_test_traffic(self) -> bool {
+        self == Self::BlueGreen
+    }
+
+    /// Whether some traffic has moved to a revision and some has not.
+    pub(super) fn is_mid_shift(self, shares: Shares) -> bool {
+        match self {
+            Self::Rolling => false,
+            Self::BlueGreen => shares.test > 0,
+            Self::Canary | Self::Linear => (1..100).contains(&shares.production),
+        }
+    }
+}
