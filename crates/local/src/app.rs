@@ -29,9 +29,9 @@ pub struct AppArguments {
     /// Exit with code 1 after that many milliseconds, before ever listening.
     #[arg(long, env = "APP_CRASH_AFTER_MS")]
     crash_after_ms: Option<u64>,
-    /// Exit with code 1 at the first request that is no health check, without an answer to it.
-    #[arg(long, env = "APP_CRASH_ON_REQUEST")]
-    crash_on_request: bool,
+    /// Exit with code 1 at that request, health checks not counted, without an answer to it.
+    #[arg(long, env = "APP_CRASH_AT_REQUEST", value_parser = clap::value_parser!(u32).range(1..))]
+    crash_at_request: Option<u32>,
     /// The status code of `/health`.
     #[arg(long, env = "APP_HEALTH_STATUS", default_value_t = 200)]
     health_status: u16,
@@ -50,8 +50,8 @@ pub struct AppArguments {
 pub enum AppError {
     #[error("a fault was asked for: crashing {0} ms after the start")]
     Crash(u64),
-    #[error("a fault was asked for: crashing at the first request")]
-    CrashOnRequest,
+    #[error("a fault was asked for: crashing at a request")]
+    CrashAtRequest,
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("serving failed: {0}")]
@@ -66,7 +66,7 @@ struct App {
     error_percent: u32,
     /// Requests for the version until now.
     asked: Arc<AtomicU32>,
-    crash_on_request: bool,
+    crash_at_request: Option<u32>,
     crash: Arc<Notify>,
 }
 
@@ -94,14 +94,14 @@ pub async fn run(arguments: AppArguments) -> Result<(), AppError> {
         latency: Duration::from_millis(arguments.latency_ms),
         error_percent: arguments.error_percent,
         asked: Arc::default(),
-        crash_on_request: arguments.crash_on_request,
+        crash_at_request: arguments.crash_at_request,
         crash: Arc::default(),
     };
     let crash = Arc::clone(&app.crash);
     let served = axum::serve(listener, router(app)).with_graceful_shutdown(end);
     tokio::select! {
         served = served.into_future() => Ok(served?),
-        () = crash.notified() => Err(AppError::CrashOnRequest),
+        () = crash.notified() => Err(AppError::CrashAtRequest),
     }
 }
 
@@ -114,12 +114,13 @@ fn router(app: App) -> Router {
 }
 
 async fn version(State(app): State<App>) -> Result<String, StatusCode> {
-    if app.crash_on_request {
+    let before = app.asked.fetch_add(1, Ordering::Relaxed);
+    if app.crash_at_request.is_some_and(|number| before + 1 >= number) {
         app.crash.notify_one();
         return std::future::pending().await;
     }
     tokio::time::sleep(app.latency).await;
-    let number = app.asked.fetch_add(1, Ordering::Relaxed) % 100;
+    let number = before % 100 + 1;
     if number * app.error_percent % 100 < app.error_percent {
         return Err(StatusCode::INTERNAL_SERVER_ERROR);
     }

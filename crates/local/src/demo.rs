@@ -7,6 +7,7 @@ mod meter;
 mod narrator;
 mod report;
 mod revisions;
+mod smoke_test;
 mod stage;
 mod story;
 mod strategy;

@@ -28,9 +28,10 @@ fn number(revision: &Value, name: &str) -> f64 {
 #[test]
 fn a_good_release_goes_through_and_bad_ones_are_turned_back_before_or_in_their_first_step() {
     let report = play("canary");
-    let [first, good, unhealthy, crashing] = report["revisions"].as_array().unwrap().as_slice()
+    let [first, good, unhealthy, crashing, erring, untestable] =
+        report["revisions"].as_array().unwrap().as_slice()
     else {
-        panic!("not four revisions: {report:#}");
+        panic!("not six revisions: {report:#}");
     };
 
     assert_eq!((&first["outcome"], &good["outcome"]), (&"succeeded".into(), &"succeeded".into()));
@@ -44,11 +45,22 @@ fn a_good_release_goes_through_and_bad_ones_are_turned_back_before_or_in_their_f
     assert_eq!(unhealthy["outcome"], "rolled_back");
     assert!(number(unhealthy, "share_of_requests_to_bad") <= 0.0, "{unhealthy:#}");
 
-    assert_eq!(crashing["outcome"], "rolled_back");
-    let share = number(crashing, "share_of_requests_to_bad");
-    assert!(0.0 < share && share <= 0.1, "{crashing:#}");
-    assert!(number(crashing, "seconds_from_verdict_to_zero_weight") <= 2.0, "{crashing:#}");
-    assert_eq!(crashing["failed_requests"], crashing["failed_at_bad"], "{crashing:#}");
+    for bad in [crashing, erring] {
+        assert_eq!(bad["outcome"], "rolled_back");
+        let share = number(bad, "share_of_requests_to_bad");
+        assert!(0.0 < share && share <= 0.1, "{bad:#}");
+        assert!(number(bad, "seconds_from_verdict_to_zero_weight") <= 2.0, "{bad:#}");
+        assert_eq!(bad["failed_requests"], bad["failed_at_bad"], "{bad:#}");
+    }
+    assert!(reason(erring).contains("errorRate"), "{erring:#}");
+
+    assert_eq!(untestable["outcome"], "rolled_back");
+    assert!(number(untestable, "share_of_requests_to_bad") <= 0.0, "{untestable:#}");
+    assert!(reason(untestable).contains("the smoke test got 500"), "{untestable:#}");
+}
+
+fn reason(revision: &Value) -> &str {
+    revision["reason"].as_str().unwrap()
 }
 
 fn weight(step: &Value) -> u64 {

@@ -455,7 +455,7 @@ fn opens_gates_with_open_eyes(ground: &Ground<'_>, action: &Action) -> Option<St
     if observed.tasks.known().is_none() {
         return Some("the tasks were not seen".to_owned());
     }
-    let unread = unread(ground, gets_traffic(deployments, arn));
+    let unread = unread(ground, takes_traffic(deployments, arn));
     if let Some(unread) = unread.filter(|_| !ground.is_promoted(hook)) {
         return Some(unread.to_owned());
     }
@@ -469,30 +469,30 @@ fn opens_gates_with_open_eyes(ground: &Ground<'_>, action: &Action) -> Option<St
 }
 
 /// What the manifest has measured or asked and this look did not read.
-fn unread(ground: &Ground<'_>, gets_traffic: bool) -> Option<&'static str> {
+fn unread(ground: &Ground<'_>, takes_traffic: bool) -> Option<&'static str> {
     let analysis = ground.desired.rollout.analysis.as_ref()?;
     let observed = ground.input.observed;
     let of_prometheus = |one: &Metric| matches!(one.source, MetricSource::Prometheus(_));
     let has_expressions = analysis.metrics.iter().any(of_prometheus);
     let has_metrics = analysis.metrics.iter().any(|one| !of_prometheus(one));
-    if gets_traffic && has_metrics && observed.metrics.known().is_none() {
+    if takes_traffic && has_metrics && observed.metrics.known().is_none() {
         return Some("what is to be measured was not read");
     }
-    if gets_traffic && has_expressions && observed.expressions.known().is_none() {
+    if takes_traffic && has_expressions && observed.expressions.known().is_none() {
         return Some("what Prometheus is to say was not read");
     }
     let is_heard = analysis.webhooks.is_empty() || observed.webhooks.known().is_some();
     (!is_heard).then_some("the web hooks were not asked")
 }
 
-/// Whether the new revision already gets production traffic.
-fn gets_traffic(deployments: &[ServiceDeployment], arn: &str) -> bool {
+/// Whether the new revision already gets production traffic that another one had.
+fn takes_traffic(deployments: &[ServiceDeployment], arn: &str) -> bool {
     let weight = |one: &ServiceDeployment| {
         one.target_service_revision.as_ref()?.requested_production_traffic_weight
     };
     deployments
         .iter()
-        .filter(|one| one.service_deployment_arn == arn)
+        .filter(|one| one.service_deployment_arn == arn && !one.source_service_revisions.is_empty())
         .any(|one| weight(one).is_some_and(|weight| weight > 0.0))
 }
 

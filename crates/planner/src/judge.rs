@@ -93,6 +93,8 @@ struct Bench<'a> {
     arms: Arms<'a>,
     /// What the new revision gets of production traffic, in percent.
     share: f64,
+    /// Whether no revision was there before: nobody can be served by it, and nobody can be hurt.
+    is_first: bool,
     /// Since when it gets that, as far as is known.
     share_since: Timestamp,
     /// Until when a gate that stands open waits for numbers.
@@ -117,6 +119,7 @@ impl<'a> Bench<'a> {
             analysis,
             arms: Arms::of(view, rollout, began),
             share: rollout.target_share(),
+            is_first: rollout.source_service_revisions.is_empty(),
             share_since: since.unwrap_or(began).max(began),
             patient_until: opened.and_then(|opened| opened.checked_add(analysis.patience).ok()),
             now: view.now(),
@@ -157,8 +160,15 @@ impl<'a> Bench<'a> {
         (AnalysisResult::Passed, format!("{sentence}, and no production traffic is on it"))
     }
 
-    /// More numbers are awaited, until they were awaited for too long.
+    /// More numbers are awaited, until they were awaited for too long. A first deployment waits for none: its
+    /// users come when it is there.
     fn wait(&self, sentence: String) -> Finding {
+        if self.is_first {
+            return (
+                AnalysisResult::Passed,
+                format!("{sentence}, and no revision was there before"),
+            );
+        }
         let impatient = self.is_impatient();
         let result = if impatient { AnalysisResult::Inconclusive } else { AnalysisResult::Running };
         (result, sentence)

@@ -41,6 +41,9 @@ pub struct DaemonArguments {
     /// Milliseconds between two looks at a settled service.
     #[arg(long)]
     resync_ms: u64,
+    /// Web hooks at and below this URL may be asked.
+    #[arg(long)]
+    webhook_url: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +61,7 @@ pub async fn run(arguments: DaemonArguments) -> Result<(), DaemonFailure> {
     config.http.listen = arguments.listen;
     config.control_loop.rollout_poll = Duration::from_millis(arguments.rollout_poll_ms);
     config.control_loop.resync = Duration::from_millis(arguments.resync_ms);
+    config.analysis.webhook_urls = arguments.webhook_url.into_iter().collect();
     let logging = Logging::start(&config.log);
     let shutdown = Shutdown::new();
     let mut terminate = signal(SignalKind::terminate())?;
@@ -101,6 +105,7 @@ pub(super) struct DaemonSettings {
     pub(super) region: String,
     pub(super) rollout_poll: Duration,
     pub(super) resync: Duration,
+    pub(super) webhook_url: Option<String>,
 }
 
 impl DaemonProcess {
@@ -168,6 +173,7 @@ fn command(settings: &DaemonSettings, address: SocketAddr) -> Command {
         .args(["--listen", &address.to_string()])
         .args(["--rollout-poll-ms", &settings.rollout_poll.as_millis().to_string()])
         .args(["--resync-ms", &settings.resync.as_millis().to_string()])
+        .args(settings.webhook_url.iter().flat_map(|url| ["--webhook-url", url]))
         .env("AWS_ENDPOINT_URL", &settings.endpoint)
         .env("AWS_REGION", &settings.region)
         .env("AWS_ACCESS_KEY_ID", "demo")

@@ -15,7 +15,13 @@ pub(super) enum Entrance {
     Shifting(Front),
 }
 
-pub(super) fn manifest_text(image: &str, entrance: &Entrance, strategy: DemoStrategy) -> String {
+/// `smoke_test` is the URL of a web hook.
+pub(super) fn manifest_text(
+    image: &str,
+    entrance: &Entrance,
+    strategy: DemoStrategy,
+    smoke_test: &str,
+) -> String {
     format!(
         "apiVersion: evenkeel.dev/v1
 kind: Service
@@ -42,7 +48,7 @@ spec:
       - {load_balancer}
 {rollout}",
         load_balancer = load_balancer(entrance),
-        rollout = strategy.rollout(),
+        rollout = strategy.rollout(smoke_test),
     )
 }
 
@@ -104,7 +110,8 @@ mod tests {
                 DemoStrategy::Rolling => Entrance::One(GROUP.to_owned()),
                 _ => Entrance::Shifting(front()),
             };
-            let text = manifest_text("evenkeel-demo:v1", &entrance, strategy);
+            let hook = "http://127.0.0.1:8080/";
+            let text = manifest_text("evenkeel-demo:v1", &entrance, strategy, hook);
             let file = evenkeel_manifest::File { name: "web.yaml".into(), text };
             let set = evenkeel_manifest::load(&[file]);
             assert!(set.problems.is_empty(), "{strategy:?}: {:?}", set.problems);

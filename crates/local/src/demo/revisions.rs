@@ -74,31 +74,39 @@ const ROLLING: [Revision; 6] = [
 /// Where traffic moves, all four tasks start at once, and each is replaced until the verdict.
 const MOST_TASKS: u64 = 12;
 
-const fn shifting(share_of_v4: f64) -> [Revision; 4] {
-    [
-        Revision::good("v1", "evenkeel-demo:v1", "the first one"),
-        Revision::good("v2", "evenkeel-demo:v2", "a good one").interrupted(Interruption::MidShift),
-        Revision::bad(
-            "v3",
-            "evenkeel-demo:v3",
-            "which answers 500 on its health path",
-            MOST_TASKS,
-            0.0,
-        ),
-        Revision::bad(
-            "v4",
-            "evenkeel-demo:v4",
-            "which is healthy and crashes at its first request",
-            MOST_TASKS,
-            share_of_v4,
-        ),
-    ]
+const V1: Revision = Revision::good("v1", "evenkeel-demo:v1", "the first one");
+const V2: Revision =
+    Revision::good("v2", "evenkeel-demo:v2", "a good one").interrupted(Interruption::MidShift);
+const V3: Revision = Revision::bad(
+    "v3",
+    "evenkeel-demo:v3",
+    "which answers 500 on its health path",
+    MOST_TASKS,
+    0.0,
+);
+
+const fn crashing(most_share: f64) -> Revision {
+    let nature = "which is healthy and crashes at its third request";
+    Revision::bad("v4", "evenkeel-demo:v4", nature, MOST_TASKS, most_share)
 }
 
-/// Test traffic shows it before production traffic moves.
-const BLUE_GREEN: [Revision; 4] = shifting(0.0);
-const CANARY: [Revision; 4] = shifting(0.1);
-const LINEAR: [Revision; 4] = shifting(0.25);
+const fn erring(most_share: f64) -> Revision {
+    let nature = "which is healthy and answers every fifth request with 500";
+    Revision::bad("v5", "evenkeel-demo:v5", nature, MOST_TASKS, most_share)
+}
+
+const V6: Revision = Revision::bad(
+    "v6",
+    "evenkeel-demo:v6",
+    "which is healthy and answers every request with 500, a smoke test's, too",
+    MOST_TASKS,
+    0.0,
+);
+
+/// Test traffic shows what is bad before production traffic moves.
+const BLUE_GREEN: [Revision; 5] = [V1, V2, V3, crashing(0.0), V6];
+const CANARY: [Revision; 6] = [V1, V2, V3, crashing(0.1), erring(0.1), V6];
+const LINEAR: [Revision; 6] = [V1, V2, V3, crashing(0.25), erring(0.25), V6];
 
 impl DemoStrategy {
     pub(super) fn revisions(self) -> &'static [Revision] {
@@ -115,11 +123,13 @@ impl DemoStrategy {
         if self == Self::Rolling {
             return Catalogue::demo(program);
         }
-        let tags: [(&str, &[&str]); 4] = [
+        let tags: [(&str, &[&str]); 6] = [
             ("v1", &[]),
             ("v2", &[]),
             ("v3", &["--health-status", "500"]),
-            ("v4", &["--crash-on-request"]),
+            ("v4", &["--crash-at-request", "3"]),
+            ("v5", &["--error-percent", "20"]),
+            ("v6", &["--error-percent", "100"]),
         ];
         Catalogue::of_demo_application(program, tags)
     }

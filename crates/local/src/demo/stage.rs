@@ -13,6 +13,7 @@ use tokio::sync::broadcast;
 use super::daemon::{DaemonProcess, DaemonSettings};
 use super::manifest::{CLUSTER, DESIRED_COUNT, Entrance, SERVICE, manifest_text};
 use super::narrator::Narrator;
+use super::smoke_test::SmokeTest;
 use super::strategy::DemoStrategy;
 use super::traffic::{Counted, Traffic};
 use super::{DemoArguments, DemoError};
@@ -37,6 +38,8 @@ pub(super) struct Stage {
     server: Server,
     ports: Ports,
     entrance: Entrance,
+    /// Where traffic moves.
+    smoke_test: Option<SmokeTest>,
     directory: Directory,
     daemon_settings: DaemonSettings,
     daemon: Option<DaemonProcess>,
@@ -88,6 +91,12 @@ impl Stage {
         create_cluster(server.region(), CLUSTER)?;
         let ports = free_ports().map_err(DemoError::Ports)?;
         let entrance = entrance(server.region(), ports, arguments.strategy)?;
+        let smoke_test = match entrance {
+            Entrance::One(_) => None,
+            Entrance::Shifting(_) => {
+                Some(SmokeTest::start(local(ports.test)).await.map_err(DemoError::Ports)?)
+            }
+        };
         let daemon_settings = DaemonSettings {
             program,
             manifests,
@@ -95,6 +104,7 @@ impl Stage {
             region: "us-east-1".to_owned(),
             rollout_poll: ROLLOUT_POLL,
             resync: RESYNC,
+            webhook_url: smoke_test.as_ref().map(SmokeTest::url),
         };
         let task_events = server.news().subscribe();
         Ok(Self {
@@ -103,6 +113,7 @@ impl Stage {
             server,
             ports,
             entrance,
+            smoke_test,
             directory,
             daemon_settings,
             daemon: None,
@@ -151,7 +162,8 @@ impl Stage {
     pub(super) fn save_manifest(&self, image: &str) -> Result<(), DemoError> {
         let manifest = self.manifest();
         let draft = manifest.with_extension("draft");
-        let text = manifest_text(image, &self.entrance, self.strategy);
+        let smoke_test = self.smoke_test.as_ref().map(SmokeTest::url).unwrap_or_default();
+        let text = manifest_text(image, &self.entrance, self.strategy, &smoke_test);
         std::fs::write(&draft, text)
             .and_then(|()| std::fs::rename(&draft, &manifest))
             .map_err(unwritable(&manifest))

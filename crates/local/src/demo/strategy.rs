@@ -25,18 +25,28 @@ impl DemoStrategy {
         }
     }
 
-    /// `spec.rollout` of the manifest, with bakes as short as ECS counts.
-    pub(super) fn rollout(self) -> &'static str {
-        match self {
-            Self::Rolling => "",
-            Self::BlueGreen => "  rollout: {strategy: BlueGreen, bake: 1m}\n",
-            Self::Canary => {
-                "  rollout: {strategy: Canary, canary: {percent: 10, bake: 1m}, bake: 0m}\n"
-            }
-            Self::Linear => {
-                "  rollout: {strategy: Linear, linear: {percent: 25, bake: 1m}, bake: 0m}\n"
-            }
-        }
+    /// `spec.rollout` of the manifest, with bakes as short as ECS counts, judged by the errors of users and
+    /// by a smoke test on test traffic.
+    pub(super) fn rollout(self, smoke_test: &str) -> String {
+        let members = match self {
+            Self::Rolling => return String::new(),
+            Self::BlueGreen => "strategy: BlueGreen\n    bake: 1m",
+            Self::Canary => "strategy: Canary\n    canary: {percent: 10, bake: 1m}\n    bake: 0m",
+            Self::Linear => "strategy: Linear\n    linear: {percent: 25, bake: 1m}\n    bake: 0m",
+        };
+        format!(
+            "  rollout:
+    {members}
+    analysis:
+      delay: 30s
+      minRequests: 20
+      metrics:
+        - {{metric: errorRate, max: 5%}}
+        - {{metric: errorRate, compare: Stable}}
+      webhooks:
+        - {{url: \"{smoke_test}\", at: [AfterTestTraffic]}}
+"
+        )
     }
 
     pub(super) fn moves_traffic(self) -> bool {

@@ -260,6 +260,24 @@ fn too_few_numbers_hold_the_gate_and_only_if_wanted_end_the_rollout() {
 }
 
 #[test]
+fn a_first_deployment_waits_for_no_users_but_fails_by_their_errors() {
+    let first = |canary: Canary| {
+        let mut canary = canary;
+        canary.0.history()[0].source_service_revisions.clear();
+        canary
+    };
+    let silent = first(Canary::at(100.0, error_rate()));
+    assert!(silent.opens(), "{}", silent.plan());
+    let mut early = silent;
+    early.0.seen.metrics = Fact::Unknown(Unknown::NotAsked);
+    early.0.begun(100);
+    early.0.mark("shift", 100);
+    assert!(early.opens(), "no minute is closed: {}", early.plan());
+    let bad = first(Canary::at(100.0, error_rate()).serves(GREEN, 200.0, |_| 20.0));
+    assert_eq!(bad.0.verdict(), Some(VerdictKind::Analysis));
+}
+
+#[test]
 fn metrics_that_cannot_be_read_open_no_gate_and_speak_against_nobody() {
     let unread: [fn(&mut Observed); 3] = [
         |seen| seen.metrics = failed(),
