@@ -55,12 +55,20 @@ impl Places {
     }
 }
 
-/// Within 127.64.0.0/10, which leaves 127.0.0.1 and its neighbours to others.
 fn next_address() -> IpAddr {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let start = std::process::id().wrapping_mul(2_654_435_761);
-    let [_, b, c, d] = start.wrapping_add(number).to_be_bytes();
-    IpAddr::from([127, 64 | (b & 0x3f), c, d.clamp(1, 254)])
+    address(start.wrapping_add(number))
+}
+
+/// Within 127.64.0.0/10, which leaves 127.0.0.1 and its neighbours to others. Numbers that follow each
+/// other have addresses of their own: the next task starts before this one has bound its.
+fn address(number: u32) -> IpAddr {
+    // Hosts 1 to 254.
+    let (network, host) = (number / 254, number % 254 + 1);
+    let [_, b, c, _] = (network << 8).to_be_bytes();
+    let [.., d] = host.to_be_bytes();
+    IpAddr::from([127, 64 | (b & 0x3f), c, d])
 }
 
 fn free_at(address: IpAddr, ports: &[u16]) -> io::Result<()> {
@@ -83,6 +91,8 @@ fn on_shared_address(container_ports: &[u16]) -> io::Result<Place> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -99,6 +109,12 @@ mod tests {
                 && second.ports.values().any(|port| first.ports.values().any(|p| p == port));
             assert!(!meets, "{first:?} and {second:?}");
         }
+    }
+
+    #[test]
+    fn a_thousand_numbers_in_a_row_are_a_thousand_addresses() {
+        let addresses: BTreeSet<IpAddr> = (7_000..8_000).map(address).collect();
+        assert_eq!(addresses.len(), 1_000);
     }
 
     #[test]
