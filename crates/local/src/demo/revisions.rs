@@ -66,7 +66,8 @@ const ROLLING: [Revision; 6] = [
     Revision::good("v2", "evenkeel-demo:v2", "a good one"),
     Revision::bad("v3", "evenkeel-demo:v3", "which crashes after its start", 3, 1.0),
     Revision::bad("v4", "evenkeel-demo:v4", "which answers 500 on its health path", 3, 1.0),
-    Revision::bad("v5", "evenkeel-demo:v5", "whose image does not exist", 1, 1.0)
+    // ECS starts another one at once after the first failure, unless the verdict is faster.
+    Revision::bad("v5", "evenkeel-demo:v5", "whose image does not exist", 2, 1.0)
         .interrupted(Interruption::Afterwards),
     Revision::good("v6", "evenkeel-demo:v6", "a good one again"),
 ];
