@@ -1,5 +1,7 @@
 //! The world of a simulation: what containers of an image do, in virtual time; never random.
 
+mod traffic;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{Effect, Happening, Region, TaskLaunch};
+use traffic::Traffic;
 
 /// What the containers of an image do. All durations but the first count from RUNNING.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,10 @@ pub struct Behaviour {
     pub complaint: String,
     /// From the stop signal to the exit; `None` for a process that must be killed.
     pub stops_after: Option<Duration>,
+    /// How many of 100 answers to users are 500.
+    pub error_percent: u32,
+    /// How long an answer to a user takes.
+    pub latency: Duration,
 }
 
 /// How a container ends by itself.
@@ -45,6 +52,8 @@ impl Behaviour {
             unhealthy_after: None,
             complaint: "Request timed out".to_owned(),
             stops_after: Some(Duration::from_secs(1)),
+            error_percent: 0,
+            latency: Duration::from_millis(20),
         }
     }
 
@@ -70,6 +79,11 @@ impl Behaviour {
             complaint: format!("Health checks failed with these codes: [{status}]"),
             ..Self::healthy()
         }
+    }
+
+    /// Healthy, but so many of 100 answers to users are 500, and each takes that long.
+    pub fn answers_users(error_percent: u32, latency: Duration) -> Self {
+        Self { error_percent, latency, ..Self::healthy() }
     }
 
     /// Runs, but never answers health checks.
@@ -111,6 +125,8 @@ pub struct World {
     runs: BTreeMap<String, Run>,
     addresses: BTreeMap<IpAddr, String>,
     checked_targets: BTreeSet<(String, IpAddr, u16)>,
+    /// By the listener's ARN.
+    traffic: BTreeMap<String, Traffic>,
     due: BTreeMap<(Timestamp, u64), Step>,
     sequence: u64,
     /// How many tasks of each image were started.
@@ -131,6 +147,7 @@ enum Step {
     Exit { task: String, container: String, code: i32, reason: Option<String> },
     CheckContainer { task: String, container: String },
     CheckTarget { target_group: String, address: IpAddr, port: u16 },
+    Traffic { listener: String },
 }
 
 impl Default for World {
@@ -148,6 +165,7 @@ impl World {
             runs: BTreeMap::new(),
             addresses: BTreeMap::new(),
             checked_targets: BTreeSet::new(),
+            traffic: BTreeMap::new(),
             due: BTreeMap::new(),
             sequence: 0,
             started: BTreeMap::new(),
@@ -230,6 +248,7 @@ impl World {
             Step::CheckTarget { target_group, address, port } => {
                 self.check_target(target_group, address, port, region);
             }
+            Step::Traffic { listener } => self.answer_traffic(listener, region),
         }
     }
 

@@ -41,6 +41,8 @@ pub enum Step {
     Group(String, u32),
     /// Two target groups, a rule that moves production traffic between them, and one for test traffic.
     Front(String, u32),
+    /// From now on so many requests a second come to the production listener of a group or front.
+    Traffic(String, u32),
     /// An alarm comes into a state (`OK`, `ALARM`); `None` deletes it.
     Alarm(String, Option<&'static str>),
     Edit(String, Edit),
@@ -278,6 +280,7 @@ impl Stage {
             Step::Garble(name) => self.garble(name)?,
             Step::Group(name, drains) => self.make_group(name, *drains)?,
             Step::Front(name, drains) => self.make_front(name, *drains)?,
+            Step::Traffic(name, per_second) => self.send_traffic(name, *per_second)?,
             Step::Edit(..) => self.edit(step).await?,
             other => self.act(other)?,
         }
@@ -362,7 +365,8 @@ impl Stage {
             | Step::Delete(_)
             | Step::Garble(_)
             | Step::Group(..)
-            | Step::Front(..) => {}
+            | Step::Front(..)
+            | Step::Traffic(..) => {}
         }
         Ok(())
     }

@@ -64,6 +64,9 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
+/// How long the answers of an image take of which only the errors are told.
+const USUAL_LATENCY: Duration = Duration::from_millis(20);
+
 type Parsed<T> = Result<T, String>;
 
 fn command(words: &[String]) -> Parsed<Command> {
@@ -81,6 +84,7 @@ fn command(words: &[String]) -> Parsed<Command> {
         ["group", name] => Step::Group((*name).to_owned(), 30),
         ["group", name, "drains", drains] => Step::Group((*name).to_owned(), number(drains)?),
         ["front", name] => Step::Front((*name).to_owned(), 30),
+        ["traffic", name, rate] => Step::Traffic((*name).to_owned(), per_second(rate)?),
         ["alarm", name, state] => Step::Alarm((*name).to_owned(), alarm(state)?),
         ["fail", "next", operation, error, rest @ ..] => return repeated(operation, error, rest),
         ["lose", "answer", operation] => fail(operation, Way::AnswerLost),
@@ -136,6 +140,10 @@ fn behaviour(image: &str, words: &[&str]) -> Parsed<Behaviour> {
         }
         ["out-of-memory", "after", time] => Behaviour::out_of_memory(duration(time)?),
         ["answers", status] => Behaviour::answers(number(status)?),
+        ["errors", percent] => Behaviour::answers_users(self::percent(percent)?, USUAL_LATENCY),
+        ["errors", percent, "latency", time] => {
+            Behaviour::answers_users(self::percent(percent)?, duration(time)?)
+        }
         ["never", "healthy"] => Behaviour::never_healthy(),
         ["turns", "unhealthy", "after", time] => Behaviour::turns_unhealthy(duration(time)?),
         ["cannot", "be", "pulled"] => Behaviour::cannot_be_pulled(image),
@@ -147,6 +155,17 @@ fn behaviour(image: &str, words: &[&str]) -> Parsed<Behaviour> {
         }
         _ => return Err("no such behaviour".to_owned()),
     })
+}
+
+/// `2%`
+fn percent(word: &str) -> Parsed<u32> {
+    let percent = word.strip_suffix('%').map(number).transpose()?;
+    percent.filter(|percent| *percent <= 100).ok_or_else(|| format!("{word} is no percentage"))
+}
+
+/// `50/s`
+fn per_second(word: &str) -> Parsed<u32> {
+    word.strip_suffix("/s").map_or_else(|| Err(format!("{word} is no rate, as 50/s is")), number)
 }
 
 fn alarm(state: &str) -> Parsed<Option<&'static str>> {
