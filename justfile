@@ -57,6 +57,10 @@ shapes:
     cargo run -q -p evenkeel-aws --example shapes > target/shapes.json
     mv target/shapes.json crates/manifest/src/shapes.json
 
+# How often is the judge wrong? False rollbacks and misses of its comparisons, by simulation.
+judge *ARGS:
+    cargo run --release -p evenkeel-simulator --example judge -- {{ARGS}}
+
 # Does the oracle bite? Plants mistakes in a copy of the decision core, and fails when one is not found.
 mutants *ARGS:
     cargo run -p evenkeel-simulator --example mutants -- {{ARGS}}

@@ -75,11 +75,9 @@ impl Window {
         Some(Self { stable: whole(pair.stable)?, new: whole(pair.new)? })
     }
 
-    /// `ln` of the likelihood ratio of errors that are `odds` times as likely.
-    fn ln_evidence(&self, odds: f64) -> f64 {
+    fn dealt(&self) -> Hypergeometric {
         let errors = self.new.errors + self.stable.errors;
-        let dealt = Hypergeometric::new(self.new.requests, self.stable.requests, errors);
-        self.new.errors * odds.ln() - dealt.ln_moment(odds)
+        Hypergeometric::new(self.new.requests, self.stable.requests, errors)
     }
 }
 
@@ -96,7 +94,10 @@ fn whole(counts: Counts) -> Option<Counts> {
 
 /// The weighted mean of the likelihood ratios of all alternatives.
 fn e_value(windows: &[Window], allowed_ratio: f64) -> f64 {
-    let evidence = |odds: f64| windows.iter().map(|one| one.ln_evidence(odds)).sum::<f64>();
+    let errors: f64 = windows.iter().map(|one| one.new.errors).sum();
+    let dealt: Vec<Hypergeometric> = windows.iter().map(Window::dealt).collect();
+    let evidence =
+        |odds: f64| errors * odds.ln() - dealt.iter().map(|one| one.ln_moment(odds)).sum::<f64>();
     let weighted: f64 = alternatives(allowed_ratio)
         .into_iter()
         .map(|(odds, weight)| weight * evidence(odds).exp())

@@ -7,12 +7,15 @@ pub(super) struct Hypergeometric {
     new_requests: f64,
     stable_requests: f64,
     errors: f64,
+    /// In how many ways errors can be dealt out, as a logarithm.
+    ln_ways: f64,
 }
 
 impl Hypergeometric {
     /// All are whole numbers from 0; `errors` is at most the sum of the others.
     pub(super) fn new(new_requests: f64, stable_requests: f64, errors: f64) -> Self {
-        Self { new_requests, stable_requests, errors }
+        let ln_ways = ln_choose(new_requests + stable_requests, errors);
+        Self { new_requests, stable_requests, errors, ln_ways }
     }
 
     /// `ln E[odds ^ X]` for `X` errors of the new target group: by how much a likelihood ratio has to
@@ -24,7 +27,7 @@ impl Hypergeometric {
         let peak = self.peak(odds);
         let ln_peak = ln_choose(self.new_requests, peak)
             + ln_choose(self.stable_requests, self.errors - peak)
-            - ln_choose(self.new_requests + self.stable_requests, self.errors)
+            - self.ln_ways
             + peak * odds.ln();
         ln_peak + (1.0 + self.above(peak, odds) + self.below(peak, odds)).ln()
     }
@@ -92,8 +95,11 @@ fn ln_factorial(number: f64) -> f64 {
     let square = inverse * inverse;
     let correction =
         inverse * (1.0 / 12.0 - square * (1.0 / 360.0 - square * (1.0 / 1260.0 - square / 1680.0)));
-    number * number.ln() - number + 0.5 * (std::f64::consts::TAU * number).ln() + correction
+    (number + 0.5) * number.ln() - number + HALF_LN_TAU + correction
 }
+
+/// `ln(2π) / 2`.
+const HALF_LN_TAU: f64 = 0.918_938_533_204_672_7;
 
 fn product_to(number: f64) -> f64 {
     let (mut factor, mut product) = (number, 1.0);
