@@ -1,20 +1,27 @@
 //! What can be typed, with the texts that teach it; never what it does.
 
+mod control;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::{Flags, Format};
+pub(crate) use control::{
+    AbortArgs, CallerArgs, GoOnArgs, HistoryArgs, HoldArgs, PromoteArgs, ReleaseArgs, RolloutArgs,
+    RolloutCommand, ScopeArgs, StatusArgs, StopArgs, UndoArgs,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for `plan`: nothing would change
   1  an error, or an invalid manifest
   2  `plan` only: something would change
-  3  `apply` only: a revision was rejected, and rolled back where that was possible
+  3  `apply`, `rollout status`: a revision was rejected, and rolled back where that was possible
   4  `apply` only: not settled in time
-  5  `apply` only: a service waits for a person (paused, held, not owned, unsupported)";
+  5  `apply`, `rollout status`: a service waits for a person (paused, held, not owned, unsupported)
+  6  `hold`, `release`, `rollout`: the daemon does not follow the command as things stand";
 
 const FIRST_STEPS: &str = "\
 First steps:
@@ -89,6 +96,18 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Tell everything about one service: conditions, breaker, evidence, events, what it waits for
     Describe(DescribeArgs),
+    /// Watch and command the rollout of a service: status, history, pause, promote, abort, undo
+    ///
+    /// Commands are said to the daemon, which needs a token for them; they are kept in tags on the
+    /// ECS service, so that a daemon that dies forgets none.
+    Rollout(RolloutArgs),
+    /// Stop all writes to a service, the services of a cluster, or all
+    ///
+    /// Rollbacks are stopped too; ECS's own breaker goes on. Services that are created later are not
+    /// held.
+    Hold(HoldArgs),
+    /// End a hold
+    Release(ReleaseArgs),
     /// Check manifests; needs neither credentials nor a daemon
     ///
     /// Prints every problem with file, line and column, and what was expected, and exits with 1 if there

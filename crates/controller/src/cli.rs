@@ -21,6 +21,8 @@ pub enum Exit {
     RolledBack,
     TimedOut,
     WaitsForPerson,
+    /// The daemon does not follow a command as things stand.
+    NotFollowed,
 }
 
 impl Exit {
@@ -32,6 +34,7 @@ impl Exit {
             Self::RolledBack => 3,
             Self::TimedOut => 4,
             Self::WaitsForPerson => 5,
+            Self::NotFollowed => 6,
         }
     }
 }
@@ -49,6 +52,8 @@ pub enum CommandError {
     Input(#[from] crate::input::InputError),
     #[error(transparent)]
     Client(#[from] crate::client::ClientError),
+    #[error(transparent)]
+    Token(#[from] crate::client::TokenError),
     #[error("{0}")]
     Sentence(String),
     #[error("the output cannot be written: {0}")]
@@ -77,7 +82,16 @@ pub fn main() -> ExitCode {
                 "{red}error{red:#}: {}",
                 style::safe_lines(&error.to_string())
             );
-            ExitCode::from(Exit::Bad.code())
+            ExitCode::from(error.exit().code())
+        }
+    }
+}
+
+impl CommandError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Client(error) if error.is_a_refusal() => Exit::NotFollowed,
+            _ => Exit::Bad,
         }
     }
 }
@@ -115,6 +129,15 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, CommandError> {
         Command::Get(args) => runtime()?.block_on(commands::get(Config::load(&layers)?, args, out)),
         Command::Describe(args) => {
             runtime()?.block_on(commands::describe(Config::load(&layers)?, args, out))
+        }
+        Command::Rollout(args) => {
+            runtime()?.block_on(commands::rollout(Config::load(&layers)?, args, out))
+        }
+        Command::Hold(args) => {
+            runtime()?.block_on(commands::hold(Config::load(&layers)?, args, out))
+        }
+        Command::Release(args) => {
+            runtime()?.block_on(commands::release(Config::load(&layers)?, args, out))
         }
         Command::Validate(args) => commands::validate(&args, out),
         Command::Schema => commands::schema(out),

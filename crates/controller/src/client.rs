@@ -1,18 +1,27 @@
-//! Asks a running daemon over HTTP; never waits long and never takes an endless answer.
+//! Asks a running daemon over HTTP, and commands it; never waits long, never takes an endless answer, and
+//! never prints a token.
+
+mod token;
 
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper::{StatusCode, Uri};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
+use crate::config::Config;
 use crate::style::safe;
+pub(crate) use token::Token;
+pub(crate) use token::TokenError;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// A command for many services takes the daemon up to 100 s.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(115);
 /// A page of 500 services is about 2 MiB.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// 100,000 services; a daemon that goes on for longer is broken.
@@ -22,7 +31,7 @@ const PAGES_MAX: usize = 200;
 #[derive(Debug)]
 pub(crate) struct Client {
     base: String,
-    http: HyperClient<HttpConnector, Empty<Bytes>>,
+    http: HyperClient<HttpConnector, Full<Bytes>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +52,26 @@ pub enum ClientError {
     Strange { base: String, why: String },
 }
 
+impl ClientError {
+    /// Whether the daemon understood a command and does not follow it as things stand.
+    pub(crate) fn is_a_refusal(&self) -> bool {
+        matches!(self, Self::Refused { status: StatusCode::CONFLICT, .. })
+    }
+}
+
 impl Client {
+    /// The daemon that was named, or the one that the configuration is of.
+    pub(crate) fn of(config: &Config, server: Option<&str>) -> Result<Self, ClientError> {
+        let configured = || {
+            let mut address = config.http.listen;
+            if address.ip().is_unspecified() {
+                address.set_ip([127, 0, 0, 1].into());
+            }
+            format!("http://{address}")
+        };
+        Self::new(&server.map_or_else(configured, str::to_owned))
+    }
+
     /// `server` is `http://host:port`.
     pub(crate) fn new(server: &str) -> Result<Self, ClientError> {
         let base = server.trim_end_matches('/').to_owned();
@@ -91,13 +119,46 @@ impl Client {
         self.get("/v1/manifests").await
     }
 
+    /// The deployments of a service that ECS remembers.
+    pub(crate) async fn history(&self, cluster: &str, name: &str) -> Result<Value, ClientError> {
+        let request = Request::get(self.uri(&format!("/v1/services/{cluster}/{name}/history"))?);
+        self.ask(request.body(Full::default()), COMMAND_TIMEOUT).await
+    }
+
+    /// Says a command.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        token: &Token,
+        body: &Value,
+    ) -> Result<Value, ClientError> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(self.uri(path)?)
+            .header(AUTHORIZATION, token.bearer())
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::from(body.to_string()));
+        self.ask(request, COMMAND_TIMEOUT).await
+    }
+
     async fn get(&self, path: &str) -> Result<Value, ClientError> {
-        let uri = format!("{}{path}", self.base)
-            .parse::<Uri>()
-            .map_err(|_| ClientError::Address { url: format!("{}{path}", self.base) })?;
-        let (status, body) = tokio::time::timeout(TIMEOUT, self.exchange(uri))
+        self.ask(Request::get(self.uri(path)?).body(Full::default()), TIMEOUT).await
+    }
+
+    fn uri(&self, path: &str) -> Result<Uri, ClientError> {
+        let url = format!("{}{path}", self.base);
+        url.parse().map_err(|_| ClientError::Address { url })
+    }
+
+    async fn ask(
+        &self,
+        request: Result<Request<Full<Bytes>>, hyper::http::Error>,
+        limit: Duration,
+    ) -> Result<Value, ClientError> {
+        let request = request.map_err(|error| self.strange(&error.to_string()))?;
+        let (status, body) = tokio::time::timeout(limit, self.exchange(request))
             .await
-            .map_err(|_| self.no_answer(format!("none within {} s", TIMEOUT.as_secs())))??;
+            .map_err(|_| self.no_answer(format!("none within {} s", limit.as_secs())))??;
         let value: Value =
             serde_json::from_slice(&body).map_err(|_| self.strange("its answer is not JSON"))?;
         if status.is_success() {
@@ -108,9 +169,12 @@ impl Client {
         Err(ClientError::Refused { base: self.base.clone(), status, message })
     }
 
-    async fn exchange(&self, uri: Uri) -> Result<(StatusCode, Bytes), ClientError> {
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
         let response =
-            self.http.get(uri).await.map_err(|error| self.no_answer(innermost(&error)))?;
+            self.http.request(request).await.map_err(|error| self.no_answer(innermost(&error)))?;
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
             .collect()

@@ -3,8 +3,10 @@
 mod apply;
 mod get;
 mod look;
+mod order;
 mod plain;
 mod plan;
+mod rollout;
 mod run;
 mod validate;
 
@@ -17,8 +19,10 @@ use crate::cli::CommandError;
 
 pub(crate) use apply::apply;
 pub(crate) use get::{describe, get};
+pub(crate) use order::{hold, release};
 pub(crate) use plain::{config, schema, version};
 pub(crate) use plan::plan;
+pub(crate) use rollout::rollout;
 pub(crate) use run::run;
 pub(crate) use validate::validate;
 

@@ -32,6 +32,7 @@ pub struct Config {
     pub lease: Option<LeaseConfig>,
     pub http: HttpConfig,
     pub analysis: AnalysisConfig,
+    pub control: ControlConfig,
     pub log: LogConfig,
 }
 
@@ -96,6 +97,13 @@ pub struct AnalysisConfig {
     pub webhook_secret_file: Option<PathBuf>,
 }
 
+/// Who may command over HTTP.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ControlConfig {
+    /// `None`, and no token in the environment: nobody.
+    pub tokens_file: Option<PathBuf>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
     pub format: LogFormat,
@@ -124,6 +132,7 @@ impl Config {
             lease,
             http,
             analysis,
+            control,
             log,
         } = raw;
         Ok(Self {
@@ -153,6 +162,7 @@ impl Config {
                 webhook_urls: analysis.webhook_urls,
                 webhook_secret_file: given(analysis.webhook_secret_file).map(PathBuf::from),
             },
+            control: ControlConfig { tokens_file: given(control.tokens_file).map(PathBuf::from) },
             log: LogConfig { format: log.format, level: log.level },
         })
     }

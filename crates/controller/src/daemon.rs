@@ -22,12 +22,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::JoinMap;
 use tracing_appender::non_blocking::ErrorCounter;
 
+use crate::audit::Audit;
 use crate::config::{Config, LeaseConfig};
 use crate::http;
 use crate::metrics;
 use crate::outside::{Outside, OutsideError};
 use crate::replica::{self, Replica};
 use crate::source::{DirectorySource, ManifestsReport};
+use crate::tokens::{self, Tokens, TokensError};
 use first_read::FirstRead;
 use first_table_read::FirstTableRead;
 
@@ -71,6 +73,8 @@ pub enum StartError {
     Outside(#[from] OutsideError),
     #[error("the lease cannot be kept as configured: {0}")]
     Lease(#[from] LeaseSettingsError),
+    #[error("commands cannot be taken as configured: {0}")]
+    Tokens(#[from] TokensError),
 }
 
 /// Why the daemon ended other than as asked.
@@ -131,6 +135,7 @@ impl Daemon {
         shutdown: Shutdown,
         dropped_lines: Option<ErrorCounter>,
     ) -> Result<Self, StartError> {
+        let tokens = tokens(&config)?;
         let (listener, address) = bind(config.http.listen).await?;
         let (desired, wanted) = watch::channel(Arc::new(DesiredState::default()));
         let (report_sender, report) = watch::channel(Arc::new(ManifestsReport::default()));
@@ -166,6 +171,11 @@ impl Daemon {
             first_read,
             replica,
             draining: shutdown.drain.clone(),
+            control: http::Control {
+                handle: handle.clone(),
+                tokens: Arc::new(tokens),
+                audit: Audit::register(&registry)?,
+            },
         };
 
         let http_stop = CancellationToken::new();
@@ -238,6 +248,11 @@ impl Daemon {
             _ => self.shutdown.drain.is_cancelled() || self.shutdown.abort.is_cancelled(),
         }
     }
+}
+
+fn tokens(config: &Config) -> Result<Tokens, TokensError> {
+    let variable = std::env::var_os(tokens::DAEMON_VARIABLE);
+    Tokens::load(config.control.tokens_file.as_deref(), variable.as_deref())
 }
 
 async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

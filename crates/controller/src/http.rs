@@ -1,14 +1,16 @@
-//! What the daemon tells over HTTP: metrics, health and statuses; nothing can be changed this way.
+//! What the daemon tells over HTTP: metrics, health and statuses, and the commands it takes from people;
+//! without a token nothing can be changed this way.
 
+mod control;
 mod server;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::extract::{Path, Query, State as Shared};
+use axum::extract::{DefaultBodyLimit, Path, Query, State as Shared};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::Status;
@@ -19,6 +21,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use control::Control;
 pub(crate) use server::serve;
 
 use crate::replica::Replica;
@@ -40,6 +43,7 @@ pub(crate) struct State {
     /// `None` when this is the only daemon.
     pub replica: Option<Replica>,
     pub draining: CancellationToken,
+    pub control: Control,
 }
 
 /// All routes.
@@ -50,7 +54,12 @@ pub(crate) fn router(state: State) -> Router {
         .route("/readyz", get(readyz))
         .route("/v1/services", get(services))
         .route("/v1/services/{cluster}/{name}", get(service))
+        .route("/v1/services/{cluster}/{name}/history", get(control::history))
+        .route("/v1/services/{cluster}/{name}/{command}", post(control::one))
+        .route("/v1/hold", post(control::hold))
+        .route("/v1/release", post(control::release))
         .route("/v1/manifests", get(manifests))
+        .layer(DefaultBodyLimit::max(control::BODY_BYTES_MAX))
         .fallback(no_such_page)
         .with_state(state)
 }
@@ -180,8 +189,9 @@ async fn manifests(Shared(state): Shared<State>) -> Response {
 async fn no_such_page() -> Response {
     problem(
         StatusCode::NOT_FOUND,
-        "there are /metrics, /healthz, /readyz, /v1/services, /v1/services/{cluster}/{name} and \
-         /v1/manifests",
+        "there are /metrics, /healthz, /readyz, /v1/services, /v1/services/{cluster}/{name}, \
+         /v1/services/{cluster}/{name}/history and /v1/manifests; commands are POSTed to \
+         /v1/services/{cluster}/{name}/{command}, /v1/hold and /v1/release",
     )
 }
 

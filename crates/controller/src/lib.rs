@@ -4,6 +4,7 @@
 //! Where to begin: [`cli::main`] is what the binary runs; [`Daemon`] is what `evenkeel run` runs.
 
 mod args;
+mod audit;
 pub mod cli;
 mod client;
 mod commands;
@@ -17,6 +18,7 @@ mod replica;
 mod source;
 mod style;
 mod telemetry;
+mod tokens;
 mod view;
 
 pub use config::Config;

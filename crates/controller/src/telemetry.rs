@@ -46,6 +46,8 @@ where
 {
     // A bad level was refused when the configuration was checked.
     let filter = EnvFilter::try_new(&config.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    // Who commanded what is said at any level.
+    let filter = filter.add_directive(crate::audit::directive());
     let terminal = io::stderr().is_terminal();
     let text = match config.format {
         LogFormat::Text => true,

@@ -2,6 +2,7 @@
 //! anything about a service.
 
 mod describe;
+mod rollout;
 mod table;
 
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub(crate) use describe::describe;
+pub(crate) use rollout::{history, rollout, rollout_line};
 pub(crate) use table::table;
 
 /// What is shown of one service. Members that a daemon of another version does not send are empty.
@@ -31,6 +33,7 @@ pub(crate) struct ServiceView {
     pub desired_count: u32,
     pub running_count: u32,
     pub look_again: Option<SecondsView>,
+    pub words: Option<WordsView>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -61,6 +64,44 @@ pub(crate) struct RolloutView {
     pub task_definition: Option<String>,
     pub running_count: u32,
     pub desired_count: u32,
+    pub healthy_count: Option<u32>,
+    pub shift: Option<ShiftView>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct ShiftView {
+    pub strategy: String,
+    pub stage: Option<String>,
+    pub production_weight: f64,
+    pub test_weight: Option<f64>,
+    pub gate: Option<GateView>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct GateView {
+    pub name: String,
+    pub needs_approval: bool,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What people said that is still in force.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct WordsView {
+    pub hold: Option<WordView>,
+    pub pause: Option<WordView>,
+    pub promotion: Option<WordView>,
+    pub rejection: Option<WordView>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct WordView {
+    pub who: String,
+    pub at: Option<Timestamp>,
+    pub why: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -115,14 +115,7 @@ async fn services(config: &Config, args: &ServerArgs) -> Result<Vec<Value>, Comm
 }
 
 fn client(config: &Config, args: &ServerArgs) -> Result<Client, CommandError> {
-    let configured = || {
-        let mut address = config.http.listen;
-        if address.ip().is_unspecified() {
-            address.set_ip([127, 0, 0, 1].into());
-        }
-        format!("http://{address}")
-    };
-    Ok(Client::new(&args.server.clone().unwrap_or_else(configured))?)
+    Ok(Client::of(config, args.server.as_deref())?)
 }
 
 /// A list that looks complete while services are missing from it would mislead.

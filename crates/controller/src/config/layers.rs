@@ -15,7 +15,12 @@ use super::raw::{LogFormat, RawConfig};
 const PREFIX: &str = "EVENKEEL_";
 
 /// Variables with the prefix that are no configuration: they belong to the command line.
-const NOT_CONFIGURATION: [&str; 2] = ["EVENKEEL_CONFIG", "EVENKEEL_SERVER"];
+const NOT_CONFIGURATION: [&str; 4] = [
+    "EVENKEEL_CONFIG",
+    "EVENKEEL_SERVER",
+    crate::tokens::CLIENT_VARIABLE,
+    crate::tokens::DAEMON_VARIABLE,
+];
 
 /// Tried in order when no file is named.
 const DEFAULT_FILES: [&str; 2] = ["/etc/evenkeel/evenkeel.toml", "evenkeel.toml"];

@@ -27,6 +27,7 @@ pub struct RawConfig {
     pub lease: RawLease,
     pub http: RawHttp,
     pub analysis: RawAnalysis,
+    pub control: RawControl,
     pub log: RawLog,
 }
 
@@ -97,6 +98,13 @@ pub struct RawAnalysis {
     pub webhook_secret_file: Option<String>,
 }
 
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RawControl {
+    #[serde(deserialize_with = "optional_text")]
+    pub tokens_file: Option<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RawLog {
@@ -126,6 +134,7 @@ impl Default for RawConfig {
             lease: RawLease::default(),
             http: RawHttp::default(),
             analysis: RawAnalysis::default(),
+            control: RawControl::default(),
             log: RawLog::default(),
         }
     }

@@ -143,6 +143,9 @@ mod tests {
         region = "eu-central-1"                      # --region
         share = 0.5                                  # default
 
+        [control]
+        # tokensFile is not set                      # default
+
         [http]
         listen = "127.0.0.1:9464"                    # default
 

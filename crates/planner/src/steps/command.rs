@@ -12,7 +12,7 @@ use crate::tags::{Memory, Promotion, Rejection, Scope, tag};
 use crate::view::{Standing, View, explain};
 use crate::{
     Action, Call, Command, Depth, Fact, Input, Lane, Obedience, ObservedService, Order, Refusal,
-    RolloutPhase,
+    RolloutPhase, Said,
 };
 
 /// How a command is followed as things stand. Total, like [`crate::plan`].
@@ -35,17 +35,17 @@ pub fn obey(input: &Input<'_>, order: &Order) -> Result<Obedience, Refusal> {
     }
     let said = order.said(input.now);
     match &order.command {
-        Command::Hold => Ok(set(
+        Command::Hold => Ok(stop(
             service,
             tag::HOLD,
-            said.encode(),
+            &said,
             "nothing is written until it is released; what ECS has begun it goes on with",
         )),
         Command::Release => Ok(remove(service, tag::HOLD, "it is looked after again")),
-        Command::Pause => Ok(set(
+        Command::Pause => Ok(stop(
             service,
             tag::PAUSE,
-            said.encode(),
+            &said,
             "no rollout starts, widens or passes a gate until it is resumed; a verdict still turns \
              one back, and ECS still ends a pause after gateTimeout",
         )),
@@ -187,6 +187,14 @@ pub(super) fn refuse<T>(sentence: impl Into<String>) -> Result<T, Refusal> {
 /// All is as it was asked for.
 fn done(sentence: impl Into<String>) -> Obedience {
     Obedience { actions: Vec::new(), sentence: sentence.into() }
+}
+
+/// Who stopped it first is remembered: to say so again changes nothing.
+fn stop(service: &ObservedService, key: &str, said: &Said, sentence: &str) -> Obedience {
+    match service.tags.get(key) {
+        Some(value) => done(format!("the tag {key} is there already: {value}")),
+        None => set(service, key, said.encode(), sentence),
+    }
 }
 
 fn set(

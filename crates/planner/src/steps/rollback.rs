@@ -93,11 +93,13 @@ fn is_back_where_wanted(view: &View<'_>) -> bool {
 /// Makes ECS leave the bad revision, which is still PRIMARY.
 fn leave(view: &View<'_>) -> Plan {
     let id = &view.primary.id;
-    let by_a_person = view.memory.rejected.as_ref().is_some_and(|one| one.said.is_some());
-    if view.desired.rollout.breaker.on_failure == OnFailure::Hold && !by_a_person {
-        return held(format!(
-            "{id} runs a rejected revision and onFailure is Hold: a person decides"
-        ));
+    if view.desired.rollout.breaker.on_failure == OnFailure::Hold {
+        // A person's verdict is the decision that is waited for.
+        let is_decided = view.memory.rejected.as_ref().is_some_and(|one| one.said.is_some());
+        let sentence = "runs a rejected revision and onFailure is Hold: a person decides";
+        if !is_decided {
+            return held(format!("{id} {sentence}"));
+        }
     }
     if let Some(why) = not_seen(&view.observed().service_deployments) {
         let why = explain(why);

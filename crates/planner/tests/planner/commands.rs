@@ -52,6 +52,8 @@ fn a_hold_tells_who_and_why_and_a_release_ends_it() {
     ecs.ordered(&v2, Command::Hold).unwrap();
     assert!(ecs.tags[tag::HOLD].ends_with(":ann@laptop:a bad day"), "{}", ecs.tags[tag::HOLD]);
     ecs.writes.clear();
+    let again = ecs.ordered(&v2, Command::Hold).expect("a second time is no mistake");
+    assert!(again.contains("ann@laptop"), "{again}");
     let plan = ecs.settle(&v3, 20);
     assert_eq!((reasons(&plan), ecs.writes.len()), (vec![WaitReason::Held], 0));
     assert!(plan.to_string().contains("by ann@laptop at "), "{plan}");

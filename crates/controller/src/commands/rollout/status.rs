@@ -1,0 +1,256 @@
+//! `evenkeel rollout status`: where a rollout stands, once or until it ends; never decides when it does.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::super::order::cluster_and_name;
+use super::super::write_data;
+use crate::args::{Output, StatusArgs};
+use crate::cli::{CommandError, Exit};
+use crate::client::{Client, ClientError};
+use crate::config::Config;
+use crate::style::safe;
+use crate::view::{self, ServiceView};
+
+/// How often the daemon is asked; it looks at a rollout every few seconds.
+const ASK_EVERY: Duration = Duration::from_secs(2);
+/// How often a countdown is drawn anew.
+const DRAW_EVERY: Duration = Duration::from_secs(1);
+/// For how long a daemon that does not answer, as in a restart, is asked again.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+pub(super) async fn status(
+    config: &Config,
+    args: &StatusArgs,
+    out: &mut dyn Write,
+) -> Result<Exit, CommandError> {
+    let (cluster, name) = cluster_and_name(&args.service)?;
+    let asked = Asked {
+        client: Client::of(config, args.daemon.server.as_deref())?,
+        cluster,
+        name,
+        service: &args.service,
+    };
+    if args.watch && args.daemon.output != Output::Text {
+        let sentence = "--watch is for people; ask again and again for -o json or -o yaml";
+        return Err(CommandError::Sentence(sentence.to_owned()));
+    }
+    if args.watch {
+        return watch(&asked, out).await;
+    }
+    let value = asked.status().await?;
+    let service = ServiceView::read(&value);
+    match args.daemon.output {
+        Output::Text => {
+            let text = view::rollout(&service, Timestamp::now());
+            out.write_all(text.as_bytes())?;
+        }
+        output => write_data(out, output, &value)?,
+    }
+    Ok(ended(&service).unwrap_or(Exit::Done))
+}
+
+struct Asked<'a> {
+    client: Client,
+    cluster: &'a str,
+    name: &'a str,
+    service: &'a str,
+}
+
+impl Asked<'_> {
+    async fn status(&self) -> Result<Value, CommandError> {
+        let found = self.client.service(self.cluster, self.name).await?;
+        found.ok_or_else(|| {
+            let service = safe(self.service);
+            CommandError::Sentence(format!(
+                "no manifest names the service `{service}`; `evenkeel get` lists all"
+            ))
+        })
+    }
+}
+
+async fn watch(asked: &Asked<'_>, out: &mut dyn Write) -> Result<Exit, CommandError> {
+    let mut screen = Screen::new(out);
+    let mut unanswered_since = None;
+    loop {
+        let next = Instant::now() + ASK_EVERY;
+        let service = match asked.status().await {
+            Ok(value) => ServiceView::read(&value),
+            Err(CommandError::Client(error @ ClientError::NoAnswer { .. })) => {
+                let since = *unanswered_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= PATIENCE {
+                    return Err(error.into());
+                }
+                tokio::time::sleep_until(next).await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        unanswered_since = None;
+        screen.show(&service)?;
+        if let Some(exit) = ended(&service) {
+            screen.end(&service)?;
+            return Ok(exit);
+        }
+        while Instant::now() < next {
+            tokio::time::sleep(DRAW_EVERY).await;
+            screen.tick(&service);
+        }
+    }
+}
+
+/// How a rollout ended, when it has: nothing more comes by itself.
+fn ended(service: &ServiceView) -> Option<Exit> {
+    let waits = |reason: &str| service.waiting.iter().any(|wait| wait.reason == reason);
+    if waits("Rollback") || !service.did.is_empty() {
+        return None;
+    }
+    if service.is_true("Held") {
+        return Some(Exit::WaitsForPerson);
+    }
+    if service.rollout.is_none() && service.is_true("Rejected") {
+        return Some(Exit::RolledBack);
+    }
+    (service.rollout.is_none() && service.is_true("Ready")).then_some(Exit::Done)
+}
+
+/// A terminal is drawn anew in place; elsewhere every change is a line.
+struct Screen<'a> {
+    out: &'a mut dyn Write,
+    live: Option<MultiProgress>,
+    /// One a line on the terminal.
+    lines: Vec<ProgressBar>,
+    /// What the last line elsewhere was about.
+    said: String,
+}
+
+impl<'a> Screen<'a> {
+    fn new(out: &'a mut dyn Write) -> Self {
+        let is_live = io::stdout().is_terminal() && io::stderr().is_terminal();
+        let live = is_live.then(MultiProgress::new);
+        Self { out, live, lines: Vec::new(), said: String::new() }
+    }
+
+    fn show(&mut self, service: &ServiceView) -> Result<(), CommandError> {
+        if self.live.is_some() {
+            self.tick(service);
+            return Ok(());
+        }
+        let line = view::rollout_line(service);
+        if line.key != self.said {
+            let at = service.observed_at.unwrap_or_else(Timestamp::now);
+            writeln!(self.out, "{at:.0} {}", line.text)?;
+            self.out.flush()?;
+            self.said = line.key;
+        }
+        Ok(())
+    }
+
+    /// Draws it as of now: a countdown has changed in any case.
+    fn tick(&mut self, service: &ServiceView) {
+        let Some(live) = &self.live else { return };
+        let text = view::rollout(service, Timestamp::now());
+        let lines: Vec<&str> = text.lines().collect();
+        while self.lines.len() < lines.len() {
+            let bar = live.add(ProgressBar::new_spinner());
+            let style = ProgressStyle::with_template("{wide_msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            self.lines.push(bar);
+        }
+        for gone in self.lines.split_off(lines.len().min(self.lines.len())) {
+            gone.finish_and_clear();
+            live.remove(&gone);
+        }
+        for (bar, line) in self.lines.iter().zip(lines) {
+            bar.set_message(line.to_owned());
+        }
+    }
+
+    /// What was shown last stays.
+    fn end(mut self, service: &ServiceView) -> Result<(), CommandError> {
+        if self.live.is_some() {
+            for bar in self.lines.drain(..) {
+                bar.finish_and_clear();
+            }
+            let text = view::rollout(service, Timestamp::now());
+            self.out.write_all(text.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn service(members: Value) -> ServiceView {
+        let mut status = json!({
+            "key": { "target": "default", "cluster": "prod", "name": "web" },
+            "conditions": [], "waiting": [], "did": [],
+        });
+        if let (Some(status), Value::Object(members)) = (status.as_object_mut(), members) {
+            status.extend(members);
+        }
+        ServiceView::read(&status)
+    }
+
+    fn conditions(kinds: &[&str]) -> Value {
+        kinds.iter().map(|kind| json!({ "type": kind, "status": "True" })).collect()
+    }
+
+    #[test]
+    fn a_rollout_has_ended_when_nothing_more_comes_by_itself() {
+        let rollout = json!({ "phase": "Shifting" });
+        let returning = json!([{ "reason": "Rollback", "sentence": "ECS returns" }]);
+        let cases = [
+            (json!({ "conditions": conditions(&["Ready"]) }), Some(Exit::Done)),
+            (json!({ "conditions": conditions(&["Ready"]), "did": ["tagged it"] }), None),
+            (json!({ "conditions": conditions(&["Progressing"]), "rollout": rollout }), None),
+            (json!({ "conditions": conditions(&["Rejected"]), "rollout": rollout }), None),
+            (json!({ "conditions": conditions(&["Rejected"]), "waiting": returning }), None),
+            (json!({ "conditions": conditions(&["Rejected"]) }), Some(Exit::RolledBack)),
+            (
+                json!({ "conditions": conditions(&["Rejected", "Held"]), "rollout": rollout }),
+                Some(Exit::WaitsForPerson),
+            ),
+            (json!({}), None),
+        ];
+        for (members, exit) in cases {
+            assert_eq!(ended(&service(members.clone())), exit, "{members}");
+        }
+    }
+
+    #[test]
+    fn elsewhere_than_on_a_terminal_a_change_is_a_line_and_the_same_is_none() {
+        let mut out = Vec::new();
+        let mut screen =
+            Screen { out: &mut out, live: None, lines: Vec::new(), said: String::new() };
+        let at = |share: u32, sentence: &str| {
+            service(json!({
+                "observedAt": "2026-01-01T00:00:00Z",
+                "rollout": {
+                    "phase": "Shifting", "digest": "v1:00112233445566778899aabbccddeeff",
+                    "runningCount": 4, "desiredCount": 4, "healthyCount": 4,
+                    "shift": { "strategy": "CANARY", "stage": "BAKE_TIME", "productionWeight": share },
+                },
+                "waiting": [{ "reason": "Deployment", "sentence": sentence }],
+            }))
+        };
+        for service in [at(10, "for 1s"), at(10, "for 2s"), at(100, "for 3s")] {
+            screen.show(&service).unwrap();
+        }
+        screen.end(&at(100, "for 4s")).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        insta::assert_snapshot!(text, @"
+        2026-01-01T00:00:00Z prod/web - Shifting v1:00112233 CANARY in BAKE_TIME, 10% of production, 4 healthy and 4 running of 4: for 1s
+        2026-01-01T00:00:00Z prod/web - Shifting v1:00112233 CANARY in BAKE_TIME, 100% of production, 4 healthy and 4 running of 4: for 3s
+        ");
+    }
+}
