@@ -17,7 +17,7 @@ use tokio_util::task::JoinMap;
 
 use self::orphans::{Listed, Orphans};
 use crate::lease::PassLease;
-use crate::orders::{NotFollowed, OrdersEnd};
+use crate::orders::{NotFollowed, OrdersEnd, Pending, Reply};
 use crate::permit::{InForce, Permit, Terms};
 use crate::reconcile::{Follower, reconcile_after};
 use crate::roster::Roster;
@@ -91,6 +91,8 @@ struct Pass {
     took: Duration,
     /// What is known after commands that it followed first.
     followed: Option<Unconfirmed>,
+    /// What people are answered when its status is on the board.
+    answers: Vec<(Pending, Reply)>,
     /// `None` when it took too long. Also whether its look was older than the last write.
     report: Option<Box<(PassReport, Option<Unconfirmed>)>>,
 }
@@ -304,15 +306,16 @@ impl<C: Cloud> ControlLoop<C> {
             let began = Instant::now();
             let (cloud, desired, instance) = (&*cloud, desired.as_deref(), instance.as_str());
             let (key, permit, mode) = (&*key, &permit, Mode::Apply);
-            let (is_asked, mut known) = (!asked.is_empty(), unconfirmed);
+            let (is_asked, mut known, mut answers) = (!asked.is_empty(), unconfirmed, Vec::new());
             let pass = async {
                 let follower =
                     Follower { cloud, key, desired, instance, permit, metrics: &metrics };
-                follower.answer(asked, &mut known).await;
+                follower.follow_all(asked, &mut known, &mut answers).await;
                 reconcile_after(cloud, key, desired, instance, mode, &known, permit).await
             };
             let report = tokio::time::timeout(timeout, pass).await.ok().map(Box::new);
-            Pass { took: began.elapsed(), followed: is_asked.then_some(known), report }
+            let followed = is_asked.then_some(known);
+            Pass { took: began.elapsed(), followed, answers, report }
         });
     }
 

@@ -15,10 +15,13 @@ use crate::unconfirmed::Unconfirmed;
 use crate::{Cloud, PassReport, Shutdown, Urgency, unplanned};
 
 impl<C: Cloud> ControlLoop<C> {
-    pub(super) fn pass_ended(&mut self, key: &Arc<ServiceKey>, pass: Result<Pass, JoinError>) {
+    pub(super) fn pass_ended(&mut self, key: &Arc<ServiceKey>, mut pass: Result<Pass, JoinError>) {
         self.queue.done(key);
         let took = pass.as_ref().ok().map(|pass| pass.took);
-        let followed = pass.as_ref().ok().and_then(|pass| pass.followed.clone());
+        let (followed, answers) = match &mut pass {
+            Ok(pass) => (pass.followed.take(), std::mem::take(&mut pass.answers)),
+            Err(_) => (None, Vec::new()),
+        };
         self.note_calls(key, followed);
         let end = match pass {
             Ok(Pass { report: Some(report), .. }) => {
@@ -28,6 +31,9 @@ impl<C: Cloud> ControlLoop<C> {
             Ok(Pass { report: None, .. }) => self.timed_out(key),
             Err(error) => self.panicked(key, error),
         };
+        for (pending, reply) in answers {
+            pending.answer(reply);
+        }
         self.metrics.pass_ended(&end, took);
         self.plan_next(key, &end);
     }

@@ -582,6 +582,7 @@ fn pass(report: PassReport) -> Pass {
     Pass {
         took: SECOND,
         followed: None,
+        answers: Vec::new(),
         report: Some(Box::new((report, Some(Unconfirmed::default())))),
     }
 }

@@ -5,7 +5,7 @@ use evenkeel_manifest::{Service, ServiceKey};
 use evenkeel_planner::{Command, Input, Observed, Order, Plan};
 
 use super::{act, observe_with};
-use crate::orders::{Answer, Ask, Followed, NotFollowed, Pending};
+use crate::orders::{Answer, Ask, Followed, NotFollowed, Pending, Reply};
 use crate::permit::Permit;
 use crate::unconfirmed::Unconfirmed;
 use crate::{Cloud, LoopMetrics};
@@ -21,15 +21,21 @@ pub(crate) struct Follower<'a, C> {
 }
 
 impl<C: Cloud> Follower<'_, C> {
-    /// Answers all that was asked, in its order, and notes what it wrote.
-    pub(crate) async fn answer(&self, asked: Vec<Pending>, known: &mut Unconfirmed) {
+    /// Follows all that was asked, in its order; notes what it wrote and what is to be answered once the
+    /// pass has shown what came of it.
+    pub(crate) async fn follow_all(
+        &self,
+        asked: Vec<Pending>,
+        known: &mut Unconfirmed,
+        answers: &mut Vec<(Pending, Reply)>,
+    ) {
         for pending in asked {
             let reply = match pending.ask() {
                 None => continue,
                 Some(Ask::History) => self.history().await,
                 Some(Ask::Order(order)) => self.follow(order, known).await,
             };
-            pending.answer(reply);
+            answers.push((pending, reply));
         }
     }
 

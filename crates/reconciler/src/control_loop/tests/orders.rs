@@ -104,7 +104,6 @@ async fn a_command_is_followed_at_once_and_its_pass_goes_on_from_it() {
     assert!(matches!(followed, Ok(Followed { changed: true, .. })), "{followed:?}");
     assert!(asked.elapsed() < SECOND);
     assert!(running.cloud.tag(tag::HOLD).is_some_and(|value| value.ends_with(":ann:because")));
-    sleep(SECOND).await;
     let status = running.board.get(&key("web")).expect("it was looked at");
     let held = status.condition(ConditionKind::Held).map(|one| one.status);
     assert_eq!(held, Some(ConditionStatus::True));
