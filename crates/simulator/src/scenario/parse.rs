@@ -340,6 +340,21 @@ mod tests {
     }
 
     #[test]
+    fn traffic_and_its_answers_have_units() {
+        let parsed = |line: &str| command(&words(line));
+        assert!(matches!(parsed("traffic shop 50/s"), Ok(Command::Step(Step::Traffic(_, 50)))));
+        let Ok(Command::Step(Step::Image(_, behaviour))) =
+            parsed("image web:2 errors 20% latency 300ms")
+        else {
+            panic!("it is an image");
+        };
+        assert_eq!((behaviour.error_percent, behaviour.latency.as_millis()), (20, 300));
+        for bad in ["traffic shop 50", "image web:2 errors 101%", "image web:2 errors 2"] {
+            assert!(parsed(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn quotes_keep_words_together() {
         assert_eq!(
             words(r#"expect web says "was rejected""#),
