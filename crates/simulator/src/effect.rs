@@ -111,4 +111,10 @@ impl RequestTally {
     pub fn requests(&self) -> u32 {
         self.answers.iter().sum::<u32>() + self.balancer_errors
     }
+
+    /// Answers with 5xx and connections that were not taken.
+    pub fn failed(&self) -> u32 {
+        let [.., bad] = self.answers;
+        bad + self.refused
+    }
 }

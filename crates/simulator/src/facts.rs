@@ -49,6 +49,8 @@ pub struct DeploymentFacts {
     /// What the rule that carries production traffic gives its target group, in tenths of a percent;
     /// `None` where no rule moves traffic.
     pub share: Option<u32>,
+    /// Requests that its target group ever failed to serve, for this deployment or an earlier one.
+    pub failed_requests: u64,
 }
 
 /// `rolloutState`.

@@ -56,6 +56,9 @@ impl State {
         let all = About { balancer, group: None };
         self.measure(all, "HTTPCode_ELB_5XX_Count", ones(tally.balancer_errors));
         let Some(group) = &tally.target_group else { return };
+        if let Some(group) = self.elb.target_groups.get_mut(group) {
+            group.failed_requests += u64::from(tally.failed());
+        }
         for about in [all, About { balancer, group: Some(group_tail(group)) }] {
             self.measure(about, "RequestCount", ones(tally.requests()));
             self.measure(about, "TargetConnectionErrorCount", ones(tally.refused));

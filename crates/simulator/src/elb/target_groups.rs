@@ -23,6 +23,8 @@ pub(crate) struct TargetGroup {
     attributes: BTreeMap<String, String>,
     /// By id (address or instance) and port.
     pub(crate) targets: BTreeMap<(String, u16), Target>,
+    /// Requests that were answered with 5xx, or not taken, ever.
+    pub(crate) failed_requests: u64,
 }
 
 /// How targets are checked. Source of the defaults: ELB:target-group-health-checks.
@@ -137,6 +139,7 @@ impl State {
             health_check,
             attributes: default_attributes(),
             targets: BTreeMap::new(),
+            failed_requests: 0,
         };
         self.elb.tags.insert(arn.clone(), read_tags(input));
         let reply = json!({"TargetGroups": [self.elb.read_group(&arn, &group)]});

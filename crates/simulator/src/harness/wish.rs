@@ -15,7 +15,7 @@ pub struct Wish {
 }
 
 /// Every word there is.
-const WORDS: [&str; 28] = [
+const WORDS: [&str; 32] = [
     "image",
     "count",
     "cluster",
@@ -44,6 +44,10 @@ const WORDS: [&str; 28] = [
     "stepBake",
     "bake",
     "gate",
+    "errors",
+    "compare",
+    "patience",
+    "inconclusive",
 ];
 
 impl Wish {
@@ -207,7 +211,23 @@ impl Wish {
         if !step.is_empty() {
             members.push(format!("{}: {{{}}}", strategy.to_lowercase(), step.join(", ")));
         }
+        members.extend(self.analysis());
         members
+    }
+
+    /// `errors=2%` is the limit of the error rate, `compare` compares it with the stable revision's.
+    fn analysis(&self) -> Option<String> {
+        let mut metrics = Vec::new();
+        metrics
+            .extend(self.word("errors").map(|most| format!("{{metric: errorRate, max: {most}}}")));
+        metrics.extend(
+            self.word("compare").map(|_| "{metric: errorRate, compare: Stable}".to_owned()),
+        );
+        let mut members = vec![format!("metrics: [{}]", metrics.join(", "))];
+        for (word, member) in [("patience", "patience"), ("inconclusive", "onInconclusive")] {
+            members.extend(self.word(word).map(|value| format!("{member}: {value}")));
+        }
+        (!metrics.is_empty()).then(|| format!("analysis: {{{}}}", members.join(", ")))
     }
 
     fn rollout(&self, text: &mut String) {
@@ -324,6 +344,14 @@ mod tests {
         let Strategy::Canary(shift, step) = strategy else { panic!("{strategy:?}") };
         assert_eq!((shift.bake.as_secs(), shift.gate_timeout.as_secs()), (600, 1800));
         assert_eq!((step.percent.value(), step.bake.as_secs()), (12.5, 180));
+        let measured = wish
+            .with("errors", "2%")
+            .with("compare", "true")
+            .with("patience", "5m")
+            .with("inconclusive", "Rollback");
+        let analysis = measured.service(&groups).expect("it is valid").rollout.analysis;
+        let analysis = analysis.expect("it is measured");
+        assert_eq!((analysis.metrics.len(), analysis.patience.as_secs()), (2, 300));
     }
 
     #[test]

@@ -12,11 +12,11 @@ use super::service::{
 use super::service_deployment::ServiceDeployment;
 use super::task::Task;
 use super::{State, TaskId, Timer, text};
-use crate::Happening;
 use crate::elb::TargetState;
 use crate::facts::{
     DeploymentCourse, DeploymentFacts, HistoryFacts, Life, ServiceFacts, TaskFacts,
 };
+use crate::{Happening, RequestTally};
 
 /// How many service deployments of a service are told of, the newest ones.
 const HISTORY: usize = 10;
@@ -50,7 +50,10 @@ impl State {
         let facts = |one: &Deployment| {
             let balancer = one.revision.load_balancers.iter().find(|one| one.listeners.is_some());
             let share = balancer.map(|balancer| self.share_of(balancer));
-            DeploymentFacts { share, ..deployment(one) }
+            let groups = one.revision.load_balancers.iter();
+            let groups = groups.filter_map(|one| self.elb.target_groups.get(&one.target_group));
+            let failed_requests = groups.map(|group| group.failed_requests).sum();
+            DeploymentFacts { share, failed_requests, ..deployment(one) }
         };
         service.deployments.iter().map(facts).collect()
     }
@@ -117,9 +120,18 @@ impl State {
             Happening::TargetHealth { target_group, id, port, result } => {
                 self.turned(target_group, id, *port, result.is_ok())?
             }
-            Happening::BalancersReport(_) => return None,
+            Happening::BalancersReport(tallies) => return self.failing(tallies),
         };
         Some(self.tasks.get(&task)?.service)
+    }
+
+    /// The service whose users' requests failed, if one's did.
+    fn failing(&self, tallies: &[RequestTally]) -> Option<ServiceId> {
+        let failing = tallies.iter().find(|tally| tally.failed() > 0)?.target_group.as_ref()?;
+        let is_behind = |one: &LoadBalancer| one.target_group == *failing;
+        let of = |one: &Deployment| one.revision.load_balancers.iter().any(is_behind);
+        let found = self.services.iter().find(|(_, service)| service.deployments.iter().any(of));
+        found.map(|(id, _)| *id)
     }
 
     /// The task behind a target, when one more check of it may change whether it is healthy.
@@ -165,6 +177,7 @@ fn deployment(one: &Deployment) -> DeploymentFacts {
         created_at: one.created_at,
         failed_tasks: one.failed_tasks,
         share: None,
+        failed_requests: 0,
     }
 }
 

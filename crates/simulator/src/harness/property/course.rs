@@ -66,6 +66,7 @@ pub(super) fn deployment(id: u64, definition_number: u64) -> DeploymentFacts {
         created_at: start(),
         failed_tasks: 0,
         share: None,
+        failed_requests: 0,
     }
 }
 

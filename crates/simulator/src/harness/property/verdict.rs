@@ -107,6 +107,10 @@ struct Record {
     calm: Lasting<String>,
     /// Deployments that something speaks against.
     accused: BTreeSet<u64>,
+    /// Deployments of which users' requests failed.
+    failing: BTreeSet<u64>,
+    /// What their target groups had failed before each deployment was there.
+    failed_before: BTreeMap<u64, u64>,
     /// PRIMARY, and when it began.
     primary: Option<(u64, At)>,
     red: BTreeSet<String>,
@@ -210,7 +214,9 @@ impl VerdictSoundness {
         let patience = wishes.iter().map(|wish| wish.breaker.progress_deadline).min();
         let is_old = |since: At| patience.is_none_or(|patience| since + patience <= at);
         let left = record.primary.is_none_or(|(primary, since)| primary != id || is_old(since));
-        if alarmed || left || record.accused.contains(&id) {
+        let is_measured = wishes.iter().any(|wish| wish.is_measured);
+        let measured = is_measured && record.failing.contains(&id);
+        if alarmed || left || measured || record.accused.contains(&id) {
             return Ok(());
         }
         Err(format!("{} although nothing speaks against {id}", told(call)))
@@ -240,6 +246,12 @@ impl Record {
     }
 
     fn accuse(&mut self, facts: &ServiceFacts) {
+        for one in &facts.deployments {
+            let before = self.failed_before.entry(one.id).or_insert(one.failed_requests);
+            if one.failed_requests > *before {
+                self.failing.insert(one.id);
+            }
+        }
         let failed = facts.tasks.iter().filter(|one| has_failed(one)).map(|one| one.deployment);
         self.accused.extend(failed);
         let given_up = facts
@@ -460,6 +472,30 @@ mod tests {
         course.completes();
         course.pass("TagResource", adoption());
         course.passes();
+    }
+
+    /// Whether a verdict about revision 2 is sound that failed so many requests of users.
+    fn is_sound_of(wanted: &evenkeel_manifest::Service, failed: u64) -> bool {
+        let mut course = Course::of(VerdictSoundness::default());
+        course.wants(FIRST, Some(wanted));
+        course.pause(1);
+        course.rolls_out(2);
+        course.pause(1);
+        course.happens(|facts, _| facts.deployments[0].failed_requests += failed);
+        course.looks(FIRST);
+        let mark = mark(wanted, "ecs-svc/2", "rollback");
+        let tags = tagging(&[(REJECTED, &verdict(wanted)), (ROLLOUT, &mark)]);
+        course.writes("TagResource", tags);
+        course.broken.is_none()
+    }
+
+    #[test]
+    fn requests_that_failed_are_a_reason_where_the_manifest_has_them_measured() {
+        let spec = "  rollout:\n    strategy: BlueGreen\n    analysis: {metrics: [{metric: cpu, max: 1%}]}\n";
+        let measured = manifest_with("2", "    desiredCount: 4\n", spec);
+        assert!(is_sound_of(&measured, 3));
+        assert!(!is_sound_of(&measured, 0));
+        assert!(!is_sound_of(&manifest("2"), 3));
     }
 
     #[test]

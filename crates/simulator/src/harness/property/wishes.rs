@@ -28,6 +28,8 @@ pub(super) struct Wish {
     /// Traffic moves to it; no probe is needed where none is.
     pub(super) shifts: bool,
     pub(super) breaker: Breaker,
+    /// Numbers decide, too.
+    pub(super) is_measured: bool,
     /// What ECS cannot change on a service that exists.
     pub(super) fixed: [Option<String>; 3],
     said: Said,
@@ -87,6 +89,7 @@ impl Wish {
             probe: service.rollout.probe,
             shifts: service.rollout.strategy != Strategy::Rolling,
             breaker: service.rollout.breaker.clone(),
+            is_measured: service.rollout.analysis.is_some(),
             fixed: ["launchType", "schedulingStrategy", "role"]
                 .map(|name| members.get(name).map(Value::to_string)),
             said: Said::of(service),
