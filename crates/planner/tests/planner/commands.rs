@@ -6,6 +6,8 @@ use evenkeel_planner::{
     VerdictKind, WaitReason, check, check_order, history, questions_of_history, status, tag,
 };
 
+use serde_json::json;
+
 use crate::ecs::{Ecs, History, INSTANCE, SERVICE_ARN, input};
 use crate::gates::{answers, at_gate};
 use crate::looks::Look;
@@ -483,4 +485,16 @@ fn the_guard_opens_no_gate_and_starts_nothing_against_a_person() {
     let (key, seen) = (key(), ecs.look(Some(&v3)));
     assert!(start.actions.iter().any(|one| matches!(one.call, Call::UpdateService { .. })));
     assert!(check(&start, &input(&key, Some(&v3), &seen)).is_err());
+}
+
+#[test]
+fn a_return_where_traffic_moves_stops_at_no_gate() {
+    let (mut ecs, v2) = twice_proven();
+    ecs.ordered(&v2, Command::Undo { to: None }).unwrap();
+    let mut look = Look::at(&ecs, v2);
+    assert_eq!(look.update().get("deploymentConfiguration"), None, "it rolls");
+    let configuration = look.document().get_mut("deploymentConfiguration").expect("it is shown");
+    configuration["strategy"] = json!("CANARY");
+    let at_once = json!({ "strategy": "BLUE_GREEN", "lifecycleHooks": [], "bakeTimeInMinutes": 0 });
+    assert_eq!(look.update().get("deploymentConfiguration"), Some(&at_once));
 }
