@@ -499,7 +499,8 @@ fn takes_traffic(deployments: &[ServiceDeployment], arn: &str) -> bool {
 /// Nothing starts and no gate opens against a person's pause, nor a gate without the approval that the
 /// manifest wants there, unless a person lets it pass.
 fn heeds_people(ground: &Ground<'_>, action: &Action) -> Option<String> {
-    let is_paused = ground.tag("evenkeel:pause").is_some() && ground.exists();
+    let by_manifest = ground.desired.metadata.annotations.contains_key("evenkeel.dev/pause");
+    let is_paused = (ground.tag("evenkeel:pause").is_some() || by_manifest) && ground.exists();
     let Call::ContinueServiceDeployment { arn, hook, action: HookAction::Continue } = &action.call
     else {
         let starts = action.lane != Lane::Rollback && starts_a_deployment(action);

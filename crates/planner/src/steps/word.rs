@@ -5,7 +5,10 @@ use evenkeel_manifest::Gate;
 use crate::plan::SETTLED;
 use crate::tags::{Promotion, Scope, tag};
 use crate::view::View;
-use crate::{Action, Call, HookDetail, Lane, Plan, RolloutPhase, Wait, WaitReason};
+use crate::{Action, Call, HookDetail, Lane, Plan, RolloutPhase, Said, Wait, WaitReason};
+
+/// The annotation that pauses rollouts from git; its value is the reason.
+const PAUSE_ANNOTATION: &str = "evenkeel.dev/pause";
 
 /// The word that opens this pause, whatever else speaks for waiting; never against a verdict.
 pub(super) fn promotion<'v>(view: &'v View<'_>, pause: &HookDetail) -> Option<&'v Promotion> {
@@ -27,8 +30,12 @@ pub(super) fn missing_at(view: &View<'_>, gate: Gate, at: &str) -> Option<Wait> 
 
 /// Why a rollout goes no further here; `None` when nobody paused it.
 pub(super) fn paused(view: &View<'_>, at: &str) -> Option<Wait> {
-    let said = view.memory.pause.as_ref()?;
-    let sentence = format!("{at}: rollouts of this service are paused {}", said.phrase());
+    let by_tag = view.memory.pause.as_ref().map(Said::phrase);
+    let how = by_tag.or_else(|| {
+        let why = view.desired.metadata.annotations.get(PAUSE_ANNOTATION)?;
+        Some(format!("by the manifest's annotation {PAUSE_ANNOTATION}: {why}"))
+    })?;
+    let sentence = format!("{at}: rollouts of this service are paused {how}");
     Some(Wait::new(WaitReason::Person, sentence))
 }
 

@@ -98,6 +98,26 @@ fn a_paused_service_starts_no_rollout_until_it_is_resumed() {
 }
 
 #[test]
+fn an_annotation_of_the_manifest_pauses_as_the_tag_does() {
+    let (mut ecs, _) = twice_proven();
+    ecs.writes.clear();
+    let mut v3 = web("good:3").service();
+    let annotation = ("evenkeel.dev/pause".to_owned(), "until monday".to_owned());
+    v3.metadata.annotations = [annotation].into();
+    let plan = ecs.settle(&v3, 50);
+    assert_eq!((reasons(&plan), ecs.writes.len()), (vec![WaitReason::Person], 0), "{plan}");
+    assert!(plan.to_string().contains("evenkeel.dev/pause: until monday"), "{plan}");
+    let mut look = at_gate();
+    look.desired.metadata = v3.metadata.clone();
+    assert_eq!(opened(&look), Vec::<String>::new());
+    promoted(&mut look, "ecs-pause-1");
+    assert_eq!(opened(&look), CONTINUED);
+    v3.metadata.annotations.clear();
+    assert_eq!(ecs.settle(&v3, 100).to_string(), "nothing to do\n");
+    assert_eq!(ecs.primary_image(), "good:3");
+}
+
+#[test]
 fn a_paused_probe_is_not_widened_but_judged() {
     let (mut ecs, v2) = probing(&web("good:2"));
     ecs.ordered(&v2, Command::Pause).unwrap();
