@@ -474,8 +474,8 @@ mod tests {
         course.passes();
     }
 
-    /// Whether a verdict about revision 2 is sound that failed so many requests of users.
-    fn is_sound_of(wanted: &evenkeel_manifest::Service, failed: u64) -> bool {
+    /// A verdict about revision 2, which failed so many requests of users.
+    fn judged(wanted: &evenkeel_manifest::Service, failed: u64) -> Course<VerdictSoundness> {
         let mut course = Course::of(VerdictSoundness::default());
         course.wants(FIRST, Some(wanted));
         course.pause(1);
@@ -486,16 +486,16 @@ mod tests {
         let mark = mark(wanted, "ecs-svc/2", "rollback");
         let tags = tagging(&[(REJECTED, &verdict(wanted)), (ROLLOUT, &mark)]);
         course.writes("TagResource", tags);
-        course.broken.is_none()
+        course
     }
 
     #[test]
     fn requests_that_failed_are_a_reason_where_the_manifest_has_them_measured() {
         let spec = "  rollout:\n    strategy: BlueGreen\n    analysis: {metrics: [{metric: cpu, max: 1%}]}\n";
         let measured = manifest_with("2", "    desiredCount: 4\n", spec);
-        assert!(is_sound_of(&measured, 3));
-        assert!(!is_sound_of(&measured, 0));
-        assert!(!is_sound_of(&manifest("2"), 3));
+        judged(&measured, 3).passes();
+        judged(&measured, 0).breaks("nothing speaks against");
+        judged(&manifest("2"), 3).breaks("nothing speaks against");
     }
 
     #[test]
