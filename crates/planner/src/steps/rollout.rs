@@ -132,7 +132,7 @@ pub(super) fn mark_rollout(view: &View<'_>, mark: &RolloutMark, why: String) -> 
 /// Our deployment is no longer PRIMARY and something else than what is wanted runs.
 fn lost(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
     // Traffic goes back to a deployment that stood all the time: it is older, and no look from the past.
-    let turned_back = mark.id().is_some_and(|id| history_of_rollback(view, id).is_some());
+    let turned_back = has_turned_back(view, mark);
     if !turned_back && view.primary.created_at.is_some_and(|created| created < mark.since) {
         return Some(unknown(format!(
             "AWS shows {}, which is older than our rollout: an answer from the past",
@@ -185,12 +185,31 @@ fn rolled_back_by_ecs(view: &View<'_>, id: &str) -> Option<String> {
         let reason = history.status_reason.as_deref().unwrap_or("no reason given");
         return Some(format!("ECS has {id} in {}: {reason}", history.status));
     }
+    if returned_from_another(view, id) {
+        return None;
+    }
     let reason = view.primary.rollout_state_reason.as_deref().unwrap_or_default();
     if reason.contains("rolling back to deploymentId") {
         return Some(format!("ECS rolls back from {id}: {reason}"));
     }
     rollback::runs_proven(view)
         .then(|| format!("the service is back on the proven revision, by {}", view.primary.id))
+}
+
+/// Whether it was not this deployment that ECS returned from, but one that took its place.
+fn returned_from_another(view: &View<'_>, id: &str) -> bool {
+    let Some(ours) = view.service_deployment(id) else { return false };
+    let all = view.observed().service_deployments.known().map(Vec::as_slice).unwrap_or_default();
+    let is_later = |one: &&ServiceDeployment| one.created_at > ours.created_at;
+    all.iter().filter(is_later).any(|one| is_rollback(&one.status))
+}
+
+/// Whether ECS returned from our rollout, or from one that somebody put in its place.
+fn has_turned_back(view: &View<'_>, mark: &RolloutMark) -> bool {
+    let all = view.observed().service_deployments.known().map(Vec::as_slice).unwrap_or_default();
+    let is_later = |one: &&ServiceDeployment| one.created_at.is_some_and(|at| at >= mark.since);
+    mark.id().is_some_and(|id| history_of_rollback(view, id).is_some())
+        || all.iter().filter(is_later).any(|one| is_rollback(&one.status))
 }
 
 fn history_of_rollback<'a>(view: &View<'a>, id: &str) -> Option<&'a ServiceDeployment> {

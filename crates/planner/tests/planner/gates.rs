@@ -209,3 +209,39 @@ fn what_ecs_turned_back_is_rejected_although_an_older_deployment_is_primary() {
     "ROLLBACK_SUCCESSFUL".clone_into(&mut look.history()[0].status);
     assert_eq!(look.verdict(), Some(VerdictKind::RolledBackByEcs), "{}", look.plan());
 }
+
+#[test]
+fn a_return_from_what_somebody_put_in_the_place_of_our_rollout_is_no_answer_from_the_past() {
+    let mut look = at_gate();
+    let ours = look.primary().id.clone();
+    let theirs = {
+        let (ours, began) = (look.ago(400), look.ago(200));
+        let rollout = &mut look.history()[0];
+        rollout.created_at = Some(ours);
+        rollout.status = "STOPPED".to_owned();
+        let mut theirs = rollout.clone();
+        theirs.service_deployment_arn.push('9');
+        theirs.status = "ROLLBACK_SUCCESSFUL".to_owned();
+        theirs.created_at = Some(began);
+        theirs.target_service_revision = None;
+        theirs
+    };
+    let before = look.history()[1].clone();
+    let back = before.target_service_revision.expect("it has a target").arn;
+    let number = back.rsplit('/').next().expect("an ARN").to_owned();
+    let definition =
+        look.revisions().iter().find(|one| one.service_revision_arn == back).expect("described");
+    let definition = definition.task_definition.clone();
+    let began = look.ago(4_000);
+    let primary = look.primary();
+    primary.id = format!("ecs-svc/{number}");
+    primary.task_definition = definition;
+    primary.created_at = Some(began);
+    primary.rollout_state = Some("COMPLETED".to_owned());
+    look.service().deployments.truncate(1);
+    look.mark_of(&ours, "shift", 400);
+    let plan = look.plan();
+    assert_eq!(reasons(&plan), [WaitReason::Unknown], "nothing tells that it went back: {plan}");
+    look.history().insert(0, theirs);
+    assert_eq!(look.calls(), ["UntagResource"], "{}", look.plan());
+}

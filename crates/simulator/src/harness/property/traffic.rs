@@ -37,15 +37,20 @@ struct Shares {
 }
 
 impl Shares {
-    /// The deployments whose share rose; one that was not told of before begins with what it has.
-    fn risen<'a>(&mut self, key: &ServiceKey, facts: &'a ServiceFacts) -> Vec<&'a DeploymentFacts> {
+    /// The newest deployment, if its share rose; one that was not told of before begins with what it has.
+    /// Traffic that goes back, to one that is older, is nobody's step but ECS's.
+    fn risen<'a>(
+        &mut self,
+        key: &ServiceKey,
+        facts: &'a ServiceFacts,
+    ) -> Option<&'a DeploymentFacts> {
         let now: BTreeMap<u64, u32> =
             facts.deployments.iter().filter_map(|one| Some((one.id, one.share?))).collect();
         let before = self.services.insert(key.clone(), now.clone()).unwrap_or_default();
         let rose = |one: &&DeploymentFacts| {
             before.get(&one.id).is_some_and(|share| now.get(&one.id) > Some(share))
         };
-        facts.deployments.iter().filter(rose).collect()
+        facts.deployments.iter().max_by_key(|one| one.created_at).filter(rose)
     }
 }
 
@@ -57,7 +62,7 @@ impl Property for NoEmptyTarget {
     fn check(&mut self, _: At, event: &Event<'_>) -> Result<(), String> {
         let Event::Changed(facts) = event else { return Ok(()) };
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
-        for risen in self.shares.risen(&key, facts) {
+        if let Some(risen) = self.shares.risen(&key, facts) {
             let has_healthy =
                 facts.tasks.iter().any(|task| task.deployment == risen.id && task.healthy);
             if facts.desired > 0 && !has_healthy {
@@ -94,26 +99,21 @@ impl Property for GatedSteps {
 impl GatedSteps {
     fn changed(&mut self, facts: &ServiceFacts) -> Result<(), String> {
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
-        // Traffic that goes back goes to what was complete before.
-        let risen = self.shares.risen(&key, facts).into_iter().filter(|one| is_in_flight(one));
-        for risen in risen {
-            let Some(Origin::Started(wishes)) = self.origins.of(&key, risen.id) else { continue };
-            let shifts = |wish: &Arc<Wish>| wish.shifts;
-            if wishes.is_empty() || !wishes.iter().all(shifts) {
-                continue;
-            }
-            let (id, share) = (risen.id, risen.share.unwrap_or(0));
-            if wishes.iter().all(|wish| rejects(&facts.tags, &wish.revision)) {
-                return Err(format!(
-                    "{id}, which was rejected, gets more traffic: {share} of 1000"
-                ));
-            }
-            let opened = std::mem::take(self.opened.entry(key.clone()).or_default());
-            if opened == 0 {
-                return Err(format!("{id} gets {share} of 1000, and no daemon let it go on"));
-            }
+        let risen = self.shares.risen(&key, facts).filter(|one| is_in_flight(one));
+        let Some(risen) = risen else { return Ok(()) };
+        let Some(Origin::Started(wishes)) = self.origins.of(&key, risen.id) else { return Ok(()) };
+        let shifts = |wish: &Arc<Wish>| wish.shifts;
+        if wishes.is_empty() || !wishes.iter().all(shifts) {
+            return Ok(());
         }
-        Ok(())
+        let (id, share) = (risen.id, risen.share.unwrap_or(0));
+        if wishes.iter().all(|wish| rejects(&facts.tags, &wish.revision)) {
+            return Err(format!("{id}, which was rejected, gets more traffic: {share} of 1000"));
+        }
+        match std::mem::take(self.opened.entry(key).or_default()) {
+            0 => Err(format!("{id} gets {share} of 1000, and no daemon let it go on")),
+            _ => Ok(()),
+        }
     }
 }
 
