@@ -237,15 +237,15 @@ impl State {
     /// oldest one that has tasks.
     fn source<'a>(&self, service: &'a Service) -> Option<&'a Arc<Revision>> {
         let current = service.current_service_deployment();
-        if let Some(leaving) = current.filter(|one| one.is_cleaning_up()) {
-            let primary = service.deployments.first()?;
-            return (leaving.rollback.is_none() || primary.has_completed)
-                .then_some(&primary.revision);
-        }
-        let completed = service.last_completed.as_ref().map(|(_, revision)| revision);
         let tally = self.tally(service);
         let has_tasks =
             |one: &&Deployment| tally.get(&one.id).is_some_and(|counts| counts.live > 0);
+        if let Some(leaving) = current.filter(|one| one.is_cleaning_up()) {
+            let primary = service.deployments.first()?;
+            let serves = leaving.rollback.is_none() || primary.has_completed || has_tasks(&primary);
+            return serves.then_some(&primary.revision);
+        }
+        let completed = service.last_completed.as_ref().map(|(_, revision)| revision);
         let oldest = || service.deployments.iter().rev().find(has_tasks).map(|one| &one.revision);
         completed.or_else(oldest)
     }

@@ -21,7 +21,8 @@ pub(super) struct NoEmptyTarget {
 }
 
 /// S4: each time the share of a deployment rises that daemons began, with a strategy that moves traffic, a
-/// daemon has let a pause pass since it rose last; and it rises no more once the revision is rejected.
+/// daemon has let a pause pass since it rose last; and it rises no more once the revision is rejected. One
+/// that is alone takes traffic from nobody.
 #[derive(Debug, Default)]
 pub(super) struct GatedSteps {
     origins: Origins,
@@ -100,7 +101,7 @@ impl GatedSteps {
     fn changed(&mut self, facts: &ServiceFacts) -> Result<(), String> {
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
         let risen = self.shares.risen(&key, facts).filter(|one| is_in_flight(one));
-        let Some(risen) = risen else { return Ok(()) };
+        let Some(risen) = risen.filter(|_| facts.deployments.len() > 1) else { return Ok(()) };
         let Some(Origin::Started(wishes)) = self.origins.of(&key, risen.id) else { return Ok(()) };
         let shifts = |wish: &Arc<Wish>| wish.shifts;
         if wishes.is_empty() || !wishes.iter().all(shifts) {
@@ -185,6 +186,25 @@ mod tests {
         goes_on(&mut course, "ROLLBACK");
         gets(&mut course, 100);
         course.breaks("no daemon let it go on");
+    }
+
+    #[test]
+    fn traffic_that_goes_back_and_that_of_one_that_is_alone_need_no_word() {
+        let mut course = beside(GatedSteps::default(), "BlueGreen");
+        goes_on(&mut course, "CONTINUE");
+        gets(&mut course, 1000);
+        course.happens(|facts, _| facts.tasks.retain(|task| task.deployment == 2));
+        gets(&mut course, 0);
+        course.passes();
+        let mut course = beside(NoEmptyTarget::default(), "BlueGreen");
+        gets(&mut course, 1000);
+        course.happens(|facts, _| facts.tasks.retain(|task| task.deployment == 2));
+        gets(&mut course, 0);
+        course.passes();
+        let mut course = beside(GatedSteps::default(), "BlueGreen");
+        course.happens(|facts, _| facts.deployments.truncate(1));
+        course.happens(|facts, _| facts.deployments[0].share = Some(1000));
+        course.passes();
     }
 
     #[test]
