@@ -14,6 +14,7 @@ use evenkeel_reconciler::CloudError;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::caller::Caller;
 use crate::operation::Operation;
@@ -22,13 +23,16 @@ use crate::operation::Operation;
 #[derive(Debug)]
 pub(crate) struct Measured {
     caller: Arc<Caller>,
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Mutex<ByMinute>>,
 }
 
-/// All about the newest minute that somebody asked for.
-#[derive(Debug, Default)]
+/// By the end of the last minute that was asked for: manifests may wait for different times.
+type ByMinute = BTreeMap<Timestamp, Kept>;
+
+/// All about one last minute.
+#[derive(Debug)]
 struct Kept {
-    until: Option<Timestamp>,
+    used: Instant,
     answers: Answers,
     open: Option<Batch>,
 }
@@ -56,6 +60,8 @@ type Asked = BTreeMap<MetricId, Timestamp>;
 
 /// Most queries in one `GetMetricData` call (API reference).
 const QUERIES_MAX: usize = 500;
+/// What was not asked for during this long is the past of everybody.
+const KEPT_FOR: Duration = Duration::from_mins(2);
 /// How long a batch waits for company at least, as for services.
 const GATHER: Duration = Duration::from_millis(20);
 /// Pages of one call; a page holds 100,800 values, and a call asks for 720,000 at most.
@@ -83,10 +89,10 @@ impl Measured {
 
     /// What is kept of the metrics asked for, and the batch that fetches the others.
     fn known(&self, question: &MetricQuestion) -> (Answers, Option<Fetched>) {
-        let mut kept = lock(&self.kept);
-        if kept.until != Some(question.until) {
-            *kept = Kept { until: Some(question.until), ..Kept::default() };
-        }
+        let mut minutes = lock(&self.kept);
+        minutes.retain(|_, kept| kept.used.elapsed() < KEPT_FOR);
+        let kept = minutes.entry(question.until).or_insert_with(Kept::new);
+        kept.used = Instant::now();
         let (mut known, mut missing) = (Answers::new(), Vec::new());
         for metric in &question.metrics {
             match kept.answers.get(metric).filter(|answer| answer.from <= question.from) {
@@ -94,7 +100,7 @@ impl Measured {
                 None => missing.push(metric),
             }
         }
-        let reply = (!missing.is_empty()).then(|| self.join(&mut kept, question, &missing));
+        let reply = (!missing.is_empty()).then(|| self.join(kept, question, &missing));
         (known, reply)
     }
 
@@ -115,10 +121,14 @@ impl Measured {
         let gathered = Arc::clone(&asked);
         let reply = async move {
             tokio::time::sleep(GATHER).await;
-            lock(&kept).close(&gathered);
+            if let Some(kept) = lock(&kept).get_mut(&until) {
+                kept.close(&gathered);
+            }
             let asked = lock(&gathered).clone();
             let answers = answers(&caller, &asked, until).await?;
-            lock(&kept).keep(until, &answers);
+            if let Some(kept) = lock(&kept).get_mut(&until) {
+                kept.answers.extend(answers.clone());
+            }
             Ok(Arc::new(answers))
         };
         Batch { asked, reply: reply.boxed().shared() }
@@ -126,15 +136,13 @@ impl Measured {
 }
 
 impl Kept {
+    fn new() -> Self {
+        Self { used: Instant::now(), answers: Answers::new(), open: None }
+    }
+
     /// Takes the batch of these metrics from the open place, unless a later one has it.
     fn close(&mut self, asked: &Arc<Mutex<Asked>>) {
         self.open.take_if(|batch| Arc::ptr_eq(&batch.asked, asked));
-    }
-
-    fn keep(&mut self, until: Timestamp, answers: &Answers) {
-        if self.until == Some(until) {
-            self.answers.extend(answers.clone());
-        }
     }
 }
 
@@ -171,7 +179,8 @@ async fn described(
     let queries: Vec<MetricDataQuery> =
         metrics.iter().enumerate().map(|(index, metric)| query(index, metric)).collect();
     let mut found = vec![Minutes::new(); metrics.len()];
-    let mut unfinished: BTreeSet<usize> = BTreeSet::new();
+    // One that a reply says nothing of has no data for all we know, and no errors for all we hope.
+    let mut unfinished: BTreeSet<usize> = (0..metrics.len()).collect();
     let mut token = None;
     for _ in 0..PAGES_MAX {
         let request = caller
@@ -361,6 +370,30 @@ mod tests {
             .map(|one| one.unwrap().iter().map(|series| series.minutes.len()).collect())
             .collect();
         assert_eq!(lengths, [vec![5, 5], vec![6]]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn manifests_that_wait_for_different_times_do_not_ask_each_other_s_minutes_anew() {
+        let fake = Fake::new(counting("Complete"));
+        let cloud = fake.cloud();
+        for _ in 0..3 {
+            for until in [5, 8] {
+                cloud.measured.read(&question(&["A"], 0, until)).await.unwrap();
+            }
+        }
+        assert_eq!(calls(&fake), 2);
+        tokio::time::advance(KEPT_FOR).await;
+        cloud.measured.read(&question(&["A"], 0, 10)).await.unwrap();
+        assert_eq!(lock(&cloud.measured.kept).len(), 1, "what nobody asks for is forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_metric_that_a_reply_leaves_out_is_unknown_and_not_without_data() {
+        let fake = Fake::new(|_| reply(vec![result("m0", "Complete", &[BEGAN])], None));
+        let cloud = fake.cloud();
+        assert!(cloud.measured.read(&question(&["A"], 0, 5)).await.is_ok());
+        let error = cloud.measured.read(&question(&["B", "C"], 0, 5)).await.unwrap_err();
+        assert!(error.to_string().contains('C'), "{error}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -193,7 +193,7 @@ impl Client {
 }
 
 /// The outer layers say "client error (Connect)", the innermost says "connection refused".
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

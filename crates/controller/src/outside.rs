@@ -8,8 +8,8 @@ mod webhooks;
 use std::sync::Arc;
 
 use evenkeel_manifest::ServiceKey;
-use evenkeel_planner::{Action, Applied, Depth, Evaluated, Fact, Observed, Questions, Unknown};
-use evenkeel_reconciler::{Cloud, CloudError};
+use evenkeel_planner::{Depth, Evaluated, Fact, Observed, Questions, Unknown};
+use evenkeel_reconciler::{Cloud, CloudAround, CloudError};
 
 use crate::config::AnalysisConfig;
 use prometheus::Prometheus;
@@ -29,16 +29,18 @@ pub struct Outside<C> {
 pub enum OutsideError {
     #[error("analysis.webhookSecretFile {file}: {why}")]
     Secret { file: String, why: String },
-    #[error("the certificates of this machine cannot be read: {0}")]
+    #[error("analysis: the certificates of this machine cannot be read: {0}")]
     Certificates(std::io::Error),
 }
 
 impl<C: Cloud> Outside<C> {
     pub fn new(cloud: Arc<C>, config: &AnalysisConfig) -> Result<Self, OutsideError> {
-        let web = Web::new().map_err(OutsideError::Certificates)?;
-        let prometheus =
-            config.prometheus_url.as_deref().map(|url| Prometheus::new(url, web.clone()));
-        Ok(Self { cloud, prometheus, webhooks: Webhooks::new(config, web)? })
+        let server = |url: &String| {
+            let web = Web::new().map_err(OutsideError::Certificates)?;
+            Ok(Prometheus::new(url, web))
+        };
+        let prometheus = config.prometheus_url.as_ref().map(server).transpose()?;
+        Ok(Self { cloud, prometheus, webhooks: Webhooks::new(config)? })
     }
 
     async fn evaluated(&self, questions: &Questions) -> Fact<Vec<Evaluated>> {
@@ -59,16 +61,14 @@ fn failed<T>(operation: &str, message: &str) -> Fact<T> {
     Fact::Unknown(Unknown::Failed { operation, message })
 }
 
-impl<C: Cloud> Cloud for Outside<C> {
-    async fn owned(
-        &self,
-        instance: &str,
-        clusters: &[String],
-    ) -> Result<Vec<ServiceKey>, CloudError> {
-        self.cloud.owned(instance, clusters).await
+impl<C: Cloud> CloudAround for Outside<C> {
+    type Within = C;
+
+    fn within(&self) -> &C {
+        &self.cloud
     }
 
-    async fn observe(
+    async fn observe_around(
         &self,
         key: &ServiceKey,
         questions: &Questions,
@@ -81,19 +81,5 @@ impl<C: Cloud> Cloud for Outside<C> {
         let observed = Observed { expressions, ..observed? };
         let webhooks = self.webhooks.ask(key, questions, &observed).await;
         Ok(Observed { webhooks, ..observed })
-    }
-
-    async fn apply(&self, key: &ServiceKey, action: &Action) -> Result<Applied, CloudError> {
-        self.cloud.apply(key, action).await
-    }
-
-    async fn apply_if(
-        &self,
-        key: &ServiceKey,
-        action: &Action,
-        is_permitted: &(dyn Fn() -> bool + Send + Sync),
-    ) -> Option<Result<Applied, CloudError>> {
-        // Not by way of `apply`: only the cloud within knows when waiting is over.
-        self.cloud.apply_if(key, action, is_permitted).await
     }
 }

@@ -1,10 +1,14 @@
 //! The one seam to AWS; never decides what to ask or what to do.
 
+mod around;
+
 use std::future::Future;
 use std::time::Duration;
 
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{Action, Applied, Observed, Questions};
+
+pub use around::CloudAround;
 
 /// Implemented by the AWS edge and by the simulator.
 pub trait Cloud: Send + Sync + 'static {

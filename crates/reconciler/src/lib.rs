@@ -28,7 +28,7 @@ mod unconfirmed;
 mod unplanned;
 
 pub use board::StatusBoard;
-pub use cloud::{Cloud, CloudError};
+pub use cloud::{Cloud, CloudAround, CloudError};
 pub use control_loop::{ControlLoop, LoopError};
 pub use desired::DesiredState;
 pub use lease::{

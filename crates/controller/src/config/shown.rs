@@ -40,6 +40,9 @@ pub fn settings(layers: &Layers) -> Result<Vec<Setting>, ConfigError> {
 
 /// A URL may carry a user and a password.
 fn redacted(value: Value) -> Value {
+    if let Value::Array(elements) = value {
+        return elements.into_iter().map(redacted).collect();
+    }
     let Value::String(text) = &value else { return value };
     let Some((scheme, rest)) = text.split_once("://") else { return value };
     let authority_ends = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -112,6 +115,8 @@ mod tests {
         let shown = redacted("https://me:secret@host:1/path".into());
         assert_eq!(shown, "https://(redacted)@host:1/path");
         assert_eq!(redacted("http://host/a@b".into()), "http://host/a@b");
+        let list = redacted(serde_json::json!(["https://me:secret@host/"]));
+        assert_eq!(list, serde_json::json!(["https://(redacted)@host/"]));
     }
 
     #[test]

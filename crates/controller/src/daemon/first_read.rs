@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use evenkeel_manifest::ServiceKey;
-use evenkeel_planner::{Action, Applied, Observed, Questions};
-use evenkeel_reconciler::{Cloud, CloudError};
+use evenkeel_planner::{Observed, Questions};
+use evenkeel_reconciler::{Cloud, CloudAround, CloudError};
 
 /// A cloud that remembers whether it was ever read.
 #[derive(Debug)]
@@ -22,16 +22,14 @@ impl<C: Cloud> FirstRead<C> {
     }
 }
 
-impl<C: Cloud> Cloud for FirstRead<C> {
-    async fn owned(
-        &self,
-        instance: &str,
-        clusters: &[String],
-    ) -> Result<Vec<ServiceKey>, CloudError> {
-        self.cloud.owned(instance, clusters).await
+impl<C: Cloud> CloudAround for FirstRead<C> {
+    type Within = C;
+
+    fn within(&self) -> &C {
+        &self.cloud
     }
 
-    async fn observe(
+    async fn observe_around(
         &self,
         key: &ServiceKey,
         questions: &Questions,
@@ -39,19 +37,5 @@ impl<C: Cloud> Cloud for FirstRead<C> {
         let observed = self.cloud.observe(key, questions).await?;
         self.done.store(true, Ordering::Relaxed);
         Ok(observed)
-    }
-
-    async fn apply(&self, key: &ServiceKey, action: &Action) -> Result<Applied, CloudError> {
-        self.cloud.apply(key, action).await
-    }
-
-    async fn apply_if(
-        &self,
-        key: &ServiceKey,
-        action: &Action,
-        is_permitted: &(dyn Fn() -> bool + Send + Sync),
-    ) -> Option<Result<Applied, CloudError>> {
-        // Not by way of `apply`: only the cloud within knows when waiting is over.
-        self.cloud.apply_if(key, action, is_permitted).await
     }
 }

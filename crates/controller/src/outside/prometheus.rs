@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use evenkeel_planner::{Evaluated, MetricQuestion, Minutes};
+use futures_util::future::try_join_all;
 use hyper::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -17,7 +18,8 @@ use serde::Deserialize;
 use super::web::Web;
 use crate::style::safe;
 
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// A look that is much older is not acted on, whatever else it saw.
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Expressions whose newest answer is kept.
 const KEPT_MAX: usize = 1_000;
 /// A minute.
@@ -65,15 +67,20 @@ impl Prometheus {
 
     /// Every expression, or why one of them has no numbers.
     pub(super) async fn evaluate(&self, asked: &MetricQuestion) -> Result<Vec<Evaluated>, String> {
-        let mut all = Vec::new();
-        for expression in &asked.expressions {
-            let minutes = match self.kept(expression, asked) {
-                Some(minutes) => minutes,
-                None => self.query(expression, asked).await?,
-            };
-            all.push(Evaluated { expression: expression.clone(), minutes });
-        }
-        Ok(all)
+        let each = asked.expressions.iter().map(|expression| self.evaluated(expression, asked));
+        try_join_all(each).await
+    }
+
+    async fn evaluated(
+        &self,
+        expression: &str,
+        asked: &MetricQuestion,
+    ) -> Result<Evaluated, String> {
+        let minutes = match self.kept(expression, asked) {
+            Some(minutes) => minutes,
+            None => self.query(expression, asked).await?,
+        };
+        Ok(Evaluated { expression: expression.to_owned(), minutes })
     }
 
     fn kept(&self, expression: &str, asked: &MetricQuestion) -> Option<Minutes> {

@@ -11,6 +11,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+use crate::client::innermost;
+
 /// A day of minutes of one series is about 40 KiB.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
@@ -50,13 +52,4 @@ impl Web {
         let late = |_| format!("no answer within {} s", timeout.as_secs());
         tokio::time::timeout(timeout, exchange).await.map_err(late)?
     }
-}
-
-/// The outer layers say "client error (Connect)", the innermost says "connection refused".
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

@@ -9,6 +9,7 @@ use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{
     AnalysisResult, Fact, Observed, Questions, Unknown, WebhookAnswer, WebhookCall, webhook_calls,
 };
+use futures_util::future::join_all;
 use hyper::{StatusCode, Uri};
 use jiff::Timestamp;
 use ring::hmac;
@@ -32,7 +33,8 @@ const SECRET_BYTES_MIN: usize = 16;
 pub(super) struct Webhooks {
     allowed: Vec<String>,
     secret: Option<hmac::Key>,
-    web: Web,
+    /// `None` where nobody may be asked.
+    web: Option<Web>,
     kept: Mutex<BTreeMap<(String, String), Kept>>,
 }
 
@@ -51,8 +53,10 @@ struct Body {
 }
 
 impl Webhooks {
-    pub(super) fn new(config: &AnalysisConfig, web: Web) -> Result<Self, OutsideError> {
+    pub(super) fn new(config: &AnalysisConfig) -> Result<Self, OutsideError> {
         let allowed = config.webhook_urls.clone();
+        let web = (!allowed.is_empty()).then(Web::new).transpose();
+        let web = web.map_err(OutsideError::Certificates)?;
         let secret = config.webhook_secret_file.as_deref().map(secret).transpose()?;
         Ok(Self { allowed, secret, web, kept: Mutex::default() })
     }
@@ -67,11 +71,13 @@ impl Webhooks {
         if questions.webhooks.is_empty() {
             return Fact::Unknown(Unknown::NotAsked);
         }
-        let mut answers = Vec::new();
-        for call in webhook_calls(key, questions, observed) {
-            answers.push(self.answer(&call).await);
-        }
-        Fact::Known(answers)
+        let calls = webhook_calls(key, questions, observed);
+        Fact::Known(self.answers(&calls).await)
+    }
+
+    /// All at once: the look ages while they think.
+    async fn answers(&self, calls: &[WebhookCall]) -> Vec<WebhookAnswer> {
+        join_all(calls.iter().map(|call| self.answer(call))).await
     }
 
     async fn answer(&self, call: &WebhookCall) -> WebhookAnswer {
@@ -82,7 +88,7 @@ impl Webhooks {
         let (result, message) = self.heard(call).await;
         let (url, id) = of.clone();
         tracing::info!(
-            service = %call.service, url = %safe(&url), gate = call.gate, ?result, message,
+            service = %call.service, url = %safe(call.webhook.shown()), gate = call.gate, ?result, message,
             "a web hook answered"
         );
         let answer = WebhookAnswer { url, id, result, message };
@@ -107,10 +113,11 @@ impl Webhooks {
 
     async fn heard(&self, call: &WebhookCall) -> (AnalysisResult, String) {
         let url = &call.webhook.url;
-        if !self.allowed.iter().any(|allowed| is_below(url, allowed)) {
+        let is_allowed = self.allowed.iter().any(|allowed| is_below(url, allowed));
+        let Some(web) = self.web.as_ref().filter(|_| is_allowed) else {
             let message = "the daemon's analysis.webhookUrls does not allow this URL";
             return (AnalysisResult::Error, message.to_owned());
-        }
+        };
         let Ok(body) = serde_json::to_vec(call) else {
             return (AnalysisResult::Error, "the question cannot be written".to_owned());
         };
@@ -118,7 +125,7 @@ impl Webhooks {
         let now = Timestamp::now().as_second();
         let signature = self.secret.as_ref().map(|secret| signature(secret, now, &body));
         headers.extend(signature.map(|signature| ("evenkeel-signature", signature)));
-        match self.web.post(url, &headers, body, call.webhook.timeout).await {
+        match web.post(url, &headers, body, call.webhook.timeout).await {
             Ok((status, body)) => meaning(status, &body),
             Err(why) => (AnalysisResult::Error, why),
         }
@@ -304,7 +311,7 @@ mod tests {
             webhook_urls: vec![url.to_owned()],
             webhook_secret_file: secret.map(|_| file.path().to_owned()),
         };
-        Webhooks::new(&config, Web::new().unwrap()).unwrap()
+        Webhooks::new(&config).unwrap()
     }
 
     #[tokio::test]
@@ -358,6 +365,24 @@ mod tests {
         let answer = webhooks("https://other.example.com/", None).answer(&call(&url, "p")).await;
         assert_eq!((answer.result, receiver.calls()), (AnalysisResult::Error, 0));
         assert!(answer.message.contains("analysis.webhookUrls"), "{}", answer.message);
+    }
+
+    #[tokio::test]
+    async fn several_web_hooks_are_asked_at_the_same_time() {
+        let both_are_there = Arc::new(tokio::sync::Barrier::new(2));
+        let meet = both_are_there.clone();
+        let app = Router::new().fallback(async move || {
+            meet.wait().await;
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
+        let _detached = tokio::spawn(async move { axum::serve(listener, app).await });
+        let webhooks = webhooks(&url, None);
+        let calls = [call(&format!("{url}a"), "p"), call(&format!("{url}b"), "p")];
+        let answers = webhooks.answers(&calls).await;
+        let results: Vec<AnalysisResult> = answers.iter().map(|answer| answer.result).collect();
+        assert_eq!(results, [AnalysisResult::Passed; 2], "one alone is never answered");
     }
 
     #[test]

@@ -112,6 +112,11 @@ impl Webhook {
     pub fn of(url: &str) -> Self {
         Self { url: url.to_owned(), at: Gate::ALL.to_vec(), timeout: Duration::from_secs(5) }
     }
+
+    /// For people: without what follows a `?`, which may be a secret.
+    pub fn shown(&self) -> &str {
+        self.url.split('?').next().unwrap_or_default()
+    }
 }
 
 fn all_gates() -> [Gate; 3] {

@@ -166,21 +166,15 @@ fn breaker(at: &Cursor<'_>, report: &mut Report) -> Breaker {
             .member("progressDeadline")
             .and_then(|at| duration(&at, Duration::from_secs(1), report))
             .unwrap_or(default.progress_deadline),
-        on_failure: at
-            .member("onFailure")
-            .and_then(|at| {
-                let known = [("Rollback", OnFailure::Rollback), ("Hold", OnFailure::Hold)];
-                choice(&at, &known, report)
-            })
-            .unwrap_or(default.on_failure),
-        counting: at
-            .member("counting")
-            .and_then(|at| {
-                let known =
-                    [("Consecutive", Counting::Consecutive), ("Cumulative", Counting::Cumulative)];
-                choice(&at, &known, report)
-            })
-            .unwrap_or(default.counting),
+        on_failure: {
+            let known = [("Rollback", OnFailure::Rollback), ("Hold", OnFailure::Hold)];
+            chosen(at, "onFailure", &known, report).unwrap_or(default.on_failure)
+        },
+        counting: {
+            let known =
+                [("Consecutive", Counting::Consecutive), ("Cumulative", Counting::Cumulative)];
+            chosen(at, "counting", &known, report).unwrap_or(default.counting)
+        },
     }
 }
 
@@ -194,6 +188,16 @@ fn probe(at: &Cursor<'_>, report: &mut Report) -> Probe {
             .and_then(|at| duration(&at, Duration::ZERO, report))
             .unwrap_or(default.healthy_for),
     }
+}
+
+/// The choice of a member; `None` when it is absent, or wrong and reported.
+pub(super) fn chosen<T: Copy>(
+    parent: &Cursor<'_>,
+    name: &str,
+    known: &[(&str, T)],
+    report: &mut Report,
+) -> Option<T> {
+    choice(&parent.member(name)?, known, report)
 }
 
 pub(super) fn choice<T: Copy>(
@@ -275,8 +279,9 @@ pub(super) fn between(
     match duration {
         Some(duration) if (least..=most).contains(&duration) => return Some(duration),
         Some(_) => {
-            let (least, most) = (least.as_secs(), most.as_secs() / 3600);
-            report.error(at, format!("expected a duration from {least}s to {most}h"));
+            let [least, most] = [least, most].map(|one| SignedDuration::try_from(one).ok());
+            let (least, most) = (least.unwrap_or_default(), most.unwrap_or(SignedDuration::MAX));
+            report.error(at, format!("expected a duration from {least:#} to {most:#}"));
         }
         None => {
             report.error(at, "expected a duration with its unit, such as `30s`, `10m` or `1h30m`");

@@ -83,7 +83,7 @@ pub(super) fn heard(
             AnalysisResult::Running if bench.is_impatient() => AnalysisResult::Inconclusive,
             result => result,
         };
-        Measurement { metric: format!("web hook {}", webhook.url), result, sentence }
+        Measurement { metric: format!("web hook {}", webhook.shown()), result, sentence }
     };
     here.map(measurement).collect()
 }

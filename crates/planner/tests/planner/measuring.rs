@@ -430,7 +430,7 @@ fn an_expression_of_prometheus_is_judged_as_any_other_metric() {
 
 /// A canary whose web hook gave this answer to the pause that is open.
 fn heard(answer: Option<(&str, AnalysisResult)>) -> Canary {
-    const URL: &str = "https://smoke.example.com/";
+    const URL: &str = "https://smoke.example.com/?token=hunter2";
     let mut canary = Canary::at(0.0, error_rate()).with(|analysis| {
         analysis.metrics.clear();
         analysis.webhooks = vec![Webhook::of(URL)];

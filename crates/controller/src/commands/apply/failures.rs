@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use evenkeel_manifest::ServiceKey;
-use evenkeel_planner::{Action, Applied, Observed, Questions};
-use evenkeel_reconciler::{Cloud, CloudError};
+use evenkeel_planner::{Applied, Observed, Questions};
+use evenkeel_reconciler::{Cloud, CloudAround, CloudError};
 
 /// What a person must mend, by service; the newest of each.
 #[derive(Clone, Debug, Default)]
@@ -55,16 +55,14 @@ impl<C> Noting<C> {
     }
 }
 
-impl<C: Cloud> Cloud for Noting<C> {
-    async fn owned(
-        &self,
-        instance: &str,
-        clusters: &[String],
-    ) -> Result<Vec<ServiceKey>, CloudError> {
-        self.cloud.owned(instance, clusters).await
+impl<C: Cloud> CloudAround for Noting<C> {
+    type Within = C;
+
+    fn within(&self) -> &C {
+        &self.cloud
     }
 
-    async fn observe(
+    async fn observe_around(
         &self,
         key: &ServiceKey,
         questions: &Questions,
@@ -77,22 +75,7 @@ impl<C: Cloud> Cloud for Noting<C> {
         observed
     }
 
-    async fn apply(&self, key: &ServiceKey, action: &Action) -> Result<Applied, CloudError> {
-        let applied = self.cloud.apply(key, action).await;
-        self.failures.note(key, applied.as_ref().err());
-        applied
-    }
-
-    async fn apply_if(
-        &self,
-        key: &ServiceKey,
-        action: &Action,
-        is_permitted: &(dyn Fn() -> bool + Send + Sync),
-    ) -> Option<Result<Applied, CloudError>> {
-        let applied = self.cloud.apply_if(key, action, is_permitted).await;
-        if let Some(applied) = &applied {
-            self.failures.note(key, applied.as_ref().err());
-        }
-        applied
+    fn applied(&self, key: &ServiceKey, result: &Result<Applied, CloudError>) {
+        self.failures.note(key, result.as_ref().err());
     }
 }

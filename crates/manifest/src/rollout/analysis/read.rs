@@ -12,7 +12,7 @@ use crate::envelope::{known_members, missing};
 use crate::node::Cursor;
 use crate::problem::Report;
 use crate::rollout::approvals::gates;
-use crate::rollout::read::{between, choice, short};
+use crate::rollout::read::{between, choice, chosen, short};
 use crate::spelling;
 
 const ANALYSIS: [&str; 8] = [
@@ -60,14 +60,10 @@ pub(crate) fn analysis(at: &Cursor<'_>, report: &mut Report) -> Option<Analysis>
         delay: span(at, "delay", Duration::ZERO, 1, report).unwrap_or(usual.delay),
         patience: span(at, "patience", Duration::from_mins(1), 336, report)
             .unwrap_or(usual.patience),
-        on_inconclusive: at
-            .member("onInconclusive")
-            .and_then(|at| {
-                let known =
-                    [("Hold", OnInconclusive::Hold), ("Rollback", OnInconclusive::Rollback)];
-                choice(&at, &known, report)
-            })
-            .unwrap_or(usual.on_inconclusive),
+        on_inconclusive: {
+            let known = [("Hold", OnInconclusive::Hold), ("Rollback", OnInconclusive::Rollback)];
+            chosen(at, "onInconclusive", &known, report).unwrap_or(usual.on_inconclusive)
+        },
         ..usual
     })
 }
@@ -155,30 +151,14 @@ fn webhook(at: &Cursor<'_>, report: &mut Report) -> Option<Webhook> {
         return None;
     };
     let usual = Webhook::of(text);
-    let timeout = at.member("timeout").and_then(|at| {
-        within(&at, Duration::from_secs(1), Duration::from_secs(10), "1s to 10s", report)
-    });
+    let timeout = at
+        .member("timeout")
+        .and_then(|at| between(&at, Duration::from_secs(1), Duration::from_secs(10), report));
     Some(Webhook {
         at: at.member("at").map(|at| gates(&at, report)).unwrap_or(usual.at),
         timeout: timeout.unwrap_or(usual.timeout),
         url: usual.url,
     })
-}
-
-fn within(
-    at: &Cursor<'_>,
-    least: Duration,
-    most: Duration,
-    words: &str,
-    report: &mut Report,
-) -> Option<Duration> {
-    let parsed = at.text().and_then(|text| text.parse::<SignedDuration>().ok());
-    let duration = parsed.and_then(|duration| Duration::try_from(duration).ok());
-    let duration = duration.filter(|duration| (least..=most).contains(duration));
-    if duration.is_none() {
-        report.error(at, format!("expected a duration from {words}"));
-    }
-    duration
 }
 
 fn refuse(at: &Cursor<'_>, name: &str, allowed: bool, message: &str, report: &mut Report) {
