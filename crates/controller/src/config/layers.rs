@@ -192,7 +192,9 @@ impl Layers {
 const BRACKETS_MAX: usize = 32;
 
 fn value_of_variable(text: &str) -> Value {
-    if text.matches(['[', '{']).count() > BRACKETS_MAX {
+    // The parser cuts at characters where it means bytes, once it meets an escape.
+    let splits_letters = text.contains('\\') && !text.is_ascii();
+    if splits_letters || text.matches(['[', '{']).count() > BRACKETS_MAX {
         return Value::from(text);
     }
     text.parse().unwrap_or_else(|never| match never {})
@@ -414,6 +416,19 @@ mod tests {
         let layers = environment(&[("EVENKEEL_AWS__ENDPOINT_URL", "http://127.0.0.1:4599")]);
         let raw = layers.merge().unwrap();
         assert_eq!(raw.aws.endpoint_url.as_deref(), Some("http://127.0.0.1:4599"));
+    }
+
+    #[test]
+    fn a_variable_with_an_escape_behind_a_letter_of_several_bytes_is_text() {
+        let merged = environment(&[("EVENKEEL_MANIFESTS__PATH", r#""ä\n""#)]).merge().unwrap();
+        assert_eq!(merged.manifests.path, PathBuf::from(r#""ä\n""#));
+    }
+
+    #[test]
+    fn a_variable_can_hold_a_list() {
+        let value = r#"["https://a.example/", "https://b.example/"]"#;
+        let merged = environment(&[("EVENKEEL_ANALYSIS__WEBHOOK_URLS", value)]).merge().unwrap();
+        assert_eq!(merged.analysis.webhook_urls, ["https://a.example/", "https://b.example/"]);
     }
 
     #[test]
