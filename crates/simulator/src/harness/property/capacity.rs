@@ -13,7 +13,7 @@ use crate::{Life, ServiceFacts, TaskFacts};
 
 /// S1: when ECS's scheduler stops healthy tasks, at least `ceil(desired × minimumHealthyPercent / 100)`
 /// stay, by the count and the percentage that a manifest says or that somebody else has set. Where traffic
-/// moves only tasks that get some are counted. Tasks that
+/// moves only tasks that get some are counted, and a shift that somebody else began is theirs. Tasks that
 /// were lost at the same time for other causes count as if they had stayed.
 #[derive(Debug, Default)]
 pub(super) struct MinimumHealthy {
@@ -81,6 +81,7 @@ impl MinimumHealthy {
 
     fn changed(&mut self, facts: &ServiceFacts) -> Result<(), String> {
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
+        let is_foreign = self.origins.is_foreign_shift(&key, facts);
         let floor = self.services.entry(key).or_insert_with(|| Floor::of(facts));
         let serves = |task: &&TaskFacts| task.healthy && !has_no_traffic(facts, task.deployment);
         let now: BTreeSet<u64> = facts.tasks.iter().filter(serves).map(|one| one.id).collect();
@@ -89,7 +90,8 @@ impl MinimumHealthy {
         let (taken, lost): (Vec<&TaskFacts>, Vec<&TaskFacts>) = gone.partition(|one| is_taken(one));
         let least = (floor.desired * floor.percent).div_ceil(100);
         let left = floor.healthy.len() + lost.len();
-        if taken.is_empty() || u64::try_from(left).unwrap_or(u64::MAX) >= least {
+        let is_kept = u64::try_from(left).unwrap_or(u64::MAX) >= least;
+        if taken.is_empty() || is_kept || is_foreign {
             return Ok(());
         }
         Err(format!(
@@ -171,10 +173,15 @@ mod tests {
     }
 
     #[test]
-    fn where_traffic_moves_only_tasks_that_get_some_are_needed() {
-        for (share, broken) in [(0, false), (500, true)] {
+    fn where_traffic_moves_only_tasks_that_get_some_are_needed_unless_somebody_else_moves_it() {
+        for (share, ours, broken) in [(0, true, false), (500, true, true), (500, false, false)] {
             let mut course = course();
-            course.begins(2);
+            course.pause(1);
+            if ours {
+                course.rolls_out(2)
+            } else {
+                course.begins(2)
+            }
             course.happens(|facts, _| {
                 facts.tasks.extend((200..204).map(|id| task(id, 2)));
                 facts.deployments[0].share = Some(1000 - share);

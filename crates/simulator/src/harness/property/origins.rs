@@ -48,7 +48,7 @@ struct SentWrite {
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Writes to one service that may still be on their way.
-const WRITES: usize = 16;
+const WRITES: usize = 64;
 
 #[derive(Clone, Debug, Default)]
 struct Known {
@@ -79,6 +79,15 @@ impl Origins {
     /// The PRIMARY deployment, as far as seen.
     pub(super) fn primary(&self, key: &ServiceKey) -> Option<u64> {
         self.services.get(key)?.primary
+    }
+
+    /// Whether somebody else began what ECS rolls out now, with traffic that moves: whom ECS then stops, and
+    /// where it sends traffic meanwhile, is no daemon's doing.
+    pub(super) fn is_foreign_shift(&self, key: &ServiceKey, facts: &ServiceFacts) -> bool {
+        let newest = facts.deployments.iter().max_by_key(|one| one.created_at);
+        newest.is_some_and(|newest| {
+            newest.share.is_some() && matches!(self.of(key, newest.id), Some(Origin::Foreign))
+        })
     }
 
     /// Whether ECS ever completed the service revision.

@@ -14,9 +14,10 @@ use super::origins::{Origin, Origins, is_in_flight};
 use super::wishes::Wish;
 use crate::{DeploymentFacts, ServiceFacts};
 
-/// S2: what gets more production traffic has a healthy task, unless none is desired.
+/// S2: what gets more production traffic has a healthy task, unless none is desired or somebody else began it.
 #[derive(Debug, Default)]
 pub(super) struct NoEmptyTarget {
+    origins: Origins,
     shares: Shares,
 }
 
@@ -60,10 +61,12 @@ impl Property for NoEmptyTarget {
         "S2 no empty target"
     }
 
-    fn check(&mut self, _: At, event: &Event<'_>) -> Result<(), String> {
+    fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
+        self.origins.note(at, event);
         let Event::Changed(facts) = event else { return Ok(()) };
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
-        if let Some(risen) = self.shares.risen(&key, facts) {
+        let risen = self.shares.risen(&key, facts);
+        if let Some(risen) = risen.filter(|_| !self.origins.is_foreign_shift(&key, facts)) {
             let has_healthy =
                 facts.tasks.iter().any(|task| task.deployment == risen.id && task.healthy);
             if facts.desired > 0 && !has_healthy {
@@ -230,5 +233,17 @@ mod tests {
         course.happens(|facts, _| facts.tasks.retain(|task| task.deployment != 2));
         gets(&mut course, 100);
         course.breaks("no healthy task");
+    }
+
+    #[test]
+    fn what_somebody_else_began_may_get_traffic_without_a_task() {
+        let mut course = Course::of(NoEmptyTarget::default());
+        course.begins(2);
+        course.happens(|facts, _| {
+            facts.deployments[0].share = Some(0);
+            facts.deployments[1].share = Some(1000);
+        });
+        gets(&mut course, 100);
+        course.passes();
     }
 }
