@@ -123,6 +123,8 @@ impl Caller {
             Operation::TagResource => exchange!(ecs.tag_resource(), exchange),
             Operation::UntagResource => exchange!(ecs.untag_resource(), exchange),
             Operation::DescribeTargetHealth
+            | Operation::DescribeRules
+            | Operation::DescribeTargetGroups
             | Operation::DescribeAlarms
             | Operation::GetMetricData => {
                 let message = format!("{operation} is not an operation of ECS");

@@ -6,6 +6,7 @@ use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{Action, Applied, Observed, Questions};
 use evenkeel_reconciler::{Cloud, CloudError};
 
+use crate::balancing::Balancing;
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::measured::Measured;
@@ -22,6 +23,7 @@ pub struct AwsCloud {
     pub(crate) services: Services,
     pub(crate) task_definitions: TaskDefinitions,
     pub(crate) tasks: Tasks,
+    pub(crate) balancing: Balancing,
     pub(crate) measured: Measured,
 }
 
@@ -31,8 +33,9 @@ impl AwsCloud {
         let services = Services::new(Arc::clone(&caller));
         let task_definitions = TaskDefinitions::new(Arc::clone(&caller));
         let tasks = Tasks::new(Arc::clone(&caller));
+        let balancing = Balancing::new(Arc::clone(&caller));
         let measured = Measured::new(Arc::clone(&caller));
-        Self { caller, clock, services, task_definitions, tasks, measured }
+        Self { caller, clock, services, task_definitions, tasks, balancing, measured }
     }
 }
 

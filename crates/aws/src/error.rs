@@ -120,6 +120,7 @@ const CODES: &[(Class, &[&str])] = &[
             "ConflictException",
             "ResourceInUseException",
             "ResourceNotFoundException",
+            "RuleNotFound",
             "ServiceDeploymentNotFoundException",
             "ServiceNotActiveException",
             "ServiceNotFoundException",

@@ -6,6 +6,7 @@
 //! JSON out). [`LeaseTable`] implements [`evenkeel_reconciler::LeaseStore`] on `DynamoDB`.
 
 mod apply;
+mod balancing;
 mod bucket;
 mod caller;
 mod clock;

@@ -6,8 +6,8 @@ use std::future::Future;
 
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{
-    Depth, Fact, Lane, Observed, ObservedService, Questions, Series, ServiceDeployment,
-    ServiceRevision, Task, TaskDefinition, Unknown,
+    Depth, Fact, Lane, LoadBalancing, Observed, ObservedService, Questions, Series,
+    ServiceDeployment, ServiceRevision, Task, TaskDefinition, Unknown,
 };
 use evenkeel_reconciler::CloudError;
 use futures_util::future::{join, join5};
@@ -67,10 +67,15 @@ impl Look<'_> {
 
     async fn deep(&self) -> Observed {
         let caller = &*self.cloud.caller;
-        let (history, tasks, target_groups, alarms, metrics) = join5(
+        let target_groups = &self.questions.target_groups;
+        let balancing = async {
+            let health = fact(signals::target_groups(caller, target_groups, self.lane()));
+            join(health, self.load_balancing()).await
+        };
+        let (history, tasks, (target_groups, load_balancing), alarms, metrics) = join5(
             self.history(),
             self.tasks(),
-            fact(signals::target_groups(caller, &self.questions.target_groups, self.lane())),
+            balancing,
             fact(signals::alarms(caller, &self.questions.alarms, self.lane())),
             self.metrics(),
         )
@@ -82,9 +87,17 @@ impl Look<'_> {
             task_definitions,
             tasks,
             target_groups,
+            load_balancing,
             alarms,
             metrics,
             ..self.nothing()
+        }
+    }
+
+    async fn load_balancing(&self) -> Fact<LoadBalancing> {
+        match &self.questions.load_balancing {
+            Some(question) => fact(self.cloud.balancing.read(question, self.lane())).await,
+            None => Fact::Unknown(Unknown::NotAsked),
         }
     }
 
@@ -216,23 +229,15 @@ async fn fact<T>(part: impl Future<Output = Result<T, CloudError>>) -> Fact<T> {
         Err(CloudError::CapabilityMissing { operation }) => {
             Fact::Unknown(Unknown::CapabilityMissing { operation })
         }
-        Err(error) => Fact::Unknown(Unknown::Failed {
-            operation: operation(&error).to_owned(),
-            message: error.to_string(),
-        }),
+        Err(error) => Fact::Unknown(failed(&error)),
     }
 }
 
-fn operation(error: &CloudError) -> &str {
+fn failed(error: &CloudError) -> Unknown {
+    let (operation, message) = (error.operation().to_owned(), error.to_string());
     match error {
-        CloudError::Throttled { operation, .. }
-        | CloudError::Transient { operation, .. }
-        | CloudError::UnknownOutcome { operation, .. }
-        | CloudError::Rejected { operation, .. }
-        | CloudError::Denied { operation, .. }
-        | CloudError::Quota { operation, .. }
-        | CloudError::Conflict { operation, .. }
-        | CloudError::CapabilityMissing { operation } => operation,
+        CloudError::Denied { .. } => Unknown::Denied { operation, message },
+        _ => Unknown::Failed { operation, message },
     }
 }
 
@@ -243,7 +248,7 @@ mod tests {
 
     use aws_smithy_cbor::Encoder;
     use evenkeel_manifest::Digest;
-    use evenkeel_planner::{Alarm, FamilyQuestion, TargetHealth};
+    use evenkeel_planner::{Alarm, BalancingQuestion, FamilyQuestion, TargetHealth};
     use evenkeel_reconciler::Cloud;
     use serde_json::{Value, json};
 
@@ -265,6 +270,7 @@ mod tests {
             metrics: None,
             webhooks: Vec::new(),
             target_groups: ["arn:tg/web".to_owned()].into(),
+            load_balancing: None,
             revisions: [PROVEN.to_owned()].into(),
         }
     }
@@ -356,6 +362,27 @@ mod tests {
         body.timestamp(&aws_smithy_types::DateTime::from_secs(1_795_410_000));
         let headers = vec![("smithy-protocol", "rpc-v2-cbor".to_owned())];
         Reply::Body { status: 200, headers, body: body.into_writer() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rules_that_may_not_be_read_are_told_from_rules_that_cannot() {
+        for (code, is_denied) in [("AccessDenied", true), ("Throttling", false)] {
+            let fake = Fake::new(move |request| match request.operation.as_str() {
+                "DescribeRules" | "DescribeTargetGroups" => {
+                    let error = format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
+                    let body = format!("<ErrorResponse>{error}</ErrorResponse>").into_bytes();
+                    Reply::Body { status: 403, headers: Vec::new(), body }
+                }
+                _ => region(request),
+            });
+            let groups = || ["arn:tg/web".to_owned()].into();
+            let asked = BalancingQuestion { rules: groups(), target_groups: groups() };
+            let questions = Questions { load_balancing: Some(asked), ..questions(Depth::Deep) };
+            let observed = fake.cloud().observe(&key(), &questions).await.unwrap();
+            let why = observed.load_balancing.unknown();
+            assert_eq!(matches!(why, Some(Unknown::Denied { .. })), is_denied, "{why:?}");
+            assert!(observed.target_groups.known().is_some());
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,6 +17,8 @@ pub enum Operation {
     ListTasks,
     DescribeTasks,
     DescribeTargetHealth,
+    DescribeRules,
+    DescribeTargetGroups,
     DescribeAlarms,
     GetMetricData,
     RegisterTaskDefinition,
@@ -29,7 +31,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::DescribeServices,
         Self::ListServices,
         Self::DescribeTaskDefinition,
@@ -40,6 +42,8 @@ impl Operation {
         Self::ListTasks,
         Self::DescribeTasks,
         Self::DescribeTargetHealth,
+        Self::DescribeRules,
+        Self::DescribeTargetGroups,
         Self::DescribeAlarms,
         Self::GetMetricData,
         Self::RegisterTaskDefinition,
@@ -64,7 +68,9 @@ impl Operation {
     /// The action in an IAM policy, such as `ecs:DescribeServices`.
     pub fn action(self) -> String {
         let service = match self {
-            Self::DescribeTargetHealth => "elasticloadbalancing",
+            Self::DescribeTargetHealth | Self::DescribeRules | Self::DescribeTargetGroups => {
+                "elasticloadbalancing"
+            }
             Self::DescribeAlarms | Self::GetMetricData => "cloudwatch",
             _ => "ecs",
         };
@@ -103,6 +109,8 @@ impl Operation {
             Self::ListTasks => ("ListTasks", Family::ClusterResourceRead),
             Self::DescribeTasks => ("DescribeTasks", Family::ClusterResourceRead),
             Self::DescribeTargetHealth => ("DescribeTargetHealth", Family::ElasticLoadBalancing),
+            Self::DescribeRules => ("DescribeRules", Family::ElasticLoadBalancing),
+            Self::DescribeTargetGroups => ("DescribeTargetGroups", Family::ElasticLoadBalancing),
             Self::DescribeAlarms => ("DescribeAlarms", Family::DescribeAlarms),
             Self::GetMetricData => ("GetMetricData", Family::GetMetricData),
             Self::RegisterTaskDefinition => {

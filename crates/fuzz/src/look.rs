@@ -9,9 +9,10 @@ use std::sync::LazyLock;
 
 use evenkeel_manifest::{Digest, Document, File, Service, ServiceKey, canonical, load};
 use evenkeel_planner::{
-    Alarm, Call, Depth, Fact, Input, MetricId, Observed, ObservedService, Outcome, Plan, Series,
-    ServiceDeployment, ServiceRevision, Status, TargetGroupHealth, TargetHealth, Task,
-    TaskDefinition, Unknown, changes, check, plan, questions, status, tag,
+    Alarm, Call, Depth, Fact, Input, ListenerRule, LoadBalancing, MetricId, Observed,
+    ObservedService, Outcome, Plan, Series, ServiceDeployment, ServiceRevision, Status,
+    TargetGroup, TargetGroupHealth, TargetHealth, Task, TaskDefinition, Unknown, changes, check,
+    plan, questions, status, tag,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -215,11 +216,46 @@ fn observed(document: &Value, at: Timestamp) -> Observed {
         service_revisions: fact(part("serviceRevisions"), ServiceRevision::read),
         tasks: fact(part("tasks"), Task::read),
         target_groups: fact(part("targetGroups"), target_group),
+        load_balancing: match part("loadBalancing") {
+            None if !shallow => not_permitted(),
+            part => fact_of(part, load_balancing),
+        },
         alarms: fact(part("alarms"), alarm),
         metrics: fact(part("metrics"), series),
         expressions: Fact::Unknown(Unknown::NotAsked),
         webhooks: Fact::Unknown(Unknown::NotAsked),
     }
+}
+
+/// What a deep look says of load balancing unless the document says more: without leave to look, a rollout starts.
+fn not_permitted() -> Fact<LoadBalancing> {
+    let (operation, message) = ("DescribeRules".to_owned(), "no".to_owned());
+    Fact::Unknown(Unknown::Denied { operation, message })
+}
+
+fn load_balancing(one: &Value) -> Option<LoadBalancing> {
+    let parts = |name: &str| one.get(name).and_then(Value::as_array).into_iter().flatten();
+    let forward = |one: &Value| {
+        let weight = one.get("weight").and_then(Value::as_u64);
+        Some((text(one, "group")?, weight.and_then(|weight| u32::try_from(weight).ok())?))
+    };
+    let rule = |one: &Value| {
+        let forwards = one.get("forwards").and_then(Value::as_array).into_iter().flatten();
+        let forwards = forwards.map(forward).collect::<Option<_>>()?;
+        Some(ListenerRule { arn: text(one, "arn")?, forwards })
+    };
+    let group = |one: &Value| {
+        Some(TargetGroup {
+            arn: text(one, "arn")?,
+            target_type: text(one, "targetType"),
+            protocol: text(one, "protocol"),
+            vpc: text(one, "vpc"),
+        })
+    };
+    Some(LoadBalancing {
+        rules: parts("rules").map(rule).collect::<Option<_>>()?,
+        target_groups: parts("targetGroups").map(group).collect::<Option<_>>()?,
+    })
 }
 
 /// A list of which one bad element spoils all, for a partial answer is none.

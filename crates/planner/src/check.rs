@@ -63,6 +63,7 @@ const ACTION_RULES: &[ActionRule] = &[
     counts_are_the_manifest_s,
     never_scales_to_zero,
     begins_small,
+    moves_traffic_over_what_is_there,
     widens_and_proves_with_open_eyes,
     leaves_foreign_tags,
     sends_no_fixed_members,
@@ -373,6 +374,30 @@ fn begins_small(ground: &Ground<'_>, action: &Action) -> Option<String> {
     }
     let raised = input.get("desiredCount").and_then(Value::as_u64).unwrap_or(count);
     (raised > count.max(1)).then(|| format!("it raises the count from {count} to {raised} at once"))
+}
+
+/// What moves traffic starts over target groups that exist, when they were looked at.
+fn moves_traffic_over_what_is_there(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let starts = matches!(action.call, Call::CreateService { .. } | Call::UpdateService { .. })
+        && starts_a_deployment(action);
+    let rolls = ground.desired.rollout.strategy == Strategy::Rolling;
+    if action.lane == Lane::Rollback || !starts || rolls {
+        return None;
+    }
+    let seen = match &ground.input.observed.load_balancing {
+        Fact::Known(seen) => seen,
+        Fact::Unknown(Unknown::Failed { .. }) => {
+            return Some("the load balancing was not seen".to_owned());
+        }
+        Fact::Absent | Fact::Unknown(_) => return None,
+    };
+    let balancers = ground.manifest("loadBalancers");
+    let wanted = balancers.iter().filter_map(Value::as_array).flatten().flat_map(|one| {
+        [one.get("targetGroupArn"), one.pointer("/advancedConfiguration/alternateTargetGroupArn")]
+    });
+    let mut arns = wanted.flatten().filter_map(Value::as_str);
+    let missing = arns.find(|arn| seen.target_groups.iter().all(|group| group.arn != *arn))?;
+    Some(format!("the target group {missing} does not exist"))
 }
 
 fn widens_and_proves_with_open_eyes(ground: &Ground<'_>, action: &Action) -> Option<String> {

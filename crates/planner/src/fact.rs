@@ -18,7 +18,9 @@ pub enum Unknown {
     NotAsked,
     /// The server does not implement this call.
     CapabilityMissing { operation: String },
-    /// The call failed or its answer was partial.
+    /// We may not make this call.
+    Denied { operation: String, message: String },
+    /// The call failed otherwise, or its answer was partial.
     Failed { operation: String, message: String },
 }
 

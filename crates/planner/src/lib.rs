@@ -13,6 +13,7 @@ mod diff;
 mod fact;
 mod history;
 mod judge;
+mod load_balancing;
 mod observed;
 mod plan;
 mod probe;
@@ -35,6 +36,7 @@ pub use judge::{
     MetricQuestion, Minutes, Series, WebhookAnswer, WebhookCall, WindowPair, compare_errors,
     compare_values, webhook_calls,
 };
+pub use load_balancing::{BalancingQuestion, ListenerRule, LoadBalancing, TargetGroup};
 pub use observed::{
     Alarm, Container, Deployment, HookDetail, Observed, ObservedService, ReadError, RevisionCounts,
     ServiceDeployment, ServiceDocument, ServiceRevision, TargetGroupHealth, TargetHealth, Task,

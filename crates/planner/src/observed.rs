@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::{Depth, Evaluated, Fact, Series, Unknown, WebhookAnswer};
+use crate::{Depth, Evaluated, Fact, LoadBalancing, Series, Unknown, WebhookAnswer};
 
 /// One look at one service. Facts that were not asked for are `Unknown(NotAsked)`.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +33,8 @@ pub struct Observed {
     pub tasks: Fact<Vec<Task>>,
     /// Deep only.
     pub target_groups: Fact<Vec<TargetGroupHealth>>,
+    /// Deep only, and only when what moves traffic is about to start.
+    pub load_balancing: Fact<LoadBalancing>,
     /// Deep only; a name that was asked for and is not listed does not exist.
     pub alarms: Fact<Vec<Alarm>>,
     /// Deep only, and only while something is measured; one without data may be missing.
@@ -56,6 +58,7 @@ impl Observed {
             service_revisions: Fact::Unknown(Unknown::NotAsked),
             tasks: Fact::Unknown(Unknown::NotAsked),
             target_groups: Fact::Unknown(Unknown::NotAsked),
+            load_balancing: Fact::Unknown(Unknown::NotAsked),
             alarms: Fact::Unknown(Unknown::NotAsked),
             metrics: Fact::Unknown(Unknown::NotAsked),
             expressions: Fact::Unknown(Unknown::NotAsked),

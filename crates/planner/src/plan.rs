@@ -58,6 +58,8 @@ pub enum WaitReason {
     /// A rollout in flight that is not ours.
     ForeignDeployment,
     Capacity,
+    /// Rules and target groups could not carry what is to start.
+    Preflight,
     /// An alarm that the manifest names is missing, unreadable or in ALARM.
     Alarm,
     /// A deleted service still drains.
@@ -71,6 +73,8 @@ pub enum WaitReason {
     NotOwned,
     Unsupported,
     CapabilityMissing,
+    /// Something was left out because it may not be looked at.
+    NotPermitted,
     Unknown,
 }
 

@@ -7,10 +7,13 @@ use serde_json::Value;
 
 use crate::diff::runs_what_is_wanted;
 use crate::judge;
-use crate::steps::{comparison, is_settled};
+use crate::steps::{comparison, is_due, is_settled};
 use crate::tags::Memory;
 use crate::view::View;
-use crate::{Command, Fact, Input, MetricQuestion, Observed, ObservedService, RolloutPhase, tag};
+use crate::{
+    BalancingQuestion, Command, Fact, Input, MetricQuestion, Observed, ObservedService,
+    RolloutPhase, Unknown, tag,
+};
 
 /// What one observation is to contain. Computed from the manifest, and from what was seen so far,
 /// so that observing has no opinion of its own.
@@ -28,6 +31,8 @@ pub struct Questions {
     pub webhooks: Vec<Webhook>,
     /// Target group ARNs whose health is wanted, for a deep look.
     pub target_groups: BTreeSet<String>,
+    /// What is to carry traffic, for a deep look before what moves it starts.
+    pub load_balancing: Option<BalancingQuestion>,
     /// Service revision ARNs to describe besides those of the listed service deployments.
     pub revisions: BTreeSet<String>,
 }
@@ -53,7 +58,7 @@ pub struct FamilyQuestion {
 ///
 /// The first look is shallow. A second, deep one follows when something is to be created, started,
 /// judged or rolled back; it contains the search for the wanted task definition unless that is in use.
-/// Should it no longer be in use by then, a third look makes up for it.
+/// Should it no longer be in use by then, or a rollout have ended meanwhile, a third look makes up for it.
 pub fn questions(desired: Option<&Service>, seen: Option<&Observed>) -> Option<Questions> {
     let Some(seen) = seen else { return Some(Questions::shallow()) };
     let desired = desired?;
@@ -61,7 +66,7 @@ pub fn questions(desired: Option<&Service>, seen: Option<&Observed>) -> Option<Q
         return None;
     }
     if seen.depth == Depth::Deep {
-        return search(desired, seen);
+        return missed(desired, seen);
     }
     match &seen.service {
         Fact::Unknown(_) => None,
@@ -100,16 +105,20 @@ pub fn questions_of_history(
     let Some(seen) = seen else { return Some(Questions::shallow()) };
     let service = seen.service.known()?;
     let desired = desired.filter(|_| seen.depth == Depth::Shallow)?;
-    Some(deep(desired, seen, Some(service)))
+    Some(Questions { load_balancing: None, ..deep(desired, seen, Some(service)) })
 }
 
-/// The deep look again, with the search that it lacked: the service changed since the shallow one, which
-/// showed the wanted revision in use.
-fn search(desired: &Service, seen: &Observed) -> Option<Questions> {
+/// The deep look again, with what it lacked: the service changed since the shallow one, which showed the wanted
+/// revision in use, or a rollout in flight.
+fn missed(desired: &Service, seen: &Observed) -> Option<Questions> {
+    if matches!(seen.service, Fact::Unknown(_)) {
+        return None;
+    }
     let service = seen.service.known();
-    let is_needed = !matches!(seen.service, Fact::Unknown(_)) && seen.searched.is_none();
-    let questions = is_needed.then(|| deep(desired, seen, service))?;
-    questions.family.is_some().then_some(questions)
+    let is_unchecked = seen.load_balancing == Fact::Unknown(Unknown::NotAsked)
+        && balancing(desired, seen, service).is_some();
+    let is_unsearched = seen.searched.is_none() && family(desired, seen, service).is_some();
+    (is_unsearched || is_unchecked).then(|| deep(desired, seen, service))
 }
 
 impl Questions {
@@ -122,6 +131,7 @@ impl Questions {
             metrics: None,
             webhooks: Vec::new(),
             target_groups: BTreeSet::new(),
+            load_balancing: None,
             revisions: BTreeSet::new(),
         }
     }
@@ -138,13 +148,17 @@ fn needs_depth(desired: &Service, seen: &Observed, service: &ObservedService) ->
     if seen.task_definitions.known().is_none() {
         return false;
     }
-    let key = &desired.key;
-    let input = Input { key, desired: Some(desired), observed: seen, now: seen.at, instance: "" };
+    let input = input(desired, seen);
     let Some(view) = View::of(&input, desired, service) else { return false };
     if shown_by_revisions_only(desired) || !is_settled(&view) {
         return true;
     }
     !view.memory.rejects(&desired.revision_digest) && !runs_what_is_wanted(&view, comparison(&view))
+}
+
+fn input<'a>(desired: &'a Service, seen: &'a Observed) -> Input<'a> {
+    let key = &desired.key;
+    Input { key, desired: Some(desired), observed: seen, now: seen.at, instance: "" }
 }
 
 /// Members that only `DescribeServiceRevisions` shows (ecs-behaviour 4.9).
@@ -161,6 +175,7 @@ fn deep(desired: &Service, seen: &Observed, service: Option<&ObservedService>) -
         metrics: service.and_then(|service| measured(desired, seen, service)),
         webhooks: service.map(|service| asked_at_gates(desired, service)).unwrap_or_default(),
         target_groups: service.map(groups_of).unwrap_or_default(),
+        load_balancing: balancing(desired, seen, service),
         revisions: service.map(proven_revision).unwrap_or_default(),
     }
 }
@@ -184,6 +199,21 @@ fn asked_at_gates(desired: &Service, service: &ObservedService) -> Vec<Webhook> 
     let analysis =
         analysis.filter(|_| mark.is_some_and(|mark| mark.phase == RolloutPhase::Shifting));
     analysis.map(|analysis| analysis.webhooks.clone()).unwrap_or_default()
+}
+
+/// Asked once what is wanted is about to start.
+fn balancing(
+    desired: &Service,
+    seen: &Observed,
+    service: Option<&ObservedService>,
+) -> Option<BalancingQuestion> {
+    let question = BalancingQuestion::of(desired)?;
+    let Some(service) = service.filter(|one| one.status != "INACTIVE") else {
+        return Some(question);
+    };
+    let input = input(desired, seen);
+    let is_due = View::of(&input, desired, service).is_some_and(|view| is_due(&view));
+    is_due.then_some(question)
 }
 
 /// Asked unless the revision in use has the content wanted.

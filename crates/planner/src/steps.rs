@@ -6,6 +6,7 @@ mod foreign;
 mod gate;
 mod ownership;
 mod percentages;
+mod preflight;
 mod probe;
 mod retry;
 mod rollback;
@@ -17,6 +18,7 @@ mod word;
 
 pub use command::obey;
 pub(crate) use gate::own_pause;
+pub(crate) use preflight::is_due;
 pub(crate) use rollout::is_settled;
 pub(crate) use settled::comparison;
 
@@ -100,17 +102,15 @@ fn stand_still(reason: WaitReason, sentence: impl Into<String>) -> Plan {
     Plan::waiting(vec![Wait::new(reason, sentence)], SETTLED)
 }
 
-/// The wait that names a call that the server does not have, while the plan goes on without it.
+/// The waits that name calls that the server does not have or does not permit, while the plan goes on
+/// without them.
 fn capability_waits(view: &View<'_>) -> Vec<Wait> {
-    missing_operations(view.observed())
-        .into_iter()
-        .map(|operation| {
-            let sentence = format!(
-                "the server does not know {operation}; going on with what it shows instead"
-            );
-            Wait::new(WaitReason::CapabilityMissing, sentence)
-        })
-        .collect()
+    let missing = missing_operations(view.observed()).into_iter().map(|operation| {
+        let sentence =
+            format!("the server does not know {operation}; going on with what it shows instead");
+        Wait::new(WaitReason::CapabilityMissing, sentence)
+    });
+    missing.chain(preflight::left_out(view.observed())).collect()
 }
 
 /// The calls that the server does not implement, each once.
@@ -121,6 +121,7 @@ pub(crate) fn missing_operations(observed: &crate::Observed) -> Vec<String> {
         observed.service_revisions.unknown(),
         observed.tasks.unknown(),
         observed.target_groups.unknown(),
+        observed.load_balancing.unknown(),
         observed.alarms.unknown(),
         observed.metrics.unknown(),
     ];
@@ -129,7 +130,9 @@ pub(crate) fn missing_operations(observed: &crate::Observed) -> Vec<String> {
         .flatten()
         .filter_map(|why| match why {
             crate::Unknown::CapabilityMissing { operation } => Some(operation.clone()),
-            crate::Unknown::NotAsked | crate::Unknown::Failed { .. } => None,
+            crate::Unknown::NotAsked
+            | crate::Unknown::Denied { .. }
+            | crate::Unknown::Failed { .. } => None,
         })
         .collect();
     operations.sort();

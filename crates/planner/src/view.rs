@@ -251,7 +251,9 @@ pub(crate) fn explain(unknown: &Unknown) -> String {
         Unknown::CapabilityMissing { operation } => {
             format!("the server does not know {operation}")
         }
-        Unknown::Failed { operation, message } => format!("{operation} failed: {message}"),
+        Unknown::Denied { operation, message } | Unknown::Failed { operation, message } => {
+            format!("{operation} failed: {message}")
+        }
     }
 }
 

@@ -129,6 +129,7 @@ fn waits_for_a_person(plan: &Plan) -> bool {
         WaitReason::Paused
         | WaitReason::Held
         | WaitReason::Rejected
+        | WaitReason::Preflight
         | WaitReason::NotOwned
         | WaitReason::Unsupported => true,
         WaitReason::Probe
@@ -141,6 +142,7 @@ fn waits_for_a_person(plan: &Plan) -> bool {
         | WaitReason::Alarm
         | WaitReason::Draining
         | WaitReason::CapabilityMissing
+        | WaitReason::NotPermitted
         | WaitReason::Unknown => false,
     };
     !plan.waiting.is_empty() && plan.waiting.iter().all(persons)

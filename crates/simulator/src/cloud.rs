@@ -146,6 +146,7 @@ pub(crate) fn classify(operation: &str, error: ApiError) -> CloudError {
         | "ClusterNotFoundException"
         | "ConflictException"
         | "ServiceDeploymentNotFoundException"
+        | "RuleNotFound"
         | "TargetGroupNotFound" => CloudError::Conflict { operation, code, message },
         _ if status >= 500 && is_read => CloudError::Transient { operation, message },
         _ if status >= 500 => CloudError::UnknownOutcome { operation, message },

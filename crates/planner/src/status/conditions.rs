@@ -2,10 +2,11 @@
 //! green while anything is rejected, held or unseen.
 //!
 //! Reasons are metric labels. Ready: `Running`, `Applying`, `RollingOut`, `RollingBack`, `RolledBack`,
-//! `Rejected`, `Held`, `Paused`, `WaitsForPerson`, `NotOwned`, `Unsupported`, `ForeignDeployment`, `Draining`, `Alarm`,
-//! `DeploymentFailed`, `TasksMissing`, `CallFailed`, `PlanRefused`, `Withheld`, `WouldChange`,
-//! `Orphaned`, `NotSeen`, `CapabilityMissing`. Rejected: the name of a verdict. Unknown: `NotSeen`,
-//! `CapabilityMissing`. A server that lacks a call makes `Unknown` true, but not `Ready` false.
+//! `Rejected`, `Held`, `Paused`, `WaitsForPerson`, `NotOwned`, `Unsupported`, `ForeignDeployment`, `Draining`,
+//! `Alarm`, `Preflight`, `DeploymentFailed`, `TasksMissing`, `CallFailed`, `PlanRefused`, `Withheld`,
+//! `WouldChange`, `Orphaned`, `NotSeen`, `CapabilityMissing`. Rejected: the name of a verdict. Unknown:
+//! `NotSeen`, `CapabilityMissing`, `NotPermitted`. A call that the server lacks, or that is denied and can be
+//! done without, makes `Unknown` true, but not `Ready` false.
 
 use crate::tags::Rejection;
 use crate::view::{Standing, View};
@@ -76,16 +77,18 @@ fn unready(reason: WaitReason) -> Option<(u8, &'static str)> {
         WaitReason::Rollback => (2, "RollingBack"),
         WaitReason::Draining => (3, "Draining"),
         WaitReason::Alarm => (4, "Alarm"),
-        WaitReason::Rejected => (5, "Rejected"),
-        WaitReason::Person => (6, "WaitsForPerson"),
-        WaitReason::Probe => (7, "RollingOut"),
-        WaitReason::Gate => (8, "RollingOut"),
-        WaitReason::Deployment => (9, "RollingOut"),
-        WaitReason::Capacity => (10, "RollingOut"),
+        WaitReason::Preflight => (5, "Preflight"),
+        WaitReason::Rejected => (6, "Rejected"),
+        WaitReason::Person => (7, "WaitsForPerson"),
+        WaitReason::Probe => (8, "RollingOut"),
+        WaitReason::Gate => (9, "RollingOut"),
+        WaitReason::Deployment => (10, "RollingOut"),
+        WaitReason::Capacity => (11, "RollingOut"),
         WaitReason::Paused
         | WaitReason::NotOwned
         | WaitReason::Unsupported
         | WaitReason::Unknown
+        | WaitReason::NotPermitted
         | WaitReason::CapabilityMissing => return None,
     })
 }
@@ -269,6 +272,9 @@ impl Facts<'_> {
         }
         if let Some(sentence) = self.wait(WaitReason::Unknown) {
             return yes(kind, "NotSeen", sentence);
+        }
+        if let Some(sentence) = self.wait(WaitReason::NotPermitted) {
+            return yes(kind, "NotPermitted", sentence);
         }
         match crate::steps::missing_operations(self.input.observed) {
             operations if operations.is_empty() => no(kind, "AllSeen"),

@@ -4,7 +4,7 @@ use evenkeel_manifest::{Digest, Service};
 use serde_json::{Map, Value, json};
 
 use super::start::{phase_of_new, register};
-use super::unknown;
+use super::{preflight, unknown};
 use crate::tags::{Marked, Owner, RolloutMark, encode_keys, tag};
 use crate::view::{explain, is_daemon, owned_count, wanted_definition, wanted_members};
 use crate::{Action, Call, Fact, Input, Lane, Plan, RolloutPhase};
@@ -17,6 +17,9 @@ pub(super) fn create(input: &Input<'_>, desired: &Service) -> Plan {
     if let Some(sentence) = missing_alarm(input, desired) {
         return super::stand_still(crate::WaitReason::Alarm, sentence);
     }
+    if let Some(plan) = preflight::hindered(desired, observed) {
+        return plan;
+    }
     match wanted_definition(desired, observed, None) {
         Some(definition) => {
             let count = first_count(desired);
@@ -28,7 +31,8 @@ pub(super) fn create(input: &Input<'_>, desired: &Service) -> Plan {
                 _ => format!("creates the service with {}", definition.arn),
             };
             let call = Call::CreateService { input: body(input, desired, &definition.arn, count) };
-            Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], Vec::new())
+            let waiting = preflight::left_out(observed).into_iter().collect();
+            Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], waiting)
         }
         None => register(desired, observed),
     }

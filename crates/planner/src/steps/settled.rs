@@ -130,7 +130,7 @@ fn rolled_back_before(view: &View<'_>) -> Option<(String, String)> {
 }
 
 /// Until when somebody else's deployment is left alone. A manifest that changed is never held back.
-fn too_soon(view: &View<'_>) -> Option<Timestamp> {
+pub(super) fn too_soon(view: &View<'_>) -> Option<Timestamp> {
     let last = view.memory.applied.as_ref()?;
     let until = last.at.checked_add(REASSERT_EVERY).ok()?;
     let ours = view.memory.rollout.is_some();

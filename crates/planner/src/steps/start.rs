@@ -5,7 +5,7 @@ use evenkeel_manifest::Service;
 use serde_json::{Map, Value, json};
 
 use super::rollout::mark_rollout;
-use super::{percentages, stand_still, unknown, word};
+use super::{percentages, preflight, stand_still, unknown, word};
 use crate::breaker::missing_alarm;
 use crate::diff::{Comparison, differences, runs_what_is_wanted};
 use crate::plan::IN_FLIGHT;
@@ -32,7 +32,8 @@ pub(super) fn register(desired: &Service, observed: &Observed) -> Plan {
         desired.family, desired.task_definition_digest
     );
     let call = Call::RegisterTaskDefinition { input };
-    Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], Vec::new())
+    let waiting = preflight::left_out(observed).into_iter().collect();
+    Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], waiting)
 }
 
 /// Begins the rollout of what is wanted, narrowed to a probe.
@@ -46,6 +47,9 @@ pub(super) fn start(view: &View<'_>) -> Plan {
     }
     if view.observed().depth != Depth::Deep {
         return unknown("a rollout starts from a deep look only");
+    }
+    if let Some(plan) = preflight::not_started(view) {
+        return plan;
     }
     let Some(definition) = view.wanted_definition() else {
         return register(view.desired, view.observed());

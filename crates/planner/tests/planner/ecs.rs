@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 
 use evenkeel_manifest::{Digest, Service, canonical};
 use evenkeel_planner::{
-    Alarm, Call, Command, Input, Observed, Order, Plan, Refusal, check, check_order, obey, plan,
-    questions, questions_of,
+    Alarm, Call, Command, Input, LoadBalancing, Observed, Order, Plan, Refusal, check, check_order,
+    obey, plan, questions, questions_of,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
@@ -81,6 +81,7 @@ pub(crate) struct Ecs {
     pub(crate) digests: BTreeMap<String, Digest>,
     pub(crate) tasks: Vec<Run>,
     pub(crate) alarms: Vec<Alarm>,
+    pub(crate) balancing: LoadBalancing,
     pub(crate) events: Vec<(i64, String)>,
     /// Turned on, the server knows neither service deployments nor their revisions.
     pub(crate) is_plain: bool,

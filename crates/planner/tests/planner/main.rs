@@ -15,6 +15,7 @@ mod marks;
 mod measuring;
 mod members;
 mod plans;
+mod preflight;
 mod probes;
 mod retries;
 mod returns;

@@ -93,6 +93,8 @@ impl<C: Cloud> ControlLoop<C> {
             let digest = report.status.wanted.as_ref().map(tracing::field::display);
             if before.contains(&wait.reason) {
                 tracing::debug!(service = %key, digest, until, why = wait.sentence, "still waiting");
+            } else if wait.reason == WaitReason::NotPermitted {
+                tracing::warn!(service = %key, digest, why = wait.sentence, "left out");
             } else {
                 tracing::info!(service = %key, digest, until, why = wait.sentence, "waiting");
             }

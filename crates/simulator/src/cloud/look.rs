@@ -1,5 +1,7 @@
 //! What the AWS edge asks and in which order; never decides what to ask or what to do.
 
+mod balancing;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -312,6 +314,9 @@ impl Caller<'_> {
         observed: &mut Observed,
     ) {
         observed.target_groups = fact(self.target_groups(&questions.target_groups).await);
+        if let Some(question) = &questions.load_balancing {
+            observed.load_balancing = fact(self.load_balancing(question).await);
+        }
         observed.alarms = fact(self.alarms(&questions.alarms).await);
         if let Some(question) = &questions.metrics {
             observed.metrics = fact(self.metrics(question).await);
@@ -497,9 +502,14 @@ fn fact<T>(part: Result<T, CloudError>) -> Fact<T> {
         Err(CloudError::CapabilityMissing { operation }) => {
             Fact::Unknown(Unknown::CapabilityMissing { operation })
         }
-        Err(error) => Fact::Unknown(Unknown::Failed {
-            operation: error.operation().to_owned(),
-            message: error.to_string(),
-        }),
+        Err(error) => Fact::Unknown(failed(&error)),
+    }
+}
+
+fn failed(error: &CloudError) -> Unknown {
+    let (operation, message) = (error.operation().to_owned(), error.to_string());
+    match error {
+        CloudError::Denied { .. } => Unknown::Denied { operation, message },
+        _ => Unknown::Failed { operation, message },
     }
 }

@@ -1,11 +1,14 @@
-//! Revisions of task definitions and stopped tasks, remembered as the AWS edge remembers them; never
+//! Revisions of task definitions, load balancing and stopped tasks, remembered as the AWS edge remembers them; never
 //! asks the region.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evenkeel_manifest::ServiceKey;
-use evenkeel_planner::{ObservedService, ServiceDeployment, ServiceRevision, Task, TaskDefinition};
+use evenkeel_planner::{
+    BalancingQuestion, LoadBalancing, ObservedService, ServiceDeployment, ServiceRevision, Task,
+    TaskDefinition,
+};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -20,6 +23,7 @@ pub(super) struct Memory {
     /// Without content, for ever: it never changes.
     known: BTreeMap<String, TaskDefinition>,
     recent: BTreeMap<String, (Timestamp, TaskDefinition)>,
+    balancing: BTreeMap<BalancingQuestion, (Timestamp, LoadBalancing)>,
     /// Of each service, as long as they are listed.
     stopped: BTreeMap<ServiceKey, BTreeMap<String, Task>>,
     pub(super) services: Parsed<ServiceKey, ObservedService>,
@@ -44,6 +48,25 @@ impl Memory {
     pub(super) fn recent(&self, arn: &str, now: Timestamp) -> Option<TaskDefinition> {
         let (read, revision) = self.recent.get(arn)?;
         (*read + RECENT > now).then(|| revision.clone())
+    }
+
+    pub(super) fn remember_balancing(
+        &mut self,
+        question: &BalancingQuestion,
+        answer: &LoadBalancing,
+        now: Timestamp,
+    ) {
+        self.balancing.retain(|_, (read, _)| *read + RECENT > now);
+        self.balancing.insert(question.clone(), (now, answer.clone()));
+    }
+
+    pub(super) fn balancing(
+        &self,
+        question: &BalancingQuestion,
+        now: Timestamp,
+    ) -> Option<LoadBalancing> {
+        let (read, answer) = self.balancing.get(question)?;
+        (*read + RECENT > now).then(|| answer.clone())
     }
 
     /// Of the tasks listed, those that are known to have stopped, and the ARNs of all others.

@@ -57,6 +57,7 @@ pub(super) fn standing(status: &Status) -> (Standing, String) {
         WaitReason::Paused,
         WaitReason::Person,
         WaitReason::Held,
+        WaitReason::Preflight,
         WaitReason::NotOwned,
         WaitReason::Unsupported,
     ];
@@ -162,7 +163,8 @@ mod tests {
     #[test]
     fn what_only_a_person_can_mend_waits_for_one() {
         assert_eq!(of(&[ConditionKind::Held], &[], &[]), Standing::WaitsForPerson);
-        for reason in [WaitReason::Paused, WaitReason::NotOwned, WaitReason::Unsupported] {
+        let others = [WaitReason::NotOwned, WaitReason::Unsupported, WaitReason::Preflight];
+        for reason in others.into_iter().chain([WaitReason::Paused]) {
             assert_eq!(of(&[], &[reason], &[]), Standing::WaitsForPerson);
         }
     }

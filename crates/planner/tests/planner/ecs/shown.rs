@@ -44,6 +44,10 @@ impl Ecs {
             } else {
                 Fact::Unknown(Unknown::NotAsked)
             },
+            load_balancing: match questions.load_balancing {
+                Some(_) => Fact::Known(self.balancing.clone()),
+                None => Fact::Unknown(Unknown::NotAsked),
+            },
             metrics: Fact::Unknown(Unknown::NotAsked),
             expressions: Fact::Unknown(Unknown::NotAsked),
             webhooks: Fact::Unknown(Unknown::NotAsked),

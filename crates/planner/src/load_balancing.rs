@@ -1,0 +1,116 @@
+//! What AWS knows of the load balancing that a manifest moves traffic with: what is asked about, and what was
+//! seen; never says whether it will do.
+
+use std::collections::BTreeSet;
+
+use evenkeel_manifest::{Service, target_groups};
+use serde::Serialize;
+use serde_json::Value;
+
+/// What a manifest moves traffic with, by ARN.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BalancingQuestion {
+    /// Of Application Load Balancers: a Network Load Balancer has listeners instead.
+    pub rules: BTreeSet<String>,
+    pub target_groups: BTreeSet<String>,
+}
+
+/// The answer: what was asked about and is not listed does not exist.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LoadBalancing {
+    pub rules: Vec<ListenerRule>,
+    pub target_groups: Vec<TargetGroup>,
+}
+
+/// `DescribeRules.Rules[]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ListenerRule {
+    pub arn: String,
+    /// Target groups with their weights; none where it answers or redirects by itself.
+    pub forwards: Vec<(String, u32)>,
+}
+
+/// `DescribeTargetGroups.TargetGroups[]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TargetGroup {
+    pub arn: String,
+    /// `ip`, `instance`, `lambda`, `alb`, or a newer word.
+    pub target_type: Option<String>,
+    /// `HTTP`, `HTTPS`, `TCP`, …
+    pub protocol: Option<String>,
+    pub vpc: Option<String>,
+}
+
+/// One element of `loadBalancers` between whose two groups traffic moves.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) groups: [String; 2],
+    pub(crate) production_rule: String,
+    pub(crate) test_rule: Option<String>,
+}
+
+impl BalancingQuestion {
+    /// `None` for a manifest that moves no traffic, or not by load balancers.
+    pub fn of(desired: &Service) -> Option<Self> {
+        let mut question = Self::default();
+        for pair in Pair::all(desired) {
+            question.rules.extend(pair.rules().filter(|arn| is_rule(arn)).map(str::to_owned));
+            question.target_groups.extend(pair.groups);
+        }
+        (!question.target_groups.is_empty()).then_some(question)
+    }
+}
+
+impl LoadBalancing {
+    pub(crate) fn rule(&self, arn: &str) -> Option<&ListenerRule> {
+        self.rules.iter().find(|rule| rule.arn == arn)
+    }
+
+    pub(crate) fn target_group(&self, arn: &str) -> Option<&TargetGroup> {
+        self.target_groups.iter().find(|group| group.arn == arn)
+    }
+}
+
+impl ListenerRule {
+    pub(crate) fn names(&self, group: &str) -> bool {
+        self.forwards.iter().any(|(arn, _)| arn == group)
+    }
+
+    /// The groups that get some of its traffic.
+    pub(crate) fn serving(&self) -> impl Iterator<Item = &str> {
+        self.forwards.iter().filter(|(_, weight)| *weight > 0).map(|(arn, _)| arn.as_str())
+    }
+}
+
+impl Pair {
+    /// None for a strategy that moves no traffic.
+    pub(crate) fn all(desired: &Service) -> Vec<Self> {
+        if desired.rollout.strategy.shift().is_none() {
+            return Vec::new();
+        }
+        let members = desired.service.value();
+        let balancers = members.get("loadBalancers").and_then(Value::as_array);
+        balancers.into_iter().flatten().filter_map(Self::read).collect()
+    }
+
+    /// Listeners of a Network Load Balancer included.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &str> {
+        self.test_rule.iter().chain([&self.production_rule]).map(String::as_str)
+    }
+
+    fn read(balancer: &Value) -> Option<Self> {
+        let mut groups = target_groups(balancer).map(str::to_owned);
+        let advanced = balancer.get("advancedConfiguration")?;
+        let rule = |name: &str| Some(advanced.get(name)?.as_str()?.to_owned());
+        Some(Self {
+            groups: [groups.next()?, groups.next()?],
+            production_rule: rule("productionListenerRule")?,
+            test_rule: rule("testListenerRule"),
+        })
+    }
+}
+
+/// Whether it is the ARN of a rule, and not of a Network Load Balancer's listener.
+pub(crate) fn is_rule(arn: &str) -> bool {
+    arn.contains(":listener-rule/")
+}

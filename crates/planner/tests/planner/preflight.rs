@@ -1,0 +1,301 @@
+//! What is looked at before a rollout that moves traffic starts, and what keeps it from starting.
+
+#![expect(clippy::indexing_slicing, reason = "a look without a balancer is a mistake of its test")]
+
+use evenkeel_manifest::{Service, Shift, Strategy};
+use evenkeel_planner::{
+    BalancingQuestion, ConditionKind, ConditionStatus, Depth, Fact, ListenerRule, LoadBalancing,
+    Observed, Outcome, Plan, TargetGroup, Unknown, WaitReason, check, questions, status, tag,
+};
+use serde_json::{Value, json};
+
+use crate::ecs::{Ecs, input};
+use crate::looks::{Look, failed, missing};
+use crate::manifests::{Draft, GROUP, key, web};
+use crate::plans::{reasons, settled};
+
+const GREEN: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/green/0123456789abcdef";
+const OTHER: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/other/0123456789abcdef";
+const PRODUCTION: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/front/1/2/3";
+const TEST: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/front/1/4/5";
+
+fn balancers(production: &str, test: Option<&str>) -> Value {
+    let mut advanced = json!({
+        "alternateTargetGroupArn": GREEN, "productionListenerRule": production,
+        "roleArn": "arn:aws:iam::123456789012:role/infrastructure",
+    });
+    if let Some(test) = test {
+        advanced["testListenerRule"] = json!(test);
+    }
+    json!([{
+        "targetGroupArn": GROUP, "containerName": "web", "containerPort": 8080,
+        "advancedConfiguration": advanced,
+    }])
+}
+
+fn draft(image: &str) -> Draft {
+    web(image).with("loadBalancers", balancers(PRODUCTION, Some(TEST)))
+}
+
+fn moving(draft: &Draft) -> Service {
+    let mut desired = draft.service();
+    desired.rollout.strategy = Strategy::BlueGreen(Shift::default());
+    desired
+}
+
+fn group(arn: &str) -> TargetGroup {
+    TargetGroup {
+        arn: arn.to_owned(),
+        target_type: Some("ip".to_owned()),
+        protocol: Some("HTTP".to_owned()),
+        vpc: Some("vpc-1".to_owned()),
+    }
+}
+
+fn rule(arn: &str, forwards: &[(&str, u32)]) -> ListenerRule {
+    let forwards = forwards.iter().map(|(group, weight)| ((*group).to_owned(), *weight));
+    ListenerRule { arn: arn.to_owned(), forwards: forwards.collect() }
+}
+
+/// As ECS wants it before a deployment.
+fn prepared() -> LoadBalancing {
+    LoadBalancing {
+        rules: vec![
+            rule(PRODUCTION, &[(GROUP, 100), (GREEN, 0)]),
+            rule(TEST, &[(GROUP, 1), (GREEN, 0)]),
+        ],
+        target_groups: vec![group(GROUP), group(GREEN)],
+    }
+}
+
+/// Four tasks run by themselves, and a manifest wants others behind a load balancer.
+fn about_to_start() -> Look {
+    let look = Look::at(&settled(&draft("good:1")), moving(&draft("good:2")));
+    with(look, prepared())
+}
+
+fn with(mut look: Look, seen: LoadBalancing) -> Look {
+    look.seen.load_balancing = Fact::Known(seen);
+    look
+}
+
+/// Nothing exists.
+fn about_to_create() -> Look {
+    with(Look::at(&Ecs::new(), moving(&draft("good:1"))), prepared())
+}
+
+fn denied<T>() -> Fact<T> {
+    let (operation, message) = ("DescribeRules".to_owned(), "AccessDenied: no".to_owned());
+    Fact::Unknown(Unknown::Denied { operation, message })
+}
+
+/// The sentence of the wait, when nothing is done for it.
+fn hindrance(plan: &Plan) -> Option<&str> {
+    let [wait] = plan.waiting.as_slice() else { return None };
+    let waits = wait.reason == WaitReason::Preflight && plan.actions.is_empty();
+    waits.then_some(wait.sentence.as_str())
+}
+
+#[test]
+fn what_is_prepared_starts() {
+    assert_eq!(about_to_start().calls(), ["RegisterTaskDefinition"]);
+    assert_eq!(about_to_create().calls(), ["RegisterTaskDefinition"]);
+}
+
+#[test]
+fn each_thing_that_cannot_work_keeps_a_rollout_from_starting_and_says_what_to_do() {
+    type Change = fn(&mut LoadBalancing);
+    let cases: [(Change, &str); 12] = [
+        (|seen| seen.rules.retain(|one| one.arn != PRODUCTION), "the production listener rule"),
+        (|seen| seen.rules.retain(|one| one.arn != TEST), "name another as testListenerRule"),
+        (|seen| seen.rules[0].forwards = vec![(OTHER.to_owned(), 1)], "which is neither"),
+        (|seen| seen.rules[0].forwards.push((OTHER.to_owned(), 1)), "or name arn:aws"),
+        (|seen| seen.rules[0].forwards[1].1 = 1, "give the one that does not serve the weight 0"),
+        (|seen| seen.rules[0].forwards[0].1 = 0, "give the one that serves a weight above 0"),
+        (|seen| seen.rules[0].forwards.clear(), "give the one that serves a weight above 0"),
+        (|seen| seen.rules.iter_mut().for_each(|one| one.forwards.truncate(1)), "with weight 0"),
+        (|seen| seen.target_groups.truncate(1), "does not exist: create it"),
+        (|seen| seen.target_groups[1].target_type = Some("instance".to_owned()), "of type ip"),
+        (|seen| seen.target_groups[1].vpc = Some("vpc-2".to_owned()), "has the VPC vpc-1"),
+        (|seen| seen.target_groups[0].protocol = Some("HTTPS".to_owned()), "both need the same"),
+    ];
+    for (change, says) in cases {
+        let mut seen = prepared();
+        change(&mut seen);
+        for look in [about_to_start(), about_to_create()] {
+            let plan = with(look, seen.clone()).plan();
+            assert!(hindrance(&plan).is_some_and(|told| told.contains(says)), "{says}: {plan}");
+        }
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once() {
+    let mut seen = prepared();
+    seen.rules.clear();
+    seen.target_groups.clear();
+    let plan = with(about_to_start(), seen).plan();
+    let told = hindrance(&plan).expect("it waits");
+    assert_eq!(told.matches("does not exist").count(), 4, "{told}");
+}
+
+#[test]
+fn what_ecs_would_put_up_with_holds_nothing_up() {
+    let cases: [fn(&mut LoadBalancing); 4] = [
+        // The other one serves: an earlier rollout left it so.
+        |seen| seen.rules[0].forwards = vec![(GROUP.to_owned(), 0), (GREEN.to_owned(), 100)],
+        // Only the test rule names it.
+        |seen| seen.rules[0].forwards.truncate(1),
+        // It gets nothing.
+        |seen| seen.rules[0].forwards.push((OTHER.to_owned(), 0)),
+        |seen| seen.target_groups.iter_mut().for_each(|one| one.vpc = None),
+    ];
+    for change in cases {
+        let mut seen = prepared();
+        change(&mut seen);
+        assert_eq!(with(about_to_start(), seen).calls(), ["RegisterTaskDefinition"]);
+    }
+}
+
+#[test]
+fn a_network_load_balancer_has_no_rules_to_look_at() {
+    let listener = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/net/front/1/2";
+    let desired = moving(&web("good:2").with("loadBalancers", balancers(listener, None)));
+    let question = BalancingQuestion::of(&desired).expect("its groups are asked about");
+    assert_eq!((question.rules.len(), question.target_groups.len()), (0, 2));
+    let mut look = Look::at(&settled(&draft("good:1")), desired);
+    look.seen.load_balancing = Fact::Known(LoadBalancing { rules: Vec::new(), ..prepared() });
+    assert_eq!(look.calls(), ["RegisterTaskDefinition"]);
+}
+
+#[test]
+fn instances_are_right_where_tasks_have_no_address_of_their_own() {
+    let mut bridged = draft("good:2");
+    bridged.task_definition["networkMode"] = json!("bridge");
+    let mut seen = prepared();
+    seen.target_groups.iter_mut().for_each(|one| one.target_type = Some("instance".to_owned()));
+    let look = Look::at(&settled(&draft("good:1")), moving(&bridged));
+    assert_eq!(with(look, seen).calls(), ["RegisterTaskDefinition"]);
+}
+
+#[test]
+fn what_cannot_be_read_for_now_is_waited_for() {
+    for mut look in [about_to_start(), about_to_create()] {
+        for blind in [failed(), Fact::Unknown(Unknown::NotAsked)] {
+            look.seen.load_balancing = blind;
+            let plan = look.plan();
+            assert_eq!((plan.actions.len(), reasons(&plan)), (0, vec![WaitReason::Unknown]));
+        }
+    }
+}
+
+#[test]
+fn without_permission_to_look_there_is_no_preflight_and_one_condition_says_so() {
+    for mut look in [about_to_start(), about_to_create()] {
+        look.seen.load_balancing = denied();
+        let plan = look.plan();
+        assert_eq!((plan.actions.len(), reasons(&plan)), (1, vec![WaitReason::NotPermitted]));
+        let key = key();
+        let told = status(&input(&key, Some(&look.desired), &look.seen), &plan, &Outcome::Done);
+        let is = |kind| told.condition(kind).map(|one| (one.status, one.reason));
+        assert_eq!(is(ConditionKind::Ready), Some((ConditionStatus::False, "Applying")));
+        assert_eq!(is(ConditionKind::Unknown), Some((ConditionStatus::True, "NotPermitted")));
+    }
+}
+
+#[test]
+fn a_server_that_cannot_show_rules_starts_without() {
+    let mut look = about_to_start();
+    look.seen.load_balancing = missing();
+    let plan = look.plan();
+    assert_eq!(plan.actions.len(), 1, "{plan}");
+}
+
+#[test]
+fn a_hindered_rollout_is_not_ready_and_says_why() {
+    let look = with(about_to_start(), LoadBalancing::default());
+    let (plan, key) = (look.plan(), key());
+    let told = status(&input(&key, Some(&look.desired), &look.seen), &plan, &Outcome::Done);
+    let ready = told.condition(ConditionKind::Ready).expect("it is always there");
+    assert_eq!((ready.status, ready.reason), (ConditionStatus::False, "Preflight"));
+    assert!(ready.message.contains("nothing is started"), "{}", ready.message);
+}
+
+/// What the deep look of a pass asks about load balancing, when `change` was made to the shallow one.
+fn asked(ecs: &Ecs, desired: &Service, change: impl FnOnce(&mut Look)) -> bool {
+    let first = questions(Some(desired), None).expect("something is always asked");
+    let mut look = Look { desired: desired.clone(), seen: ecs.observe(&first) };
+    change(&mut look);
+    let more = questions(Some(&look.desired), Some(&look.seen));
+    more.is_some_and(|more| more.load_balancing.is_some())
+}
+
+#[test]
+fn only_what_is_about_to_move_traffic_is_asked_about() {
+    let ecs = settled(&draft("good:1"));
+    let (old, new) = (moving(&draft("good:1")), moving(&draft("good:2")));
+    assert!(asked(&ecs, &new, |_| {}), "a start");
+    assert!(asked(&Ecs::new(), &new, |_| {}), "a creation");
+    assert!(!asked(&ecs, &draft("good:2").service(), |_| {}), "it rolls");
+    assert!(!asked(&ecs, &old, |_| {}), "it is settled");
+    let plain = moving(&web("good:2").without("loadBalancers"));
+    assert!(!asked(&ecs, &plain, |_| {}), "nothing is in front of it");
+    let rejected = format!("v1:{}:1790000000:Crashes", new.revision_digest);
+    assert!(!asked(&ecs, &new, |look| look.tag(tag::REJECTED, &rejected)), "it was rejected");
+    assert!(!asked(&ecs, &new, |look| look.tag(tag::PAUSE, "v1:ann:1790000000:why")), "paused");
+    let in_flight = |look: &mut Look| look.primary().rollout_state = Some("IN_PROGRESS".to_owned());
+    assert!(!asked(&ecs, &new, in_flight), "ECS is at it");
+    let crowded = |look: &mut Look| {
+        let mut other = look.primary().clone();
+        "ACTIVE".clone_into(&mut other.status);
+        look.service().deployments.push(other);
+    };
+    assert!(!asked(&ecs, &new, crowded), "what traffic was taken from still stands");
+}
+
+#[test]
+fn a_rollout_in_flight_is_replaced_without_a_preflight() {
+    let mut look = about_to_start();
+    look.seen.load_balancing = Fact::Unknown(Unknown::NotAsked);
+    look.primary().rollout_state = Some("IN_PROGRESS".to_owned());
+    let digest = draft("good:1").service().revision_digest;
+    let id = look.primary().id.clone();
+    look.tag(tag::ROLLOUT, &format!("v1:{digest}:{id}:shift:1790000000"));
+    assert_eq!(look.calls(), ["RegisterTaskDefinition"]);
+}
+
+#[test]
+fn a_rollout_that_ended_between_two_looks_is_made_up_for() {
+    let ecs = settled(&draft("good:1"));
+    let desired = moving(&draft("good:2"));
+    let unasked = Fact::Unknown(Unknown::NotAsked);
+    let seen = Observed { load_balancing: unasked, ..ecs.look(Some(&desired)) };
+    assert_eq!(seen.depth, Depth::Deep);
+    let more = questions(Some(&desired), Some(&seen)).expect("it was not asked");
+    assert!(more.load_balancing.is_some());
+    let look = with(Look { desired, seen }, prepared());
+    assert_eq!(questions(Some(&look.desired), Some(&look.seen)), None);
+}
+
+#[test]
+fn the_guard_refuses_to_start_on_what_was_not_seen_or_is_not_there() {
+    let (mut look, key) = (about_to_create(), key());
+    let mut ecs = Ecs::new();
+    drop(ecs.pass(&draft("good:1").service()));
+    look.seen.task_definitions = ecs.look(Some(&look.desired)).task_definitions;
+    let plan = look.plan();
+    assert_eq!(look.calls(), ["CreateService"]);
+    let mut broken = |seen: Fact<LoadBalancing>| {
+        look.seen.load_balancing = seen;
+        let found = check(&plan, &input(&key, Some(&look.desired), &look.seen));
+        found.err().unwrap_or_default().join("; ")
+    };
+    assert!(broken(failed()).contains("was not seen"));
+    assert!(broken(Fact::Known(LoadBalancing::default())).contains("does not exist"));
+    assert_eq!(broken(denied()), "");
+    assert_eq!(broken(Fact::Known(prepared())), "");
+}
