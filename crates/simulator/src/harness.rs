@@ -23,7 +23,7 @@ pub use edit::Edit;
 pub use event::{Event, Replica, Sent};
 pub use perturbation::{CrashPoint, Perturbation, Phase};
 pub use property::{Property, Violation};
-pub use stage::{Played, Setup, Stage, Step};
+pub use stage::{Played, Route, Setup, Stage, Step};
 pub use storm::Storm;
 pub(crate) use trace::without_ids;
 pub use trace::{Keeps, Trace};

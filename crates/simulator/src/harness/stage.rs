@@ -3,6 +3,7 @@
 
 mod front;
 mod rest;
+mod route;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use super::weather::LAG_MAX;
 use super::{Keeps, Perturbation, Property, Trace, Violation, Way, Weather, Wish};
 use crate::{Api, Behaviour, Fault, ServiceFacts, Simulation};
 
+pub use route::Route;
+
 /// One thing that happens on the stage.
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -41,6 +44,8 @@ pub enum Step {
     Group(String, u32),
     /// Two target groups, a rule that moves production traffic between them, and one for test traffic.
     Front(String, u32),
+    /// The rules of a front are changed by hand.
+    Route(String, Route),
     /// From now on so many requests a second come to the production listener of a group or front.
     Traffic(String, u32),
     /// An alarm comes into a state (`OK`, `ALARM`); `None` deletes it.
@@ -280,6 +285,7 @@ impl Stage {
             Step::Garble(name) => self.garble(name)?,
             Step::Group(name, drains) => self.make_group(name, *drains)?,
             Step::Front(name, drains) => self.make_front(name, *drains)?,
+            Step::Route(name, route) => self.route(name, *route)?,
             Step::Traffic(name, per_second) => self.send_traffic(name, *per_second)?,
             Step::Edit(..) => self.edit(step).await?,
             other => self.act(other)?,
@@ -366,6 +372,7 @@ impl Stage {
             | Step::Garble(_)
             | Step::Group(..)
             | Step::Front(..)
+            | Step::Route(..)
             | Step::Traffic(..) => {}
         }
         Ok(())

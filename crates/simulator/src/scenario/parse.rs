@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::{Command, Expectation, Line, Scenario};
-use crate::harness::{Edit, GIVES_UP_AFTER, Replica, Step, Way, Wish};
+use crate::harness::{Edit, GIVES_UP_AFTER, Replica, Route, Step, Way, Wish};
 use crate::{ApiError, Behaviour};
 
 /// What is wrong with a script, line by line.
@@ -84,6 +84,7 @@ fn command(words: &[String]) -> Parsed<Command> {
         ["group", name] => Step::Group((*name).to_owned(), 30),
         ["group", name, "drains", drains] => Step::Group((*name).to_owned(), number(drains)?),
         ["front", name] => Step::Front((*name).to_owned(), 30),
+        ["route", name, rest @ ..] => Step::Route((*name).to_owned(), route(rest)?),
         ["traffic", name, rate] => Step::Traffic((*name).to_owned(), per_second(rate)?),
         ["alarm", name, state] => Step::Alarm((*name).to_owned(), alarm(state)?),
         ["fail", "next", operation, error, rest @ ..] => return repeated(operation, error, rest),
@@ -166,6 +167,16 @@ fn percent(word: &str) -> Parsed<u32> {
 /// `50/s`
 fn per_second(word: &str) -> Parsed<u32> {
     word.strip_suffix("/s").map_or_else(|| Err(format!("{word} is no rate, as 50/s is")), number)
+}
+
+fn route(words: &[&str]) -> Parsed<Route> {
+    match words {
+        ["as", "made"] => Ok(Route::AsMade),
+        ["elsewhere"] => Ok(Route::Elsewhere),
+        ["to", "both"] => Ok(Route::ToBoth),
+        ["without", "green"] => Ok(Route::WithoutGreen),
+        _ => Err("a front is routed as made, elsewhere, to both or without green".to_owned()),
+    }
 }
 
 fn alarm(state: &str) -> Parsed<Option<&'static str>> {

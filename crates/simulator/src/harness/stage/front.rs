@@ -7,7 +7,7 @@ use super::Stage;
 use crate::Api;
 
 impl Stage {
-    fn elb(&self, operation: &str, input: &Value) -> Result<Value, String> {
+    pub(super) fn elb(&self, operation: &str, input: &Value) -> Result<Value, String> {
         let course = lock(&self.course);
         let reply = course.simulation.call(Api::ElasticLoadBalancingV2, operation, input);
         reply.map_err(|error| error.to_string())
@@ -18,7 +18,7 @@ impl Stage {
         let balancer = self.balancer(name)?;
         let forward = json!({"Type": "forward", "TargetGroupArn": arn});
         let listener = self.listener(&balancer, 80, &forward)?;
-        self.note_listener(name, &listener);
+        self.note(&format!("{name}/listener"), &listener);
         self.groups.insert(name.to_owned(), arn);
         Ok(())
     }
@@ -32,9 +32,8 @@ impl Stage {
         let forward = json!({"Type": "forward", "ForwardConfig": {"TargetGroups": groups}});
         for (port, rule) in [(80, "production"), (8080, "test")] {
             let listener = self.listener(&balancer, port, &forward)?;
-            if rule == "production" {
-                self.note_listener(name, &listener);
-            }
+            let noted = if rule == "production" { "listener" } else { "test-listener" };
+            self.note(&format!("{name}/{noted}"), &listener);
             let rules = self.elb("DescribeRules", &json!({"ListenerArn": listener}))?;
             let arn = rules.pointer("/Rules/0/RuleArn").and_then(Value::as_str);
             self.groups.insert(format!("{name}/{rule}"), arn.unwrap_or_default().to_owned());
@@ -54,12 +53,11 @@ impl Stage {
         Ok(())
     }
 
-    fn note_listener(&mut self, name: &str, listener: &Value) {
-        let listener = listener.as_str().unwrap_or_default().to_owned();
-        self.groups.insert(format!("{name}/listener"), listener);
+    fn note(&mut self, name: &str, arn: &Value) {
+        self.groups.insert(name.to_owned(), arn.as_str().unwrap_or_default().to_owned());
     }
 
-    fn target_group(&self, name: &str, drains: u32) -> Result<String, String> {
+    pub(super) fn target_group(&self, name: &str, drains: u32) -> Result<String, String> {
         let input = json!({
             "Name": name, "Port": 8080, "TargetType": "ip", "HealthCheckIntervalSeconds": 5,
             "HealthCheckTimeoutSeconds": 2,
