@@ -7,6 +7,7 @@ mod layers;
 mod problem;
 mod raw;
 mod shown;
+mod windows;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub use layers::{Flags, Layers};
 pub use problem::{ConfigError, ConfigProblem};
 pub use raw::{LeaseBackend, LogFormat, RawConfig, RawLease};
 pub use shown::{Format, Setting, render, settings};
+pub use windows::{RawWindow, Windows};
 
 /// A checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +36,8 @@ pub struct Config {
     pub analysis: AnalysisConfig,
     pub control: ControlConfig,
     pub log: LogConfig,
+    /// When rollouts may start, besides what manifests say.
+    pub windows: Windows,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +138,7 @@ impl Config {
             analysis,
             control,
             log,
+            windows,
         } = raw;
         Ok(Self {
             lease: LeaseConfig::of(lease, &instance, &target),
@@ -164,6 +169,7 @@ impl Config {
             },
             control: ControlConfig { tokens_file: given(control.tokens_file).map(PathBuf::from) },
             log: LogConfig { format: log.format, level: log.level },
+            windows: Windows::read(&windows).0,
         })
     }
 }

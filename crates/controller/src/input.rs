@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use evenkeel_manifest::{File, ManifestSet, Service, Severity};
 
+use crate::config::Config;
 use crate::source::{Tree, TreeError, TreeLimits, read, read_text};
 
 /// What the named files and directories say.
@@ -59,10 +60,11 @@ impl Input {
         self.set.problems.iter().filter(|problem| problem.severity == severity).count()
     }
 
-    /// The services of one target, and how many belong to others.
-    pub(crate) fn services_of(self, target: &str) -> (Vec<Service>, usize) {
-        let (ours, others): (Vec<_>, Vec<_>) =
-            self.set.services.into_iter().partition(|service| service.key.target == target);
+    /// The services of the configured target, as a daemon would see them, and how many belong to others.
+    pub(crate) fn services_of(self, config: &Config) -> (Vec<Service>, usize) {
+        let (mut ours, others): (Vec<_>, Vec<_>) =
+            self.set.services.into_iter().partition(|service| service.key.target == config.target);
+        ours.iter_mut().for_each(|service| config.windows.lay_over(service));
         (ours, others.len())
     }
 }

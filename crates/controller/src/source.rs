@@ -58,7 +58,7 @@ impl DirectorySource {
             reread: config.manifests.reread,
             limits: TreeLimits::default(),
             watcher: Watcher::default(),
-            last_good: LastGood::new(config.target.clone()),
+            last_good: LastGood::new(config.target.clone(), config.windows.clone()),
             seen: None,
             desired,
             report,

@@ -35,6 +35,7 @@
 mod document;
 mod key;
 mod rollout;
+mod schedule;
 mod service;
 
 mod limits;
@@ -62,9 +63,10 @@ pub use limits::Limits;
 pub use load::{File, ManifestSet, included_paths, load, load_with};
 pub use problem::{Problem, Severity};
 pub use rollout::{
-    Analysis, Breaker, Condition, Counting, Gate, Limit, Metric, MetricSource, OnFailure,
-    OnInconclusive, Percent, Probe, Query, Rollout, Shift, Statistic, Step, Strategy, Threshold,
-    Webhook,
+    Analysis, Breaker, Condition, Counting, Gate, InFlight, Limit, Metric, MetricSource, OnFailure,
+    OnInconclusive, Origin, Percent, Probe, Query, Rollout, Rule, Shift, Statistic, Step, Strategy,
+    Threshold, Webhook, Window, WindowFault, WindowText,
 };
+pub use schedule::Schedule;
 pub use schema::schema;
 pub use service::{Metadata, Service, Source, application_balancer, target_groups};

@@ -4,6 +4,7 @@ mod analysis;
 mod approvals;
 pub(crate) mod read;
 mod strategy;
+mod window;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ pub use analysis::{
     Analysis, Condition, Limit, Metric, MetricSource, OnInconclusive, Query, Statistic, Webhook,
 };
 pub use strategy::{Gate, Percent, Shift, Step, Strategy};
+pub use window::{InFlight, Origin, Rule, Window, WindowFault, WindowText};
 
 /// How a change is rolled out and when it is judged bad.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -25,6 +27,8 @@ pub struct Rollout {
     pub analysis: Option<Analysis>,
     /// The gates that also wait for a person's word.
     pub approvals: Vec<Gate>,
+    /// When rollouts may start: always, where there is none.
+    pub windows: Vec<Window>,
     pub breaker: Breaker,
     pub probe: Probe,
 }
@@ -55,6 +59,10 @@ struct Written {
     /// The gates that also wait for a person, who says `evenkeel rollout promote`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     approvals: Vec<Gate>,
+    /// When no rollout starts, or when alone one does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<window::WrittenWindow>", length(max = 20))]
+    windows: Vec<Window>,
     breaker: Breaker,
     probe: Probe,
 }
@@ -109,6 +117,7 @@ impl From<Rollout> for Written {
             gate_timeout: shift.map(|shift| shift.gate_timeout),
             analysis: rollout.analysis,
             approvals: rollout.approvals,
+            windows: rollout.windows,
             breaker: rollout.breaker,
             probe: rollout.probe,
         }

@@ -4,6 +4,7 @@
 //! Properties: reliability.md, part C (S7, S14, S15, S19–S22, S24, S25, S32).
 
 mod order;
+pub(crate) mod windows;
 
 use evenkeel_manifest::{Gate, Metric, MetricSource, Service, Strategy};
 use serde_json::Value;
@@ -70,6 +71,7 @@ const ACTION_RULES: &[ActionRule] = &[
     forces_only_what_ecs_gave_up,
     opens_gates_with_open_eyes,
     heeds_people,
+    windows::heeds_windows,
 ];
 
 /// Members of `UpdateService` that start a deployment (`UpdateService` API reference).

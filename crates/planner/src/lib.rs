@@ -11,6 +11,7 @@ mod check;
 mod command;
 mod diff;
 mod fact;
+mod freeze;
 mod history;
 mod judge;
 mod load_balancing;

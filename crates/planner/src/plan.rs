@@ -67,6 +67,8 @@ pub enum WaitReason {
     Paused,
     /// A rollout goes no further without a person's word: it is paused, or its gate needs an approval.
     Person,
+    /// Windows of time forbid rollouts to start, or to go on.
+    Frozen,
     Held,
     /// The wanted revision was judged bad.
     Rejected,

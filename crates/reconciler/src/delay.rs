@@ -136,6 +136,7 @@ fn waits_for_a_person(plan: &Plan) -> bool {
         | WaitReason::Deployment
         | WaitReason::Gate
         | WaitReason::Person
+        | WaitReason::Frozen
         | WaitReason::Rollback
         | WaitReason::ForeignDeployment
         | WaitReason::Capacity

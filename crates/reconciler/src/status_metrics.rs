@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use evenkeel_planner::{Condition, ConditionKind, ConditionStatus, Status};
+use evenkeel_planner::{Condition, ConditionKind, ConditionStatus, Status, WaitReason};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
@@ -28,6 +28,11 @@ const AGE: Family = (
     "For how long the rollout in flight has been going on, as of the last look.",
     &[],
 );
+const FROZEN: Family = (
+    "evenkeel_service_frozen",
+    "1 while windows of time keep a rollout from starting, or from going on.",
+    &[],
+);
 const FAILURES: Family = (
     "evenkeel_breaker_failures",
     "Failures counted against the rollout in flight, by kind.",
@@ -49,7 +54,7 @@ pub(crate) struct StatusMetrics {
 impl StatusMetrics {
     pub(crate) fn new(board: Arc<OnceLock<Arc<StatusBoard>>>) -> Result<Self, prometheus::Error> {
         let mut descriptions = vec![describe(SERVICES, &[])?];
-        for family in [CONDITION, PHASE, AGE, FAILURES, THRESHOLD] {
+        for family in [CONDITION, PHASE, AGE, FROZEN, FAILURES, THRESHOLD] {
             descriptions.push(describe(family, &SERVICE)?);
         }
         Ok(Self { descriptions, board })
@@ -75,6 +80,7 @@ impl Collector for StatusMetrics {
             family(CONDITION, each(&statuses, conditions)),
             family(PHASE, each(&statuses, phase)),
             family(AGE, each(&statuses, age)),
+            family(FROZEN, each(&statuses, frozen)),
             family(FAILURES, each(&statuses, failures)),
             family(THRESHOLD, each(&statuses, thresholds)),
         ]
@@ -118,6 +124,11 @@ fn age(status: &Status) -> Vec<Metric> {
     let since = status.rollout.as_ref().and_then(|rollout| rollout.since);
     let seconds = |since| status.observed_at.duration_since(since).as_secs_f64().max(0.0);
     since.map(|since| of(status, None, seconds(since))).into_iter().collect()
+}
+
+fn frozen(status: &Status) -> Vec<Metric> {
+    let is_frozen = status.waiting.iter().any(|wait| wait.reason == WaitReason::Frozen);
+    is_frozen.then(|| of(status, None, 1.0)).into_iter().collect()
 }
 
 fn failures(status: &Status) -> Vec<Metric> {

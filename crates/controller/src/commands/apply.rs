@@ -46,7 +46,7 @@ pub(crate) async fn apply(
                 .to_owned(),
         ));
     }
-    let (services, elsewhere) = input.services_of(&config.target);
+    let (services, elsewhere) = input.services_of(&config);
     if services.is_empty() {
         return Err(CommandError::Sentence(format!(
             "no manifest is of the target `{}`, {elsewhere} are of others; choose with --target",

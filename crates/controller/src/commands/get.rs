@@ -103,7 +103,7 @@ async fn services(config: &Config, args: &ServerArgs) -> Result<Vec<Value>, Comm
     for problem in &input.set.problems {
         writeln!(anstream::stderr(), "{}", line(problem))?;
     }
-    let (services, _elsewhere) = input.services_of(&config.target);
+    let (services, _elsewhere) = input.services_of(config);
     let cloud = Arc::new(connect(config, &Registry::new()).await?);
     let reports = look(cloud, services, config).await?;
     let to_value = |report: evenkeel_reconciler::PassReport| serde_json::to_value(&report.status);

@@ -29,7 +29,7 @@ pub(crate) async fn plan(
         if args.paths.is_empty() { vec![config.manifests.path.clone()] } else { args.paths };
     let input = input::load(&paths)?;
     let problems = input.set.problems.clone();
-    let (services, elsewhere) = input.services_of(&config.target);
+    let (services, elsewhere) = input.services_of(&config);
     let reports = if services.is_empty() {
         BTreeMap::new()
     } else {

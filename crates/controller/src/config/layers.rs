@@ -187,7 +187,7 @@ impl Layers {
     }
 }
 
-/// Brackets in a variable's value beyond which it is text. No key needs any, and the parser calls itself
+/// Brackets in a variable's value beyond which it is text. No key needs many, and the parser calls itself
 /// for each: a long row of them would end the process.
 const BRACKETS_MAX: usize = 32;
 
@@ -382,6 +382,10 @@ fn blame(error: &figment::Error) -> ConfigProblem {
 
 /// Without the names of Rust's types.
 fn in_words(kind: &Kind) -> String {
+    if let Kind::UnknownField(found, known) = kind {
+        let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+        return unknown_key(found, &known);
+    }
     let Kind::InvalidType(found, expected) = kind else { return kind.to_string() };
     let expected = match expected.as_str() {
         "usize" => "a whole number",

@@ -10,7 +10,7 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-use super::{ConfigProblem, given};
+use super::{ConfigProblem, RawWindow, Windows, given};
 
 /// Every key there is, with its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,7 @@ pub struct RawConfig {
     pub analysis: RawAnalysis,
     pub control: RawControl,
     pub log: RawLog,
+    pub windows: Vec<RawWindow>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +137,7 @@ impl Default for RawConfig {
             analysis: RawAnalysis::default(),
             control: RawControl::default(),
             log: RawLog::default(),
+            windows: Vec::new(),
         }
     }
 }
@@ -215,6 +217,7 @@ impl RawConfig {
         need(are_urls, "analysis.webhookUrls", URLS);
         need(is_level(&self.log.level), "log.level", LEVEL);
         self.lease.need(&mut need);
+        problems.extend(Windows::read(&self.windows).1);
         problems
     }
 }

@@ -98,12 +98,27 @@ fn toml(settings: &[Setting]) -> String {
         }
         let line = match &setting.value {
             Value::Null => format!("# {name} is not set"),
-            // A JSON string with its escapes is a TOML basic string.
-            value => format!("{name} = {value}"),
+            value => format!("{name} = {}", toml_value(value)),
         };
         let _infallible = writeln!(text, "{line:<44} # {}", setting.origin);
     }
     text
+}
+
+/// A JSON string with its escapes is a TOML basic string; a mapping is written otherwise.
+fn toml_value(value: &Value) -> String {
+    let joined = |all: Vec<String>| all.join(", ");
+    match value {
+        Value::Object(members) => {
+            let member =
+                |(name, value): (&String, &Value)| format!("{name} = {}", toml_value(value));
+            format!("{{ {} }}", joined(members.iter().map(member).collect()))
+        }
+        Value::Array(elements) => {
+            format!("[{}]", joined(elements.iter().map(toml_value).collect()))
+        }
+        plain => plain.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -129,6 +144,21 @@ mod tests {
     }
 
     #[test]
+    fn a_window_that_is_printed_can_be_read_back() {
+        let read = |text: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(&file, text).unwrap();
+            let layers = Layers { file: Some(file.path().to_owned()), ..Layers::default() };
+            (layers.merge().unwrap().windows, render(&settings(&layers).unwrap(), Format::Toml))
+        };
+        let written =
+            "[[windows]]\ndeny = \"0 18 * * FRI\"\nduration = \"62h\"\nclusters = [\"prod*\"]\n";
+        let (windows, shown) = read(written);
+        assert_eq!((windows.len(), windows[0].clusters.clone()), (1, vec!["prod*".to_owned()]));
+        assert_eq!(read(&shown).0, windows, "{shown}");
+    }
+
+    #[test]
     fn every_value_says_where_it_came_from() {
         let environment = vec![("EVENKEEL_LOOP__ROLLOUT_POLL".into(), "2s".into())];
         let mut layers = Layers { environment, ..Layers::default() };
@@ -136,6 +166,7 @@ mod tests {
         insta::assert_snapshot!(render(&settings(&layers).unwrap(), Format::Toml), @r#"
         instance = "evenkeel"                        # default
         target = "default"                           # default
+        windows = []                                 # default
 
         [analysis]
         # prometheusUrl is not set                   # default

@@ -8,11 +8,14 @@ use evenkeel_manifest::{ManifestSet, Problem, Service, ServiceKey, Severity};
 use evenkeel_reconciler::DesiredState;
 
 use super::tree::Tree;
+use crate::config::Windows;
 
 /// The last good service of every key, and the text of the file that each came from.
 #[derive(Debug)]
 pub(crate) struct LastGood {
     target: String,
+    /// The configuration's, laid over those of manifests.
+    windows: Windows,
     entries: BTreeMap<ServiceKey, Entry>,
 }
 
@@ -36,8 +39,8 @@ pub(crate) struct Settled {
 
 impl LastGood {
     /// `target` is the only one whose services are kept.
-    pub(crate) fn new(target: impl Into<String>) -> Self {
-        Self { target: target.into(), entries: BTreeMap::new() }
+    pub(crate) fn new(target: impl Into<String>, windows: Windows) -> Self {
+        Self { target: target.into(), windows, entries: BTreeMap::new() }
     }
 
     /// Takes in one look at the directory. A service leaves only when its file is truly gone or was
@@ -46,8 +49,9 @@ impl LastGood {
         let ManifestSet { services, mut problems } = set;
         problems.extend(problems_of(tree));
         problems.extend(self.emptied_files(tree));
-        let (ours, elsewhere): (Vec<_>, Vec<_>) =
+        let (mut ours, elsewhere): (Vec<_>, Vec<_>) =
             services.into_iter().partition(|service| service.key.target == self.target);
+        ours.iter_mut().for_each(|service| self.windows.lay_over(service));
         let fresh = ours.iter().map(|service| service.key.clone());
         let held = self.entries.values().map(|entry| entry.file().to_owned());
         let look = Look::new(tree, &problems, fresh, held);
@@ -244,7 +248,10 @@ mod tests {
 
     impl Directory {
         fn holding(names: &[&str]) -> Self {
-            let mut directory = Self { last_good: LastGood::new("default"), tree: Tree::default() };
+            let mut directory = Self {
+                last_good: LastGood::new("default", Windows::default()),
+                tree: Tree::default(),
+            };
             for name in names {
                 directory.write(&format!("{name}.yaml"), &manifest(name, "app:1"));
             }

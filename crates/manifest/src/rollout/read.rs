@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 
 use super::analysis::read::analysis;
 use super::approvals::gates;
+use super::window::read::windows;
 use super::{
     Breaker, Counting, OnFailure, Percent, Probe, Rollout, Shift, Step, Strategy, Threshold,
 };
@@ -14,7 +15,7 @@ use crate::node::{Cursor, Kind};
 use crate::problem::Report;
 use crate::spelling;
 
-const ROLLOUT: [&str; 9] = [
+const ROLLOUT: [&str; 10] = [
     "strategy",
     "canary",
     "linear",
@@ -22,6 +23,7 @@ const ROLLOUT: [&str; 9] = [
     "gateTimeout",
     "analysis",
     "approvals",
+    "windows",
     "breaker",
     "probe",
 ];
@@ -58,6 +60,7 @@ pub(crate) fn rollout(at: &Cursor<'_>, report: &mut Report) -> Rollout {
         strategy: strategy(at, report),
         analysis: at.member("analysis").and_then(|at| analysis(&at, report)),
         approvals: at.member("approvals").map(|at| gates(&at, report)).unwrap_or_default(),
+        windows: at.member("windows").map(|at| windows(&at, report)).unwrap_or_default(),
         breaker: at.member("breaker").map(|at| breaker(&at, report)).unwrap_or_default(),
         probe: at.member("probe").map(|at| probe(&at, report)).unwrap_or_default(),
     }

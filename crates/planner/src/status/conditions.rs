@@ -2,8 +2,8 @@
 //! green while anything is rejected, held or unseen.
 //!
 //! Reasons are metric labels. Ready: `Running`, `Applying`, `RollingOut`, `RollingBack`, `RolledBack`,
-//! `Rejected`, `Held`, `Paused`, `WaitsForPerson`, `NotOwned`, `Unsupported`, `ForeignDeployment`, `Draining`,
-//! `Alarm`, `Preflight`, `DeploymentFailed`, `TasksMissing`, `CallFailed`, `PlanRefused`, `Withheld`,
+//! `Rejected`, `Held`, `Paused`, `WaitsForPerson`, `Frozen`, `NotOwned`, `Unsupported`, `ForeignDeployment`,
+//! `Draining`, `Alarm`, `Preflight`, `DeploymentFailed`, `TasksMissing`, `CallFailed`, `PlanRefused`, `Withheld`,
 //! `WouldChange`, `Orphaned`, `NotSeen`, `CapabilityMissing`. Rejected: the name of a verdict. Unknown:
 //! `NotSeen`, `CapabilityMissing`, `NotPermitted`. A call that the server lacks, or that is denied and can be
 //! done without, makes `Unknown` true, but not `Ready` false.
@@ -80,10 +80,11 @@ fn unready(reason: WaitReason) -> Option<(u8, &'static str)> {
         WaitReason::Preflight => (5, "Preflight"),
         WaitReason::Rejected => (6, "Rejected"),
         WaitReason::Person => (7, "WaitsForPerson"),
-        WaitReason::Probe => (8, "RollingOut"),
-        WaitReason::Gate => (9, "RollingOut"),
-        WaitReason::Deployment => (10, "RollingOut"),
-        WaitReason::Capacity => (11, "RollingOut"),
+        WaitReason::Frozen => (8, "Frozen"),
+        WaitReason::Probe => (9, "RollingOut"),
+        WaitReason::Gate => (10, "RollingOut"),
+        WaitReason::Deployment => (11, "RollingOut"),
+        WaitReason::Capacity => (12, "RollingOut"),
         WaitReason::Paused
         | WaitReason::NotOwned
         | WaitReason::Unsupported
@@ -195,6 +196,7 @@ impl Facts<'_> {
             (WaitReason::Capacity, "WaitingForCapacity"),
             (WaitReason::Rollback, "RollingBack"),
             (WaitReason::Person, "WaitsForPerson"),
+            (WaitReason::Frozen, "Frozen"),
             (WaitReason::Probe, "Probing"),
             (WaitReason::Gate, "AtGate"),
             (WaitReason::Deployment, "Deploying"),

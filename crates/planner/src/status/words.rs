@@ -23,8 +23,11 @@ pub struct Words {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PromotionStatus {
-    /// The hook of the gate that opens; `None` for all gates of the rollout.
+    /// The hook of the gate that opens; `None` for all gates of the rollout, and for a freeze.
     pub hook: Option<String>,
+    /// Whether it lets the content pass a freeze.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub freeze: bool,
     #[serde(flatten)]
     pub said: Said,
 }
@@ -34,8 +37,9 @@ pub(super) fn of(memory: &Memory, hold: Option<Said>) -> Option<Box<Words>> {
     let promotion = memory.promotion.as_ref().map(|one| PromotionStatus {
         hook: match &one.scope {
             Scope::Hook(id) => Some(id.clone()),
-            Scope::Full => None,
+            Scope::Full | Scope::Freeze => None,
         },
+        freeze: one.scope == Scope::Freeze,
         said: one.said.clone(),
     });
     let rejection = memory.rejected.as_ref().and_then(|one| one.said.clone());

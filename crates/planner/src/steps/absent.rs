@@ -4,13 +4,16 @@ use evenkeel_manifest::{Digest, Service};
 use serde_json::{Map, Value, json};
 
 use super::start::{phase_of_new, register};
-use super::{preflight, unknown};
+use super::{preflight, unknown, word};
 use crate::tags::{Marked, Owner, RolloutMark, encode_keys, tag};
 use crate::view::{explain, is_daemon, owned_count, wanted_definition, wanted_members};
 use crate::{Action, Call, Fact, Input, Lane, Plan, RolloutPhase};
 
 pub(super) fn create(input: &Input<'_>, desired: &Service) -> Plan {
     let observed = input.observed;
+    if let Some(plan) = word::not_created(desired, input.now) {
+        return plan;
+    }
     if let Fact::Unknown(why) = &observed.task_definitions {
         return unknown(format!("the task definition was not looked up: {}", explain(why)));
     }

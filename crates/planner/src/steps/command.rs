@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use evenkeel_manifest::Service;
 
-use super::{gate, ownership, undo, unseen};
+use super::{gate, ownership, undo, unseen, word};
 use crate::diff::{Comparison, runs_what_is_wanted};
 use crate::steps::rollout::is_settled;
 use crate::tags::{Memory, Promotion, Rejection, Scope, tag};
@@ -108,21 +108,22 @@ fn theirs<'a>(input: &Input<'a>) -> Result<(&'a Service, &'a ObservedService), R
     Ok((desired, service))
 }
 
-/// Opens the gate at which the rollout stands, or all of them.
+/// Opens the gate at which the rollout stands, or all of them; or lets one that is kept by a freeze go.
 fn promote(view: &View<'_>, full: bool, order: &Order) -> Result<Obedience, Refusal> {
     let digest = &view.desired.revision_digest;
     let mark = view.memory.rollout.as_ref().filter(|mark| mark.digest == *digest);
-    let Some(mark) = mark.filter(|mark| mark.phase != RolloutPhase::RollingBack) else {
-        return refuse("no rollout of what the manifest wants is in flight");
-    };
-    if view.memory.rejects(digest) {
+    let mark = mark.filter(|mark| mark.phase != RolloutPhase::RollingBack);
+    if mark.is_some() && view.memory.rejects(digest) {
         return refuse(format!("{digest} was rejected: retry it, or change its content"));
     }
+    let Some(mark) = mark else {
+        let refusal = "no rollout of what the manifest wants is in flight";
+        return past_the_freeze(view, full, order).unwrap_or_else(|| refuse(refusal));
+    };
     let id = mark.id().unwrap_or(&view.primary.id);
     let Some(rollout) = view.service_deployment(id).filter(|one| one.shifts()) else {
-        return refuse(
-            "a rollout that does not move traffic has no gates; to let a paused one go on, resume it",
-        );
+        let refusal = "a rollout that does not move traffic has no gates; to let a paused one go on, resume it";
+        return past_the_freeze(view, full, order).unwrap_or_else(|| refuse(refusal));
     };
     let scope = match (full, gate::own_pause(rollout)) {
         (true, _) => Scope::Full,
@@ -141,6 +142,33 @@ fn promote(view: &View<'_>, full: bool, order: &Order) -> Result<Obedience, Refu
     );
     let promotion = Promotion { digest: digest.clone(), scope, said: order.said(view.now()) };
     Ok(set(view.service, tag::PROMOTE, promotion.encode(), sentence))
+}
+
+/// Lets what is wanted be rolled out although windows forbid it; `None` when none keeps it.
+fn past_the_freeze(
+    view: &View<'_>,
+    full: bool,
+    order: &Order,
+) -> Option<Result<Obedience, Refusal>> {
+    let digest = &view.desired.revision_digest;
+    let is_settled = runs_what_is_wanted(view, Comparison::Lenient) && is_settled(view);
+    if is_settled || !word::is_frozen(view) {
+        return None;
+    }
+    if view.memory.rejects(digest) {
+        return Some(refuse(format!("{digest} was rejected: retry it, or change its content")));
+    }
+    if full {
+        return Some(refuse(
+            "it is kept by a freeze and stands at no gate; without --full it is let past the freeze",
+        ));
+    }
+    let sentence = format!(
+        "{digest} is rolled out although rollouts are frozen; its gates and its judgement are as ever"
+    );
+    let promotion =
+        Promotion { digest: digest.clone(), scope: Scope::Freeze, said: order.said(view.now()) };
+    Some(Ok(set(view.service, tag::PROMOTE, promotion.encode(), sentence)))
 }
 
 /// Rejects what is wanted, while it is rolled out or before it is.

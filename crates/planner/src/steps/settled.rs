@@ -10,7 +10,7 @@ use super::rollout::{
     applied_now, change_in_place, forget_rollout, is_rollback, reject_from_history,
 };
 use super::start::start;
-use super::{capability_waits, rollback, unknown};
+use super::{capability_waits, rollback, unknown, word};
 use crate::diff::{Comparison, runs_what_is_wanted};
 use crate::plan::SETTLED;
 use crate::tags::{LastApplied, Rejection, encode_keys, tag};
@@ -46,7 +46,18 @@ pub(super) fn settle(view: &View<'_>) -> Plan {
         let wait = Wait::new(WaitReason::ForeignDeployment, sentence).until(Some(until));
         return heal(view, vec![wait]);
     }
+    if let Some(freeze) = word::frozen(view).filter(|_| stands_still(view)) {
+        let plan = heal(view, vec![freeze.wait(word::START)]);
+        let thaws = freeze.look_again(view.now(), SETTLED);
+        let look_again = if plan.actions.is_empty() { thaws } else { plan.look_again };
+        return Plan { look_again, ..plan };
+    }
     start(view)
+}
+
+/// Whether nothing is on its way that must not be changed while it is.
+fn stands_still(view: &View<'_>) -> bool {
+    view.memory.rollout.is_none() && view.standing() != Standing::InFlight
 }
 
 /// What was applied before is compared leniently: the server may have added to it.

@@ -171,5 +171,6 @@ fn start_sentence(view: &View<'_>, arn: &str, body: &Map<String, Value>) -> Stri
         ),
         None => String::new(),
     };
-    format!("rolls out {arn} (changes {}){probe}", fields.join(", "))
+    let thawed = word::in_spite_of_a_freeze(view);
+    format!("rolls out {arn} (changes {}){probe}{thawed}", fields.join(", "))
 }

@@ -1,7 +1,11 @@
-//! What people's words in tags mean for a rollout: paused, approved, promoted; never judges it.
+//! What people's words and their windows mean for a rollout: paused, frozen, approved, promoted; never
+//! judges it.
 
-use evenkeel_manifest::Gate;
+use evenkeel_manifest::{Gate, Service};
+use jiff::Timestamp;
 
+use crate::diff::{Comparison, runs_what_is_wanted};
+use crate::freeze::{Freeze, freeze};
 use crate::plan::SETTLED;
 use crate::tags::{Promotion, Scope, tag};
 use crate::view::View;
@@ -9,6 +13,9 @@ use crate::{Action, Call, HookDetail, Lane, Plan, RolloutPhase, Said, Wait, Wait
 
 /// The annotation that pauses rollouts from git; its value is the reason.
 const PAUSE_ANNOTATION: &str = "evenkeel.dev/pause";
+
+/// Where a rollout stands that has not begun, for people.
+pub(super) const START: &str = "before the start";
 
 /// The word that opens this pause, whatever else speaks for waiting; never against a verdict.
 pub(super) fn promotion<'v>(view: &'v View<'_>, pause: &HookDetail) -> Option<&'v Promotion> {
@@ -28,8 +35,15 @@ pub(super) fn missing_at(view: &View<'_>, gate: Gate, at: &str) -> Option<Wait> 
     paused(view, at)
 }
 
-/// Why a rollout goes no further here; `None` when nobody paused it.
+/// Why a rollout goes no further here; `None` when nobody paused it, nor any window.
 pub(super) fn paused(view: &View<'_>, at: &str) -> Option<Wait> {
+    by_a_person(view, at).or_else(|| {
+        let freeze = frozen(view)?;
+        freeze.pauses().then(|| freeze.wait(at))
+    })
+}
+
+fn by_a_person(view: &View<'_>, at: &str) -> Option<Wait> {
     let by_tag = view.memory.pause.as_ref().map(Said::phrase);
     let how = by_tag.or_else(|| {
         let why = view.desired.metadata.annotations.get(PAUSE_ANNOTATION)?;
@@ -39,10 +53,45 @@ pub(super) fn paused(view: &View<'_>, at: &str) -> Option<Wait> {
     Some(Wait::new(WaitReason::Person, sentence))
 }
 
+/// The freeze that holds for what is wanted: nobody lets it pass.
+pub(super) fn frozen<'v>(view: &'v View<'_>) -> Option<Freeze<'v>> {
+    let freeze = freeze(&view.desired.rollout.windows, view.now())?;
+    past_a_freeze(view).is_none().then_some(freeze)
+}
+
+/// Who lets what is wanted pass a freeze.
+fn past_a_freeze(view: &View<'_>) -> Option<String> {
+    let promotion = view.memory.promotion.as_ref()?;
+    let passes = promotion.passes_freezes(&view.desired.revision_digest);
+    passes.then(|| format!("it was promoted {}", promotion.said.phrase()))
+}
+
+/// Whether windows forbid rollouts now, whoever lets one pass.
+pub(super) fn is_frozen(view: &View<'_>) -> bool {
+    freeze(&view.desired.rollout.windows, view.now()).is_some()
+}
+
+/// Why what is wanted starts while windows forbid it; empty when none does.
+pub(super) fn in_spite_of_a_freeze(view: &View<'_>) -> String {
+    let because = past_a_freeze(view).filter(|_| is_frozen(view));
+    because.map_or(String::new(), |because| format!("; not kept by a freeze: {because}"))
+}
+
 /// The plan instead of starting a rollout.
 pub(super) fn not_started(view: &View<'_>) -> Option<Plan> {
-    let wait = paused(view, "before the start")?;
-    Some(Plan::waiting(vec![wait], SETTLED))
+    if let Some(wait) = by_a_person(view, START) {
+        return Some(Plan::waiting(vec![wait], SETTLED));
+    }
+    frozen(view).map(|freeze| until_it_thaws(&freeze, view.now()))
+}
+
+/// The plan instead of creating a service.
+pub(super) fn not_created(desired: &Service, now: Timestamp) -> Option<Plan> {
+    freeze(&desired.rollout.windows, now).map(|freeze| until_it_thaws(&freeze, now))
+}
+
+fn until_it_thaws(freeze: &Freeze<'_>, now: Timestamp) -> Plan {
+    Plan::waiting(vec![freeze.wait(START)], freeze.look_again(now, SETTLED))
 }
 
 /// The plan, or if it has nothing to do, the removal of a word that opens nothing any more.
@@ -65,9 +114,17 @@ fn is_spent(view: &View<'_>) -> bool {
             mark.digest == promotion.digest && mark.phase != RolloutPhase::RollingBack
         });
     let (Some(mark), Scope::Hook(hook)) = (rollout, &promotion.scope) else {
-        return rollout.is_none();
+        return rollout.is_none() && !is_about_a_start(view, promotion);
     };
     let id = mark.id().unwrap_or(&view.primary.id);
     let hooks = view.service_deployment(id).map(|one| &one.lifecycle_hook_details);
     hooks.is_some_and(|hooks| !hooks.iter().any(|one| one.hook_id == *hook && one.awaits_a_word()))
+}
+
+/// Whether it lets something start that is still to start.
+fn is_about_a_start(view: &View<'_>, promotion: &Promotion) -> bool {
+    let digest = &view.desired.revision_digest;
+    promotion.passes_freezes(digest)
+        && !view.memory.rejects(digest)
+        && !runs_what_is_wanted(view, Comparison::Lenient)
 }

@@ -59,6 +59,8 @@ pub(crate) enum Scope {
     Hook(String),
     /// Every gate of the rollout.
     Full,
+    /// The freeze under which it is.
+    Freeze,
 }
 
 /// A person's word that gates of a rollout open.
@@ -69,15 +71,17 @@ pub(crate) struct Promotion {
     pub(crate) said: Said,
 }
 
-/// Where a hook id stands when all gates are meant. Hook ids begin with `ecs-`.
+/// What stands in the place of a hook id when all gates are meant, or a freeze. Hook ids begin with `ecs-`.
 const FULL: &str = "full";
+const FREEZE: &str = "freeze";
 
 impl Promotion {
-    /// `v1:<digest>:<hook id or full>:<epoch>:<who>:<comment>`
+    /// `v1:<digest>:<hook id, full or freeze>:<epoch>:<who>:<comment>`
     pub(crate) fn encode(&self) -> String {
         let scope = match &self.scope {
             Scope::Hook(id) => id,
             Scope::Full => FULL,
+            Scope::Freeze => FREEZE,
         };
         let (second, who) = (self.said.second(), name(&self.said.who));
         fitting(format!("{VERSION}{}:{scope}:{second}:{who}:", self.digest), &self.said.why)
@@ -90,6 +94,7 @@ impl Promotion {
         let scope = match parts.next()? {
             "" => return None,
             FULL => Scope::Full,
+            FREEZE => Scope::Freeze,
             id => Scope::Hook(id.to_owned()),
         };
         let at = Some(epoch(parts.next()?)?);
@@ -102,8 +107,14 @@ impl Promotion {
         let is_meant = match &self.scope {
             Scope::Hook(id) => id == hook,
             Scope::Full => true,
+            Scope::Freeze => false,
         };
         is_meant && self.digest == *digest
+    }
+
+    /// Whether this content is rolled out although windows forbid it.
+    pub(crate) fn passes_freezes(&self, digest: &Digest) -> bool {
+        self.scope == Scope::Freeze && self.digest == *digest
     }
 }
 
@@ -157,13 +168,16 @@ mod tests {
     #[test]
     fn a_promotion_reads_back_as_written_and_opens_what_it_names() {
         let digest = Digest::from_tag("v1:00112233445566778899aabbccddeeff");
-        for scope in [Scope::Full, Scope::Hook("ecs-pause-1".into())] {
+        for scope in [Scope::Full, Scope::Freeze, Scope::Hook("ecs-pause-1".into())] {
             let promotion = Promotion { digest: digest.clone(), scope, said: said() };
             assert_eq!(Promotion::decode(&promotion.encode()), Some(promotion.clone()));
-            assert!(promotion.opens(&digest, "ecs-pause-1"));
-            let is_full = promotion.scope == Scope::Full;
+            let (is_full, is_freeze) =
+                (promotion.scope == Scope::Full, promotion.scope == Scope::Freeze);
+            assert_eq!(promotion.opens(&digest, "ecs-pause-1"), !is_freeze);
             assert_eq!(promotion.opens(&digest, "ecs-pause-2"), is_full);
-            assert!(!promotion.opens(&Digest::from_tag("v1:ff"), "ecs-pause-1"));
+            assert_eq!(promotion.passes_freezes(&digest), is_freeze);
+            let other = Digest::from_tag("v1:ff");
+            assert!(!promotion.opens(&other, "ecs-pause-1") && !promotion.passes_freezes(&other));
         }
     }
 

@@ -6,6 +6,7 @@ mod commands;
 mod creation;
 mod drift;
 mod ecs;
+mod freezes;
 mod gates;
 mod judging;
 mod laws;

@@ -7,8 +7,8 @@
 )]
 
 use evenkeel_manifest::{
-    Breaker, Digest, Document, Metadata, Probe, Rollout, Service, ServiceKey, Source, Strategy,
-    canonical,
+    Breaker, Digest, Document, Metadata, Origin, Probe, Rollout, Service, ServiceKey, Source,
+    Strategy, Window, WindowText, canonical,
 };
 use serde_json::{Value, json};
 
@@ -22,6 +22,7 @@ pub(crate) struct Draft {
     pub(crate) service: Value,
     pub(crate) breaker: Breaker,
     pub(crate) probe: Probe,
+    pub(crate) windows: Vec<Window>,
     pub(crate) paused: bool,
     pub(crate) adopt: bool,
 }
@@ -54,6 +55,7 @@ pub(crate) fn web(image: &str) -> Draft {
         }),
         breaker: Breaker::default(),
         probe: Probe::default(),
+        windows: Vec::new(),
         paused: false,
         adopt: false,
     }
@@ -85,6 +87,11 @@ impl Draft {
         self
     }
 
+    pub(crate) fn within(mut self, window: Window) -> Self {
+        self.windows.push(window);
+        self
+    }
+
     pub(crate) fn judged(mut self, change: impl FnOnce(&mut Breaker)) -> Self {
         change(&mut self.breaker);
         self
@@ -104,6 +111,7 @@ impl Draft {
                 strategy: Strategy::Rolling,
                 analysis: None,
                 approvals: Vec::new(),
+                windows: self.windows.clone(),
                 breaker: self.breaker.clone(),
                 probe: self.probe,
             },
@@ -113,6 +121,20 @@ impl Draft {
             task_definition_digest: definition_digest,
         }
     }
+}
+
+/// A window by the clocks of Berlin.
+pub(crate) fn window(allow: Option<&str>, deny: Option<&str>, duration: &str) -> Window {
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    let text = WindowText {
+        allow: owned(allow),
+        deny: owned(deny),
+        duration: owned(Some(duration)),
+        time_zone: owned(Some("Europe/Berlin")),
+        reason: owned(Some("nobody is there")),
+        ..WindowText::default()
+    };
+    Window::read(&text, Origin::Manifest).unwrap()
 }
 
 pub(crate) fn key() -> ServiceKey {

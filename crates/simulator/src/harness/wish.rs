@@ -15,7 +15,7 @@ pub struct Wish {
 }
 
 /// Every word there is.
-const WORDS: [&str; 32] = [
+const WORDS: [&str; 35] = [
     "image",
     "count",
     "cluster",
@@ -48,6 +48,9 @@ const WORDS: [&str; 32] = [
     "compare",
     "patience",
     "inconclusive",
+    "allow",
+    "deny",
+    "inFlight",
 ];
 
 impl Wish {
@@ -230,6 +233,17 @@ impl Wish {
         (!metrics.is_empty()).then(|| format!("analysis: {{{}}}", members.join(", ")))
     }
 
+    /// `deny="0 18 * * FRI for 62h"`, with `inFlight` for what is rolled out by then.
+    fn windows(&self) -> Option<String> {
+        let in_flight = self.or("inFlight", "Continue");
+        let window = |rule: &str| {
+            let (cron, duration) = self.word(rule)?.split_once(" for ")?;
+            Some(format!("{{{rule}: \"{cron}\", duration: {duration}, inFlight: {in_flight}}}"))
+        };
+        let windows: Vec<String> = ["allow", "deny"].into_iter().filter_map(window).collect();
+        (!windows.is_empty()).then(|| format!("windows: [{}]", windows.join(", ")))
+    }
+
     fn rollout(&self, text: &mut String) {
         let mut breaker = Vec::new();
         for (word, member) in [
@@ -254,6 +268,7 @@ impl Wish {
             probe.push(format!("healthyFor: {value}"));
         }
         let mut members = self.strategy();
+        members.extend(self.windows());
         if !breaker.is_empty() || !probe.is_empty() {
             members.push(format!("breaker: {{{}}}", breaker.join(", ")));
             members.push(format!("probe: {{{}}}", probe.join(", ")));
@@ -315,10 +330,14 @@ mod tests {
             .with("cpu", "512")
             .with("subnet", "subnet-2")
             .with("check", "10")
-            .with("launch", "EC2");
+            .with("launch", "EC2")
+            .with("deny", "0 18 * * FRI for 62h")
+            .with("allow", "0 9 * * MON-FRI for 8h")
+            .with("inFlight", "Pause");
         let service = wish.service(&groups).expect("it is valid");
         assert_eq!(service.key.to_string(), "main/web");
         assert_eq!(service.rollout.strategy, Strategy::Rolling);
+        assert_eq!(service.rollout.windows.len(), 2);
         assert!(service.paused && service.adopt && !service.rollout.probe.enabled);
     }
 

@@ -11,7 +11,7 @@ pub(super) enum Standing {
     Settled,
     /// The revision was judged bad; if it could be, it was rolled back.
     RolledBack,
-    /// Only a person can bring it on.
+    /// Only a person can bring it on, or the end of a freeze.
     WaitsForPerson,
     /// AWS refuses, and would refuse again.
     Failed,
@@ -56,6 +56,7 @@ pub(super) fn standing(status: &Status) -> (Standing, String) {
     let person = [
         WaitReason::Paused,
         WaitReason::Person,
+        WaitReason::Frozen,
         WaitReason::Held,
         WaitReason::Preflight,
         WaitReason::NotOwned,
