@@ -94,6 +94,14 @@ pub(crate) struct WordsView {
     pub pause: Option<WordView>,
     pub promotion: Option<WordView>,
     pub rejection: Option<WordView>,
+    pub approval: Option<ApprovalView>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct ApprovalView {
+    pub revision: String,
+    pub is_wanted: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -204,9 +212,9 @@ pub(crate) fn age(from: Option<Timestamp>, now: Timestamp) -> String {
     }
 }
 
-/// `v1:` and eight digits: enough to tell revisions apart by eye.
+/// `v1:` and twelve digits: enough to tell revisions apart, and to approve one.
 pub(crate) fn short(digest: &str) -> String {
-    digest.chars().take(11).collect()
+    digest.chars().take(15).collect()
 }
 
 #[cfg(test)]
@@ -280,9 +288,9 @@ mod tests {
     fn a_table_has_a_line_a_service() {
         let views = [ServiceView::read(&settled()), ServiceView::read(&probing())];
         insta::assert_snapshot!(plain(&table(&views, now())), @r"
-        SERVICE   READY  CONDITION  REVISION     TASKS  ROLLOUT      SEEN
-        prod/api  True   Settled    v1:ffffffff  4/4    -            10m
-        prod/web  False  Probing    v1:01234567  5/4    Probing 1/4  5s
+        SERVICE   READY  CONDITION  REVISION         TASKS  ROLLOUT      SEEN
+        prod/api  True   Settled    v1:ffffffffffff  4/4    -            10m
+        prod/web  False  Probing    v1:0123456789ab  5/4    Probing 1/4  5s
         ");
     }
 
@@ -292,9 +300,9 @@ mod tests {
         with_replica["replica"] = "evenkeel-0".into();
         let views = [ServiceView::read(&with_replica), ServiceView::read(&probing())];
         insta::assert_snapshot!(plain(&table(&views, now())), @r"
-        SERVICE   READY  CONDITION  REVISION     TASKS  ROLLOUT      SEEN  REPLICA
-        prod/api  True   Settled    v1:ffffffff  4/4    -            10m   evenkeel-0
-        prod/web  False  Probing    v1:01234567  5/4    Probing 1/4  5s    -
+        SERVICE   READY  CONDITION  REVISION         TASKS  ROLLOUT      SEEN  REPLICA
+        prod/api  True   Settled    v1:ffffffffffff  4/4    -            10m   evenkeel-0
+        prod/web  False  Probing    v1:0123456789ab  5/4    Probing 1/4  5s    -
         ");
         let described = plain(&describe(&ServiceView::read(&with_replica), now()));
         assert!(described.contains("  looked after by  evenkeel-0\n"), "{described}");

@@ -15,6 +15,9 @@ use crate::canonical;
 pub struct Digest(String);
 
 impl Digest {
+    /// Hexadecimal ones.
+    pub(crate) const DIGITS: usize = 32;
+
     /// The digest of canonical content: SHA-256 of its compact JSON with sorted members, cut to 128
     /// bits. Whatever changes the canonical form of existing content must change the version.
     pub fn of(canonical: &Value) -> Self {
@@ -22,7 +25,7 @@ impl Digest {
         sorted.sort_all_objects();
         let hash = Sha256::digest(sorted.to_string());
         let mut text = "v1:".to_owned();
-        for byte in hash.iter().take(16) {
+        for byte in hash.iter().take(Self::DIGITS / 2) {
             // Writing to a string cannot fail.
             let _written = write!(text, "{byte:02x}");
         }

@@ -32,6 +32,7 @@
 //! [`load`] reads a whole set of files, because two manifests of one service and included files are
 //! seen only together. [`canonical`] makes what a manifest says and what AWS reads back comparable.
 
+mod approval;
 mod document;
 mod key;
 mod rollout;
@@ -56,6 +57,7 @@ mod digest;
 
 mod schema;
 
+pub use approval::Approval;
 pub use digest::Digest;
 pub use document::Document;
 pub use key::ServiceKey;

@@ -63,7 +63,8 @@ struct Metadata {
     /// Words to select services by.
     #[schemars(default)]
     labels: BTreeMap<String, String>,
-    /// Notes for people and tools; without effect.
+    /// Notes for people and tools, without effect, except `evenkeel.dev/pause` with a reason and
+    /// `evenkeel.dev/approve` with the first digits of a revision.
     #[schemars(default)]
     annotations: BTreeMap<String, String>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::{Digest, Document, Rollout, ServiceKey};
+use crate::{Approval, Digest, Document, Rollout, ServiceKey};
 
 /// A valid manifest, ready to be planned from. AWS shapes are kept whole in canonical form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,11 +27,20 @@ pub struct Service {
     pub rollout: Rollout,
     pub paused: bool,
     pub adopt: bool,
+    /// The content that somebody approved in the manifest, which need not be that of this one.
+    pub approval: Option<Approval>,
     /// Of the task definition alone: the tag on its revisions.
     pub task_definition_digest: Digest,
     /// Of all that makes a service revision (task definition, network, load balancers, registries,
     /// Service Connect, volumes, platform version): what a verdict is about.
     pub revision_digest: Digest,
+}
+
+impl Service {
+    /// Whether exactly what this manifest wants is approved in it.
+    pub fn is_approved(&self) -> bool {
+        self.approval.as_ref().is_some_and(|approval| approval.is_of(&self.revision_digest))
+    }
 }
 
 /// Where a manifest came from.

@@ -51,8 +51,8 @@ pub use questions::{
     Depth, FamilyQuestion, Questions, questions, questions_of, questions_of_history,
 };
 pub use status::{
-    Condition, ConditionKind, ConditionStatus, GateStatus, Outcome, PromotionStatus, RolloutPhase,
-    RolloutStatus, ShiftStatus, Status, Words, status,
+    ApprovalStatus, Condition, ConditionKind, ConditionStatus, GateStatus, Outcome,
+    PromotionStatus, RolloutPhase, RolloutStatus, ShiftStatus, Status, Words, status,
 };
 pub use steps::{obey, plan};
 pub use tags::{Said, is_owner, tag};

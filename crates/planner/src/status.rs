@@ -11,13 +11,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::breaker::{self, Judgement};
-use crate::tags::{Memory, RolloutMark, tag};
+use crate::tags::RolloutMark;
 use crate::view::View;
-use crate::{
-    BreakerCount, Evidence, Input, Measurement, ObservedService, Plan, Said, VerdictKind, Wait,
-};
+use crate::{BreakerCount, Evidence, Input, Measurement, ObservedService, Plan, VerdictKind, Wait};
 pub use shift::{GateStatus, ShiftStatus};
-pub use words::{PromotionStatus, Words};
+pub use words::{ApprovalStatus, PromotionStatus, Words};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -190,10 +188,7 @@ pub fn status(input: &Input<'_>, plan: &Plan, outcome: &Outcome) -> Status {
         desired_count: service.map_or(0, |service| service.desired_count),
         running_count: service.map_or(0, |service| service.running_count),
         look_again: plan.look_again,
-        words: service.and_then(|service| {
-            let hold = service.tags.get(tag::HOLD).map(|value| Said::decode(value));
-            words::of(&Memory::read(&service.tags), hold)
-        }),
+        words: words::of(service, input.desired),
     }
 }
 

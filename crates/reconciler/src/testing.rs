@@ -31,6 +31,7 @@ pub(crate) fn service(name: &str, version: &str) -> Service {
         rollout: Rollout::default(),
         paused: false,
         adopt: false,
+        approval: None,
         task_definition_digest: digest.clone(),
         revision_digest: digest,
     }

@@ -74,6 +74,7 @@ fn data(reports: &BTreeMap<ServiceKey, PassReport>, problems: &[Problem]) -> Val
         let action = |action: &evenkeel_planner::Action| json!({ "operation": action.call.operation(), "why": action.why });
         json!({
             "key": key,
+            "wanted": report.status.wanted,
             "differs": differs(report),
             "changes": report.changes,
             "actions": report.plan.actions.iter().map(action).collect::<Vec<_>>(),
@@ -125,6 +126,10 @@ fn write_service(
     let mark = if differs(report) { paint(style::CAREFUL, "~") } else { "=".to_owned() };
     let what = if differs(report) { String::new() } else { ": no change".to_owned() };
     writeln!(out, "{mark} {}{what}", paint(style::TITLE, name))?;
+    let is_told = differs(report) || !report.plan.waiting.is_empty();
+    if let Some(wanted) = report.status.wanted.as_ref().filter(|_| is_told) {
+        writeln!(out, "  wants {}", safe(wanted.as_str()))?;
+    }
     for change in &report.changes {
         writeln!(out, "    {}", change_line(change))?;
     }

@@ -6,7 +6,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{GateView, ServiceView, ShiftView, WordView, age, short};
+use super::{ApprovalView, GateView, ServiceView, ShiftView, WordView, age, short};
 use crate::style::{self, paint, safe};
 
 /// Writing to a `String` cannot fail.
@@ -44,6 +44,9 @@ fn progress(text: &mut String, service: &ServiceView, now: Timestamp) {
     let Some(rollout) = &service.rollout else {
         let (running, desired) = (service.running_count, service.desired_count);
         line!(text, "  rollout   none; {running} of {desired} tasks are running");
+        if let Some(wanted) = &service.wanted {
+            line!(text, "  wanted    {}", safe(&short(wanted)));
+        }
         return;
     };
     let since = age(rollout.since, now);
@@ -113,6 +116,18 @@ fn words(text: &mut String, service: &ServiceView) {
         if let Some(said) = said {
             line!(text, "  {what:<9} {}", phrase(said));
         }
+    }
+    if let Some(approval) = &words.approval {
+        line!(text, "  approved  {}", approved(approval));
+    }
+}
+
+fn approved(approval: &ApprovalView) -> String {
+    let revision = safe(&approval.revision);
+    if approval.is_wanted {
+        format!("in git: {revision}")
+    } else {
+        format!("in git, but of no account: {revision} is other content than what is wanted")
     }
 }
 
@@ -235,7 +250,7 @@ mod tests {
         let now = "2026-01-01T00:10:00Z".parse().unwrap();
         insta::assert_snapshot!(plain(&rollout(&at_gate(), now)), @"
         prod/shop  WaitsForPerson after test traffic: the manifest wants an approval
-          rollout   Shifting v1:00112233, for 10m
+          rollout   Shifting v1:001122334455, for 10m
           traffic   CANARY in POST_TEST_TRAFFIC_SHIFT, 0% of production, 100% of test
           gate      AfterTestTraffic, needs an approval (50m left)
           tasks     3 healthy and 4 running of 4
@@ -248,7 +263,7 @@ mod tests {
     #[test]
     fn a_line_changes_with_what_matters_and_not_with_a_sentence() {
         let first = rollout_line(&at_gate());
-        insta::assert_snapshot!(first.text, @"prod/shop WaitsForPerson Shifting v1:00112233 CANARY in POST_TEST_TRAFFIC_SHIFT, 0% of production, 100% of test gate AfterTestTraffic, needs an approval, 3 healthy and 4 running of 4, Crash 1/3: after test traffic: the manifest wants an approval");
+        insta::assert_snapshot!(first.text, @"prod/shop WaitsForPerson Shifting v1:001122334455 CANARY in POST_TEST_TRAFFIC_SHIFT, 0% of production, 100% of test gate AfterTestTraffic, needs an approval, 3 healthy and 4 running of 4, Crash 1/3: after test traffic: the manifest wants an approval");
         let mut same = at_gate();
         same.waiting.iter_mut().for_each(|wait| wait.sentence.push_str(" for 2s"));
         assert_eq!(rollout_line(&same).key, first.key);

@@ -13,7 +13,7 @@ use crate::reader::{self, Read};
 use crate::shape_check::{self, SIZES};
 use crate::shapes::shapes;
 use crate::{Digest, Document, Limits, Rollout, Service, ServiceKey, Source, Strategy};
-use crate::{canonical, envelope, rollout};
+use crate::{approval, canonical, envelope, rollout};
 
 /// What a document turned out to be.
 #[derive(Debug, Default)]
@@ -166,6 +166,7 @@ impl Draft<'_, '_> {
             rollout.map_or_else(Rollout::default, |at| rollout::read::rollout(&at, report));
         let paused = envelope::flag(self.spec, "paused", report).unwrap_or_default();
         let adopt = envelope::flag(self.spec, "adopt", report).unwrap_or_default();
+        let approval = approval::approval(self.root, report);
         self.check_together(&metadata.name, rollout.strategy, report);
         let (key, task_definition) = (key?.clone(), task_definition?);
         if report.has_errors() {
@@ -185,6 +186,7 @@ impl Draft<'_, '_> {
             rollout,
             paused,
             adopt,
+            approval,
             revision_digest: Digest::of_revision(&task_definition_digest, &complete),
             task_definition_digest,
         })

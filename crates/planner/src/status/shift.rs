@@ -31,7 +31,7 @@ pub struct GateStatus {
     pub hook: String,
     /// When ECS turns back by itself.
     pub expires_at: Option<Timestamp>,
-    /// Whether the manifest wants a person's word here.
+    /// Whether the manifest wants a person's word here, and does not bring it itself.
     pub needs_approval: bool,
 }
 
@@ -58,6 +58,7 @@ fn gate(view: &View<'_>, rollout: &ServiceDeployment) -> Option<GateStatus> {
         name: gate.name(),
         hook: pause.hook_id.clone(),
         expires_at: pause.expires_at,
-        needs_approval: view.desired.rollout.approvals.contains(&gate),
+        needs_approval: view.desired.rollout.approvals.contains(&gate)
+            && !view.desired.is_approved(),
     })
 }

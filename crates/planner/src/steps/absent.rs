@@ -33,6 +33,7 @@ pub(super) fn create(input: &Input<'_>, desired: &Service) -> Plan {
                 ),
                 _ => format!("creates the service with {}", definition.arn),
             };
+            let why = why + &word::created_in_spite_of_a_freeze(desired, input.now);
             let call = Call::CreateService { input: body(input, desired, &definition.arn, count) };
             let waiting = preflight::left_out(observed).into_iter().collect();
             Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], waiting)

@@ -155,6 +155,9 @@ fn past_the_freeze(
     if is_settled || !word::is_frozen(view) {
         return None;
     }
+    if view.desired.is_approved() {
+        return Some(Ok(done(format!("{digest} was approved in git: no freeze keeps it"))));
+    }
     if view.memory.rejects(digest) {
         return Some(refuse(format!("{digest} was rejected: retry it, or change its content")));
     }

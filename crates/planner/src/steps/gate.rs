@@ -79,7 +79,7 @@ fn at_pause(
     };
     let because = match word {
         Some(word) => format!("it was promoted {}", word.said.phrase()),
-        None => "nothing speaks against it".to_owned(),
+        None => word::approved(view, gate).unwrap_or("nothing speaks against it").to_owned(),
     };
     let why = format!("opens the gate {at}: {healthy} tasks are healthy and {because}");
     Plan::acting(vec![Action { call, lane: Lane::RolloutStep, why }], capability_waits(view))

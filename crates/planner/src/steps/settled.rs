@@ -47,7 +47,7 @@ pub(super) fn settle(view: &View<'_>) -> Plan {
         return heal(view, vec![wait]);
     }
     if let Some(freeze) = word::frozen(view).filter(|_| stands_still(view)) {
-        let plan = heal(view, vec![freeze.wait(word::START)]);
+        let plan = heal(view, vec![word::frozen_at(view.desired, &freeze, word::START)]);
         let thaws = freeze.look_again(view.now(), SETTLED);
         let look_again = if plan.actions.is_empty() { thaws } else { plan.look_again };
         return Plan { look_again, ..plan };

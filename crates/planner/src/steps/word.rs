@@ -1,7 +1,7 @@
 //! What people's words and their windows mean for a rollout: paused, frozen, approved, promoted; never
 //! judges it.
 
-use evenkeel_manifest::{Gate, Service};
+use evenkeel_manifest::{Approval, Gate, Service};
 use jiff::Timestamp;
 
 use crate::diff::{Comparison, runs_what_is_wanted};
@@ -14,6 +14,9 @@ use crate::{Action, Call, HookDetail, Lane, Plan, RolloutPhase, Said, Wait, Wait
 /// The annotation that pauses rollouts from git; its value is the reason.
 const PAUSE_ANNOTATION: &str = "evenkeel.dev/pause";
 
+/// Whose word an annotation is, as far as is known.
+const IN_GIT: &str = "it was approved in git";
+
 /// Where a rollout stands that has not begun, for people.
 pub(super) const START: &str = "before the start";
 
@@ -25,22 +28,46 @@ pub(super) fn promotion<'v>(view: &'v View<'_>, pause: &HookDetail) -> Option<&'
 
 /// What a gate without such a word waits for, after all else that it waits for.
 pub(super) fn missing_at(view: &View<'_>, gate: Gate, at: &str) -> Option<Wait> {
-    if view.desired.rollout.approvals.contains(&gate) {
+    if view.desired.rollout.approvals.contains(&gate) && !view.desired.is_approved() {
         let sentence = format!(
-            "{at}: the manifest wants an approval: `evenkeel rollout promote {}/{} --comment ...`",
-            view.desired.key.cluster, view.desired.key.name
+            "{at}: the manifest wants an approval: `evenkeel rollout promote {}/{} --comment ...`{}",
+            view.desired.key.cluster,
+            view.desired.key.name,
+            of_other_content(view.desired)
         );
         return Some(Wait::new(WaitReason::Person, sentence));
     }
     paused(view, at)
 }
 
+/// Who approved a gate where the manifest wants that, without a promotion.
+pub(super) fn approved(view: &View<'_>, gate: Gate) -> Option<&'static str> {
+    let is_wanted = view.desired.rollout.approvals.contains(&gate);
+    (is_wanted && view.desired.is_approved()).then_some(IN_GIT)
+}
+
+/// What is said of an approval that is of no account; empty where there is none.
+fn of_other_content(desired: &Service) -> String {
+    let other = desired.approval.as_ref().filter(|_| !desired.is_approved());
+    other.map_or(String::new(), |approval| {
+        let (name, revision) = (Approval::ANNOTATION, approval.revision());
+        format!("; the annotation {name} is about other content ({revision}) and of no account")
+    })
+}
+
 /// Why a rollout goes no further here; `None` when nobody paused it, nor any window.
 pub(super) fn paused(view: &View<'_>, at: &str) -> Option<Wait> {
     by_a_person(view, at).or_else(|| {
         let freeze = frozen(view)?;
-        freeze.pauses().then(|| freeze.wait(at))
+        freeze.pauses().then(|| frozen_at(view.desired, &freeze, at))
     })
+}
+
+/// What is waited for under a freeze.
+pub(super) fn frozen_at(desired: &Service, freeze: &Freeze<'_>, at: &str) -> Wait {
+    let wait = freeze.wait(at);
+    let sentence = wait.sentence + &of_other_content(desired);
+    Wait { sentence, ..wait }
 }
 
 fn by_a_person(view: &View<'_>, at: &str) -> Option<Wait> {
@@ -61,6 +88,9 @@ pub(super) fn frozen<'v>(view: &'v View<'_>) -> Option<Freeze<'v>> {
 
 /// Who lets what is wanted pass a freeze.
 fn past_a_freeze(view: &View<'_>) -> Option<String> {
+    if view.desired.is_approved() {
+        return Some(IN_GIT.to_owned());
+    }
     let promotion = view.memory.promotion.as_ref()?;
     let passes = promotion.passes_freezes(&view.desired.revision_digest);
     passes.then(|| format!("it was promoted {}", promotion.said.phrase()))
@@ -74,7 +104,17 @@ pub(super) fn is_frozen(view: &View<'_>) -> bool {
 /// Why what is wanted starts while windows forbid it; empty when none does.
 pub(super) fn in_spite_of_a_freeze(view: &View<'_>) -> String {
     let because = past_a_freeze(view).filter(|_| is_frozen(view));
-    because.map_or(String::new(), |because| format!("; not kept by a freeze: {because}"))
+    because.map_or(String::new(), |because| not_kept(&because))
+}
+
+fn not_kept(because: &str) -> String {
+    format!("; not kept by a freeze: {because}")
+}
+
+/// The same of a service that is created, which has no tags.
+pub(super) fn created_in_spite_of_a_freeze(desired: &Service, now: Timestamp) -> String {
+    let is_frozen = freeze(&desired.rollout.windows, now).is_some();
+    if is_frozen { not_kept(IN_GIT) } else { String::new() }
 }
 
 /// The plan instead of starting a rollout.
@@ -82,16 +122,18 @@ pub(super) fn not_started(view: &View<'_>) -> Option<Plan> {
     if let Some(wait) = by_a_person(view, START) {
         return Some(Plan::waiting(vec![wait], SETTLED));
     }
-    frozen(view).map(|freeze| until_it_thaws(&freeze, view.now()))
+    frozen(view).map(|freeze| until_it_thaws(view.desired, &freeze, view.now()))
 }
 
 /// The plan instead of creating a service.
 pub(super) fn not_created(desired: &Service, now: Timestamp) -> Option<Plan> {
-    freeze(&desired.rollout.windows, now).map(|freeze| until_it_thaws(&freeze, now))
+    let freeze = freeze(&desired.rollout.windows, now).filter(|_| !desired.is_approved());
+    freeze.map(|freeze| until_it_thaws(desired, &freeze, now))
 }
 
-fn until_it_thaws(freeze: &Freeze<'_>, now: Timestamp) -> Plan {
-    Plan::waiting(vec![freeze.wait(START)], freeze.look_again(now, SETTLED))
+fn until_it_thaws(desired: &Service, freeze: &Freeze<'_>, now: Timestamp) -> Plan {
+    let wait = frozen_at(desired, freeze, START);
+    Plan::waiting(vec![wait], freeze.look_again(now, SETTLED))
 }
 
 /// The plan, or if it has nothing to do, the removal of a word that opens nothing any more.

@@ -117,6 +117,7 @@ impl Draft {
             },
             paused: self.paused,
             adopt: self.adopt,
+            approval: None,
             revision_digest: Digest::of_revision(&definition_digest, &full),
             task_definition_digest: definition_digest,
         }

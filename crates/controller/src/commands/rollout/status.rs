@@ -249,8 +249,8 @@ mod tests {
         screen.end(&at(100, "for 4s")).unwrap();
         let text = String::from_utf8(out).unwrap();
         insta::assert_snapshot!(text, @"
-        2026-01-01T00:00:00Z prod/web - Shifting v1:00112233 CANARY in BAKE_TIME, 10% of production, 4 healthy and 4 running of 4: for 1s
-        2026-01-01T00:00:00Z prod/web - Shifting v1:00112233 CANARY in BAKE_TIME, 100% of production, 4 healthy and 4 running of 4: for 3s
+        2026-01-01T00:00:00Z prod/web - Shifting v1:001122334455 CANARY in BAKE_TIME, 10% of production, 4 healthy and 4 running of 4: for 1s
+        2026-01-01T00:00:00Z prod/web - Shifting v1:001122334455 CANARY in BAKE_TIME, 100% of production, 4 healthy and 4 running of 4: for 3s
         ");
     }
 }
