@@ -20,7 +20,8 @@ Exit codes:
   2  `plan` only: something would change
   3  `apply`, `rollout status`: a revision was rejected, and rolled back where that was possible
   4  `apply` only: not settled in time
-  5  `apply`, `rollout status`: a service waits for a person (paused, held, not owned, unsupported)
+  5  `apply`, `rollout status`: a service waits for a person (paused, held, not owned, unsupported);
+     `apply`: or for the end of a freeze
   6  `hold`, `release`, `rollout`: the daemon does not follow the command as things stand";
 
 const FIRST_STEPS: &str = "\

@@ -64,7 +64,9 @@ impl Input {
     pub(crate) fn services_of(self, config: &Config) -> (Vec<Service>, usize) {
         let (mut ours, others): (Vec<_>, Vec<_>) =
             self.set.services.into_iter().partition(|service| service.key.target == config.target);
-        ours.iter_mut().for_each(|service| config.windows.lay_over(service));
+        for service in &mut ours {
+            config.windows.lay_over(service);
+        }
         (ours, others.len())
     }
 }

@@ -3,6 +3,7 @@
 
 mod describe;
 mod rollout;
+mod sparkline;
 mod table;
 
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 pub(crate) use describe::describe;
 pub(crate) use rollout::{history, rollout, rollout_line};
+pub(crate) use sparkline::Numbers;
 pub(crate) use table::table;
 
 /// What is shown of one service. Members that a daemon of another version does not send are empty.
@@ -126,6 +128,17 @@ pub(crate) struct MeasurementView {
     pub metric: String,
     pub result: String,
     pub sentence: String,
+    pub trend: Option<TrendView>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct TrendView {
+    pub values: Vec<f64>,
+    pub latest: Option<String>,
+    pub limit: String,
+    pub most: Option<f64>,
+    pub least: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

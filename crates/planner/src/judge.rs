@@ -8,6 +8,7 @@ mod compared;
 mod comparison;
 mod series;
 mod threshold;
+mod trend;
 mod webhook;
 mod windows;
 
@@ -21,6 +22,7 @@ pub use comparison::{
     Direction, Effect, WindowPair, compare_errors, compare_values,
 };
 pub use series::{Evaluated, MetricId, MetricQuestion, Minutes, Series};
+pub use trend::Trend;
 pub use webhook::{WebhookAnswer, WebhookCall, webhook_calls};
 
 use crate::view::View;
@@ -28,7 +30,7 @@ use crate::{HookDetail, ServiceDeployment};
 use arms::{Arms, Numbers};
 
 /// What is measured of a rollout that moves traffic.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Measurement {
     /// `errorRate`, `latency p99`, …
@@ -36,6 +38,9 @@ pub struct Measurement {
     pub result: AnalysisResult,
     /// The numbers, and what they may be.
     pub sentence: String,
+    /// `None` of web hooks, and while nothing was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trend: Option<Trend>,
 }
 
 /// How one measurement, or all together, came out; the last one among several decides.
@@ -127,14 +132,14 @@ impl<'a> Bench<'a> {
     }
 
     fn measure(&self, metric: &Metric) -> Measurement {
-        let (result, sentence) = match &self.arms {
-            Arms::TooEarly => self.without("no minute is complete yet".to_owned()),
+        let ((result, sentence), trend) = match &self.arms {
+            Arms::TooEarly => (self.without("no minute is complete yet".to_owned()), None),
             Arms::Read(numbers) => match numbers.unread(&metric.source) {
-                Some(why) => (AnalysisResult::Error, why),
-                None => self.judge(metric, numbers),
+                Some(why) => ((AnalysisResult::Error, why), None),
+                None => (self.judge(metric, numbers), self.trend(metric, numbers)),
             },
         };
-        Measurement { metric: metric.to_string(), result, sentence }
+        Measurement { metric: metric.to_string(), result, sentence, trend }
     }
 
     fn judge(&self, metric: &Metric, numbers: &Numbers<'_>) -> Finding {

@@ -34,7 +34,7 @@ pub use history::{PastDeployment, history};
 pub use judge::{
     AnalysisResult, Certainty, Comparison, ComparisonNumbers, ComparisonOutcome,
     ComparisonSettings, Counts, Direction, Effect, Evaluated, Measurement, MetricId,
-    MetricQuestion, Minutes, Series, WebhookAnswer, WebhookCall, WindowPair, compare_errors,
+    MetricQuestion, Minutes, Series, Trend, WebhookAnswer, WebhookCall, WindowPair, compare_errors,
     compare_values, webhook_calls,
 };
 pub use load_balancing::{BalancingQuestion, ListenerRule, LoadBalancing, TargetGroup};

@@ -39,7 +39,7 @@ pub(crate) struct RolloutArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RolloutCommand {
-    /// Show where a rollout stands: stage, weights, tasks, breaker, gate, what it waits for
+    /// Show where a rollout stands: stage, weights, tasks, breaker, gate, numbers, what it waits for
     ///
     /// With --watch it is shown anew until the service is settled (0), its revision is rejected and
     /// left (3), or it is held for a person (5).
@@ -54,7 +54,7 @@ pub(crate) enum RolloutCommand {
     ///
     /// It overrules a pause, an alarm that was red before, and a missing approval; never a verdict, nor
     /// tasks that are not healthy. It is for the gate of this moment, with --full for all gates of
-    /// this rollout.
+    /// this rollout. Before the start under a freeze it lets exactly this content be rolled out.
     Promote(PromoteArgs),
     /// Reject the revision that is rolled out: the service returns to the proven one
     Abort(AbortArgs),

@@ -188,6 +188,22 @@ mod tests {
     }
 
     #[test]
+    fn windows_are_laid_over_those_of_the_manifest_and_are_no_content() {
+        let text = "{apiVersion: evenkeel.dev/v1, kind: Service, metadata: {name: web}, spec: {cluster: \
+                    prod, taskDefinition: {containerDefinitions: [{name: web, image: a, memory: 64}]}, \
+                    rollout: {windows: [{allow: 0 9 * * *, duration: 8h}]}}}";
+        let file = evenkeel_manifest::File { name: "web.yaml".into(), text: text.to_owned() };
+        let mut service = evenkeel_manifest::load(&[file]).services.pop().unwrap();
+        let digest = service.revision_digest.clone();
+        let elsewhere = RawWindow { clusters: vec!["stage".to_owned()], ..weekend() };
+        let (windows, problems) = Windows::read(&[weekend(), elsewhere]);
+        windows.lay_over(&mut service);
+        let origins: Vec<_> = service.rollout.windows.iter().map(|one| one.origin).collect();
+        assert_eq!(origins, [Origin::Manifest, Origin::Configuration], "{problems:?}");
+        assert_eq!(service.revision_digest, digest);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_by_its_key() {
         let raw = RawWindow {
             deny: Some("0 18 * * FRY".to_owned()),

@@ -51,7 +51,9 @@ impl LastGood {
         problems.extend(self.emptied_files(tree));
         let (mut ours, elsewhere): (Vec<_>, Vec<_>) =
             services.into_iter().partition(|service| service.key.target == self.target);
-        ours.iter_mut().for_each(|service| self.windows.lay_over(service));
+        for service in &mut ours {
+            self.windows.lay_over(service);
+        }
         let fresh = ours.iter().map(|service| service.key.clone());
         let held = self.entries.values().map(|entry| entry.file().to_owned());
         let look = Look::new(tree, &problems, fresh, held);

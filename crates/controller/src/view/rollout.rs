@@ -6,7 +6,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{ApprovalView, GateView, ServiceView, ShiftView, WordView, age, short};
+use super::{ApprovalView, GateView, Numbers, ServiceView, ShiftView, WordView, age, short};
 use crate::style::{self, paint, safe};
 
 /// Writing to a `String` cannot fail.
@@ -14,14 +14,15 @@ macro_rules! line {
     ($text:expr, $($arg:tt)*) => { let _infallible = writeln!($text, $($arg)*); };
 }
 
-/// Where it stands and what it waits for, with countdowns.
-pub(crate) fn rollout(service: &ServiceView, now: Timestamp) -> String {
+/// Where it stands, what is measured, and what it waits for, with countdowns.
+pub(crate) fn rollout(service: &ServiceView, now: Timestamp, numbers: Numbers) -> String {
     let mut text = String::new();
     line!(text, "{}  {}", paint(style::TITLE, safe(&service.name())), headline(service));
     progress(&mut text, service, now);
     if !service.breaker.is_empty() {
         line!(text, "  breaker   {}", breaker(service));
     }
+    measured(&mut text, service, numbers);
     for wait in &service.waiting {
         let until = until(wait.until, now);
         line!(text, "  waits     {}: {}{until}", safe(&wait.reason), safe(&wait.sentence));
@@ -92,6 +93,26 @@ fn breaker(service: &ServiceView) -> String {
         if tripped { paint(style::BAD, text) } else { text }
     };
     service.breaker.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// `errorRate        ▁▁▂▁  0.2%, at most 1%  Running`
+fn measured(text: &mut String, service: &ServiceView, numbers: Numbers) {
+    for one in &service.analysis {
+        let colour = match one.result.as_str() {
+            "Passed" => style::GOOD,
+            "Failed" => style::BAD,
+            _ => style::CAREFUL,
+        };
+        let result = paint(colour, safe(&one.result));
+        let Some(trend) = &one.trend else {
+            line!(text, "  measured  {:<16} {result}", safe(&one.metric));
+            continue;
+        };
+        let (row, limit) = (numbers.show(trend), safe(&trend.limit));
+        let latest = safe(trend.latest.as_deref().unwrap_or("no number yet"));
+        let gap = if row.is_empty() { "" } else { "  " };
+        line!(text, "  measured  {:<16} {row}{gap}{latest}, {limit}  {result}", safe(&one.metric));
+    }
 }
 
 /// ` (45s left)`; beyond ten minutes whole minutes are enough.
@@ -236,11 +257,25 @@ mod tests {
                 },
             },
             "breaker": [{ "kind": "Crash", "count": 1, "threshold": 3 }],
+            "analysis": [
+                {
+                    "metric": "errorRate", "result": "Running", "sentence": "",
+                    "trend": {
+                        "values": [0.1, 0.2, 0.5, 1.5], "latest": "1.5%", "limit": "at most 1%",
+                        "most": 1.0,
+                    },
+                },
+                {
+                    "metric": "latency p99", "result": "Passed", "sentence": "",
+                    "trend": { "values": [], "latest": null, "limit": "as the stable revision" },
+                },
+                { "metric": "web hook x", "result": "Passed", "sentence": "smoke test" },
+            ],
             "waiting": [{
                 "reason": "Person", "until": "2026-01-01T00:11:00Z",
                 "sentence": "after test traffic: the manifest wants an approval",
             }],
-            "words": { "pause": { "who": "ann", "at": "2026-01-01T00:05:00Z", "why": "lunch" } },
+            "words": { "approval": { "revision": "ffffffffffff", "isWanted": false }, "pause": { "who": "ann", "at": "2026-01-01T00:05:00Z", "why": "lunch" } },
             "runningCount": 8, "desiredCount": 4,
         }))
     }
@@ -248,16 +283,22 @@ mod tests {
     #[test]
     fn a_rollout_at_a_gate_tells_stage_weights_tasks_breaker_and_countdown() {
         let now = "2026-01-01T00:10:00Z".parse().unwrap();
-        insta::assert_snapshot!(plain(&rollout(&at_gate(), now)), @"
+        insta::assert_snapshot!(plain(&rollout(&at_gate(), now, Numbers::AsBlocks)), @"
         prod/shop  WaitsForPerson after test traffic: the manifest wants an approval
           rollout   Shifting v1:001122334455, for 10m
           traffic   CANARY in POST_TEST_TRAFFIC_SHIFT, 0% of production, 100% of test
           gate      AfterTestTraffic, needs an approval (50m left)
           tasks     3 healthy and 4 running of 4
           breaker   Crash 1/3
+          measured  errorRate        ▁▂▃█  1.5%, at most 1%  Running
+          measured  latency p99      no number yet, as the stable revision  Passed
+          measured  web hook x       Passed
           waits     Person: after test traffic: the manifest wants an approval (60s left)
           paused    by ann at 2026-01-01T00:05:00Z: lunch
+          approved  in git, but of no account: ffffffffffff is other content than what is wanted
         ");
+        let piped = plain(&rollout(&at_gate(), now, Numbers::AsNumbers));
+        assert!(piped.contains("errorRate        0.1 0.2 0.5 1.5  1.5%, at most 1%"), "{piped}");
     }
 
     #[test]

@@ -83,7 +83,12 @@ pub(super) fn heard(
             AnalysisResult::Running if bench.is_impatient() => AnalysisResult::Inconclusive,
             result => result,
         };
-        Measurement { metric: format!("web hook {}", webhook.shown()), result, sentence }
+        Measurement {
+            metric: format!("web hook {}", webhook.shown()),
+            result,
+            sentence,
+            trend: None,
+        }
     };
     here.map(measurement).collect()
 }

@@ -55,7 +55,8 @@ fn it_is_the_approval_of_every_gate_of_exactly_that_content() {
 
 #[test]
 fn it_overrules_no_pause_no_alarm_and_no_task_that_is_not_healthy() {
-    let keeps: [(WaitReason, fn(&mut Look)); 4] = [
+    type Keep = (WaitReason, fn(&mut Look));
+    let keeps: [Keep; 4] = [
         (WaitReason::Person, |look| look.tag(tag::PAUSE, "lunch")),
         (WaitReason::Person, |look| {
             let annotation = ("evenkeel.dev/pause".to_owned(), "lunch".to_owned());

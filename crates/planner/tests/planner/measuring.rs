@@ -163,6 +163,42 @@ fn as_stable(source: MetricSource) -> Vec<Metric> {
 }
 
 #[test]
+fn the_newest_windows_are_told_as_numbers_beside_their_limit() {
+    let limited = |condition| Metric { source: MetricSource::ErrorRate, condition };
+    let limit = Limit::new(1.0).expect("finite");
+    let all = [Condition::Most(limit), Condition::Least(limit), Condition::AsStable];
+    let canary = Canary::at(10.0, all.map(limited).to_vec())
+        .serves(GREEN, 500.0, |ago| if ago == 0 { 10.0 } else { 1.0 })
+        .serves(BLUE, 500.0, |_| 1.0);
+    let key = key();
+    let input = input(&key, Some(&canary.0.desired), &canary.0.seen);
+    let told = status(&input, &plan(&input), &Outcome::Done).analysis;
+    let trend = |index: usize| told[index].trend.clone().expect("it was measured");
+    let values = trend(0).values;
+    assert_eq!((values.len() > 10, values.first(), values.last()), (true, Some(&0.2), Some(&2.0)));
+    assert_eq!(trend(0).latest.as_deref(), Some("2%"));
+    let limits = |index| (trend(index).limit, trend(index).most, trend(index).least);
+    assert_eq!(limits(0), ("at most 1%".to_owned(), Some(1.0), None));
+    assert_eq!(limits(1), ("at least 1%".to_owned(), None, Some(1.0)));
+    assert_eq!(limits(2), ("as the stable revision".to_owned(), None, None));
+}
+
+#[test]
+fn no_more_than_twenty_windows_are_told() {
+    let mut canary = Canary::at(10.0, vec![most(MetricSource::RequestCount, 1e9)]);
+    canary.0.begun(BEGAN + 1_200);
+    canary.0.mark("shift", BEGAN + 1_200);
+    let from = canary.minute(39);
+    let minutes = (0..40).map(|n| (from + SignedDuration::from_mins(n), 100.0)).collect();
+    let metric = of_group(GREEN, "RequestCount", "Sum");
+    canary.0.seen.metrics = Fact::Known(vec![Series { metric, minutes }]);
+    let key = key();
+    let input = input(&key, Some(&canary.0.desired), &canary.0.seen);
+    let told = status(&input, &plan(&input), &Outcome::Done).analysis;
+    assert_eq!(told[0].trend.as_ref().map(|one| one.values.len()), Some(20), "{told:?}");
+}
+
+#[test]
 fn good_numbers_at_this_share_open_the_gate() {
     let canary = Canary::at(10.0, error_rate()).serves(GREEN, 200.0, |_| 1.0);
     assert!(canary.opens(), "{}", canary.plan());

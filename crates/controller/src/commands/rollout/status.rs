@@ -15,7 +15,7 @@ use crate::cli::{CommandError, Exit};
 use crate::client::{Client, ClientError};
 use crate::config::Config;
 use crate::style::safe;
-use crate::view::{self, ServiceView};
+use crate::view::{self, Numbers, ServiceView};
 
 /// How often the daemon is asked; it looks at a rollout every few seconds.
 const ASK_EVERY: Duration = Duration::from_secs(2);
@@ -47,7 +47,9 @@ pub(super) async fn status(
     let service = ServiceView::read(&value);
     match args.daemon.output {
         Output::Text => {
-            let text = view::rollout(&service, Timestamp::now());
+            let is_terminal = io::stdout().is_terminal();
+            let numbers = if is_terminal { Numbers::AsBlocks } else { Numbers::AsNumbers };
+            let text = view::rollout(&service, Timestamp::now(), numbers);
             out.write_all(text.as_bytes())?;
         }
         output => write_data(out, output, &value)?,
@@ -154,7 +156,7 @@ impl<'a> Screen<'a> {
     /// Draws it as of now: a countdown has changed in any case.
     fn tick(&mut self, service: &ServiceView) {
         let Some(live) = &self.live else { return };
-        let text = view::rollout(service, Timestamp::now());
+        let text = view::rollout(service, Timestamp::now(), Numbers::AsBlocks);
         let lines: Vec<&str> = text.lines().collect();
         while self.lines.len() < lines.len() {
             let bar = live.add(ProgressBar::new_spinner());
@@ -177,7 +179,7 @@ impl<'a> Screen<'a> {
             for bar in self.lines.drain(..) {
                 bar.finish_and_clear();
             }
-            let text = view::rollout(service, Timestamp::now());
+            let text = view::rollout(service, Timestamp::now(), Numbers::AsBlocks);
             self.out.write_all(text.as_bytes())?;
         }
         Ok(())
