@@ -149,6 +149,8 @@ pub(crate) fn time_zone(name: &str) -> Result<TimeZone, Fault> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn berlin(text: &str) -> Schedule {
@@ -202,6 +204,40 @@ mod tests {
         assert!(fry.starts_with("at character 10 of the cron expression"), "{fry}");
         assert!(fry.ends_with("did you mean `FRI`?"), "{fry}");
         assert_eq!(fault("0 0 31 2 *"), "no such time comes within four years");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_text_is_a_schedule_or_a_sentence(
+            text in "([0-9*/,LW#?HMONFRI@-]{1,6} ){4}[0-9*/,LW#?HMONFRI-]{1,6}|\\PC{0,20}",
+            second in 0_i64..4_000_000_000,
+        ) {
+            let zone = time_zone("Europe/Berlin").unwrap();
+            match Schedule::parse(&text, zone) {
+                Ok(schedule) => {
+                    let at = Timestamp::from_second(second).unwrap();
+                    prop_assert!(schedule.next_after(at).is_none_or(|next| next > at));
+                }
+                Err(fault) => prop_assert!(!fault.is_empty() && !fault.contains('\n'), "{}", fault),
+            }
+        }
+
+        #[test]
+        fn a_later_time_never_has_an_earlier_next_one(
+            text in proptest::sample::select(vec!["30 2 * * *", "*/20 * * * *", "15 1,3 * * SUN"]),
+            zone in proptest::sample::select(vec!["Europe/Berlin", "Australia/Lord_Howe", "UTC"]),
+            second in 1_767_000_000_i64..1_800_000_000,
+            later in 0_i64..200_000,
+        ) {
+            let schedule = Schedule::parse(text, time_zone(zone).unwrap()).unwrap();
+            let next = |second| schedule.next_after(Timestamp::from_second(second).unwrap());
+            let (one, other) = (next(second).unwrap(), next(second + later).unwrap());
+            prop_assert!(one <= other);
+            prop_assert!(other <= one || other.as_second() > second + later);
+            prop_assert!(one.as_second() > second);
+        }
     }
 
     #[test]
