@@ -45,11 +45,10 @@ impl Balancing {
         {
             return Ok(answer.clone());
         }
-        let (rules, target_groups) = try_join(
-            rules(&self.caller, &question.rules, lane),
-            target_groups(&self.caller, &question.target_groups, lane),
-        )
-        .await?;
+        // The futures of the SDK are large, and these are part of those of every look.
+        let rules = Box::pin(rules(&self.caller, &question.rules, lane));
+        let target_groups = Box::pin(target_groups(&self.caller, &question.target_groups, lane));
+        let (rules, target_groups) = try_join(rules, target_groups).await?;
         let answer = LoadBalancing { rules, target_groups };
         let mut recent = lock(&self.recent);
         recent.retain(|_, (read, _)| read.elapsed() < RECENT);
@@ -109,7 +108,7 @@ async fn described_rules(
     lane: Lane,
 ) -> Result<Vec<ListenerRule>, CloudError> {
     let request = caller.load_balancing.describe_rules().set_rule_arns(Some(arns));
-    let reply = caller.read(Operation::DescribeRules, lane, request.send()).await?;
+    let reply = caller.read(Operation::DescribeRules, lane, Box::pin(request.send())).await?;
     Ok(reply.rules().iter().map(rule).collect())
 }
 
@@ -119,7 +118,8 @@ async fn described_groups(
     lane: Lane,
 ) -> Result<Vec<TargetGroup>, CloudError> {
     let request = caller.load_balancing.describe_target_groups().set_target_group_arns(Some(arns));
-    let reply = caller.read(Operation::DescribeTargetGroups, lane, request.send()).await?;
+    let reply =
+        caller.read(Operation::DescribeTargetGroups, lane, Box::pin(request.send())).await?;
     Ok(reply.target_groups().iter().map(target_group).collect())
 }
 

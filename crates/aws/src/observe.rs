@@ -96,7 +96,9 @@ impl Look<'_> {
 
     async fn load_balancing(&self) -> Fact<LoadBalancing> {
         match &self.questions.load_balancing {
-            Some(question) => fact(self.cloud.balancing.read(question, self.lane())).await,
+            Some(question) => {
+                fact(Box::pin(self.cloud.balancing.read(question, self.lane()))).await
+            }
             None => Fact::Unknown(Unknown::NotAsked),
         }
     }
