@@ -46,10 +46,9 @@ pub(super) fn settle(view: &View<'_>) -> Plan {
         let wait = Wait::new(WaitReason::ForeignDeployment, sentence).until(Some(until));
         return heal(view, vec![wait]);
     }
-    if let Some(freeze) = word::frozen(view).filter(|_| stands_still(view)) {
-        let plan = heal(view, vec![word::frozen_at(view.desired, &freeze, word::START)]);
-        let thaws = freeze.look_again(view.now(), SETTLED);
-        let look_again = if plan.actions.is_empty() { thaws } else { plan.look_again };
+    if let Some(held) = word::not_started(view).filter(|_| stands_still(view)) {
+        let plan = heal(view, held.waiting);
+        let look_again = if plan.actions.is_empty() { held.look_again } else { plan.look_again };
         return Plan { look_again, ..plan };
     }
     start(view)

@@ -98,6 +98,19 @@ fn a_paused_service_starts_no_rollout_until_it_is_resumed() {
 }
 
 #[test]
+fn drift_is_healed_while_new_content_waits_for_a_resume() {
+    let (mut ecs, v2) = twice_proven();
+    ecs.ordered(&v2, Command::Pause).unwrap();
+    let v3 = web("good:3").service();
+    ecs.update(&json!({"cluster": "main", "service": "web", "desiredCount": 1}));
+    ecs.writes.clear();
+    let plan = ecs.settle(&v3, 50);
+    assert_eq!(reasons(&plan), [WaitReason::Person], "{plan}");
+    assert_eq!(ecs.writes, ["UpdateService"], "{plan}");
+    assert_eq!((ecs.count(), ecs.primary_image()), (4, "good:2".to_owned()));
+}
+
+#[test]
 fn an_annotation_of_the_manifest_pauses_as_the_tag_does() {
     let (mut ecs, _) = twice_proven();
     ecs.writes.clear();
