@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::Action;
-use evenkeel_reconciler::{CloudError, StatusBoard};
+use evenkeel_reconciler::{CloudError, LoopHandle, StatusBoard};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -56,6 +56,8 @@ pub struct Course {
     /// Known once the script has ended.
     pub(crate) in_script: Option<InScript>,
     writes_counted: u64,
+    /// The last answer to a command about each service: in a word, and whole.
+    pub(crate) heard: BTreeMap<ServiceKey, (&'static str, String)>,
     /// What was written to which service, while wanted.
     written: Option<Vec<(String, String)>>,
     last_caller: Option<Replica>,
@@ -71,6 +73,8 @@ pub(crate) struct Seat {
     pub(crate) raised: Arc<Notify>,
     pub(crate) frozen_until: Option<Instant>,
     pub(crate) board: Arc<StatusBoard>,
+    /// Where people's commands go, while it lives.
+    pub(crate) handle: Option<LoopHandle>,
     pub(crate) wakes: u64,
     pub(crate) lives: u64,
 }
@@ -147,6 +151,7 @@ impl Course {
             calls_counted: 0,
             in_script: None,
             writes_counted: 0,
+            heard: BTreeMap::new(),
             written: None,
             last_caller: None,
             over: Arc::default(),

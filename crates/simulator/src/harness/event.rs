@@ -2,8 +2,8 @@
 //! makes of it.
 
 use evenkeel_manifest::{Service, ServiceKey};
-use evenkeel_planner::Lane;
-use evenkeel_reconciler::CloudError;
+use evenkeel_planner::{Command, Lane};
+use evenkeel_reconciler::{CloudError, Followed, NotFollowed};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -58,6 +58,16 @@ pub enum Event<'a> {
     Answered { call: &'a Sent, answer: Result<&'a Value, &'a CloudError>, is_stale: bool },
     /// Somebody else (a person, an autoscaler, another tool) makes a call that changes something.
     Edited { by: &'static str, operation: &'a str, input: &'a Value },
+    /// A person gives a command about a service to a daemon, and waits for the answer.
+    Asked { of: Replica, key: &'a ServiceKey, who: &'a str, command: &'a Command },
+    /// The person is answered, or gives up waiting.
+    Heard {
+        from: Replica,
+        key: &'a ServiceKey,
+        who: &'a str,
+        command: &'a Command,
+        answer: Result<&'a Followed, &'a NotFollowed>,
+    },
     /// The truth about a service changed, or may have.
     Changed(&'a ServiceFacts),
     /// Faults are possible from now on (`false`), or all is well again (`true`).

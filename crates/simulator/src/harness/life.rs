@@ -7,8 +7,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use evenkeel_reconciler::{
-    ControlLoop, DesiredState, LeaseKeeper, LeaseMetrics, LeaseSettings, LoopMetrics, LoopSettings,
-    Shutdown, StatusBoard,
+    ControlLoop, DesiredState, LeaseKeeper, LeaseMetrics, LeaseSettings, LoopHandle, LoopMetrics,
+    LoopSettings, Shutdown, StatusBoard,
 };
 use prometheus::Registry;
 use tokio::sync::watch;
@@ -63,6 +63,7 @@ impl Life {
         if let Some(keeper) = &keeper {
             control = control.with_lease(keeper.held());
         }
+        self.listens(Some(control.handle()));
         let mut running = Box::pin(control.run(shutdown.clone()));
         let keeping = async {
             match keeper {
@@ -83,9 +84,17 @@ impl Life {
             () = awake => {}
         }
         drop(running);
+        self.listens(None);
         let mut course = lock(&self.course);
         course.sync();
         course.tell(&Event::Ended(self.replica));
+    }
+
+    /// To people's commands.
+    fn listens(&self, handle: Option<LoopHandle>) {
+        if let Some(seat) = lock(&self.course).seats.get_mut(&self.replica) {
+            seat.handle = handle;
+        }
     }
 
     /// Keeps the leases of this life; each life is another incarnation.

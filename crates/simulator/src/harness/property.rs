@@ -1,6 +1,7 @@
 //! What must hold in every course, each property in its own small checker; shares no code with the
 //! planner's own guard and never looks at what the planner thinks.
 
+mod asks;
 mod bad_tasks;
 mod budget;
 mod call;
@@ -14,12 +15,14 @@ mod ordering;
 mod origins;
 mod oscillation;
 mod passes;
+mod pausing;
 mod probe;
 mod reach;
 mod rollback;
 mod rollouts;
 mod settling;
 mod traffic;
+mod undoing;
 mod verdict;
 mod wishes;
 mod writers;
@@ -77,6 +80,9 @@ pub fn all_of(instance: &str) -> Vec<Box<dyn Property + Send>> {
         Box::new(oscillation::NoOscillation::default()),
         Box::new(control::Pause::default()),
         Box::new(control::Secrets),
+        Box::new(pausing::PausedRollouts::default()),
+        Box::new(pausing::NamedGates::default()),
+        Box::new(undoing::UndoArrives::default()),
         Box::new(ordering::NoBackwards::default()),
         Box::new(ordering::ReadBeforeRetry::default()),
         Box::new(ordering::NoWriteOnIgnorance::default()),

@@ -20,9 +20,10 @@ use super::course::{Course, Shared, lock};
 use super::edit::Edit;
 use super::event::{Event, Replica};
 use super::life::Life;
+use super::people::People;
 use super::storm::Storm;
 use super::weather::LAG_MAX;
-use super::{Keeps, Perturbation, Property, Trace, Violation, Way, Weather, Wish};
+use super::{Keeps, Perturbation, Property, Request, Trace, Violation, Way, Weather, Wish};
 use crate::{Api, Behaviour, Fault, ServiceFacts, Simulation};
 
 pub use route::Route;
@@ -51,6 +52,8 @@ pub enum Step {
     /// An alarm comes into a state (`OK`, `ALARM`); `None` deletes it.
     Alarm(String, Option<&'static str>),
     Edit(String, Edit),
+    /// A person gives the daemons a command about a service, and insists on an answer.
+    Ask(String, Request),
     /// The next call of an operation meets this.
     Fail(String, Way),
     /// So do as many of them.
@@ -148,6 +151,7 @@ pub struct Stage {
     desired: watch::Sender<Arc<DesiredState>>,
     groups: BTreeMap<String, String>,
     replicas: usize,
+    people: People,
 }
 
 impl Stage {
@@ -213,9 +217,9 @@ impl Stage {
         for number in 0..replicas {
             lock(&course).seats.entry(Replica(number)).or_default();
         }
-        let stage =
-            Self { course, wishes: BTreeMap::new(), desired, groups: BTreeMap::new(), replicas };
-        (stage, lives)
+        let people = People::new(Arc::clone(&course), replicas);
+        let (wishes, groups) = (BTreeMap::new(), BTreeMap::new());
+        (Self { course, wishes, desired, groups, replicas, people }, lives)
     }
 
     fn close(self) -> Played {
@@ -270,6 +274,12 @@ impl Stage {
         self.look(|course| course.seats.get(&Replica(0))?.board.get(&key))
     }
 
+    /// The last answer to a command about a service: in a word, and whole.
+    pub fn heard(&self, name: &str) -> Option<(&'static str, String)> {
+        let cluster = self.wish(name).map_or("main", Wish::cluster);
+        self.look(|course| course.heard.get(&ServiceKey::new(cluster, name)).cloned())
+    }
+
     /// # Errors
     ///
     /// What the step needed and did not find, in words for whoever wrote it.
@@ -288,6 +298,10 @@ impl Stage {
             Step::Route(name, route) => self.route(name, *route)?,
             Step::Traffic(name, per_second) => self.send_traffic(name, *per_second)?,
             Step::Edit(..) => self.edit(step).await?,
+            Step::Ask(name, request) => {
+                let cluster = self.wish(name).map_or("main", Wish::cluster);
+                self.people.ask(&ServiceKey::new(cluster, &**name), request);
+            }
             other => self.act(other)?,
         }
         Ok(())
@@ -366,6 +380,7 @@ impl Stage {
             }
             Step::WipeTable => course.table.wipe(),
             Step::Advance(_)
+            | Step::Ask(..)
             | Step::Write(_)
             | Step::WriteAll(_)
             | Step::Delete(_)

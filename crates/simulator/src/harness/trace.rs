@@ -108,6 +108,18 @@ fn describe(line: &mut String, event: &Event<'_>) {
             write!(line, "{} answered: {error}", named(call))
         }
         Event::Edited { by, operation, input } => write!(line, "{by} calls {operation}: {input}"),
+        Event::Asked { of, key, who, command } => {
+            write!(line, "{who} asks daemon {}: {} {key}", of.0, command.word())
+        }
+        Event::Heard { from, key, who, command, answer } => {
+            let (word, sentence) = super::people::told(*answer);
+            write!(
+                line,
+                "{who} hears of daemon {}: {} {key} {word}: {sentence}",
+                from.0,
+                command.word()
+            )
+        }
         Event::Changed(facts) => {
             let (healthy, desired) = (facts.healthy_tasks(), facts.desired);
             let name = format_args!("{}/{}", facts.cluster, facts.name);
@@ -157,6 +169,13 @@ pub(crate) fn act(since: std::time::Duration, event: &Event<'_>) -> Option<Strin
         }
         Event::Answered { call, answer: Err(error), .. } => {
             Some(format!("{} failed: {}", who(call), without_ids(&error.to_string())))
+        }
+        Event::Heard { from, key, who, command, answer } => {
+            let (word, sentence) = super::people::told(*answer);
+            let sentence = without_ids(&sentence);
+            let of = if from.0 == 0 { String::new() } else { format!(" of daemon {}", from.0) };
+            let command = command.word();
+            Some(format!("{clock}   {who} hears{of}: {} {command} {word}: {sentence}", key.name))
         }
         Event::Started(replica) => Some(format!("{clock}   daemon {} starts", replica.0)),
         Event::Ended(replica) => Some(format!("{clock}   daemon {} is gone", replica.0)),

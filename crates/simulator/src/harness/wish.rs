@@ -15,7 +15,7 @@ pub struct Wish {
 }
 
 /// Every word there is.
-const WORDS: [&str; 35] = [
+const WORDS: [&str; 37] = [
     "image",
     "count",
     "cluster",
@@ -51,6 +51,8 @@ const WORDS: [&str; 35] = [
     "allow",
     "deny",
     "inFlight",
+    "pause",
+    "approvals",
 ];
 
 impl Wish {
@@ -124,8 +126,9 @@ impl Wish {
     /// A target group that nobody made.
     pub fn text(&self, groups: &BTreeMap<String, String>) -> Result<String, String> {
         let mut text = format!(
-            "apiVersion: evenkeel.dev/v1\nkind: Service\nmetadata: {{name: {}}}\nspec:\n  cluster: {}\n",
+            "apiVersion: evenkeel.dev/v1\nkind: Service\nmetadata: {{name: {}{}}}\nspec:\n  cluster: {}\n",
             self.name,
+            self.annotations(),
             self.cluster()
         );
         for flag in ["paused", "adopt"] {
@@ -137,6 +140,12 @@ impl Wish {
         self.members(&mut text, groups)?;
         self.rollout(&mut text);
         Ok(text)
+    }
+
+    /// Rollouts are paused for this reason.
+    fn annotations(&self) -> String {
+        let why = self.word("pause");
+        why.map_or(String::new(), |why| format!(", annotations: {{evenkeel.dev/pause: \"{why}\"}}"))
     }
 
     fn task_definition(&self, text: &mut String) {
@@ -207,6 +216,7 @@ impl Wish {
         for (word, member) in [("bake", "bake"), ("gate", "gateTimeout")] {
             members.extend(self.word(word).map(|value| format!("{member}: {value}")));
         }
+        members.extend(self.word("approvals").map(|gates| format!("approvals: [{gates}]")));
         let step: Vec<String> = [("percent", "percent"), ("stepBake", "bake")]
             .into_iter()
             .filter_map(|(word, member)| Some(format!("{member}: {}", self.word(word)?)))
@@ -333,11 +343,13 @@ mod tests {
             .with("launch", "EC2")
             .with("deny", "0 18 * * FRI for 62h")
             .with("allow", "0 9 * * MON-FRI for 8h")
-            .with("inFlight", "Pause");
+            .with("inFlight", "Pause")
+            .with("pause", "a freeze");
         let service = wish.service(&groups).expect("it is valid");
         assert_eq!(service.key.to_string(), "main/web");
         assert_eq!(service.rollout.strategy, Strategy::Rolling);
         assert_eq!(service.rollout.windows.len(), 2);
+        assert_eq!(service.metadata.annotations["evenkeel.dev/pause"], "a freeze");
         assert!(service.paused && service.adopt && !service.rollout.probe.enabled);
     }
 
@@ -358,7 +370,9 @@ mod tests {
             .with("percent", "12.5")
             .with("stepBake", "3m")
             .with("bake", "10m")
+            .with("approvals", "AfterTestTraffic,BeforeStep")
             .with("gate", "30m");
+        assert_eq!(wish.service(&groups).expect("it is valid").rollout.approvals.len(), 2);
         let strategy = wish.service(&groups).expect("it is valid").rollout.strategy;
         let Strategy::Canary(shift, step) = strategy else { panic!("{strategy:?}") };
         assert_eq!((shift.bake.as_secs(), shift.gate_timeout.as_secs()), (600, 1800));

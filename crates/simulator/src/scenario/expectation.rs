@@ -28,6 +28,12 @@ pub enum Expectation {
         name: String,
         words: String,
     },
+    /// The last answer to a command is of this kind and says these words.
+    Answered {
+        name: String,
+        word: String,
+        words: String,
+    },
     Silent {
         name: String,
         words: String,
@@ -87,6 +93,11 @@ impl Expectation {
             Self::Says { name, words } => {
                 let said = super::transcript::status(stage, name).join("\n");
                 found(said.contains(words), &said)
+            }
+            Self::Answered { name, word, words } => {
+                let (kind, sentence) = stage.heard(name).ok_or("nobody was answered")?;
+                let is = kind == word && sentence.contains(words);
+                found(is, &format!("{kind}: {sentence}"))
             }
             Self::Silent { name, words } => {
                 let said = super::transcript::status(stage, name).join("\n");

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use evenkeel_planner::Command as PersonsCommand;
 use jiff::SignedDuration;
 use serde_json::json;
 
 use super::{Command, Expectation, Line, Scenario};
-use crate::harness::{Edit, GIVES_UP_AFTER, Replica, Route, Step, Way, Wish};
+use crate::harness::{Edit, GIVES_UP_AFTER, Replica, Request, Route, Step, Way, Wish};
 use crate::{ApiError, Behaviour};
 
 /// What is wrong with a script, line by line.
@@ -108,6 +109,7 @@ fn command(words: &[String]) -> Parsed<Command> {
         ["freeze", time, rest @ ..] => Step::Freeze(replica(rest)?, duration(time)?),
         ["advance", time] => Step::Advance(duration(time)?),
         ["rival", rest @ ..] => edit(rest)?,
+        ["order", name, rest @ ..] => Step::Ask((*name).to_owned(), request(rest)?),
         _ => return Err("no such command".to_owned()),
     };
     Ok(Command::Step(step))
@@ -250,8 +252,43 @@ fn edit(words: &[&str]) -> Parsed<Step> {
 
 /// `hold` for `evenkeel:hold`.
 fn tag_key(key: &str) -> String {
-    let ours = ["owner", "digest", "proven", "rejected", "rollout", "hold", "tags"];
+    let ours =
+        ["owner", "digest", "proven", "rejected", "rollout", "hold", "pause", "promote", "tags"];
     if ours.contains(&key) { format!("evenkeel:{key}") } else { key.to_owned() }
+}
+
+/// `pause as bob because a customer is on it`; it is ann who says it if nobody is named.
+fn request(words: &[&str]) -> Parsed<Request> {
+    let (said, why) = match words.iter().position(|word| *word == "because") {
+        Some(at) => {
+            let (said, why) = words.split_at(at);
+            let why = why.iter().filter(|word| **word != "because").copied();
+            (said, why.collect::<Vec<_>>().join(" "))
+        }
+        None => (words, String::new()),
+    };
+    let (said, who) = match said {
+        [said @ .., "as", who] => (said, *who),
+        _ => (said, "ann"),
+    };
+    let needs_a_reason = ["hold", "pause", "abort", "undo"];
+    if why.is_empty() && said.first().is_some_and(|word| needs_a_reason.contains(word)) {
+        return Err("a reason is needed: `because ...`".to_owned());
+    }
+    let command = match said {
+        ["hold"] => PersonsCommand::Hold,
+        ["release"] => PersonsCommand::Release,
+        ["pause"] => PersonsCommand::Pause,
+        ["resume"] => PersonsCommand::Resume,
+        ["promote"] => PersonsCommand::Promote { full: false },
+        ["promote", "full"] => PersonsCommand::Promote { full: true },
+        ["abort"] => PersonsCommand::Abort,
+        ["undo"] => PersonsCommand::Undo { to: None },
+        ["undo", "to", revision] => PersonsCommand::Undo { to: Some((*revision).to_owned()) },
+        ["retry"] => PersonsCommand::Retry,
+        _ => return Err("no such command of a person".to_owned()),
+    };
+    Ok(Request { command, who: who.to_owned(), why })
 }
 
 fn expectation(words: &[&str]) -> Parsed<Expectation> {
@@ -281,6 +318,12 @@ fn expectation(words: &[&str]) -> Parsed<Expectation> {
         }
         [name, "gone"] => Expectation::Gone { name: own(name) },
         [name, "count", count] => Expectation::Count { name: own(name), count: number(count)? },
+        [name, "answered", word] => {
+            Expectation::Answered { name: own(name), word: own(word), words: String::new() }
+        }
+        [name, "answered", word, words] => {
+            Expectation::Answered { name: own(name), word: own(word), words: own(words) }
+        }
         [name, "says", words] => Expectation::Says { name: own(name), words: own(words) },
         [name, "does", "not", "say", words] => {
             Expectation::Silent { name: own(name), words: own(words) }
@@ -361,6 +404,24 @@ mod tests {
         };
         assert_eq!((behaviour.error_percent, behaviour.latency.as_millis()), (20, 300));
         for bad in ["traffic shop 50", "image web:2 errors 101%", "image web:2 errors 2"] {
+            assert!(parsed(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_command_of_a_person_has_a_name_and_the_reasons_that_the_daemon_asks_for() {
+        let parsed = |line: &str| command(&words(line));
+        let Ok(Command::Step(Step::Ask(name, request))) =
+            parsed("order web undo to web:3 as bob because checkout is slow")
+        else {
+            panic!("it is a command");
+        };
+        let to = Some("web:3".to_owned());
+        let (who, why) = ("bob".to_owned(), "checkout is slow".to_owned());
+        let wanted = Request { command: PersonsCommand::Undo { to }, who, why };
+        assert_eq!((name.as_str(), request), ("web", wanted));
+        assert!(parsed("order web promote full").is_ok());
+        for bad in ["order web hold", "order web promote half", "order web undo web:3 because x"] {
             assert!(parsed(bad).is_err(), "{bad}");
         }
     }

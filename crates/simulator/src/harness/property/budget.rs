@@ -40,7 +40,7 @@ impl Property for RetryBudget {
                 }
                 Ok(())
             }
-            Event::Wanted { key, .. } => {
+            Event::Wanted { key, .. } | Event::Asked { key, .. } => {
                 self.failures.remove(*key);
                 Ok(())
             }
@@ -124,6 +124,7 @@ impl Property for CallCap {
                 self.disturb(call.about.as_ref());
             }
             Event::Edited { input, .. } => self.disturb(named(input).as_ref()),
+            Event::Asked { key, .. } => self.disturb(Some(*key)),
             Event::Wanted { key, .. } => self.disturb(Some(key)),
             Event::Changed(facts) => self.changed(at, facts),
             Event::Sent(call) => return self.sent(at, call),

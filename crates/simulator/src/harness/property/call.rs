@@ -104,8 +104,7 @@ impl<'a> Write<'a> {
     /// Whether it takes a tag away.
     pub(super) fn removes(self, key: &str) -> bool {
         let Self::Untag(input) = self else { return false };
-        let keys = input.get("tagKeys").and_then(Value::as_array);
-        keys.is_some_and(|keys| keys.iter().any(|one| one == key))
+        untagged(input).contains(&key)
     }
 }
 
@@ -130,6 +129,12 @@ pub(super) fn starts_a_deployment(update: &Value) -> bool {
 pub(super) fn tags(value: &Value) -> impl Iterator<Item = (&str, &str)> {
     let listed = value.get("tags").and_then(Value::as_array).into_iter().flatten();
     listed.filter_map(|one| Some((text(one, "key")?, text(one, "value").unwrap_or_default())))
+}
+
+/// `tagKeys` of an input.
+pub(super) fn untagged(input: &Value) -> Vec<&str> {
+    let keys = input.get("tagKeys").and_then(Value::as_array).into_iter().flatten();
+    keys.filter_map(Value::as_str).collect()
 }
 
 pub(super) fn text<'a>(value: &'a Value, member: &str) -> Option<&'a str> {

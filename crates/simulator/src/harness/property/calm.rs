@@ -10,7 +10,7 @@ use super::super::event::At;
 use super::super::{Event, Replica};
 use super::call::{self, Write, named, number, text};
 use super::definitions::Definitions;
-use super::memory::{HOLD, Mark, OWNER, PROVEN, Tags, applied, instance, mark, rejects};
+use super::memory::{HOLD, Mark, OWNER, PAUSE, PROVEN, Tags, applied, instance, mark, rejects};
 use super::ordering::told;
 use super::origins::{Origin, Origins, is_in_flight};
 use super::wishes::Wish;
@@ -216,10 +216,15 @@ impl Ending<'_> {
         let reserved = self.truth.is_some_and(|truth| {
             truth.life == Life::Draining
                 || truth.tags.contains_key(HOLD)
+                || truth.tags.contains_key(PAUSE)
                 || !self.is_ours(truth)
                 || self.waits_for_others(truth, at)
         });
-        !self.wish.paused && !is_impossible && !reserved && !self.waits_for_an_alarm()
+        !self.wish.paused
+            && !self.wish.pauses
+            && !is_impossible
+            && !reserved
+            && !self.waits_for_an_alarm()
     }
 
     fn is_ours(&self, truth: &Truth) -> bool {

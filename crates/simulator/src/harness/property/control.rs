@@ -1,19 +1,24 @@
 //! S32 and S36: people stop everything with one word, and secrets are told to nobody.
 
+use evenkeel_planner::Command;
+
 use super::super::event::At;
 use super::super::{Event, Property, Sent};
-use super::call::Write;
-use super::memory::HOLD;
+use super::asks::Asks;
+use super::call::{self, Write};
+use super::memory::{HOLD, PAUSE};
 use super::ordering::told;
 use super::origins::Origins;
 use super::passes::Passes;
 
-/// S32: nothing is written to a service that is paused, held, or no longer named by a manifest. A hold is
-/// seen by the next look, the others by the next call.
+/// S32: nothing is written to a service that is paused, held, or no longer named by a manifest, but for
+/// the words about that themselves: what a person asks to be held, paused, or set free of either. A hold
+/// is seen by the next look, the others by the next call.
 #[derive(Debug, Default)]
 pub(super) struct Pause {
     origins: Origins,
     passes: Passes,
+    asks: Asks,
 }
 
 impl Property for Pause {
@@ -23,6 +28,7 @@ impl Property for Pause {
 
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
         self.origins.note(at, event);
+        self.asks.note(at, event);
         let said = match event {
             Event::Sent(call) if Write::of(call).is_some() => self.sent(call),
             _ => Ok(()),
@@ -38,6 +44,9 @@ impl Pause {
         if wishes.is_empty() {
             return Err(format!("{} although no manifest names the service", told(call)));
         }
+        if self.is_a_word_about_it(call) {
+            return Ok(());
+        }
         if wishes.iter().all(|wish| wish.paused) {
             return Err(format!("{} although the manifest is paused", told(call)));
         }
@@ -46,6 +55,27 @@ impl Pause {
             return Err(format!("{} although the service is on hold", told(call)));
         }
         Ok(())
+    }
+
+    /// One tag and no other, as somebody has just asked for.
+    fn is_a_word_about_it(&self, call: &Sent) -> bool {
+        let asked = |command: Command| self.asks.for_call(call, |one| *one == command);
+        match Write::of(call) {
+            Some(Write::Tag(input)) => {
+                let mut keys = call::tags(input).map(|(key, _)| key);
+                match (keys.next(), keys.next()) {
+                    (Some(HOLD), None) => asked(Command::Hold),
+                    (Some(PAUSE), None) => asked(Command::Pause),
+                    _ => false,
+                }
+            }
+            Some(Write::Untag(input)) => match call::untagged(input).as_slice() {
+                [HOLD] => asked(Command::Release),
+                [PAUSE] => asked(Command::Resume),
+                _ => false,
+            },
+            _ => false,
+        }
     }
 }
 
@@ -153,6 +183,40 @@ mod tests {
         course.tags(HOLD, "on");
         course.writes("UpdateService", count());
         course.passes();
+    }
+
+    #[test]
+    fn on_hold_only_the_words_that_people_ask_for_are_written() {
+        let said = |course: &mut Course<Pause>, key: &str| {
+            course.looks(FIRST);
+            course.writes("UntagResource", untagging(key));
+        };
+        let held = || {
+            let mut course = Course::of(Pause::default());
+            course.tags(HOLD, "on");
+            course.tags(PAUSE, "on");
+            course
+        };
+        let mut course = held();
+        course.asks(&Command::Resume);
+        said(&mut course, PAUSE);
+        course.hears(&Command::Resume);
+        course.asks(&Command::Release);
+        said(&mut course, HOLD);
+        course.passes();
+        let mut course = held();
+        course.asks(&Command::Release);
+        said(&mut course, PAUSE);
+        course.breaks("on hold");
+        let mut course = held();
+        course.asks(&Command::Release);
+        course.hears(&Command::Release);
+        said(&mut course, HOLD);
+        course.breaks("on hold");
+        let mut course = held();
+        course.asks(&Command::Release);
+        course.pass("UpdateService", count());
+        course.breaks("on hold");
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_manifest::{Digest, File, Service, ServiceKey, canonical, load};
-use evenkeel_planner::Lane;
-use evenkeel_reconciler::CloudError;
+use evenkeel_planner::{Command, Lane};
+use evenkeel_reconciler::{CloudError, Followed};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -148,8 +148,7 @@ pub(super) fn throttled() -> CloudError {
 impl<P: Property> Course<P> {
     /// One daemon has started and wants what runs; image tags are the numbers of revisions.
     pub(super) fn of(property: P) -> Self {
-        let mut course =
-            Self { property, at: start(), truth: settled(), calls: 0, pass: 0, broken: None };
+        let mut course = Self::quiet(property);
         course.tell(&Event::Started(FIRST));
         course.wants(FIRST, Some(&manifest("1")));
         course.happens(|_, _| {});
@@ -157,6 +156,11 @@ impl<P: Property> Course<P> {
             course.describes_definition(number);
         }
         course
+    }
+
+    /// Nothing was told yet.
+    pub(super) fn quiet(property: P) -> Self {
+        Self { property, at: start(), truth: settled(), calls: 0, pass: 0, broken: None }
     }
 
     pub(super) fn tell(&mut self, event: &Event<'_>) {
@@ -322,6 +326,18 @@ impl<P: Property> Course<P> {
         self.happens(|facts, _| {
             facts.tags.insert(key, value);
         });
+    }
+
+    /// Somebody gives the first daemon a command, and waits.
+    pub(super) fn asks(&mut self, command: &Command) {
+        self.tell(&Event::Asked { of: FIRST, key: &key(), who: "ann", command });
+    }
+
+    /// Who asked is told that it was followed.
+    pub(super) fn hears(&mut self, command: &Command) {
+        let followed = Followed { changed: true, sentence: String::new() };
+        let (from, who, answer) = (FIRST, "ann", Ok(&followed));
+        self.tell(&Event::Heard { from, key: &key(), who, command, answer });
     }
 
     pub(super) fn person(&mut self, operation: &str, input: &Value) {

@@ -13,6 +13,8 @@ pub(super) const PROVEN: &str = "evenkeel:proven";
 pub(super) const REJECTED: &str = "evenkeel:rejected";
 pub(super) const ROLLOUT: &str = "evenkeel:rollout";
 pub(super) const HOLD: &str = "evenkeel:hold";
+pub(super) const PAUSE: &str = "evenkeel:pause";
+pub(super) const PROMOTE: &str = "evenkeel:promote";
 
 pub(super) type Tags = BTreeMap<String, String>;
 
@@ -37,6 +39,27 @@ impl Mark {
             deployment: number(deployment),
             phase: (*phase).to_owned(),
         })
+    }
+}
+
+/// `evenkeel:promote`: `v1:<digest>:<hook id or full>:<epoch>:<who>:<comment>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Promotion {
+    digest: String,
+    /// `None`: all gates of the rollout.
+    pub(super) hook: Option<String>,
+}
+
+impl Promotion {
+    pub(super) fn read(value: &str) -> Option<Self> {
+        let parts: Vec<&str> = value.split(':').collect();
+        let ["v1", version, hex, hook, _said, ..] = parts.as_slice() else { return None };
+        let hook = (*hook != "full").then(|| (*hook).to_owned());
+        Some(Self { digest: format!("{version}:{hex}"), hook })
+    }
+
+    pub(super) fn opens(&self, digest: &Digest, hook: &str) -> bool {
+        self.digest == digest.as_str() && self.hook.as_deref().is_none_or(|one| one == hook)
     }
 }
 

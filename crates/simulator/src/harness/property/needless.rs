@@ -70,6 +70,7 @@ impl NoNeedlessWrites {
                 self.stir(call.about.as_ref());
             }
             Event::Edited { input, .. } => self.stir(named(input).as_ref()),
+            Event::Asked { key, .. } | Event::Heard { key, .. } => self.stir(Some(*key)),
             Event::Wanted { key, .. } => {
                 let now: Vec<Arc<Wish>> = self.origins.wishes().of_service(key).cloned().collect();
                 let rest = self.services.entry((*key).clone()).or_default();

@@ -15,7 +15,7 @@ use super::origins::Origins;
 use super::passes::Passes;
 use super::wishes::Wish;
 
-/// L9: without a new wish or somebody else's hand, daemons change no field of a service more than twice
+/// L9: without a new wish, a person's command or somebody else's hand, daemons change no field of a service more than twice
 /// an hour. What was written because of an answer from the past, overtaken by somebody else's hand, or
 /// carried out long after it was given up, is no wish of theirs.
 #[derive(Debug, Default)]
@@ -76,6 +76,10 @@ impl Property for NoOscillation {
             }
             Event::Wanted { key, .. } => {
                 self.wanted(key);
+                Ok(())
+            }
+            Event::Asked { key, .. } | Event::Heard { key, .. } => {
+                self.fields.remove(*key);
                 Ok(())
             }
             _ => Ok(()),

@@ -1,10 +1,13 @@
 //! S15, S19 and S20: nothing is deleted, nothing beyond what a manifest names is touched, and nothing
 //! that is not ours.
 
+use evenkeel_planner::Command;
+
 use super::super::event::At;
 use super::super::{Event, Property, Sent};
+use super::asks::Asks;
 use super::call::{self, Write, text};
-use super::memory::{HOLD, OWNER, ROLLOUT, Tags, instance};
+use super::memory::{HOLD, OWNER, PAUSE, PROMOTE, REJECTED, ROLLOUT, Tags, instance};
 use super::ordering::told;
 use super::origins::Origins;
 use super::passes::Passes;
@@ -70,19 +73,20 @@ impl Property for Scope {
 }
 
 /// S20: what is written to carries our mark, or is being taken over with leave; tags that others set
-/// stay.
+/// stay, and those that are people's words are set and taken away as they ask.
 #[derive(Debug)]
 pub(super) struct Ownership {
     instance: String,
     origins: Origins,
     passes: Passes,
+    asks: Asks,
 }
 
 impl Ownership {
     /// For daemons that call themselves this.
     pub(super) fn of(instance: impl Into<String>) -> Self {
         let (origins, passes) = (Origins::default(), Passes::default());
-        Self { instance: instance.into(), origins, passes }
+        Self { instance: instance.into(), origins, passes, asks: Asks::default() }
     }
 
     fn sent(&self, call: &Sent, write: Write<'_>) -> Result<(), String> {
@@ -107,10 +111,23 @@ impl Ownership {
         if !self.is_ours(owner) && !adopts() {
             return Err(format!("{} although the owner is {owner:?}", told(call)));
         }
-        match foreign_tag(write, shown) {
+        match foreign_tag(write, shown).filter(|key| !self.is_asked_for(call, write, key)) {
             Some(key) => Err(format!("{} touches the tag {key}, which is not ours", told(call))),
             None => Ok(()),
         }
+    }
+
+    /// Whether a tag is a person's word that somebody has just given or taken back.
+    fn is_asked_for(&self, call: &Sent, write: Write<'_>, key: &str) -> bool {
+        let word = match (write, key) {
+            (Write::Tag(_), HOLD) => Command::Hold,
+            (Write::Untag(_), HOLD) => Command::Release,
+            (Write::Tag(_), PAUSE) => Command::Pause,
+            (Write::Untag(_), PAUSE) => Command::Resume,
+            (Write::Untag(_), REJECTED) => Command::Retry,
+            _ => return false,
+        };
+        self.asks.for_call(call, |command| *command == word)
     }
 
     fn is_ours(&self, owner: Option<&str>) -> bool {
@@ -125,6 +142,7 @@ impl Property for Ownership {
 
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
         self.origins.note(at, event);
+        self.asks.note(at, event);
         let said = match event {
             Event::Sent(call) => Write::of(call).map_or(Ok(()), |write| self.sent(call, write)),
             _ => Ok(()),
@@ -139,15 +157,14 @@ impl Property for Ownership {
 fn foreign_tag<'a>(write: Write<'a>, shown: &Tags) -> Option<&'a str> {
     let is_aws = |key: &str| key.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("aws:"));
     match write {
-        Write::Tag(input) => {
-            call::tags(input).map(|(key, _)| key).find(|key| is_aws(key) || *key == HOLD)
-        }
+        Write::Tag(input) => call::tags(input)
+            .map(|(key, _)| key)
+            .find(|key| is_aws(key) || [HOLD, PAUSE].contains(key)),
         Write::Untag(input) => {
             let listed = shown.get("evenkeel:tags").map_or("", String::as_str);
-            let ours = |key: &str| key == ROLLOUT || listed.split(' ').any(|one| one == key);
-            let keys = input.get("tagKeys").and_then(serde_json::Value::as_array);
-            let mut keys = keys.into_iter().flatten().filter_map(serde_json::Value::as_str);
-            keys.find(|key| is_aws(key) || !ours(key))
+            let is_own = |key: &str| [ROLLOUT, PROMOTE].contains(&key);
+            let ours = |key: &str| is_own(key) || listed.split(' ').any(|one| one == key);
+            call::untagged(input).into_iter().find(|key| is_aws(key) || !ours(key))
         }
         Write::Register(_)
         | Write::Create(_)
@@ -268,6 +285,26 @@ mod tests {
         let mut course = ownership();
         course.pass("TagResource", tagging(&[("aws:cloudformation:stack-id", "x")]));
         course.breaks("not ours");
+    }
+
+    #[test]
+    fn the_words_of_people_are_written_as_they_ask() {
+        let words = [
+            (Command::Hold, "TagResource", HOLD),
+            (Command::Release, "UntagResource", HOLD),
+            (Command::Pause, "TagResource", PAUSE),
+            (Command::Resume, "UntagResource", PAUSE),
+            (Command::Retry, "UntagResource", REJECTED),
+        ];
+        for (command, operation, key) in words {
+            for asked in [&command, &Command::Abort] {
+                let mut course = ownership();
+                course.asks(asked);
+                let set = operation == "TagResource";
+                course.pass(operation, if set { tagging(&[(key, "on")]) } else { untagging(key) });
+                if *asked == command { course.passes() } else { course.breaks(key) }
+            }
+        }
     }
 
     #[test]

@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_manifest::ServiceKey;
-use evenkeel_planner::Lane;
+use evenkeel_planner::{Command, Lane};
 
 use super::super::event::At;
 use super::super::{Event, Property, Sent};
+use super::asks::Asks;
 use super::call::{self, Write};
 use super::definitions::Definitions;
-use super::memory::{REJECTED, rejects};
+use super::memory::{PROVEN, REJECTED, rejects};
 use super::ordering::told;
 use super::origins::{Origin, Origins};
 use super::passes::Passes;
@@ -73,12 +74,13 @@ impl RollbackTarget {
 }
 
 /// S22: a revision that the tag `evenkeel:rejected` names is not rolled out, and the tag is not taken
-/// away, for that is a person's word. (The tag holds one revision: another verdict replaces it.)
+/// away, for that is a person's word, unless one asks for it. (The tag holds one revision: another verdict replaces it.)
 #[derive(Debug, Default)]
 pub(super) struct NoPingPong {
     origins: Origins,
     definitions: Definitions,
     passes: Passes,
+    asks: Asks,
 }
 
 impl Property for NoPingPong {
@@ -88,6 +90,7 @@ impl Property for NoPingPong {
 
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
         self.origins.note(at, event);
+        self.asks.note(at, event);
         self.definitions.note(event);
         let said = match event {
             Event::Sent(call) => Write::of(call).map_or(Ok(()), |write| self.sent(call, write)),
@@ -100,7 +103,8 @@ impl Property for NoPingPong {
 
 impl NoPingPong {
     fn sent(&self, call: &Sent, write: Write<'_>) -> Result<(), String> {
-        if write.removes(REJECTED) {
+        let is_retried = || self.asks.for_call(call, |command| *command == Command::Retry);
+        if write.removes(REJECTED) && !is_retried() {
             return Err(format!("{} takes a verdict back, which is for people", told(call)));
         }
         let shown = self.passes.shown(call).filter(|shown| !shown.is_gone);
@@ -117,11 +121,14 @@ impl NoPingPong {
     }
 }
 
-/// S23: daemons do not return from a return.
+/// S23: daemons do not return from a return, unless a person sends the service further back.
 #[derive(Debug, Default)]
 pub(super) struct OneRollback {
     origins: Origins,
     passes: Passes,
+    asks: Asks,
+    /// The deployment that a person has undone last.
+    undone: BTreeMap<ServiceKey, u64>,
 }
 
 impl Property for OneRollback {
@@ -137,15 +144,29 @@ impl Property for OneRollback {
             {
                 self.returned(call, call::replied_primary(reply))
             }
+            Event::CarriedOut { call, reply: Ok(_) } => {
+                self.undoes(call);
+                Ok(())
+            }
             _ => Ok(()),
         };
         self.origins.note(at, event);
+        self.asks.note(at, event);
         self.passes.note(at, event);
         said
     }
 }
 
 impl OneRollback {
+    fn undoes(&mut self, call: &Sent) {
+        let asked = |command: &Command| matches!(command, Command::Undo { .. });
+        let is_sent_back = Write::of(call).is_some_and(|write| write.tag(PROVEN).is_some())
+            && self.asks.for_call(call, asked);
+        let Some(key) = call.about.as_ref().filter(|_| is_sent_back) else { return };
+        let primary = self.origins.primary(key);
+        self.undone.extend(primary.map(|primary| (key.clone(), primary)));
+    }
+
     /// It was shown that the return is PRIMARY, and yet it is stopped.
     fn stops(&self, call: &Sent) -> Result<(), String> {
         let Some(key) = &call.about else { return Ok(()) };
@@ -167,7 +188,8 @@ impl OneRollback {
     }
 
     fn is_return(&self, key: &ServiceKey, deployment: u64) -> bool {
-        matches!(self.origins.of(key, deployment), Some(Origin::Returned))
+        let is_undone = self.undone.get(key) == Some(&deployment);
+        !is_undone && matches!(self.origins.of(key, deployment), Some(Origin::Returned))
     }
 }
 
@@ -219,7 +241,6 @@ mod tests {
         Course, FIRST, definition, deployment, manifest, manifest_with, revision, tagging,
         untagging, update, verdict,
     };
-    use super::super::memory::PROVEN;
     use super::*;
     use crate::DeploymentFacts;
 
@@ -352,6 +373,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_person_aborted_is_rolled_out_again_only_once_it_is_retried() {
+        let mut course = rejected();
+        course.pass("UpdateService", back_to(2));
+        course.breaks("rolls out what is rejected");
+        let mut course = rejected();
+        course.asks(&Command::Retry);
+        course.pass("UntagResource", untagging(REJECTED));
+        course.hears(&Command::Retry);
+        course.happens(|facts, _| {
+            facts.tags.remove(REJECTED);
+        });
+        course.pass("UpdateService", back_to(2));
+        course.passes();
+        let mut course = rejected();
+        course.asks(&Command::Release);
+        course.pass("UntagResource", untagging(REJECTED));
+        course.breaks("for people");
+    }
+
+    #[test]
     fn what_nobody_was_shown_cannot_be_kept_and_verdicts_are_not_taken_back() {
         let mut course = rejected();
         course.sees(FIRST, &json!({"services": [{"serviceName": "web"}]}), true);
@@ -397,6 +438,32 @@ mod tests {
             course.carried_out(&call, &reply);
             course.breaks("returns from 9");
         }
+    }
+
+    /// A return is undone by a word that is written then, if somebody asked for it, and is returned from.
+    fn undone(asked: bool) -> Course<OneRollback> {
+        let mut course = bad(OneRollback::default());
+        course.looks(FIRST);
+        course.returns("StopServiceDeployment", json!({}));
+        ecs_returns(&mut course, 1);
+        if asked {
+            course.asks(&Command::Undo { to: None });
+        }
+        course.pass("TagResource", tagging(&[(PROVEN, &revision(4))]));
+        course.hears(&Command::Undo { to: None });
+        course.looks(FIRST);
+        let call = course.rollback(FIRST, "UpdateService", back_to(4));
+        course.sent(&call);
+        course.begins(4);
+        let reply = course.updated();
+        course.carried_out(&call, &reply);
+        course
+    }
+
+    #[test]
+    fn a_person_may_send_a_service_further_back_than_a_return() {
+        undone(true).passes();
+        undone(false).breaks("returns from 9");
     }
 
     fn count(number: u64) -> Value {

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_manifest::{Digest, ServiceKey};
+use evenkeel_planner::Command;
 
 use super::super::event::At;
 use super::super::{Event, Property, Sent};
+use super::asks::Asks;
 use super::call::{self, Write};
 use super::definitions::Definitions;
 use super::memory::{DIGEST, Mark, OWNER, PROVEN, REJECTED, ROLLOUT, names, rejects};
@@ -84,12 +86,13 @@ impl DurableVerdict {
 
 /// S26: the tag `evenkeel:proven` is written only after ECS completed the revision wanted, with every
 /// task healthy and no named alarm red, at some moment of the pass; and `evenkeel:rejected` only when
-/// something speaks against the revision.
+/// something speaks against the revision. A person may say so, and name what is returned to.
 #[derive(Debug, Default)]
 pub(super) struct VerdictSoundness {
     origins: Origins,
     definitions: Definitions,
     passes: Passes,
+    asks: Asks,
     services: BTreeMap<ServiceKey, Record>,
 }
 
@@ -153,6 +156,7 @@ impl Property for VerdictSoundness {
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
         self.origins.note(at, event);
         self.definitions.note(event);
+        self.asks.note(at, event);
         let said = match event {
             Event::Changed(facts) => {
                 let key = ServiceKey::new(&*facts.cluster, &*facts.name);
@@ -178,6 +182,9 @@ impl VerdictSoundness {
         let Some(pass) = self.passes.of(call) else { return Ok(()) };
         let lag = if pass.is_stale { LAG_MAX } else { Duration::ZERO };
         let since = pass.began.checked_sub(lag).unwrap_or(pass.began);
+        if self.is_a_person_s(call, write) {
+            return Ok(());
+        }
         let wishes = self.origins.wishes_of(call);
         if write.tag(PROVEN).is_some() {
             let is_baseline = write.tag(DIGEST).is_none() && write.tag(OWNER).is_some();
@@ -195,6 +202,20 @@ impl VerdictSoundness {
             return self.rejects(at, call, write, record);
         }
         Ok(())
+    }
+
+    /// A verdict without another word of proof, or with the revision that somebody asked for.
+    fn is_a_person_s(&self, call: &Sent, write: Write<'_>) -> bool {
+        write.tag(REJECTED).is_some()
+            && self.asks.for_call(call, |command| match (command, write.tag(PROVEN)) {
+                (Command::Abort | Command::Undo { .. }, None)
+                | (Command::Undo { to: None }, Some(_)) => true,
+                (Command::Undo { to: Some(to) }, Some(proven)) => {
+                    call::last_part(proven) == call::last_part(to)
+                        || proven.ends_with(&format!("/{to}"))
+                }
+                _ => false,
+            })
     }
 
     fn rejects(
@@ -387,6 +408,35 @@ mod tests {
         let mark = mark(&manifest("2"), "-", "probe");
         course.writes("CreateService", tagging(&[(ROLLOUT, &mark)]));
         course.passes();
+    }
+
+    #[test]
+    fn a_person_may_say_that_a_revision_is_bad_and_name_the_one_to_return_to() {
+        let abort = || tagging(&[(REJECTED, &verdict(&manifest("2")))]);
+        let undo = |to| tagging(&[(REJECTED, &verdict(&manifest("2"))), (PROVEN, to)]);
+        let to = |name: &str| Command::Undo { to: Some(name.to_owned()) };
+        let (first, third) = (definition(1), definition(3));
+        let told = [
+            (Some(Command::Abort), abort(), None),
+            (Some(to("web:1")), undo(&first), None),
+            (Some(to("1")), undo(&revision(1)), None),
+            (Some(Command::Undo { to: None }), undo(&third), None),
+            (Some(to("web:1")), undo(&third), Some("not complete")),
+            (Some(Command::Abort), undo(&first), Some("not complete")),
+            (Some(Command::Pause), abort(), Some("names no deployment")),
+            (None, abort(), Some("names no deployment")),
+        ];
+        for (command, written, broken) in told {
+            let mut course = rolled_out(VerdictSoundness::default());
+            if let Some(command) = &command {
+                course.asks(command);
+            }
+            course.pass("TagResource", written);
+            match broken {
+                Some(words) => course.breaks(words),
+                None => course.passes(),
+            }
+        }
     }
 
     #[test]

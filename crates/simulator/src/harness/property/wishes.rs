@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_manifest::{Breaker, Digest, Document, Probe, Rollout, Service, ServiceKey, Strategy};
+use evenkeel_manifest::{
+    Breaker, Digest, Document, Gate, Probe, Rollout, Service, ServiceKey, Strategy,
+};
 use serde_json::Value;
 
 use super::super::event::At;
@@ -23,6 +25,10 @@ pub(super) struct Wish {
     pub(super) maximum_percent: u64,
     pub(super) is_daemon: bool,
     pub(super) paused: bool,
+    /// Rollouts are paused by an annotation.
+    pub(super) pauses: bool,
+    /// The gates that a person must approve.
+    pub(super) approvals: Vec<Gate>,
     pub(super) adopt: bool,
     pub(super) probe: Probe,
     /// Traffic moves to it; no probe is needed where none is.
@@ -44,6 +50,7 @@ struct Said {
     rollout: Rollout,
     paused: bool,
     adopt: bool,
+    pauses: bool,
 }
 
 /// What every daemon was told, and when.
@@ -85,6 +92,8 @@ impl Wish {
             maximum_percent: percent("maximumPercent", if is_daemon { 100 } else { 200 }),
             is_daemon,
             paused: service.paused,
+            pauses: pauses(service),
+            approvals: service.rollout.approvals.clone(),
             adopt: service.adopt,
             probe: service.rollout.probe,
             shifts: service.rollout.strategy != Strategy::Rolling,
@@ -115,6 +124,7 @@ impl Said {
             rollout: service.rollout.clone(),
             paused: service.paused,
             adopt: service.adopt,
+            pauses: pauses(service),
         }
     }
 
@@ -124,7 +134,12 @@ impl Said {
             && self.service == service.service
             && self.rollout == service.rollout
             && (self.paused, self.adopt) == (service.paused, service.adopt)
+            && self.pauses == pauses(service)
     }
+}
+
+fn pauses(service: &Service) -> bool {
+    service.metadata.annotations.contains_key("evenkeel.dev/pause")
 }
 
 impl Wishes {

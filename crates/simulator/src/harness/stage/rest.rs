@@ -23,7 +23,7 @@ const STILL_FOR: Duration = Duration::from_mins(20);
 impl Stage {
     /// Ends all faults, and gives everything the time to settle.
     pub async fn settle(&mut self) {
-        self.look(Self::heal);
+        self.heal().await;
         tokio::time::sleep(SETTLES_WITHIN).await;
         self.look(|course| course.tell(&Event::Over));
     }
@@ -31,7 +31,7 @@ impl Stage {
     /// As [`Self::settle`], but over as soon as nothing was written for a while and no daemon waits for
     /// anything that comes by itself. What only shows after an hour of rest is not found.
     pub async fn settle_until_still(&mut self) {
-        self.look(Self::heal);
+        self.heal().await;
         let began = Instant::now();
         let ends = began + SETTLES_WITHIN;
         let (mut writes, mut still) = (0, Duration::ZERO);
@@ -46,7 +46,15 @@ impl Stage {
         self.look(|course| course.tell(&Event::Over));
     }
 
-    fn heal(course: &mut Course) {
+    /// Ends all faults, and lets people say what they still have to say.
+    async fn heal(&mut self) {
+        self.look(Self::ends_faults);
+        if self.people.have_spoken().await {
+            self.look(calm);
+        }
+    }
+
+    fn ends_faults(course: &mut Course) {
         let wakes = course.seats.get(&Replica(0)).map_or(0, |seat| seat.wakes);
         let (calls, took) = (course.calls, course.elapsed());
         course.in_script = Some(InScript { calls, wakes, took });

@@ -1,0 +1,261 @@
+//! P5: a person sends a service back, and it arrives where it was sent.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use evenkeel_manifest::{Digest, ServiceKey};
+use evenkeel_planner::Command;
+use evenkeel_reconciler::Followed;
+
+use super::super::event::At;
+use super::super::{Event, Property, Replica};
+use super::call::{named, number};
+use super::memory::{HOLD, PROVEN, mark};
+use super::origins::{Origins, is_in_flight};
+use crate::{Life, ServiceFacts};
+
+/// P5: a service that a person has sent back, and that nobody has said or done anything about since, ends
+/// at the revision that was asked for: the named one, or the one completed before what ran, or, of a rollout
+/// in flight, at another than that, if anything else was ever proven.
+#[derive(Debug, Default)]
+pub(super) struct UndoArrives {
+    origins: Origins,
+    services: BTreeMap<ServiceKey, Known>,
+}
+
+/// What is known of one service.
+#[derive(Debug, Default)]
+struct Known {
+    truth: Option<Arc<ServiceFacts>>,
+    /// Where it would be sent, as things stood when somebody asked, by who did.
+    asked: BTreeMap<String, Place>,
+    /// Where it was sent.
+    to: Option<(Place, Option<Digest>)>,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Definition(Arc<str>),
+    /// `family:revision`.
+    Named(String),
+    Revision(u64),
+    AnotherThan(Arc<str>),
+}
+
+impl Known {
+    fn forgets(&mut self) {
+        (self.to, self.asked) = (None, BTreeMap::new());
+    }
+}
+
+impl Place {
+    fn of(facts: &ServiceFacts, to: Option<&str>) -> Option<Self> {
+        if let Some(name) = to {
+            let end = name.rsplit('/').next().unwrap_or(name);
+            let revision = end.parse().ok().map(Self::Revision);
+            return revision.or_else(|| Some(Self::Named(end.to_owned())));
+        }
+        let runs = facts.primary()?;
+        let mark = mark(&facts.tags);
+        if is_in_flight(runs) || mark.is_some() {
+            let is_rolled_out = mark.is_some_and(|mark| mark.deployment == Some(runs.id));
+            let proven = number(facts.tags.get(PROVEN)?);
+            let mut others = facts.deployments.iter().filter(|one| Some(one.revision) == proven);
+            let is_other = others.any(|one| one.definition != runs.definition);
+            let leaves = || Self::AnotherThan(Arc::clone(&runs.definition));
+            return (is_rolled_out && is_other).then(leaves);
+        }
+        let earlier = facts.history.iter().rev().filter(|one| one.status == "SUCCESSFUL");
+        let mut other = earlier.filter(|one| one.definition != runs.definition);
+        Some(Self::Definition(Arc::clone(&other.next()?.definition)))
+    }
+
+    fn is(&self, facts: &ServiceFacts) -> bool {
+        let Some(runs) = facts.primary() else { return false };
+        match self {
+            Self::Definition(arn) => runs.definition == *arn,
+            Self::Named(name) => runs.definition.ends_with(&format!("/{name}")),
+            Self::Revision(number) => runs.revision == *number,
+            Self::AnotherThan(arn) => runs.definition != *arn,
+        }
+    }
+}
+
+impl Property for UndoArrives {
+    fn name(&self) -> &'static str {
+        "P5 undo arrives"
+    }
+
+    fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
+        self.origins.note(at, event);
+        match event {
+            Event::Changed(facts) => {
+                let key = ServiceKey::new(&*facts.cluster, &*facts.name);
+                let truth = Some(Arc::new((*facts).clone()));
+                self.services.entry(key).or_default().truth = truth;
+            }
+            Event::Asked { key, who, command, .. } => self.asked(key, who, command),
+            Event::Heard {
+                from,
+                key,
+                who,
+                command,
+                answer: Ok(Followed { changed: true, .. }),
+            } => {
+                self.followed(*from, key, who, command);
+            }
+            Event::Wanted { by, key, .. } => self.wanted(*by, key),
+            Event::Edited { operation: "DeregisterTaskDefinition", .. } => {
+                self.services.values_mut().for_each(Known::forgets);
+            }
+            Event::Edited { input, .. } => self.forgets(named(input).as_ref()),
+            Event::CarriedOut { call, .. } if self.origins.is_late(call, at) && call.is_write() => {
+                self.forgets(call.about.as_ref());
+            }
+            Event::Over => return self.ends(),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl UndoArrives {
+    fn asked(&mut self, key: &ServiceKey, who: &str, command: &Command) {
+        let Command::Undo { to } = command else { return };
+        let Some(sent) = self.services.get_mut(key) else { return };
+        let place = sent.truth.as_ref().and_then(|facts| Place::of(facts, to.as_deref()));
+        sent.asked.extend(place.map(|place| (who.to_owned(), place)));
+    }
+
+    fn followed(&mut self, from: Replica, key: &ServiceKey, who: &str, command: &Command) {
+        let wanted = self.origins.wishes().now(from, key).map(|wish| wish.revision.clone());
+        let Some(sent) = self.services.get_mut(key) else { return };
+        match command {
+            Command::Undo { .. } => sent.to = sent.asked.remove(who).zip(Some(wanted)),
+            Command::Retry => sent.to = None,
+            _ => {}
+        }
+    }
+
+    /// Other content is another word.
+    fn wanted(&mut self, by: Replica, key: &ServiceKey) {
+        let now = self.origins.wishes().now(by, key).map(|wish| &wish.revision);
+        let Some(sent) = self.services.get_mut(key) else { return };
+        let is_same = |then: &Option<Digest>| now.is_none() || then.as_ref() == now;
+        sent.to = sent.to.take().filter(|(_, then)| is_same(then));
+    }
+
+    fn forgets(&mut self, key: Option<&ServiceKey>) {
+        if let Some(sent) = key.and_then(|key| self.services.get_mut(key)) {
+            sent.forgets();
+        }
+    }
+
+    /// What cannot come to rest, or is held, has not arrived anywhere.
+    fn ends(&self) -> Result<(), String> {
+        for (key, sent) in &self.services {
+            let (Some((to, _)), Some(facts)) = (&sent.to, &sent.truth) else { continue };
+            let is_at_rest = facts.is_steady() && facts.life == Life::Active;
+            let by_person = facts.tags.contains_key(HOLD)
+                || self.origins.wishes().of_service(key).any(|wish| wish.paused);
+            if is_at_rest && !by_person && !to.is(facts) {
+                let runs = facts.primary().map(|one| &one.definition);
+                return Err(format!("{key} was sent back to {to:?}, and ends at {runs:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::course::{Course, FIRST, definition, manifest, mark, update};
+    use super::super::memory::ROLLOUT;
+    use super::*;
+
+    /// Revision 2 was rolled out over revision 1 and is complete.
+    fn released() -> Course<UndoArrives> {
+        let mut course = Course::of(UndoArrives::default());
+        course.begins(1);
+        course.wants(FIRST, Some(&manifest("2")));
+        course.rolls_out(2);
+        course.completes();
+        course.happens(|facts, _| {
+            facts.history.iter_mut().for_each(|one| one.status = "SUCCESSFUL");
+        });
+        course
+    }
+
+    fn undo(course: &mut Course<UndoArrives>, to: Option<&str>) {
+        let command = Command::Undo { to: to.map(str::to_owned) };
+        course.asks(&command);
+        course.hears(&command);
+    }
+
+    /// A deployment of this task definition takes over.
+    fn arrives(course: &mut Course<UndoArrives>, number: u64) {
+        course.begins(number + 10);
+        course.completes();
+        course.happens(|facts, _| facts.deployments[0].definition = definition(number));
+    }
+
+    #[test]
+    fn it_ends_where_it_was_sent() {
+        for to in [None, Some("web:1"), Some("task-definition/web:1")] {
+            let mut course = released();
+            undo(&mut course, to);
+            arrives(&mut course, 1);
+            course.tell(&Event::Over);
+            course.passes();
+        }
+    }
+
+    #[test]
+    fn one_that_stays_or_goes_elsewhere_is_found() {
+        for (to, ends) in
+            [(None, None), (Some("web:3"), None), (Some("web:3"), Some(1)), (None, Some(3))]
+        {
+            let mut course = released();
+            undo(&mut course, to);
+            if let Some(number) = ends {
+                arrives(&mut course, number);
+            }
+            course.tell(&Event::Over);
+            course.breaks("was sent back to");
+        }
+    }
+
+    #[test]
+    fn what_was_in_flight_is_left() {
+        for leaves in [true, false] {
+            let mut course = Course::of(UndoArrives::default());
+            course.wants(FIRST, Some(&manifest("2")));
+            course.rolls_out(2);
+            course.tags(ROLLOUT, &mark(&manifest("2"), "ecs-svc/2", "probe"));
+            undo(&mut course, None);
+            if leaves {
+                arrives(&mut course, 1);
+            } else {
+                course.completes();
+            }
+            course.tell(&Event::Over);
+            if leaves { course.passes() } else { course.breaks("AnotherThan") }
+        }
+    }
+
+    #[test]
+    fn newer_content_a_retry_and_another_hand_have_the_last_word() {
+        let mut course = released();
+        undo(&mut course, None);
+        course.wants(FIRST, Some(&manifest("3")));
+        course.tell(&Event::Over);
+        course.passes();
+        let mut course = released();
+        undo(&mut course, None);
+        course.person("UpdateService", &update(&json!({"taskDefinition": &*definition(2)})));
+        course.tell(&Event::Over);
+        course.passes();
+    }
+}
