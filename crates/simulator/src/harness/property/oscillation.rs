@@ -16,7 +16,7 @@ use super::passes::Passes;
 use super::wishes::Wish;
 
 /// L9: without a new wish, a person's command or somebody else's hand, daemons change no field of a service more than twice
-/// an hour. What was written because of an answer from the past, overtaken by somebody else's hand, or
+/// an hour. What was written because of an answer from the past, overtaken by such a wish or hand, or
 /// carried out long after it was given up, is no wish of theirs.
 #[derive(Debug, Default)]
 pub(super) struct NoOscillation {
@@ -27,6 +27,8 @@ pub(super) struct NoOscillation {
     /// Calls that were sent on an answer from the past, or from before somebody else's hand.
     misled: BTreeSet<u64>,
     edited: BTreeMap<ServiceKey, At>,
+    /// When something else was last wished for.
+    wished: BTreeMap<ServiceKey, At>,
     /// When the writes that are on their way were sent.
     sent: BTreeMap<u64, At>,
     /// Services in which somebody else began a deployment that no daemon has answered yet, which they do
@@ -75,7 +77,7 @@ impl Property for NoOscillation {
                 Ok(())
             }
             Event::Wanted { key, .. } => {
-                self.wanted(key);
+                self.wanted(at, key);
                 Ok(())
             }
             Event::Asked { key, .. } | Event::Heard { key, .. } => {
@@ -88,12 +90,13 @@ impl Property for NoOscillation {
 }
 
 impl NoOscillation {
-    fn wanted(&mut self, key: &ServiceKey) {
+    fn wanted(&mut self, at: At, key: &ServiceKey) {
         let now: Vec<Arc<Wish>> = self.origins.wishes().of_service(key).cloned().collect();
         let before = self.wishes.entry(key.clone()).or_default();
         let same = |one: &Arc<Wish>| before.iter().any(|was| was.is_same(one));
         if !now.iter().all(same) {
             self.fields.remove(key);
+            self.wished.insert(key.clone(), at);
         }
         *before = now;
     }
@@ -103,7 +106,8 @@ impl NoOscillation {
             return Ok(());
         };
         let edited = self.edited.get(key).copied();
-        let is_overtaken = self.sent.remove(&call.number) < edited;
+        let overtaker = edited.max(self.wished.get(key).copied());
+        let is_overtaken = self.sent.remove(&call.number) < overtaker;
         let is_late = self.origins.is_late(call, at);
         if is_late && starts_a_deployment(input) {
             self.replaced.insert(key.clone());
@@ -230,6 +234,22 @@ mod tests {
         let reply = course.described();
         course.sees(FIRST, &reply, true);
         course.writes("UpdateService", surge(125));
+        course.pass("UpdateService", surge(200));
+        course.passes();
+    }
+
+    #[test]
+    fn what_a_new_wish_overtakes_on_its_way_is_no_change_of_it() {
+        let mut course = Course::of(NoOscillation::default());
+        course.looks(FIRST);
+        let call = course.write(FIRST, "UpdateService", surge(125));
+        course.sent(&call);
+        course.pause(1);
+        course.wants(FIRST, Some(&manifest("2")));
+        let reply = course.updated();
+        course.carried_out(&call, &reply);
+        course.answered(&call, &reply);
+        course.pass("UpdateService", surge(150));
         course.pass("UpdateService", surge(200));
         course.passes();
     }
