@@ -147,7 +147,8 @@ impl OneRollout {
             return;
         };
         let marked = mark(&facts.tags).and_then(|mark| mark.deployment);
-        if marked == Some(primary.id) || self.restarts_ours(&key, primary) {
+        let is_announced = mark(&facts.tags).is_some() && marked.is_none();
+        if marked == Some(primary.id) || self.restarts_ours(&key, primary, is_announced) {
             self.taken_over.insert((key.clone(), primary.id));
         }
         let mut tasks = facts.tasks.iter().filter(|task| task.deployment == primary.id);
@@ -157,13 +158,14 @@ impl OneRollout {
         self.primaries.insert(key, primary.clone());
     }
 
-    /// Whether it took the place of a rollout of ours that never was complete, with the same task definition.
-    fn restarts_ours(&self, key: &ServiceKey, now: &DeploymentFacts) -> bool {
+    /// Whether it took the place of a rollout of ours that never was complete, or that no daemon had seen since
+    /// it was announced, with the same task definition.
+    fn restarts_ours(&self, key: &ServiceKey, now: &DeploymentFacts, is_announced: bool) -> bool {
         let before = self.primaries.get(key).filter(|before| before.id != now.id);
         before.is_some_and(|before| {
             let started = matches!(self.origins.of(key, before.id), Some(Origin::Started(_)));
             before.definition == now.definition
-                && before.course != DeploymentCourse::Completed
+                && (before.course != DeploymentCourse::Completed || is_announced)
                 && (started || self.taken_over.contains(&(key.clone(), before.id)))
         })
     }
@@ -359,5 +361,23 @@ mod tests {
         course.pause(1);
         course.rolls_out(3);
         course.passes();
+    }
+
+    #[test]
+    fn a_restart_of_a_complete_rollout_is_somebody_else_s_unless_it_is_only_announced() {
+        for (seen, broken) in [("-2", false), ("ecs-svc/2", true)] {
+            let mut course = wanting("2");
+            course.rolls_out(2);
+            course.tags(ROLLOUT, &marked(&manifest("2"), seen, "probe"));
+            course.completes();
+            course.happens(|facts, at| {
+                let again = DeploymentFacts { created_at: at, ..deployment(9, 2) };
+                facts.deployments.insert(0, again);
+            });
+            course.wants(FIRST, Some(&manifest("3")));
+            course.pause(1);
+            course.rolls_out(3);
+            if broken { course.breaks("not waited for") } else { course.passes() }
+        }
     }
 }
