@@ -125,6 +125,10 @@ impl Errand {
     fn next(&self, asked: Replica, answer: &Result<Followed, NotFollowed>) -> Next {
         let next = Replica((asked.0 + 1) % self.replicas);
         match answer {
+            // It cannot be followed yet, and the sentence says so.
+            Err(NotFollowed::Refused(why)) if why.contains("try again") => {
+                Next::Asks(asked, AGAIN_AFTER)
+            }
             Ok(_) | Err(NotFollowed::Refused(_) | NotFollowed::Unmanaged) => Next::Leaves,
             Err(NotFollowed::Elsewhere { replica: Some(name) }) => {
                 let named = name.strip_prefix("daemon-").and_then(|number| number.parse().ok());
