@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use crate::caller::{Caller, Token};
 use crate::operation::Operation;
 use crate::secrets;
+use crate::weights::Weighed;
 
 pub(crate) async fn apply(caller: &Caller, action: &Action) -> Result<Applied, CloudError> {
-    let token = caller.token(request(&action.call).0, action.lane).await?;
+    let token = caller.token(operation(&action.call), action.lane).await?;
     apply_with(caller, token, action).await
 }
 
@@ -19,7 +20,7 @@ pub(crate) async fn apply_if(
     action: &Action,
     is_permitted: &(dyn Fn() -> bool + Send + Sync),
 ) -> Option<Result<Applied, CloudError>> {
-    match caller.token(request(&action.call).0, action.lane).await {
+    match caller.token(operation(&action.call), action.lane).await {
         Err(error) => Some(Err(error)),
         Ok(token) if is_permitted() => Some(apply_with(caller, token, action).await),
         Ok(_) => None,
@@ -27,19 +28,48 @@ pub(crate) async fn apply_if(
 }
 
 async fn apply_with(caller: &Caller, token: Token, action: &Action) -> Result<Applied, CloudError> {
-    let (operation, input) = request(&action.call);
+    let (operation, input) = match request(&action.call) {
+        Request::Ecs(operation, input) => (operation, input),
+        // The futures of the SDK are large, and this one is part of all others.
+        Request::Rule(weighed) => return Box::pin(weighed.write(caller, token, action.lane)).await,
+    };
     let reply = caller.ecs_with(token, &input).await;
     let reply = reply.map_err(|error| secrets::redact(error, &input))?;
     applied(operation, &reply)
 }
 
-fn request(call: &Call) -> (Operation, Value) {
-    match call {
+/// What is sent, and to whom.
+enum Request<'a> {
+    Ecs(Operation, Value),
+    Rule(Weighed<'a>),
+}
+
+fn operation(call: &Call) -> Operation {
+    match request(call) {
+        Request::Ecs(operation, _) => operation,
+        Request::Rule(weighed) => weighed.operation(),
+    }
+}
+
+fn request(call: &Call) -> Request<'_> {
+    let (operation, input) = match call {
+        Call::ModifyRule { rule, weights } => {
+            return Request::Rule(Weighed { rule, listener: None, weights });
+        }
+        Call::ModifyListener { listener, rule, weights } => {
+            return Request::Rule(Weighed { rule, listener: Some(listener), weights });
+        }
         Call::RegisterTaskDefinition { input } => {
             (Operation::RegisterTaskDefinition, input.clone())
         }
         Call::CreateService { input } => (Operation::CreateService, input.clone()),
         Call::UpdateService { input } => (Operation::UpdateService, input.clone()),
+        Call::CreateTaskSet { input } => (Operation::CreateTaskSet, input.clone()),
+        Call::UpdateTaskSet { input } => (Operation::UpdateTaskSet, input.clone()),
+        Call::UpdateServicePrimaryTaskSet { input } => {
+            (Operation::UpdateServicePrimaryTaskSet, input.clone())
+        }
+        Call::DeleteTaskSet { input } => (Operation::DeleteTaskSet, input.clone()),
         Call::StopServiceDeployment { arn } => {
             let input = json!({ "serviceDeploymentArn": arn, "stopType": "ROLLBACK" });
             (Operation::StopServiceDeployment, input)
@@ -58,7 +88,8 @@ fn request(call: &Call) -> (Operation, Value) {
         Call::UntagResource { arn, keys } => {
             (Operation::UntagResource, json!({ "resourceArn": arn, "tagKeys": keys }))
         }
-    }
+    };
+    Request::Ecs(operation, input)
 }
 
 fn applied(operation: Operation, reply: &Value) -> Result<Applied, CloudError> {

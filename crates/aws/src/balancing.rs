@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_elasticloadbalancingv2::types::{
-    Action, ActionTypeEnum, Rule, TargetGroup as Group, TargetGroupTuple,
+    Action, ActionTypeEnum, ForwardActionConfig, Rule, TargetGroup as Group, TargetGroupTuple,
 };
 use evenkeel_planner::{BalancingQuestion, Lane, ListenerRule, LoadBalancing, TargetGroup};
 use evenkeel_reconciler::CloudError;
@@ -42,6 +42,7 @@ impl Balancing {
     ) -> Result<LoadBalancing, CloudError> {
         if let Some((read, answer)) = lock(&self.recent).get(question)
             && read.elapsed() < RECENT
+            && !question.is_fresh
         {
             return Ok(answer.clone());
         }
@@ -137,17 +138,20 @@ fn is_missing(error: &CloudError) -> bool {
 }
 
 fn rule(rule: &Rule) -> ListenerRule {
-    let forwards = |one: &&Action| one.r#type() == Some(&ActionTypeEnum::Forward);
-    let forwards = rule.actions().iter().filter(forwards).flat_map(forwarded);
     ListenerRule {
         arn: rule.rule_arn().unwrap_or_default().to_owned(),
-        forwards: forwards.collect(),
+        forwards: rule.actions().iter().flat_map(forwards).collect(),
+        is_default: rule.is_default().unwrap_or_default(),
     }
 }
 
-/// A single group may be named outside of the configuration of the forward.
-fn forwarded(action: &Action) -> Vec<(String, u32)> {
-    let configured = action.forward_config().map(|config| config.target_groups());
+/// Target groups with their weights; none of an action that does not forward. A single group may be named outside of
+/// the configuration of the forward.
+pub(crate) fn forwards(action: &Action) -> Vec<(String, u32)> {
+    if action.r#type() != Some(&ActionTypeEnum::Forward) {
+        return Vec::new();
+    }
+    let configured = action.forward_config().map(ForwardActionConfig::target_groups);
     let weighted = |one: &TargetGroupTuple| {
         let weight = one.weight().and_then(|weight| u32::try_from(weight).ok());
         Some((one.target_group_arn()?.to_owned(), weight.unwrap_or(WEIGHT)))
@@ -176,7 +180,8 @@ mod tests {
 
     fn question(rules: &[&str]) -> BalancingQuestion {
         let set = |arns: &[&str]| arns.iter().map(|arn| (*arn).to_owned()).collect();
-        BalancingQuestion { rules: set(rules), target_groups: set(&["blue", "green"]) }
+        let target_groups = set(&["blue", "green"]);
+        BalancingQuestion { rules: set(rules), target_groups, is_fresh: false }
     }
 
     fn xml(status: u16, body: String) -> Reply {
@@ -299,9 +304,12 @@ mod tests {
             let fails = Arc::new(AtomicBool::new(true));
             let fake = Fake::new({
                 let fails = Arc::clone(&fails);
-                move |request| match fails.load(Ordering::Relaxed) {
-                    true => refused(status, code),
-                    false => region(request),
+                move |request| {
+                    if fails.load(Ordering::Relaxed) {
+                        refused(status, code)
+                    } else {
+                        region(request)
+                    }
                 }
             });
             let cloud = fake.cloud();

@@ -120,11 +120,19 @@ impl Caller {
             Operation::ContinueServiceDeployment => {
                 exchange!(ecs.continue_service_deployment(), exchange)
             }
+            Operation::CreateTaskSet => exchange!(ecs.create_task_set(), exchange),
+            Operation::UpdateTaskSet => exchange!(ecs.update_task_set(), exchange),
+            Operation::UpdateServicePrimaryTaskSet => {
+                exchange!(ecs.update_service_primary_task_set(), exchange)
+            }
+            Operation::DeleteTaskSet => exchange!(ecs.delete_task_set(), exchange),
             Operation::TagResource => exchange!(ecs.tag_resource(), exchange),
             Operation::UntagResource => exchange!(ecs.untag_resource(), exchange),
             Operation::DescribeTargetHealth
             | Operation::DescribeRules
             | Operation::DescribeTargetGroups
+            | Operation::ModifyRule
+            | Operation::ModifyListener
             | Operation::DescribeAlarms
             | Operation::GetMetricData => {
                 let message = format!("{operation} is not an operation of ECS");
@@ -146,6 +154,19 @@ impl Caller {
     {
         let Token(operation) = self.token(operation, lane).await?;
         let send = async { send.await.map_err(|error| failure(&error, false)) };
+        Box::pin(self.metered(operation, send)).await
+    }
+
+    /// Writes with a client of another service than ECS. A request whose answer is lost may have been carried out.
+    pub(crate) async fn write_with<T, E>(
+        &self,
+        Token(operation): Token,
+        send: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, CloudError>
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        let send = async { send.await.map_err(|error| failure(&error, true)) };
         Box::pin(self.metered(operation, send)).await
     }
 

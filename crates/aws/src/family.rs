@@ -17,8 +17,11 @@ pub(crate) enum Family {
     TaskDefinitionModify,
     TaskDefinitionRead,
     TagModify,
+    TaskSetModify,
     /// All calls to Elastic Load Balancing together, its outermost bucket.
     ElasticLoadBalancing,
+    /// Calls that change rules and listeners.
+    ElasticLoadBalancingModify,
     DescribeAlarms,
     GetMetricData,
 }
@@ -27,7 +30,7 @@ pub(crate) enum Family {
 const ROLLBACK_RESERVE: f64 = 10.0;
 
 impl Family {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::ServiceModify,
         Self::ServiceRead,
         Self::ServiceDeploymentRead,
@@ -36,7 +39,9 @@ impl Family {
         Self::TaskDefinitionModify,
         Self::TaskDefinitionRead,
         Self::TagModify,
+        Self::TaskSetModify,
         Self::ElasticLoadBalancing,
+        Self::ElasticLoadBalancingModify,
         Self::DescribeAlarms,
         Self::GetMetricData,
     ];
@@ -51,7 +56,9 @@ impl Family {
         let (_, burst, refill) = self.row();
         let burst = (burst * share).max(1.0);
         let reserve = match self {
-            Self::ServiceModify => ROLLBACK_RESERVE.min(burst / 2.0),
+            Self::ServiceModify | Self::ElasticLoadBalancingModify => {
+                ROLLBACK_RESERVE.min(burst / 2.0)
+            }
             _ => 0.0,
         };
         Limits { burst, refill: refill * share, reserve }
@@ -70,7 +77,9 @@ impl Family {
             Self::TaskDefinitionModify => ("TaskDefinitionModify", 20.0, 1.0),
             Self::TaskDefinitionRead => ("TaskDefinitionRead", 50.0, 20.0),
             Self::TagModify => ("TagModify", 20.0, 10.0),
+            Self::TaskSetModify => ("TaskSetModify", 100.0, 20.0),
             Self::ElasticLoadBalancing => ("ElasticLoadBalancing", 40.0, 10.0),
+            Self::ElasticLoadBalancingModify => ("ElasticLoadBalancingModify", 20.0, 3.0),
             Self::DescribeAlarms => ("DescribeAlarms", 9.0, 9.0),
             Self::GetMetricData => ("GetMetricData", 500.0, 500.0),
         }

@@ -34,6 +34,7 @@ mod shapes;
 mod signals;
 mod task_definitions;
 mod tasks;
+mod weights;
 
 pub use cloud::AwsCloud;
 pub use connect::{AwsSettings, ConnectError};

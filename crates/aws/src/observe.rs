@@ -116,7 +116,7 @@ impl Look<'_> {
     }
 
     async fn history(&self) -> History {
-        if !self.lives() {
+        if !self.lives() || self.service.is_some_and(ObservedService::is_external) {
             let task_definitions = fact(self.task_definitions(&BTreeSet::new())).await;
             return History {
                 deployments: Fact::Absent,
@@ -192,8 +192,8 @@ impl Look<'_> {
     }
 
     fn deployed(&self) -> impl Iterator<Item = &String> {
-        let deployments = self.service.into_iter().flat_map(|service| &service.deployments);
-        let arns = deployments.map(|deployment| &deployment.task_definition);
+        let launchers = self.service.into_iter().flat_map(ObservedService::launchers);
+        let arns = launchers.map(|deployment| &deployment.task_definition);
         arns.filter(|arn| !arn.is_empty()).collect::<BTreeSet<_>>().into_iter()
     }
 
@@ -271,6 +271,7 @@ mod tests {
             alarms: ["errors".to_owned(), "misspelt".to_owned()].into(),
             metrics: None,
             webhooks: Vec::new(),
+            step_gate: None,
             target_groups: ["arn:tg/web".to_owned()].into(),
             load_balancing: None,
             revisions: [PROVEN.to_owned()].into(),
@@ -378,7 +379,8 @@ mod tests {
                 _ => region(request),
             });
             let groups = || ["arn:tg/web".to_owned()].into();
-            let asked = BalancingQuestion { rules: groups(), target_groups: groups() };
+            let (rules, target_groups) = (groups(), groups());
+            let asked = BalancingQuestion { rules, target_groups, is_fresh: false };
             let questions = Questions { load_balancing: Some(asked), ..questions(Depth::Deep) };
             let observed = fake.cloud().observe(&key(), &questions).await.unwrap();
             let why = observed.load_balancing.unknown();

@@ -26,12 +26,18 @@ pub enum Operation {
     UpdateService,
     StopServiceDeployment,
     ContinueServiceDeployment,
+    CreateTaskSet,
+    UpdateTaskSet,
+    UpdateServicePrimaryTaskSet,
+    DeleteTaskSet,
+    ModifyRule,
+    ModifyListener,
     TagResource,
     UntagResource,
 }
 
 impl Operation {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 27] = [
         Self::DescribeServices,
         Self::ListServices,
         Self::DescribeTaskDefinition,
@@ -51,6 +57,12 @@ impl Operation {
         Self::UpdateService,
         Self::StopServiceDeployment,
         Self::ContinueServiceDeployment,
+        Self::CreateTaskSet,
+        Self::UpdateTaskSet,
+        Self::UpdateServicePrimaryTaskSet,
+        Self::DeleteTaskSet,
+        Self::ModifyRule,
+        Self::ModifyListener,
         Self::TagResource,
         Self::UntagResource,
     ];
@@ -68,9 +80,11 @@ impl Operation {
     /// The action in an IAM policy, such as `ecs:DescribeServices`.
     pub fn action(self) -> String {
         let service = match self {
-            Self::DescribeTargetHealth | Self::DescribeRules | Self::DescribeTargetGroups => {
-                "elasticloadbalancing"
-            }
+            Self::ModifyRule
+            | Self::ModifyListener
+            | Self::DescribeTargetHealth
+            | Self::DescribeRules
+            | Self::DescribeTargetGroups => "elasticloadbalancing",
             Self::DescribeAlarms | Self::GetMetricData => "cloudwatch",
             _ => "ecs",
         };
@@ -86,6 +100,12 @@ impl Operation {
                 | Self::UpdateService
                 | Self::StopServiceDeployment
                 | Self::ContinueServiceDeployment
+                | Self::CreateTaskSet
+                | Self::UpdateTaskSet
+                | Self::UpdateServicePrimaryTaskSet
+                | Self::DeleteTaskSet
+                | Self::ModifyRule
+                | Self::ModifyListener
                 | Self::TagResource
                 | Self::UntagResource
         )
@@ -121,6 +141,14 @@ impl Operation {
             // AWS does not say which bucket these are in; the scarcer one is the safe guess.
             Self::StopServiceDeployment => ("StopServiceDeployment", Family::ServiceModify),
             Self::ContinueServiceDeployment => ("ContinueServiceDeployment", Family::ServiceModify),
+            Self::CreateTaskSet => ("CreateTaskSet", Family::TaskSetModify),
+            Self::UpdateTaskSet => ("UpdateTaskSet", Family::TaskSetModify),
+            Self::UpdateServicePrimaryTaskSet => {
+                ("UpdateServicePrimaryTaskSet", Family::TaskSetModify)
+            }
+            Self::DeleteTaskSet => ("DeleteTaskSet", Family::TaskSetModify),
+            Self::ModifyRule => ("ModifyRule", Family::ElasticLoadBalancingModify),
+            Self::ModifyListener => ("ModifyListener", Family::ElasticLoadBalancingModify),
             Self::TagResource => ("TagResource", Family::TagModify),
             Self::UntagResource => ("UntagResource", Family::TagModify),
         }

@@ -242,7 +242,8 @@ fn load_balancing(one: &Value) -> Option<LoadBalancing> {
     let rule = |one: &Value| {
         let forwards = one.get("forwards").and_then(Value::as_array).into_iter().flatten();
         let forwards = forwards.map(forward).collect::<Option<_>>()?;
-        Some(ListenerRule { arn: text(one, "arn")?, forwards })
+        let is_default = one.get("isDefault").and_then(Value::as_bool).unwrap_or_default();
+        Some(ListenerRule { arn: text(one, "arn")?, forwards, is_default })
     };
     let group = |one: &Value| {
         Some(TargetGroup {

@@ -21,7 +21,7 @@ pub(crate) struct Wanted<'w, 'a> {
     pub(crate) task_definition: &'w Cursor<'a>,
     pub(crate) service: &'w Cursor<'a>,
     /// Of `spec.rollout`.
-    pub(crate) strategy: Strategy,
+    pub(crate) strategy: &'w Strategy,
     /// The elements of `spec.rollout.analysis.metrics`.
     pub(crate) metrics: Vec<Cursor<'a>>,
 }

@@ -66,8 +66,8 @@ pub use load::{File, ManifestSet, included_paths, load, load_with};
 pub use problem::{Problem, Severity};
 pub use rollout::{
     Analysis, Breaker, Condition, Counting, Gate, InFlight, Limit, Metric, MetricSource, OnFailure,
-    OnInconclusive, Origin, Percent, Probe, Query, Rollout, Rule, Shift, Statistic, Step, Strategy,
-    Threshold, Webhook, Window, WindowFault, WindowText,
+    OnInconclusive, Origin, Percent, Probe, Query, Rollout, Rule, Scale, Shift, Statistic, Step,
+    Steps, Strategy, Threshold, TrafficStep, Webhook, Window, WindowFault, WindowText,
 };
 pub use schedule::Schedule;
 pub use schema::schema;

@@ -3,6 +3,7 @@
 mod analysis;
 mod approvals;
 pub(crate) mod read;
+mod steps;
 mod strategy;
 mod window;
 
@@ -15,6 +16,7 @@ use serde::{Serialize, Serializer};
 pub use analysis::{
     Analysis, Condition, Limit, Metric, MetricSource, OnInconclusive, Query, Statistic, Webhook,
 };
+pub use steps::{Scale, Steps, TrafficStep};
 pub use strategy::{Gate, Percent, Shift, Step, Strategy};
 pub use window::{InFlight, Origin, Rule, Window, WindowFault, WindowText};
 
@@ -45,11 +47,18 @@ struct Written {
     /// Each part of the traffic, for `Linear`.
     #[serde(skip_serializing_if = "Option::is_none")]
     linear: Option<WrittenStep>,
+    /// The parts of the traffic one after the other, for `Steps`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<Vec<TrafficStep>>,
+    /// How long the tasks of the revision before stay after the last step, for `Steps`: `0s` to `24h`.
+    #[serde(serialize_with = "friendly_if_any", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    keep_for: Option<Duration>,
     /// How long both revisions stay after all traffic has moved: whole minutes, `0m` to `24h`.
     #[serde(serialize_with = "friendly_if_any", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     bake: Option<Duration>,
-    /// How long ECS waits at a gate before it returns by itself: whole minutes, `1m` to `336h`.
+    /// How long a gate waits before the service returns by itself: whole minutes, `1m` to `336h`.
     #[serde(serialize_with = "friendly_if_any", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     gate_timeout: Option<Duration>,
@@ -98,23 +107,31 @@ enum Kind {
     Canary,
     /// As `BlueGreen`, with the traffic in equal steps.
     Linear,
+    /// As `BlueGreen`, with any `steps`, which Evenkeel takes itself: the service has the EXTERNAL controller.
+    Steps,
 }
 
 impl From<Rollout> for Written {
     fn from(rollout: Rollout) -> Self {
-        let (strategy, canary, linear) = match rollout.strategy {
-            Strategy::Rolling => (Kind::Rolling, None, None),
-            Strategy::BlueGreen(_) => (Kind::BlueGreen, None, None),
-            Strategy::Canary(_, step) => (Kind::Canary, Some(step.into()), None),
-            Strategy::Linear(_, step) => (Kind::Linear, None, Some(step.into())),
-        };
         let shift = rollout.strategy.shift();
+        let steps = rollout.strategy.steps();
+        let (keep_for, own_timeout) =
+            (steps.map(|all| all.keep_for), steps.map(|all| all.gate_timeout));
+        let (strategy, canary, linear, steps) = match rollout.strategy {
+            Strategy::Rolling => (Kind::Rolling, None, None, None),
+            Strategy::BlueGreen(_) => (Kind::BlueGreen, None, None, None),
+            Strategy::Canary(_, step) => (Kind::Canary, Some(step.into()), None, None),
+            Strategy::Linear(_, step) => (Kind::Linear, None, Some(step.into()), None),
+            Strategy::Steps(all) => (Kind::Steps, None, None, Some(all.steps)),
+        };
         Self {
             strategy,
             canary,
             linear,
+            steps,
+            keep_for,
             bake: shift.map(|shift| shift.bake),
-            gate_timeout: shift.map(|shift| shift.gate_timeout),
+            gate_timeout: shift.map(|shift| shift.gate_timeout).or(own_timeout),
             analysis: rollout.analysis,
             approvals: rollout.approvals,
             windows: rollout.windows,

@@ -46,6 +46,32 @@ pub enum Call {
         hook: String,
         action: HookAction,
     },
+    /// Of a service with an EXTERNAL controller.
+    CreateTaskSet {
+        input: Value,
+    },
+    /// Changes its scale, the only member that can be changed.
+    UpdateTaskSet {
+        input: Value,
+    },
+    UpdateServicePrimaryTaskSet {
+        input: Value,
+    },
+    DeleteTaskSet {
+        input: Value,
+    },
+    /// Gives the target groups of a listener rule new weights. The rule is read once more before, and all else that
+    /// it does is sent as it is; one whose weights are not as they were seen is left alone.
+    ModifyRule {
+        rule: String,
+        weights: Reweighing,
+    },
+    /// The same of a listener's default rule, which cannot be changed as a rule.
+    ModifyListener {
+        listener: String,
+        rule: String,
+        weights: Reweighing,
+    },
     TagResource {
         arn: String,
         tags: BTreeMap<String, String>,
@@ -54,6 +80,13 @@ pub enum Call {
         arn: String,
         keys: Vec<String>,
     },
+}
+
+/// The weights of a rule by target group ARN, 0 to 999.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reweighing {
+    pub seen: Vec<(String, u32)>,
+    pub wanted: Vec<(String, u32)>,
 }
 
 /// The answer to a pause.
@@ -83,6 +116,12 @@ impl Call {
             Self::UpdateService { .. } => "UpdateService",
             Self::StopServiceDeployment { .. } => "StopServiceDeployment",
             Self::ContinueServiceDeployment { .. } => "ContinueServiceDeployment",
+            Self::CreateTaskSet { .. } => "CreateTaskSet",
+            Self::UpdateTaskSet { .. } => "UpdateTaskSet",
+            Self::UpdateServicePrimaryTaskSet { .. } => "UpdateServicePrimaryTaskSet",
+            Self::DeleteTaskSet { .. } => "DeleteTaskSet",
+            Self::ModifyRule { .. } => "ModifyRule",
+            Self::ModifyListener { .. } => "ModifyListener",
             Self::TagResource { .. } => "TagResource",
             Self::UntagResource { .. } => "UntagResource",
         }

@@ -18,7 +18,7 @@ use evenkeel_manifest::{Counting, Threshold};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::judge;
+use crate::judge::{self, Trial};
 use crate::render::span;
 use crate::view::{View, last_part};
 use crate::{
@@ -69,13 +69,18 @@ pub(crate) fn judge(
     phase: RolloutPhase,
     since: Timestamp,
 ) -> Judgement {
-    let listed = view.service.deployments.iter().find(|one| one.id == deployment);
+    let listed = view.service.launchers().find(|one| one.id == deployment);
     let tasks = tasks_of(view, deployment);
     let healthy = healthy_tasks(view, deployment);
     let evidence = evidence(&tasks);
     let reset = match phase {
         RolloutPhase::Probing => None,
-        RolloutPhase::Widening | RolloutPhase::Shifting | RolloutPhase::RollingBack => {
+        RolloutPhase::Widening
+        | RolloutPhase::Shifting
+        | RolloutPhase::Stepping
+        | RolloutPhase::Baking
+        | RolloutPhase::Keeping
+        | RolloutPhase::RollingBack => {
             reset_at(view, healthy.as_deref().unwrap_or_default(), &tasks)
         }
     };
@@ -83,8 +88,8 @@ pub(crate) fn judge(
     let counts = counts(view, &evidence, reset, phase);
     let progress =
         listed.and_then(|one| Progress::of(view, one, since, healthy.as_deref()?, &evidence));
-    let shift = view.service_deployment(deployment).filter(|_| phase == RolloutPhase::Shifting);
-    let measurements = shift.map(|shift| judge::measure(view, shift, since)).unwrap_or_default();
+    let trial = Trial::of(view, deployment, phase);
+    let measurements = trial.map(|trial| judge::measure(view, &trial, since)).unwrap_or_default();
     let against = tripped(&counts, &evidence)
         .or_else(|| alarmed(view, listed))
         .or_else(|| measured(view, &measurements))
@@ -283,9 +288,12 @@ impl Progress {
         let last_start = healthy.iter().filter_map(|task| task.started_at).max();
         let last_hindrance = environment.as_ref().map(|(at, _)| *at);
         let since =
-            [Some(began), Some(since), last_start, last_hindrance].into_iter().flatten().max()?;
+            [Some(began), Some(since), last_start, last_hindrance, scaled(view, deployment)]
+                .into_iter()
+                .flatten()
+                .max()?;
         let completed = deployment.rollout_state.as_deref() == Some("COMPLETED");
-        let all_healthy = healthy.len() >= usize::try_from(view.service.desired_count).ok()?;
+        let all_healthy = healthy.len() >= usize::try_from(view.count_of(deployment)).ok()?;
         Some(Self {
             since,
             healthy: healthy.len(),
@@ -317,6 +325,20 @@ impl Progress {
             (VerdictKind::Stalled, sentence)
         })
     }
+}
+
+/// When a task set last got more to do: it was scaled, a step of it began, or ECS started tasks of it that are not
+/// healthy yet. Tasks that come again and again count as failures. `None` of a deployment.
+fn scaled(view: &View<'_>, deployment: &Deployment) -> Option<Timestamp> {
+    if !view.service.is_external() {
+        return None;
+    }
+    let mark = view.memory.rollout.as_ref();
+    let step = mark.filter(|mark| mark.phase == RolloutPhase::Stepping).map(|mark| mark.since);
+    let tasks = tasks_of(view, &deployment.id);
+    let on_its_way = tasks.iter().filter(|task| task.last_status != "STOPPED");
+    let started = on_its_way.filter_map(|task| task.created_at).max();
+    [deployment.updated_at, step, started].into_iter().flatten().max()
 }
 
 /// Until when a cause that ECS told of at that time lasted: until ECS started a task of the deployment

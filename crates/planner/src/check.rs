@@ -3,6 +3,7 @@
 //!
 //! Properties: reliability.md, part C (S7, S14, S15, S19–S22, S24, S25, S32).
 
+mod external;
 mod order;
 pub(crate) mod windows;
 
@@ -34,7 +35,8 @@ pub fn check(plan: &Plan, input: &Input<'_>) -> Result<(), Vec<String>> {
     }
     for action in &plan.actions {
         let name = action.call.operation();
-        let found = ACTION_RULES.iter().filter_map(|rule| rule(&ground, action));
+        let rules = ACTION_RULES.iter().chain(external::RULES);
+        let found = rules.filter_map(|rule| rule(&ground, action));
         broken.extend(found.map(|property| format!("{name}: {property}")));
     }
     if broken.is_empty() { Ok(()) } else { Err(broken) }
@@ -150,10 +152,17 @@ fn update(action: &Action) -> Option<&Value> {
 
 fn starts_a_deployment(action: &Action) -> bool {
     match &action.call {
-        Call::CreateService { .. } | Call::StopServiceDeployment { .. } => true,
+        Call::CreateService { .. }
+        | Call::StopServiceDeployment { .. }
+        | Call::CreateTaskSet { .. } => true,
         Call::ContinueServiceDeployment { action, .. } => *action == HookAction::Rollback,
         Call::UpdateService { input } => STARTING.iter().any(|name| input.get(name).is_some()),
         Call::RegisterTaskDefinition { .. }
+        | Call::UpdateTaskSet { .. }
+        | Call::UpdateServicePrimaryTaskSet { .. }
+        | Call::DeleteTaskSet { .. }
+        | Call::ModifyRule { .. }
+        | Call::ModifyListener { .. }
         | Call::TagResource { .. }
         | Call::UntagResource { .. } => false,
     }
@@ -197,6 +206,7 @@ fn stays_in_scope(ground: &Ground<'_>, action: &Action) -> Option<String> {
             all.is_some_and(|all| all.iter().any(|one| one.service_deployment_arn == *arn))
         }
         Call::RegisterTaskDefinition { input } => named(input, "family", &ground.desired.family),
+        call => external::is_in_scope(ground, call),
     };
     (!in_scope).then(|| format!("it is about something else than {key}"))
 }
@@ -255,7 +265,10 @@ fn registers_only_what_is_missing(ground: &Ground<'_>, action: &Action) -> Optio
 }
 
 fn runs_active_definitions(ground: &Ground<'_>, action: &Action) -> Option<String> {
-    let (Call::UpdateService { input } | Call::CreateService { input }) = &action.call else {
+    let (Call::UpdateService { input }
+    | Call::CreateService { input }
+    | Call::CreateTaskSet { input }) = &action.call
+    else {
         return None;
     };
     let arn = input.get("taskDefinition")?.as_str().unwrap_or_default();
@@ -438,11 +451,7 @@ fn leaves_foreign_tags(ground: &Ground<'_>, action: &Action) -> Option<String> {
                 .find(|key| reserved(key) || !ours(key))
                 .map(|key| format!("the tag {key} was not set by us"))
         }
-        Call::RegisterTaskDefinition { .. }
-        | Call::CreateService { .. }
-        | Call::UpdateService { .. }
-        | Call::StopServiceDeployment { .. }
-        | Call::ContinueServiceDeployment { .. } => None,
+        _ => None,
     }
 }
 

@@ -148,7 +148,7 @@ fn missing_members(wanted: &Value, live: &Value) -> Option<Value> {
 }
 
 /// Whether `live` says all that `wanted` says; it may say more inside objects, not inside lists.
-fn contains(live: &Value, wanted: &Value) -> bool {
+pub(crate) fn contains(live: &Value, wanted: &Value) -> bool {
     match (live, wanted) {
         (Value::Object(live), Value::Object(wanted)) => wanted
             .iter()

@@ -9,11 +9,12 @@ mod comparison;
 mod series;
 mod threshold;
 mod trend;
+mod trial;
 mod webhook;
 mod windows;
 
 use evenkeel_manifest::{Analysis, Condition, Limit, Metric, OnInconclusive};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 
 pub(crate) use asked::question;
@@ -23,11 +24,11 @@ pub use comparison::{
 };
 pub use series::{Evaluated, MetricId, MetricQuestion, Minutes, Series};
 pub use trend::Trend;
-pub use webhook::{WebhookAnswer, WebhookCall, webhook_calls};
+pub use webhook::{StepGate, WebhookAnswer, WebhookCall, webhook_calls};
 
 use crate::view::View;
-use crate::{HookDetail, ServiceDeployment};
 use arms::{Arms, Numbers};
+pub(crate) use trial::Trial;
 
 /// What is measured of a rollout that moves traffic.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -60,17 +61,16 @@ pub enum AnalysisResult {
 
 /// All measurements of one look, of what happened after `since`: the start of the rollout, or a person's
 /// wish to try again. Empty where nothing is measured.
-pub(crate) fn measure(
-    view: &View<'_>,
-    rollout: &ServiceDeployment,
-    since: Timestamp,
-) -> Vec<Measurement> {
+pub(crate) fn measure(view: &View<'_>, trial: &Trial, since: Timestamp) -> Vec<Measurement> {
     let Some(analysis) = &view.desired.rollout.analysis else { return Vec::new() };
     let began = view.primary.created_at.map_or(since, |created| created.max(since));
-    let bench = Bench::of(view, rollout, analysis, began);
+    let bench = Bench::of(view, trial, analysis, began);
     let measured = analysis.metrics.iter().map(|metric| bench.measure(metric));
-    let asked = webhook::heard(view, rollout, &analysis.webhooks, &bench);
-    measured.chain(asked).collect()
+    let asked = trial
+        .gate
+        .as_ref()
+        .map(|(gate, id)| webhook::heard(view, (*gate, id), &analysis.webhooks, &bench));
+    measured.chain(asked.into_iter().flatten()).collect()
 }
 
 /// What decides among several measurements.
@@ -111,22 +111,16 @@ struct Bench<'a> {
 type Finding = (AnalysisResult, String);
 
 impl<'a> Bench<'a> {
-    fn of(
-        view: &View<'a>,
-        rollout: &ServiceDeployment,
-        analysis: &'a Analysis,
-        began: Timestamp,
-    ) -> Self {
-        let opened = opened_at(view, rollout);
-        let bake = SignedDuration::try_from(rollout.step_bake()).unwrap_or_default();
-        let since = opened.and_then(|opened| opened.checked_sub(bake).ok());
+    fn of(view: &View<'a>, trial: &Trial, analysis: &'a Analysis, began: Timestamp) -> Self {
         Self {
             analysis,
-            arms: Arms::of(view, rollout, began),
-            share: rollout.target_share(),
-            is_first: rollout.source_service_revisions.is_empty(),
-            share_since: since.unwrap_or(began).max(began),
-            patient_until: opened.and_then(|opened| opened.checked_add(analysis.patience).ok()),
+            arms: Arms::of(view, trial.group.as_deref(), began),
+            share: trial.share,
+            is_first: trial.is_first,
+            share_since: trial.share_since.unwrap_or(began).max(began),
+            patient_until: trial
+                .opened
+                .and_then(|opened| opened.checked_add(analysis.patience).ok()),
             now: view.now(),
         }
     }
@@ -183,15 +177,4 @@ impl<'a> Bench<'a> {
     fn is_impatient(&self) -> bool {
         self.patient_until.is_some_and(|until| self.now >= until)
     }
-}
-
-/// When the pause in this stage began: ECS tells only when it ends.
-fn opened_at(view: &View<'_>, rollout: &ServiceDeployment) -> Option<Timestamp> {
-    let pauses = &rollout.lifecycle_hook_details;
-    let pause = pauses.iter().find(|pause| pause.awaits_a_word())?;
-    let known = |pause: &HookDetail| {
-        let timeout = view.desired.rollout.strategy.shift()?.gate_timeout;
-        pause.expires_at?.checked_sub(timeout).ok()
-    };
-    known(pause).or(rollout.updated_at)
 }

@@ -23,9 +23,10 @@ pub mod render;
 mod status;
 mod steps;
 mod tags;
+mod task_set;
 mod view;
 
-pub use action::{Action, Applied, Call, HookAction, Lane};
+pub use action::{Action, Applied, Call, HookAction, Lane, Reweighing};
 pub use check::{check, check_order};
 pub use command::{Command, Obedience, Order, Refusal};
 pub use diff::changes;
@@ -34,8 +35,8 @@ pub use history::{PastDeployment, history};
 pub use judge::{
     AnalysisResult, Certainty, Comparison, ComparisonNumbers, ComparisonOutcome,
     ComparisonSettings, Counts, Direction, Effect, Evaluated, Measurement, MetricId,
-    MetricQuestion, Minutes, Series, Trend, WebhookAnswer, WebhookCall, WindowPair, compare_errors,
-    compare_values, webhook_calls,
+    MetricQuestion, Minutes, Series, StepGate, Trend, WebhookAnswer, WebhookCall, WindowPair,
+    compare_errors, compare_values, webhook_calls,
 };
 pub use load_balancing::{BalancingQuestion, ListenerRule, LoadBalancing, TargetGroup};
 pub use observed::{
@@ -56,3 +57,4 @@ pub use status::{
 };
 pub use steps::{obey, plan};
 pub use tags::{Said, is_owner, tag};
+pub use task_set::TaskSet;

@@ -13,6 +13,8 @@ pub struct BalancingQuestion {
     /// Of Application Load Balancers: a Network Load Balancer has listeners instead.
     pub rules: BTreeSet<String>,
     pub target_groups: BTreeSet<String>,
+    /// Whether an answer of a moment ago will not do: weights are about to be changed.
+    pub is_fresh: bool,
 }
 
 /// The answer: what was asked about and is not listed does not exist.
@@ -28,6 +30,8 @@ pub struct ListenerRule {
     pub arn: String,
     /// Target groups with their weights; none where it answers or redirects by itself.
     pub forwards: Vec<(String, u32)>,
+    /// Whether it is the last one of its listener, which takes what no other takes.
+    pub is_default: bool,
 }
 
 /// `DescribeTargetGroups.TargetGroups[]`.
@@ -52,7 +56,8 @@ pub(crate) struct Pair {
 impl BalancingQuestion {
     /// `None` for a manifest that moves no traffic, or not by load balancers.
     pub fn of(desired: &Service) -> Option<Self> {
-        let mut question = Self::default();
+        let is_fresh = desired.rollout.strategy.steps().is_some();
+        let mut question = Self { is_fresh, ..Self::default() };
         for pair in Pair::all(desired) {
             question.rules.extend(pair.rules().filter(|arn| is_rule(arn)).map(str::to_owned));
             question.target_groups.extend(pair.groups);
@@ -85,7 +90,8 @@ impl ListenerRule {
 impl Pair {
     /// None for a strategy that moves no traffic.
     pub(crate) fn all(desired: &Service) -> Vec<Self> {
-        if desired.rollout.strategy.shift().is_none() {
+        let strategy = &desired.rollout.strategy;
+        if strategy.shift().is_none() && strategy.steps().is_none() {
             return Vec::new();
         }
         let members = desired.service.value();

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::{Depth, Evaluated, Fact, LoadBalancing, Series, Unknown, WebhookAnswer};
+use crate::{Depth, Evaluated, Fact, LoadBalancing, Series, TaskSet, Unknown, WebhookAnswer};
 
 /// One look at one service. Facts that were not asked for are `Unknown(NotAsked)`.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,6 +98,9 @@ pub struct ObservedService {
     pub task_definition: Option<String>,
     #[serde(default)]
     pub deployments: Vec<Deployment>,
+    /// Of a service with an EXTERNAL controller, which has no deployments.
+    #[serde(default)]
+    pub task_sets: Vec<TaskSet>,
     #[serde(default, deserialize_with = "tag_list")]
     pub tags: BTreeMap<String, String>,
     /// The whole reply in AWS's camelCase, for comparing fields; timestamps are epoch seconds.
@@ -109,9 +112,24 @@ impl ObservedService {
     /// Reads one element of `DescribeServices.services` (JSON, AWS's camelCase).
     pub fn read(value: &Value) -> Result<Self, ReadError> {
         let mut service: Self = read(value)?;
-        service.deployments.iter().try_for_each(|one| fits_a_tag("a deployment", &one.id))?;
+        service.launchers().try_for_each(|one| fits_a_tag("a deployment", &one.id))?;
         service.document = ServiceDocument::new(value.clone());
         Ok(service)
+    }
+
+    /// What its tasks are started from: deployments, or task sets.
+    pub fn launchers(&self) -> impl Iterator<Item = &Deployment> {
+        self.deployments.iter().chain(self.task_sets.iter().map(|set| &set.deployment))
+    }
+
+    /// Whether somebody else than ECS carries out deployments, with task sets: it has no service deployments.
+    pub fn is_external(&self) -> bool {
+        self.controller() == "EXTERNAL"
+    }
+
+    /// ECS's word for who carries out deployments.
+    pub(crate) fn controller(&self) -> &str {
+        self.document.pointer("/deploymentController/type").and_then(Value::as_str).unwrap_or("ECS")
     }
 }
 
@@ -206,7 +224,7 @@ pub struct Deployment {
     pub status: String,
     #[serde(default)]
     pub task_definition: String,
-    #[serde(default)]
+    #[serde(default, alias = "computedDesiredCount")]
     pub desired_count: u32,
     #[serde(default)]
     pub pending_count: u32,

@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use crate::diff::runs_what_is_wanted;
 use crate::judge;
-use crate::steps::{comparison, is_due, is_settled};
-use crate::tags::Memory;
+use crate::steps::{comparison, is_due, is_settled, is_stepped, step_gate};
+use crate::tags::{Memory, RolloutMark};
 use crate::view::View;
 use crate::{
     BalancingQuestion, Command, Fact, Input, MetricQuestion, Observed, ObservedService,
-    RolloutPhase, Unknown, tag,
+    RolloutPhase, StepGate, Unknown, tag,
 };
 
 /// What one observation is to contain. Computed from the manifest, and from what was seen so far,
@@ -29,6 +29,8 @@ pub struct Questions {
     /// Who is to be asked at the gate that it may stand at, for a deep look; see
     /// [`webhook_calls`](crate::webhook_calls).
     pub webhooks: Vec<Webhook>,
+    /// The gate of one of our own steps that stands open, at which they are asked.
+    pub step_gate: Option<StepGate>,
     /// Target group ARNs whose health is wanted, for a deep look.
     pub target_groups: BTreeSet<String>,
     /// What is to carry traffic, for a deep look before what moves it starts.
@@ -130,6 +132,7 @@ impl Questions {
             alarms: BTreeSet::new(),
             metrics: None,
             webhooks: Vec::new(),
+            step_gate: None,
             target_groups: BTreeSet::new(),
             load_balancing: None,
             revisions: BTreeSet::new(),
@@ -149,6 +152,9 @@ fn needs_depth(desired: &Service, seen: &Observed, service: &ObservedService) ->
         return false;
     }
     let input = input(desired, seen);
+    if desired.rollout.strategy.steps().is_some() {
+        return is_stepped(&input, desired, service);
+    }
     let Some(view) = View::of(&input, desired, service) else { return false };
     if shown_by_revisions_only(desired) || !is_settled(&view) {
         return true;
@@ -174,7 +180,8 @@ fn deep(desired: &Service, seen: &Observed, service: Option<&ObservedService>) -
         alarms: desired.rollout.breaker.alarms.iter().cloned().collect(),
         metrics: service.and_then(|service| measured(desired, seen, service)),
         webhooks: service.map(|service| asked_at_gates(desired, service)).unwrap_or_default(),
-        target_groups: service.map(groups_of).unwrap_or_default(),
+        step_gate: service.and_then(|service| gate_of_a_step(desired, seen, service)),
+        target_groups: service.map(|service| groups_of(desired, service)).unwrap_or_default(),
         load_balancing: balancing(desired, seen, service),
         revisions: service.map(proven_revision).unwrap_or_default(),
     }
@@ -186,19 +193,37 @@ fn measured(
     seen: &Observed,
     service: &ObservedService,
 ) -> Option<MetricQuestion> {
-    let mark = Memory::read(&service.tags).rollout?;
-    let primary = service.deployments.iter().find(|one| one.status == "PRIMARY")?;
-    let is_shifted = mark.phase == RolloutPhase::Shifting && mark.id() == Some(&primary.id);
-    let began = primary.created_at.filter(|_| is_shifted)?.max(mark.since);
+    let memory = Memory::read(&service.tags);
+    let mark = memory.rollout.as_ref()?;
+    let marked = service.launchers().find(|one| mark.id() == Some(&one.id))?;
+    let created = marked.created_at?;
+    let began = match mark.phase {
+        RolloutPhase::Shifting if marked.status == "PRIMARY" => created.max(mark.since),
+        RolloutPhase::Stepping | RolloutPhase::Baking | RolloutPhase::Keeping => {
+            memory.applied.as_ref().map_or(created, |last| created.max(last.at))
+        }
+        _ => return None,
+    };
     judge::question(desired, began, seen.at)
 }
 
 fn asked_at_gates(desired: &Service, service: &ObservedService) -> Vec<Webhook> {
     let mark = Memory::read(&service.tags).rollout;
     let analysis = desired.rollout.analysis.as_ref();
-    let analysis =
-        analysis.filter(|_| mark.is_some_and(|mark| mark.phase == RolloutPhase::Shifting));
+    let moves = |mark: &RolloutMark| {
+        [RolloutPhase::Shifting, RolloutPhase::Stepping, RolloutPhase::Baking].contains(&mark.phase)
+    };
+    let analysis = analysis.filter(|_| mark.as_ref().is_some_and(moves));
     analysis.map(|analysis| analysis.webhooks.clone()).unwrap_or_default()
+}
+
+fn gate_of_a_step(
+    desired: &Service,
+    seen: &Observed,
+    service: &ObservedService,
+) -> Option<StepGate> {
+    let mark = Memory::read(&service.tags).rollout?;
+    step_gate(desired, &mark, seen.at).map(|(gate, _)| gate)
 }
 
 /// Asked once what is wanted is about to start.
@@ -208,6 +233,9 @@ fn balancing(
     service: Option<&ObservedService>,
 ) -> Option<BalancingQuestion> {
     let question = BalancingQuestion::of(desired)?;
+    if desired.rollout.strategy.steps().is_some() {
+        return service.map(|_| question);
+    }
     let Some(service) = service.filter(|one| one.status != "INACTIVE") else {
         return Some(question);
     };
@@ -224,8 +252,11 @@ fn family(
 ) -> Option<FamilyQuestion> {
     let in_use = service.and_then(|service| service.task_definition.as_deref());
     let known = seen.task_definitions.known().map(Vec::as_slice).unwrap_or_default();
+    let is_launched = |arn: &str| {
+        service.is_some_and(|service| service.task_sets.iter().any(|set| set.runs(arn)))
+    };
     let fits = known.iter().any(|one| {
-        Some(one.arn.as_str()) == in_use
+        (Some(one.arn.as_str()) == in_use || is_launched(&one.arn))
             && one.digest == desired.task_definition_digest
             && one.status == "ACTIVE"
     });
@@ -235,8 +266,11 @@ fn family(
     })
 }
 
-fn groups_of(service: &ObservedService) -> BTreeSet<String> {
-    let listed = service.document.get("loadBalancers").and_then(Value::as_array);
+/// A service with an EXTERNAL controller shows those of its PRIMARY task set only.
+fn groups_of(desired: &Service, service: &ObservedService) -> BTreeSet<String> {
+    let wanted = desired.rollout.strategy.steps().map(|_| desired.service.value());
+    let document = wanted.as_ref().unwrap_or(&service.document);
+    let listed = document.get("loadBalancers").and_then(Value::as_array);
     listed.into_iter().flatten().flat_map(target_groups).map(str::to_owned).collect()
 }
 

@@ -97,6 +97,12 @@ pub enum RolloutPhase {
     Widening,
     /// ECS moves traffic and waits at gates.
     Shifting,
+    /// Evenkeel takes a step: tasks first, then traffic.
+    Stepping,
+    /// A step is taken; time passes, and it is judged.
+    Baking,
+    /// All steps are taken; the tasks of the revision before still stand.
+    Keeping,
     RollingBack,
 }
 
@@ -239,7 +245,7 @@ fn judged_since(view: &View<'_>, mark: &RolloutMark) -> Timestamp {
 fn rollout(view: &View<'_>, judgement: Option<&Judgement>) -> Option<RolloutStatus> {
     let mark = view.memory.rollout.as_ref()?;
     let id = mark.id().unwrap_or(&view.primary.id);
-    let listed = view.service.deployments.iter().find(|one| one.id == id);
+    let listed = view.service.launchers().find(|one| one.id == id);
     Some(RolloutStatus {
         phase: mark.phase,
         digest: mark.digest.clone(),

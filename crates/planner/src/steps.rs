@@ -2,6 +2,7 @@
 
 mod absent;
 mod command;
+mod external;
 mod foreign;
 mod gate;
 mod ownership;
@@ -17,6 +18,7 @@ mod undo;
 mod word;
 
 pub use command::obey;
+pub(crate) use external::{Traffic, is_stepped, step_gate};
 pub(crate) use gate::own_pause;
 pub(crate) use preflight::is_due;
 pub(crate) use rollout::is_settled;
@@ -59,6 +61,9 @@ pub fn plan(input: &Input<'_>) -> Plan {
     if let Some(plan) = ownership::unsupported_controller(desired, service) {
         return plan;
     }
+    if desired.rollout.strategy.steps().is_some() {
+        return external::step(input, desired, service);
+    }
     let Some(view) = View::of(input, desired, service) else {
         return unknown("the service has no PRIMARY deployment");
     };
@@ -67,12 +72,8 @@ pub fn plan(input: &Input<'_>) -> Plan {
 
 /// The next step of a service that exists, is active and not somebody else's.
 fn step(view: &View<'_>) -> Plan {
-    if let Some(why) = view.observed().task_definitions.unknown() {
-        return unknown(format!("the task definition in use could not be read: {}", explain(why)));
-    }
-    if view.definition(&view.primary.task_definition).is_none() {
-        let arn = &view.primary.task_definition;
-        return unknown(format!("the task definition in use, {arn}, is not in the answer"));
+    if let Some(plan) = unread_definition(view) {
+        return plan;
     }
     if let Some(plan) = ownership::adopt(view) {
         return plan;
@@ -84,6 +85,17 @@ fn step(view: &View<'_>) -> Plan {
         return plan;
     }
     settled::settle(view)
+}
+
+fn unread_definition(view: &View<'_>) -> Option<Plan> {
+    if let Some(why) = view.observed().task_definitions.unknown() {
+        let why = explain(why);
+        return Some(unknown(format!("the task definition in use could not be read: {why}")));
+    }
+    let arn = &view.primary.task_definition;
+    view.definition(arn)
+        .is_none()
+        .then(|| unknown(format!("the task definition in use, {arn}, is not in the answer")))
 }
 
 fn held(service: &crate::ObservedService) -> String {
@@ -143,11 +155,18 @@ pub(crate) fn missing_operations(observed: &crate::Observed) -> Vec<String> {
 /// Why a step in the revision's favour must wait: a deep fact that was asked for and not seen.
 fn unseen(view: &View<'_>) -> Option<String> {
     let observed = view.observed();
-    let part = |name: &str, why: Option<&crate::Unknown>| {
-        why.map(|why| format!("{name} could not be read: {}", explain(why)))
-    };
-    part("the service deployments", not_seen(&observed.service_deployments))
-        .or_else(|| part("the service revisions", not_seen(&observed.service_revisions)))
-        .or_else(|| part("the tasks", not_seen(&observed.tasks)))
-        .or_else(|| part("the target health", not_seen(&observed.target_groups)))
+    unread("the service deployments", not_seen(&observed.service_deployments))
+        .or_else(|| unread("the service revisions", not_seen(&observed.service_revisions)))
+        .or_else(|| unseen_tasks(view))
+}
+
+/// The same of what is seen of tasks alone.
+fn unseen_tasks(view: &View<'_>) -> Option<String> {
+    let observed = view.observed();
+    unread("the tasks", not_seen(&observed.tasks))
+        .or_else(|| unread("the target health", not_seen(&observed.target_groups)))
+}
+
+fn unread(name: &str, why: Option<&crate::Unknown>) -> Option<String> {
+    why.map(|why| format!("{name} could not be read: {}", explain(why)))
 }

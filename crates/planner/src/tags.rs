@@ -70,6 +70,8 @@ pub(crate) struct RolloutMark {
     pub(crate) since: Timestamp,
     /// The probe: the first task that was seen healthy and still is.
     pub(crate) probe: Option<ProbeMark>,
+    /// The step that Evenkeel takes or has taken, from 0; 0 where it takes none.
+    pub(crate) step: u8,
 }
 
 /// Which deployment a mark is about.
@@ -220,7 +222,7 @@ impl RolloutMark {
             Marked::Announced { revision, over: None } => format!("-{revision}"),
             Marked::Announced { revision, over: Some(over) } => format!("-{revision}+{over}"),
         };
-        let phase = phase_code(self.phase);
+        let phase = phase_code(self.phase, self.step);
         let since = self.since.as_second();
         let probe = self.probe.as_ref().map(ProbeMark::encode).unwrap_or_default();
         format!("{VERSION}{}:{deployment}:{phase}:{since}{probe}", self.digest)
@@ -235,12 +237,14 @@ impl RolloutMark {
         let (rest, since) = value.rsplit_once(':')?;
         let (rest, phase) = rest.rsplit_once(':')?;
         let (digest, deployment) = rest.rsplit_once(':')?;
+        let (phase, step) = phase_of(phase)?;
         Some(Self {
             digest: Digest::from_tag(digest),
             deployment: Marked::decode(deployment),
-            phase: phase_of(phase)?,
+            phase,
             since: epoch(since)?,
             probe,
+            step,
         })
     }
 }
@@ -353,22 +357,34 @@ fn decode_keys(value: &str) -> BTreeSet<String> {
     value.split(' ').filter(|key| !key.is_empty()).map(str::to_owned).collect()
 }
 
-fn phase_code(phase: RolloutPhase) -> &'static str {
+/// A word, and the number of the step where Evenkeel takes steps.
+fn phase_code(phase: RolloutPhase, step: u8) -> String {
     match phase {
-        RolloutPhase::Probing => "probe",
-        RolloutPhase::Widening => "widen",
-        RolloutPhase::Shifting => "shift",
-        RolloutPhase::RollingBack => "rollback",
+        RolloutPhase::Probing => "probe".to_owned(),
+        RolloutPhase::Widening => "widen".to_owned(),
+        RolloutPhase::Shifting => "shift".to_owned(),
+        RolloutPhase::Stepping => format!("step{step}"),
+        RolloutPhase::Baking => format!("bake{step}"),
+        RolloutPhase::Keeping => format!("keep{step}"),
+        RolloutPhase::RollingBack => "rollback".to_owned(),
     }
 }
 
-fn phase_of(code: &str) -> Option<RolloutPhase> {
-    match code {
-        "probe" => Some(RolloutPhase::Probing),
-        "widen" => Some(RolloutPhase::Widening),
-        "shift" => Some(RolloutPhase::Shifting),
-        "rollback" => Some(RolloutPhase::RollingBack),
-        _ => None,
+fn phase_of(code: &str) -> Option<(RolloutPhase, u8)> {
+    let word = code.trim_end_matches(|c: char| c.is_ascii_digit());
+    let phase = match word {
+        "probe" => RolloutPhase::Probing,
+        "widen" => RolloutPhase::Widening,
+        "shift" => RolloutPhase::Shifting,
+        "step" => RolloutPhase::Stepping,
+        "bake" => RolloutPhase::Baking,
+        "keep" => RolloutPhase::Keeping,
+        "rollback" => RolloutPhase::RollingBack,
+        _ => return None,
+    };
+    match code.strip_prefix(word)? {
+        "" => Some((phase, 0)),
+        step => Some((phase, step.parse().ok()?)),
     }
 }
 
@@ -403,17 +419,26 @@ mod tests {
         let id = Marked::Id("ecs-svc/6216346761948112104".to_owned());
         let announced = |over| Marked::Announced { revision: 7, over };
         for deployment in [announced(None), announced(Some(6_216_346_761_948_112_104)), id] {
-            for phase in [RolloutPhase::Probing, RolloutPhase::Widening, RolloutPhase::RollingBack]
-            {
+            for (phase, step) in PHASES {
                 for probe in [None, Some(probe())] {
-                    let deployment = deployment.clone();
-                    let mark =
-                        RolloutMark { digest: digest(), deployment, phase, since: at(), probe };
+                    let (deployment, digest) = (deployment.clone(), digest());
+                    let since = at();
+                    let mark = RolloutMark { digest, deployment, phase, since, probe, step };
                     assert_eq!(memory(tag::ROLLOUT, &mark.encode()).rollout, Some(mark));
                 }
             }
         }
     }
+
+    const PHASES: [(RolloutPhase, u8); 7] = [
+        (RolloutPhase::Probing, 0),
+        (RolloutPhase::Widening, 0),
+        (RolloutPhase::Shifting, 0),
+        (RolloutPhase::Stepping, 0),
+        (RolloutPhase::Baking, 49),
+        (RolloutPhase::Keeping, 7),
+        (RolloutPhase::RollingBack, 0),
+    ];
 
     fn probe() -> ProbeMark {
         ProbeMark { task: "0123456789abcdef0123456789abcdef".to_owned(), since: at() }
@@ -524,6 +549,7 @@ mod tests {
             phase: RolloutPhase::RollingBack,
             since: at(),
             probe: Some(probe()),
+            step: 0,
         };
         assert!(mark.encode().len() <= VALUE_MAX);
     }

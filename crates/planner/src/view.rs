@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::tags::Memory;
 use crate::{
     Deployment, Fact, Input, Observed, ObservedService, ServiceDeployment, ServiceRevision,
-    TaskDefinition, Unknown,
+    TaskDefinition, TaskSet, Unknown,
 };
 
 /// A wanted service that exists.
@@ -43,11 +43,33 @@ impl<'a> View<'a> {
         desired: &'a Service,
         service: &'a ObservedService,
     ) -> Option<Self> {
+        if !service.task_sets.is_empty() {
+            return Some(Self::of_task_set(input, desired, service, subject(service)?));
+        }
         let primary = service.deployments.iter().find(|one| one.status == "PRIMARY")?;
         let live = live_members(service, primary, input.observed);
         let wanted = wanted_beside(desired, &live);
         let memory = Memory::read(&service.tags);
         Some(Self { input, desired, service, memory, primary, live, wanted })
+    }
+
+    /// The same with a task set of an EXTERNAL controller in the place of the PRIMARY deployment.
+    pub(crate) fn of_task_set(
+        input: &'a Input<'a>,
+        desired: &'a Service,
+        service: &'a ObservedService,
+        set: &'a TaskSet,
+    ) -> Self {
+        let live = Cow::Owned(set_members(service, set));
+        let wanted = kept_by_the_service(desired);
+        let memory = Memory::read(&service.tags);
+        Self { input, desired, service, memory, primary: &set.deployment, live, wanted }
+    }
+
+    /// How many tasks a deployment or a task set is to have.
+    pub(crate) fn count_of(&self, deployment: &Deployment) -> u32 {
+        let is_a_set = self.service.task_sets.iter().any(|set| set.id() == deployment.id);
+        if is_a_set { deployment.desired_count } else { self.service.desired_count }
     }
 
     pub(crate) fn observed(&self) -> &'a Observed {
@@ -226,6 +248,56 @@ pub(crate) fn wanted_members(desired: &Service) -> Value {
     configuration
         .entry("deploymentCircuitBreaker")
         .or_insert_with(|| json!({ "enable": true, "rollback": rollback }));
+    wanted
+}
+
+/// The task set that a status is about: the one that is rolled out or back, else the PRIMARY one.
+fn subject(service: &ObservedService) -> Option<&TaskSet> {
+    let mark = Memory::read(&service.tags).rollout;
+    let sets = || service.task_sets.iter();
+    let marked = mark.as_ref().and_then(|mark| sets().find(|set| Some(set.id()) == mark.id()));
+    let newest = || sets().max_by_key(|set| (!set.is_draining(), set.deployment.created_at));
+    marked.or_else(|| sets().find(|set| set.is_primary())).or_else(newest)
+}
+
+/// The members of `CreateTaskSet` that a manifest writes into `spec.service` (`CreateTaskSet` API reference).
+pub(crate) const SET_MEMBERS: &[&str] = &[
+    "networkConfiguration",
+    "loadBalancers",
+    "serviceRegistries",
+    "launchType",
+    "capacityProviderStrategy",
+    "platformVersion",
+];
+
+/// The members that `UpdateService` takes for an EXTERNAL controller (ecs-behaviour 5.1).
+const KEPT_BY_THE_SERVICE: &[&str] = &[
+    "desiredCount",
+    "placementConstraints",
+    "placementStrategy",
+    "healthCheckGracePeriodSeconds",
+    "enableECSManagedTags",
+    "propagateTags",
+    "tags",
+];
+
+/// What the service has itself, and what the task set has.
+fn set_members(service: &ObservedService, set: &TaskSet) -> Value {
+    let mut members = service.document.as_object().cloned().unwrap_or_default();
+    for name in SET_MEMBERS {
+        match set.member(name) {
+            Some(value) => members.insert((*name).to_owned(), value.clone()),
+            None => members.remove(*name),
+        };
+    }
+    canonical::service(&members.into())
+}
+
+fn kept_by_the_service(desired: &Service) -> Value {
+    let mut wanted = desired.service.value();
+    if let Some(members) = wanted.as_object_mut() {
+        members.retain(|name, _| KEPT_BY_THE_SERVICE.contains(&name.as_str()));
+    }
     wanted
 }
 

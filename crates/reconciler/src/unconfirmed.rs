@@ -148,14 +148,21 @@ fn is_fresh(heard_at: Instant) -> bool {
     heard_at.elapsed() < LAG_MAX
 }
 
-/// Whether a look shows what a call wrote into tags. What other calls wrote shows in the version.
+/// Whether a look shows what a call wrote into tags or task sets. What other calls wrote shows in the version.
 fn shows(service: &ObservedService, call: &Call) -> bool {
     match call {
         Call::TagResource { tags, .. } => {
             tags.iter().all(|(key, value)| service.tags.get(key) == Some(value))
         }
         Call::UntagResource { keys, .. } => keys.iter().all(|key| !service.tags.contains_key(key)),
-        Call::RegisterTaskDefinition { .. }
+        Call::CreateTaskSet { .. }
+        | Call::UpdateTaskSet { .. }
+        | Call::UpdateServicePrimaryTaskSet { .. }
+        | Call::DeleteTaskSet { .. } => service.shows_its_task_sets_after(call),
+        // A rule is read once more before it is written.
+        Call::ModifyRule { .. }
+        | Call::ModifyListener { .. }
+        | Call::RegisterTaskDefinition { .. }
         | Call::CreateService { .. }
         | Call::UpdateService { .. }
         | Call::StopServiceDeployment { .. }

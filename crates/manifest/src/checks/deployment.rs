@@ -11,10 +11,13 @@ pub(super) fn check(wanted: &Wanted<'_, '_>, report: &mut Report) {
 }
 
 fn check_controller(wanted: &Wanted<'_, '_>, report: &mut Report) {
+    let controller = wanted.strategy.controller();
     if let Some(at) = wanted.service.descendant("deploymentController.type")
-        && at.text().is_some_and(|text| text != "ECS")
+        && at.text().is_some_and(|text| text != controller)
     {
-        report.error(&at, "not supported by this version: only `ECS` is");
+        let message =
+            format!("`spec.rollout.strategy` decides, and it takes `{controller}`: remove this");
+        report.error(&at, message);
     }
 }
 

@@ -18,8 +18,9 @@ pub(super) fn check(wanted: &Wanted<'_, '_>, report: &mut Report) {
     for balancer in &balancers {
         check_rules(balancer, report);
     }
-    if wanted.strategy != Strategy::Rolling {
+    if *wanted.strategy != Strategy::Rolling {
         check_shift(wanted, &balancers, report);
+        check_external(wanted, &balancers, report);
         check_pauses(wanted, report);
         check_measured(wanted, &balancers, report);
     }
@@ -74,7 +75,7 @@ fn check_configuration(wanted: &Wanted<'_, '_>, report: &mut Report) {
     ];
     for (name, instead) in elsewhere {
         if let Some(at) =
-            configuration.member(name).filter(|_| wanted.strategy != Strategy::Rolling)
+            configuration.member(name).filter(|_| *wanted.strategy != Strategy::Rolling)
         {
             report.error(&at, format!("given as `spec.rollout.{instead}`: remove this"));
         }
@@ -124,6 +125,32 @@ fn is_rule(arn: &str) -> bool {
     arn.contains(":listener-rule/app/") || arn.contains(":listener/net/")
 }
 
+/// What an EXTERNAL controller cannot have. Source: Amazon ECS Developer Guide, external deployment.
+fn check_external(wanted: &Wanted<'_, '_>, balancers: &[Cursor<'_>], report: &mut Report) {
+    if wanted.strategy.steps().is_none() {
+        return;
+    }
+    if let Some(second) = balancers.get(1) {
+        report.error(second, "a task set has one load balancer, so `Steps` can move one only");
+    }
+    for balancer in balancers {
+        if let Some(rule) = balancer.descendant("advancedConfiguration.productionListenerRule")
+            && rule.text().is_some_and(|arn| arn.contains(":listener/net/"))
+        {
+            report.error(
+                &rule,
+                "a Network Load Balancer has no weights: use an Application Load Balancer",
+            );
+        }
+    }
+    for name in ["serviceConnectConfiguration", "volumeConfigurations", "vpcLatticeConfigurations"]
+    {
+        if let Some(at) = wanted.service.member(name) {
+            report.error(&at, "task sets have no such member: use another strategy than `Steps`");
+        }
+    }
+}
+
 fn check_shift(wanted: &Wanted<'_, '_>, balancers: &[Cursor<'_>], report: &mut Report) {
     if wanted.is_daemon()
         && let Some(at) = wanted.service.member("schedulingStrategy")
@@ -138,7 +165,10 @@ fn check_shift(wanted: &Wanted<'_, '_>, balancers: &[Cursor<'_>], report: &mut R
                 report.error(balancer, message);
             }
             Some(advanced) => {
-                for name in ["alternateTargetGroupArn", "productionListenerRule", "roleArn"] {
+                // Where Evenkeel moves the traffic ECS needs no role for it.
+                let role = wanted.strategy.steps().is_none().then_some("roleArn");
+                let needed = ["alternateTargetGroupArn", "productionListenerRule"];
+                for name in needed.into_iter().chain(role) {
                     if advanced.member(name).is_none() {
                         crate::envelope::missing(&advanced, name, report);
                     }

@@ -167,7 +167,7 @@ impl Draft<'_, '_> {
         let paused = envelope::flag(self.spec, "paused", report).unwrap_or_default();
         let adopt = envelope::flag(self.spec, "adopt", report).unwrap_or_default();
         let approval = approval::approval(self.root, report);
-        self.check_together(&metadata.name, rollout.strategy, report);
+        self.check_together(&metadata.name, &rollout.strategy, report);
         let (key, task_definition) = (key?.clone(), task_definition?);
         if report.has_errors() {
             return None;
@@ -206,7 +206,7 @@ impl Draft<'_, '_> {
         Some(value)
     }
 
-    fn check_together(&self, name: &str, strategy: Strategy, report: &mut Report) {
+    fn check_together(&self, name: &str, strategy: &Strategy, report: &mut Report) {
         if let Some(task_definition) = &self.task_definition {
             let analysis = self.spec.descendant("rollout.analysis");
             let metrics = analysis.map(|at| at.elements_of("metrics")).unwrap_or_default();

@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 
 use super::analysis::read::analysis;
 use super::approvals::gates;
+use super::steps::steps;
 use super::window::read::windows;
 use super::{
     Breaker, Counting, OnFailure, Percent, Probe, Rollout, Shift, Step, Strategy, Threshold,
@@ -15,10 +16,12 @@ use crate::node::{Cursor, Kind};
 use crate::problem::Report;
 use crate::spelling;
 
-const ROLLOUT: [&str; 10] = [
+const ROLLOUT: [&str; 12] = [
     "strategy",
     "canary",
     "linear",
+    "steps",
+    "keepFor",
     "bake",
     "gateTimeout",
     "analysis",
@@ -40,16 +43,15 @@ const BREAKER: [&str; 8] = [
 ];
 const PROBE: [&str; 2] = ["enabled", "healthyFor"];
 
-/// Strategies that this version does not drive.
-const LATER: [&str; 1] = ["External"];
-
 /// The members of `spec.rollout` that only some strategies have, and which.
-const ONLY_FOR: [(&str, &[&str]); 6] = [
+const ONLY_FOR: [(&str, &[&str]); 8] = [
     ("canary", &["Canary"]),
     ("linear", &["Linear"]),
+    ("steps", &["Steps"]),
+    ("keepFor", &["Steps"]),
     ("bake", &["BlueGreen", "Canary", "Linear"]),
-    ("gateTimeout", &["BlueGreen", "Canary", "Linear"]),
-    ("analysis", &["BlueGreen", "Canary", "Linear"]),
+    ("gateTimeout", &["BlueGreen", "Canary", "Linear", "Steps"]),
+    ("analysis", &["BlueGreen", "Canary", "Linear", "Steps"]),
     ("approvals", &["BlueGreen", "Canary", "Linear"]),
 ];
 
@@ -84,6 +86,7 @@ fn strategy(at: &Cursor<'_>, report: &mut Report) -> Strategy {
             let usual = Step { percent: Percent::whole(10), bake: Duration::from_mins(6) };
             Strategy::Linear(shift(at, report), step(at, "linear", usual, 3.0, report))
         }
+        "Steps" => Strategy::Steps(steps(at, report)),
         _ => Strategy::Rolling,
     }
 }
@@ -91,11 +94,7 @@ fn strategy(at: &Cursor<'_>, report: &mut Report) -> Strategy {
 /// `None` when it was wrong, and reported.
 fn kind(rollout: &Cursor<'_>, report: &mut Report) -> Option<&'static str> {
     let Some(at) = rollout.member("strategy") else { return Some("Rolling") };
-    if let Some(name) = at.text().and_then(|text| spelling::nearest(text, LATER)) {
-        report.error(&at, format!("`{name}` is not supported by this version"));
-        return None;
-    }
-    let known = ["Rolling", "BlueGreen", "Canary", "Linear"].map(|name| (name, name));
+    let known = ["Rolling", "BlueGreen", "Canary", "Linear", "Steps"].map(|name| (name, name));
     choice(&at, &known, report)
 }
 
@@ -240,7 +239,7 @@ fn threshold(at: &Cursor<'_>, report: &mut Report) -> Option<Threshold> {
     threshold
 }
 
-fn percent(text: &str) -> Option<u8> {
+pub(super) fn percent(text: &str) -> Option<u8> {
     let number: u8 = text.strip_suffix('%')?.trim_end().parse().ok()?;
     (1..=100).contains(&number).then_some(number)
 }
@@ -269,6 +268,17 @@ const DAY: Duration = Duration::from_hours(24);
 /// A duration with units, from `least` to one day.
 fn duration(at: &Cursor<'_>, least: Duration, report: &mut Report) -> Option<Duration> {
     between(at, least, DAY, report)
+}
+
+/// A duration that may be left out.
+pub(super) fn chosen_duration(
+    parent: &Cursor<'_>,
+    name: &str,
+    least: Duration,
+    most: Duration,
+    report: &mut Report,
+) -> Option<Duration> {
+    between(&parent.member(name)?, least, most, report)
 }
 
 pub(super) fn between(

@@ -5,8 +5,10 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use super::Steps;
+
 /// How the new revision takes over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Strategy {
     /// ECS replaces tasks a few at a time, within the percentages of `deploymentConfiguration`.
     #[default]
@@ -17,9 +19,11 @@ pub enum Strategy {
     Canary(Shift, Step),
     /// The same part of the traffic again and again.
     Linear(Shift, Step),
+    /// Any steps, which Evenkeel takes itself between two task sets.
+    Steps(Steps),
 }
 
-/// What all strategies have that move traffic.
+/// What all strategies have whose traffic ECS moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shift {
     /// How long both revisions stay after all traffic has moved; whole minutes, at most a day.
@@ -48,6 +52,7 @@ pub struct Step {
 pub struct Percent(u16);
 
 impl Percent {
+    pub const NONE: Self = Self(0);
     pub const ALL: Self = Self(1000);
 
     /// `None` when it has more than one decimal place or is not above 0 and at most 100.
@@ -62,6 +67,11 @@ impl Percent {
 
     pub fn value(self) -> f64 {
         f64::from(self.0) / 10.0
+    }
+
+    /// From 0 to 1000.
+    pub fn tenths(self) -> u16 {
+        self.0
     }
 }
 
@@ -107,35 +117,55 @@ impl Gate {
 }
 
 impl Strategy {
-    /// ECS's word for it.
-    pub fn word(self) -> &'static str {
+    /// ECS's word for it in `deploymentConfiguration`.
+    pub fn word(&self) -> &'static str {
         match self {
-            Self::Rolling => "ROLLING",
+            // An EXTERNAL controller has no strategy, which reads as this.
+            Self::Rolling | Self::Steps(_) => "ROLLING",
             Self::BlueGreen(_) => "BLUE_GREEN",
             Self::Canary(..) => "CANARY",
             Self::Linear(..) => "LINEAR",
         }
     }
 
-    /// `None` for one that moves no traffic.
-    pub fn shift(self) -> Option<Shift> {
+    /// How ECS moves traffic; `None` for one by which it moves none.
+    pub fn shift(&self) -> Option<Shift> {
         match self {
-            Self::Rolling => None,
-            Self::BlueGreen(shift) | Self::Canary(shift, _) | Self::Linear(shift, _) => Some(shift),
+            Self::Rolling | Self::Steps(_) => None,
+            Self::BlueGreen(shift) | Self::Canary(shift, _) | Self::Linear(shift, _) => {
+                Some(*shift)
+            }
         }
     }
 
+    /// The steps that Evenkeel takes; `None` where ECS does.
+    pub fn steps(&self) -> Option<&Steps> {
+        match self {
+            Self::Steps(steps) => Some(steps),
+            Self::Rolling | Self::BlueGreen(_) | Self::Canary(..) | Self::Linear(..) => None,
+        }
+    }
+
+    /// ECS's word for who carries out deployments.
+    pub fn controller(&self) -> &'static str {
+        if self.steps().is_some() { "EXTERNAL" } else { "ECS" }
+    }
+
     /// Writes into `deploymentConfiguration` what makes ECS follow the strategy, with a pause at each
-    /// gate that ends in a rollback when nobody answers.
-    pub(crate) fn compile(self, service: &mut Value) {
-        let Some(shift) = self.shift() else { return };
+    /// gate that ends in a rollback when nobody answers; or names the controller that leaves all to us.
+    pub(crate) fn compile(&self, service: &mut Value) {
         let Some(service) = service.as_object_mut() else { return };
+        if self.steps().is_some() {
+            let external = json!({"type": self.controller()});
+            service.insert("deploymentController".to_owned(), external);
+        }
+        let Some(shift) = self.shift() else { return };
         let configuration = service.entry("deploymentConfiguration").or_insert_with(|| json!({}));
         let Some(members) = configuration.as_object_mut() else { return };
         members.insert("strategy".to_owned(), json!(self.word()));
         members.insert("bakeTimeInMinutes".to_owned(), minutes(shift.bake));
         match self {
-            Self::Rolling | Self::BlueGreen(_) => {}
+            Self::Rolling | Self::BlueGreen(_) | Self::Steps(_) => {}
             Self::Canary(_, step) => {
                 let value = json!({
                     "canaryPercent": step.percent, "canaryBakeTimeInMinutes": minutes(step.bake),
@@ -170,21 +200,21 @@ fn minutes(duration: Duration) -> Value {
 mod tests {
     use super::*;
 
-    fn compiled(strategy: Strategy, mut service: Value) -> Value {
+    fn compiled(strategy: &Strategy, mut service: Value) -> Value {
         strategy.compile(&mut service);
         service["deploymentConfiguration"].take()
     }
 
     #[test]
     fn a_rolling_deployment_is_left_as_it_is_written() {
-        assert_eq!(compiled(Strategy::Rolling, json!({})), Value::Null);
+        assert_eq!(compiled(&Strategy::Rolling, json!({})), Value::Null);
     }
 
     #[test]
     fn a_canary_has_its_step_its_bakes_and_its_gates() {
         let step = Step { percent: Percent::whole(10), bake: Duration::from_mins(3) };
         let written = json!({"deploymentConfiguration": {"minimumHealthyPercent": 100}});
-        let configuration = compiled(Strategy::Canary(Shift::default(), step), written);
+        let configuration = compiled(&Strategy::Canary(Shift::default(), step), written);
         let gate = json!({
             "targetType": "PAUSE", "lifecycleStages": Gate::ALL.map(Gate::stage),
             "timeoutConfiguration": {"timeoutInMinutes": 60, "action": "ROLLBACK"},
@@ -202,7 +232,7 @@ mod tests {
         let own =
             json!({"hookTargetArn": "arn", "roleArn": "arn", "lifecycleStages": ["PRE_SCALE_UP"]});
         let written = json!({"deploymentConfiguration": {"lifecycleHooks": [own]}});
-        let configuration = compiled(Strategy::BlueGreen(Shift::default()), written);
+        let configuration = compiled(&Strategy::BlueGreen(Shift::default()), written);
         assert_eq!(configuration["lifecycleHooks"].as_array().map(Vec::len), Some(2));
         assert_eq!(configuration["lifecycleHooks"][0], own);
     }
@@ -214,5 +244,13 @@ mod tests {
         for wrong in [0.0, 0.05, 100.1, -1.0, f64::NAN] {
             assert_eq!(Percent::new(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn own_steps_leave_the_configuration_alone_and_name_the_controller() {
+        let (keep_for, gate_timeout) = (Duration::ZERO, Duration::from_mins(1));
+        let mut service = json!({});
+        Strategy::Steps(Steps { steps: Vec::new(), keep_for, gate_timeout }).compile(&mut service);
+        assert_eq!(service, json!({"deploymentController": {"type": "EXTERNAL"}}));
     }
 }

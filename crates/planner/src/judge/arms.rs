@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 
 use evenkeel_manifest::{MetricSource, ServiceKey};
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::asked::{BalancedGroup, balanced_groups, closed_until, of_the_service, question};
 use super::series::{MetricId, Minutes, minute_from, next_minute};
 use super::windows::{Weighed, Window, each, grown};
-use crate::view::{View, explain, target_revision};
-use crate::{Fact, Observed, ServiceDeployment};
+use crate::view::{View, explain};
+use crate::{Fact, Observed};
 
 /// What this look read of both revisions.
 pub(super) enum Arms<'a> {
@@ -33,16 +32,15 @@ pub(super) struct Numbers<'a> {
 }
 
 impl<'a> Arms<'a> {
-    pub(super) fn of(view: &View<'a>, rollout: &ServiceDeployment, began: Timestamp) -> Self {
+    pub(super) fn of(view: &View<'a>, target: Option<&str>, began: Timestamp) -> Self {
         let (desired, now) = (view.desired, view.now());
         let Some(until) = question(desired, began, now).and_then(|_| closed_until(desired, now))
         else {
             return Self::TooEarly;
         };
-        let groups = balanced_groups(&view.wanted);
-        let target = target_group(view.observed(), rollout);
+        let groups = balanced_groups(&desired.service.value());
         let (new, stable) =
-            groups.into_iter().partition::<Vec<_>, _>(|one| Some(&one.arn) == target.as_ref());
+            groups.into_iter().partition::<Vec<_>, _>(|one| Some(one.arn.as_str()) == target);
         let observed = view.observed();
         let series = observed.metrics.known().map(Vec::as_slice).unwrap_or_default();
         let evaluated = observed.expressions.known().map(Vec::as_slice).unwrap_or_default();
@@ -67,14 +65,6 @@ fn unread<T>(from: &str, fact: &Fact<T>) -> Option<String> {
         Fact::Absent => Some(format!("{from} does not know it")),
         Fact::Unknown(why) => Some(format!("{from}: {}", explain(why))),
     }
-}
-
-/// The target group of the revision that is rolled out, as ECS resolved it.
-fn target_group(observed: &Observed, rollout: &ServiceDeployment) -> Option<String> {
-    let revision = target_revision(observed, rollout)?;
-    let balancers = revision.rest.get("resolvedConfiguration")?.get("loadBalancers")?;
-    let group = |one: &Value| Some(one.get("targetGroupArn")?.as_str()?.to_owned());
-    balancers.as_array()?.iter().find_map(group)
 }
 
 fn minutes_between(began: Timestamp, until: Timestamp) -> Vec<Timestamp> {

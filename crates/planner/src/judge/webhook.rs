@@ -1,12 +1,26 @@
 //! Who is asked at a gate, with what, and what the answers mean; never asks.
 
-use evenkeel_manifest::{ServiceKey, Webhook};
+use evenkeel_manifest::{Gate, ServiceKey, Webhook};
 use serde::Serialize;
 
 use super::{AnalysisResult, Bench, Measurement};
 use crate::steps::own_pause;
 use crate::view::{View, explain, last_part};
-use crate::{Fact, Observed, Questions, ServiceDeployment};
+use crate::{Fact, Observed, Questions, ServiceDeployment, TaskSet};
+
+/// A gate of Evenkeel's own steps that stands open, for a deep look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepGate {
+    pub gate: Gate,
+    /// Asked again, for instance after a restart, it is the same.
+    pub id: String,
+    /// The id of the task set.
+    pub set: String,
+    /// The rule that must give the task set all of its traffic before anybody is asked.
+    pub test_rule: Option<String>,
+    /// What the new revision gets of production traffic, in tenths of a percent.
+    pub share: u16,
+}
 
 /// One question to a web hook. Its serialised form is the body.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -19,9 +33,9 @@ pub struct WebhookCall {
     /// `AfterTestTraffic`, `BeforeStep` or `AfterProductionTraffic`.
     pub gate: &'static str,
     pub service: ServiceKey,
-    /// The ARN of the service deployment.
+    /// The ARN of the service deployment, or of the task set.
     pub deployment: String,
-    /// The ARN of the new service revision.
+    /// The ARN of the new service revision, or of the task definition of the task set.
     pub revision: Option<String>,
     /// What the new revision gets of production traffic, in percent.
     pub share: f64,
@@ -43,6 +57,9 @@ pub fn webhook_calls(
     questions: &Questions,
     observed: &Observed,
 ) -> Vec<WebhookCall> {
+    if let Some(gate) = &questions.step_gate {
+        return calls_at_a_step(key, gate, questions, observed);
+    }
     let Some(rollout) = primary_deployment(observed) else { return Vec::new() };
     let Some((gate, pause)) = own_pause(rollout) else { return Vec::new() };
     let target = rollout.target_service_revision.as_ref();
@@ -58,6 +75,36 @@ pub fn webhook_calls(
     questions.webhooks.iter().filter(|webhook| webhook.at.contains(&gate)).map(call).collect()
 }
 
+fn calls_at_a_step(
+    key: &ServiceKey,
+    step: &StepGate,
+    questions: &Questions,
+    observed: &Observed,
+) -> Vec<WebhookCall> {
+    let sets = observed.service.known().map(|service| service.task_sets.as_slice());
+    let set = sets.unwrap_or_default().iter().find(|set| set.id() == step.set);
+    let Some(set) = set.filter(|set| gets_test_traffic(step, set, observed)) else {
+        return Vec::new();
+    };
+    let call = |webhook: &Webhook| WebhookCall {
+        webhook: webhook.clone(),
+        id: step.id.clone(),
+        gate: step.gate.name(),
+        service: key.clone(),
+        deployment: set.task_set_arn.clone(),
+        revision: Some(set.deployment.task_definition.clone()),
+        share: f64::from(step.share) / 10.0,
+    };
+    questions.webhooks.iter().filter(|webhook| webhook.at.contains(&step.gate)).map(call).collect()
+}
+
+fn gets_test_traffic(step: &StepGate, set: &TaskSet, observed: &Observed) -> bool {
+    let Some(arn) = &step.test_rule else { return true };
+    let rule = observed.load_balancing.known().and_then(|seen| seen.rule(arn));
+    let group = set.target_group();
+    rule.is_some_and(|rule| rule.serving().all(|serving| Some(serving) == group))
+}
+
 fn primary_deployment(observed: &Observed) -> Option<&ServiceDeployment> {
     let service = observed.service.known()?;
     let primary = service.deployments.iter().find(|one| one.status == "PRIMARY")?;
@@ -68,17 +115,16 @@ fn primary_deployment(observed: &Observed) -> Option<&ServiceDeployment> {
     observed.service_deployments.known()?.iter().find(target)
 }
 
-/// What the web hooks of this gate said of this pause.
+/// What the web hooks of a gate said of it.
 pub(super) fn heard(
     view: &View<'_>,
-    rollout: &ServiceDeployment,
+    (gate, id): (Gate, &str),
     webhooks: &[Webhook],
     bench: &Bench<'_>,
 ) -> Vec<Measurement> {
-    let Some((gate, pause)) = own_pause(rollout) else { return Vec::new() };
     let here = webhooks.iter().filter(|webhook| webhook.at.contains(&gate));
     let measurement = |webhook: &Webhook| {
-        let (result, sentence) = answer(&view.observed().webhooks, &webhook.url, &pause.hook_id);
+        let (result, sentence) = answer(&view.observed().webhooks, &webhook.url, id);
         let result = match result {
             AnalysisResult::Running if bench.is_impatient() => AnalysisResult::Inconclusive,
             result => result,

@@ -14,6 +14,9 @@ pub(super) fn create(input: &Input<'_>, desired: &Service) -> Plan {
     if let Some(plan) = word::not_created(desired, input.now) {
         return plan;
     }
+    if desired.rollout.strategy.steps().is_some() {
+        return external(input, desired);
+    }
     if let Fact::Unknown(why) = &observed.task_definitions {
         return unknown(format!("the task definition was not looked up: {}", explain(why)));
     }
@@ -41,6 +44,38 @@ pub(super) fn create(input: &Input<'_>, desired: &Service) -> Plan {
         None => register(desired, observed),
     }
 }
+
+/// A service that has no tasks until it has a task set.
+fn external(input: &Input<'_>, desired: &Service) -> Plan {
+    let mut body = desired.service.value();
+    if let Some(members) = body.as_object_mut() {
+        members.retain(|name, _| OF_AN_EXTERNAL_SERVICE.contains(&name.as_str()));
+        members.entry("desiredCount").or_insert(json!(1));
+        members.insert("cluster".to_owned(), json!(desired.key.cluster));
+        members.insert("serviceName".to_owned(), json!(desired.key.name));
+        members.insert("clientToken".to_owned(), json!(client_token(input, desired)));
+        let theirs = members.remove("tags");
+        members.insert("tags".to_owned(), tags(input, desired, None, theirs));
+    }
+    let why = "creates the service, for task sets to be made in".to_owned();
+    let call = Call::CreateService { input: body };
+    Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], Vec::new())
+}
+
+/// The members that `CreateService` takes for an EXTERNAL controller (ecs-behaviour 5.1).
+const OF_AN_EXTERNAL_SERVICE: &[&str] = &[
+    "desiredCount",
+    "deploymentController",
+    "schedulingStrategy",
+    "placementConstraints",
+    "placementStrategy",
+    "healthCheckGracePeriodSeconds",
+    "tags",
+    "enableECSManagedTags",
+    "propagateTags",
+    "enableExecuteCommand",
+    "role",
+];
 
 /// A rollout must be able to hear its alarms before it starts.
 fn missing_alarm(input: &Input<'_>, desired: &Service) -> Option<String> {
@@ -80,19 +115,25 @@ fn body(input: &Input<'_>, desired: &Service, definition: &str, count: Option<u3
         members.insert("desiredCount".to_owned(), json!(count));
     }
     let theirs = members.remove("tags");
-    members.insert("tags".to_owned(), tags(input, desired, definition, theirs));
+    members.insert("tags".to_owned(), tags(input, desired, Some(definition), theirs));
     body
 }
 
 /// The manifest's tags and ours, as the list that ECS takes.
-fn tags(input: &Input<'_>, desired: &Service, definition: &str, theirs: Option<Value>) -> Value {
-    let rollout = RolloutMark {
+fn tags(
+    input: &Input<'_>,
+    desired: &Service,
+    definition: Option<&str>,
+    theirs: Option<Value>,
+) -> Value {
+    let rollout = definition.map(|definition| RolloutMark {
         digest: desired.revision_digest.clone(),
         deployment: Marked::announced(definition, None),
         phase: phase_of_new(desired),
         since: input.now,
         probe: None,
-    };
+        step: 0,
+    });
     let mut tags = match theirs {
         Some(Value::Array(tags)) => tags,
         _ => Vec::new(),
@@ -101,7 +142,9 @@ fn tags(input: &Input<'_>, desired: &Service, definition: &str, theirs: Option<V
         tags.iter().filter_map(|tag: &Value| Some(tag.get("key")?.as_str()?.to_owned())).collect();
     let mut add = |key: &str, value: String| tags.push(json!({ "key": key, "value": value }));
     add(tag::OWNER, Owner::encode(input.instance, &desired.source.file));
-    add(tag::ROLLOUT, rollout.encode());
+    if let Some(rollout) = rollout {
+        add(tag::ROLLOUT, rollout.encode());
+    }
     if !keys.is_empty() {
         add(tag::TAGS, encode_keys(keys.iter().map(String::as_str)));
     }

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use evenkeel_manifest::Service;
 
-use super::{gate, ownership, undo, unseen, word};
+use super::{external, gate, ownership, undo, unseen, word};
 use crate::diff::{Comparison, runs_what_is_wanted};
 use crate::steps::rollout::is_settled;
-use crate::tags::{Memory, Promotion, Rejection, Scope, tag};
+use crate::tags::{Memory, Promotion, Rejection, RolloutMark, Scope, tag};
 use crate::view::{Standing, View, explain};
 use crate::{
     Action, Call, Command, Depth, Fact, Input, Lane, Obedience, ObservedService, Order, Refusal,
-    RolloutPhase, Said,
+    RolloutPhase, Said, ServiceDeployment,
 };
 
 /// How a command is followed as things stand. Total, like [`crate::plan`].
@@ -120,22 +120,11 @@ fn promote(view: &View<'_>, full: bool, order: &Order) -> Result<Obedience, Refu
         let refusal = "no rollout of what the manifest wants is in flight";
         return past_the_freeze(view, full, order).unwrap_or_else(|| refuse(refusal));
     };
-    let id = mark.id().unwrap_or(&view.primary.id);
-    let Some(rollout) = view.service_deployment(id).filter(|one| one.shifts()) else {
+    if !has_gates(view, mark) {
         let refusal = "a rollout that does not move traffic has no gates; to let a paused one go on, resume it";
         return past_the_freeze(view, full, order).unwrap_or_else(|| refuse(refusal));
-    };
-    let scope = match (full, gate::own_pause(rollout)) {
-        (true, _) => Scope::Full,
-        (false, Some((_, pause))) => Scope::Hook(pause.hook_id.clone()),
-        (false, None) => {
-            let stage = rollout.stage();
-            return refuse(format!(
-                "it stands at no gate of Evenkeel's now, ECS is in {stage}; wait until it does, or \
-                 promote it past all gates with --full"
-            ));
-        }
-    };
+    }
+    let scope = if full { Scope::Full } else { Scope::Hook(gate_now(view, mark)?) };
     let which = if full { "every gate of the rollout opens" } else { "the gate opens" };
     let sentence = format!(
         "{which} when all new tasks are healthy, whatever else it waits for; a verdict still wins"
@@ -151,7 +140,7 @@ fn past_the_freeze(
     order: &Order,
 ) -> Option<Result<Obedience, Refusal>> {
     let digest = &view.desired.revision_digest;
-    let is_settled = runs_what_is_wanted(view, Comparison::Lenient) && is_settled(view);
+    let is_settled = runs_the_wanted(view) && is_settled(view);
     if is_settled || !word::is_frozen(view) {
         return None;
     }
@@ -174,13 +163,46 @@ fn past_the_freeze(
     Some(Ok(set(view.service, tag::PROMOTE, promotion.encode(), sentence)))
 }
 
+fn runs_the_wanted(view: &View<'_>) -> bool {
+    match view.desired.rollout.strategy.steps() {
+        Some(_) => external::runs_the_wanted(view),
+        None => runs_what_is_wanted(view, Comparison::Lenient),
+    }
+}
+
+/// The deployment that moves traffic for ECS.
+fn shift<'a>(view: &View<'a>, mark: &RolloutMark) -> Option<&'a ServiceDeployment> {
+    let id = mark.id().unwrap_or(&view.primary.id);
+    view.service_deployment(id).filter(|one| one.shifts())
+}
+
+fn has_gates(view: &View<'_>, mark: &RolloutMark) -> bool {
+    external::step_of_ours(view, mark).is_some() || shift(view, mark).is_some()
+}
+
+/// What names the gate at which the rollout stands: a hook, or a step of ours.
+fn gate_now(view: &View<'_>, mark: &RolloutMark) -> Result<String, Refusal> {
+    if let Some(step) = external::step_of_ours(view, mark) {
+        return Ok(step);
+    }
+    let rollout = shift(view, mark);
+    match rollout.and_then(gate::own_pause) {
+        Some((_, pause)) => Ok(pause.hook_id.clone()),
+        None => refuse(format!(
+            "it stands at no gate of Evenkeel's now, ECS is in {}; wait until it does, or promote it past \
+             all gates with --full",
+            rollout.map_or("no stage", ServiceDeployment::stage)
+        )),
+    }
+}
+
 /// Rejects what is wanted, while it is rolled out or before it is.
 pub(super) fn abort(view: &View<'_>, order: &Order) -> Result<Obedience, Refusal> {
     let digest = &view.desired.revision_digest;
     if view.memory.rejects(digest) {
         return Ok(done(format!("{digest} was rejected before")));
     }
-    let runs = runs_what_is_wanted(view, Comparison::Lenient);
+    let runs = runs_the_wanted(view);
     if runs && is_settled(view) {
         return refuse(
             "nothing is rolled out: what the manifest wants runs and is proven; to leave it, undo it",

@@ -117,7 +117,7 @@ fn unhealthy(view: &View<'_>, judgement: &Judgement) -> Option<String> {
 }
 
 /// What keeps the gate shut of what is measured.
-fn unmeasured(view: &View<'_>, judgement: &Judgement) -> Option<Wait> {
+pub(super) fn unmeasured(view: &View<'_>, judgement: &Judgement) -> Option<Wait> {
     let analysis = view.desired.rollout.analysis.as_ref()?;
     let Some(one) = decisive(&judgement.measurements) else {
         return Some(Wait::new(WaitReason::Gate, "nothing was measured"));

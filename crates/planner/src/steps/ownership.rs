@@ -36,10 +36,14 @@ pub(super) fn foreign(
 
 pub(super) fn unsupported_controller(desired: &Service, service: &ObservedService) -> Option<Plan> {
     let text = |path: &str| service.document.pointer(path).and_then(Value::as_str);
-    let controller = text("/deploymentController/type").unwrap_or("ECS");
     let strategy = text("/deploymentConfiguration/strategy").unwrap_or("ROLLING");
-    let sentence = if controller != "ECS" {
-        format!("the deployment controller is {controller}; this version drives ECS only")
+    let (controller, wanted) = (service.controller(), desired.rollout.strategy.controller());
+    let sentence = if controller != wanted {
+        format!(
+            "the deployment controller is {controller}, and spec.rollout.strategy takes {wanted}"
+        )
+    } else if wanted != "ECS" {
+        return None;
     } else if strategy != desired.rollout.strategy.word() && is_new_to_us(service) {
         let wanted = desired.rollout.strategy.word();
         format!(

@@ -49,6 +49,7 @@ fn rollback_mark(view: &View<'_>, deployment: &str) -> BTreeMap<String, String> 
         phase: RolloutPhase::RollingBack,
         since: view.now(),
         probe: None,
+        step: 0,
     };
     BTreeMap::from([(tag::ROLLOUT.to_owned(), mark.encode())])
 }
@@ -351,7 +352,7 @@ fn returning(view: &View<'_>) -> Wait {
     Wait::new(WaitReason::Rollback, sentence).until(judgement.deadline)
 }
 
-fn held(sentence: String) -> Plan {
+pub(super) fn held(sentence: String) -> Plan {
     stand_still(WaitReason::Held, sentence)
 }
 

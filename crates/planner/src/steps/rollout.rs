@@ -44,6 +44,9 @@ pub(super) fn in_flight(view: &View<'_>) -> Option<Plan> {
 
 /// Completed, unmarked, and either proven as wanted or not what is wanted.
 pub(crate) fn is_settled(view: &View<'_>) -> bool {
+    if view.desired.rollout.strategy.steps().is_some() {
+        return view.memory.rollout.is_none();
+    }
     let settled = match view.standing() {
         Standing::Completed | Standing::Failed => true,
         Standing::InFlight => false,
@@ -118,6 +121,7 @@ pub(super) fn identify(view: &View<'_>) -> Plan {
         phase,
         since: view.primary.created_at.unwrap_or(view.now()),
         probe: None,
+        step: 0,
     };
     let why = format!("marks {id} as the rollout of {digest}");
     Plan::acting(vec![mark_rollout(view, &mark, why)], Vec::new())
@@ -242,6 +246,7 @@ fn others(view: &View<'_>) -> Option<Plan> {
             phase: RolloutPhase::Probing,
             since: failed.created_at.unwrap_or(view.now()),
             probe: None,
+            step: 0,
         };
         let judgement = judge(view, &failed.id, mark.phase, mark.since);
         return Some(against(view, &judgement, VerdictKind::RolledBackByEcs, sentence, &mark));
@@ -278,7 +283,11 @@ fn judged(view: &View<'_>, mark: &RolloutMark) -> Plan {
             let step = shift.and_then(|shift| gate::step(view, shift, &judgement));
             step.unwrap_or_else(|| widened(view, &judgement))
         }
-        RolloutPhase::Widening | RolloutPhase::RollingBack => widened(view, &judgement),
+        RolloutPhase::Widening
+        | RolloutPhase::Stepping
+        | RolloutPhase::Baking
+        | RolloutPhase::Keeping
+        | RolloutPhase::RollingBack => widened(view, &judgement),
     }
 }
 
@@ -292,7 +301,7 @@ fn ended_by_ecs(view: &View<'_>) -> Option<String> {
 
 /// Writes the verdict before anything acts on it: a crash in between leaves a rejected revision,
 /// which the next pass rolls back.
-fn against(
+pub(super) fn against(
     view: &View<'_>,
     judgement: &Judgement,
     kind: VerdictKind,
@@ -376,7 +385,7 @@ pub(super) fn still(view: &View<'_>, judgement: &Judgement, mut wait: Wait) -> P
 }
 
 /// The rollout passed full judgement: the revision becomes the one to return to.
-fn prove(view: &View<'_>) -> Plan {
+pub(super) fn prove(view: &View<'_>) -> Plan {
     let digest = &view.desired.revision_digest;
     let applied = applied_now(view);
     let mut tags = BTreeMap::from([

@@ -70,15 +70,7 @@ pub(crate) fn comparison(view: &View<'_>) -> Comparison {
 /// The wanted revision was judged bad: it is not tried again, and what else differs is still healed
 /// unless the bad revision itself runs.
 fn rejected(view: &View<'_>) -> Plan {
-    let digest = &view.desired.revision_digest;
-    let rejection = view.memory.rejected.as_ref();
-    let code = rejection.map(Rejection::reason).unwrap_or_default();
-    let when = rejection.and_then(|one| one.at).map_or(String::new(), |at| format!(" at {at}"));
-    let sentence = format!(
-        "{digest} was rejected{when} ({code}); it is tried again when its content changes or the tag \
-         {} is removed",
-        tag::REJECTED
-    );
+    let sentence = rejected_sentence(view);
     if let Some(plan) = leave_superseded(view).or_else(|| leave_failed(view)) {
         return plan;
     }
@@ -95,6 +87,18 @@ fn rejected(view: &View<'_>) -> Plan {
         return Plan::waiting(vec![wait], SETTLED);
     }
     heal(view, vec![wait])
+}
+
+pub(super) fn rejected_sentence(view: &View<'_>) -> String {
+    let digest = &view.desired.revision_digest;
+    let rejection = view.memory.rejected.as_ref();
+    let code = rejection.map(Rejection::reason).unwrap_or_default();
+    let when = rejection.and_then(|one| one.at).map_or(String::new(), |at| format!(" at {at}"));
+    format!(
+        "{digest} was rejected{when} ({code}); it is tried again when its content changes or the tag \
+         {} is removed",
+        tag::REJECTED
+    )
 }
 
 /// A rollout of ours runs that the manifest has left for a revision that was judged bad: nobody judges it
@@ -148,7 +152,7 @@ pub(super) fn too_soon(view: &View<'_>) -> Option<Timestamp> {
 }
 
 /// Brings in line what starts no deployment, and the tags.
-fn heal(view: &View<'_>, mut waiting: Vec<Wait>) -> Plan {
+pub(super) fn heal(view: &View<'_>, mut waiting: Vec<Wait>) -> Plan {
     let mut actions: Vec<Action> =
         change_in_place(view, Lane::NewChange, "heals what changes in place").into_iter().collect();
     actions.extend(tag_changes(view));

@@ -106,6 +106,7 @@ fn announce(view: &View<'_>, definition: &str) -> Action {
         phase: first_phase(view),
         since: view.now(),
         probe: None,
+        step: 0,
     };
     mark_rollout(view, &mark, format!("announces the rollout of {digest}"))
 }

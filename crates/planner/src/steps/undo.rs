@@ -25,6 +25,9 @@ pub(super) fn undo(view: &View<'_>, to: Option<&str>, order: &Order) -> Result<O
         }
         return super::command::abort(view, order);
     }
+    if view.desired.rollout.strategy.steps().is_some() {
+        return refuse("ECS remembers no earlier task sets: revert the commit instead");
+    }
     if view.standing() == Standing::InFlight {
         return refuse("a deployment that is not ours is in flight; wait until it has ended");
     }

@@ -158,6 +158,9 @@ fn is_spent(view: &View<'_>) -> bool {
     let (Some(mark), Scope::Hook(hook)) = (rollout, &promotion.scope) else {
         return rollout.is_none() && !is_about_a_start(view, promotion);
     };
+    if let Some(step) = super::external::step_of_ours(view, mark) {
+        return *hook != step;
+    }
     let id = mark.id().unwrap_or(&view.primary.id);
     let hooks = view.service_deployment(id).map(|one| &one.lifecycle_hook_details);
     hooks.is_some_and(|hooks| !hooks.iter().any(|one| one.hook_id == *hook && one.awaits_a_word()))

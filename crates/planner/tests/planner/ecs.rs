@@ -149,7 +149,6 @@ impl Ecs {
             Call::CreateService { input } => self.create(input),
             Call::UpdateService { input } => self.update(input),
             Call::StopServiceDeployment { .. } => self.roll_back("stopped by a call"),
-            Call::ContinueServiceDeployment { .. } => panic!("no traffic is moved here"),
             Call::TagResource { arn, tags } => {
                 assert_eq!(arn, SERVICE_ARN);
                 self.tags.extend(tags.clone());
@@ -158,6 +157,13 @@ impl Ecs {
                 assert_eq!(arn, SERVICE_ARN);
                 self.tags.retain(|key, _| !keys.contains(key));
             }
+            Call::ContinueServiceDeployment { .. }
+            | Call::CreateTaskSet { .. }
+            | Call::UpdateTaskSet { .. }
+            | Call::UpdateServicePrimaryTaskSet { .. }
+            | Call::DeleteTaskSet { .. }
+            | Call::ModifyRule { .. }
+            | Call::ModifyListener { .. } => panic!("no traffic is moved here"),
         }
     }
 

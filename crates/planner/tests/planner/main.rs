@@ -16,6 +16,7 @@ mod manifests;
 mod marks;
 mod measuring;
 mod members;
+mod own_steps;
 mod plans;
 mod preflight;
 mod probes;

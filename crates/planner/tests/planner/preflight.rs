@@ -58,7 +58,7 @@ fn group(arn: &str) -> TargetGroup {
 
 fn rule(arn: &str, forwards: &[(&str, u32)]) -> ListenerRule {
     let forwards = forwards.iter().map(|(group, weight)| ((*group).to_owned(), *weight));
-    ListenerRule { arn: arn.to_owned(), forwards: forwards.collect() }
+    ListenerRule { arn: arn.to_owned(), forwards: forwards.collect(), is_default: false }
 }
 
 /// As ECS wants it before a deployment.

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use evenkeel_manifest::{Digest, Document, ServiceKey, canonical};
 use evenkeel_planner::{
     Action, Alarm, Applied, Call, Depth, Fact, MetricId, MetricQuestion, Minutes, Observed,
-    ObservedService, Questions, ReadError, Series, ServiceDeployment, ServiceRevision,
+    ObservedService, Questions, ReadError, Reweighing, Series, ServiceDeployment, ServiceRevision,
     TargetGroupHealth, TargetHealth, Task, TaskDefinition, Unknown, is_owner, tag,
 };
 use evenkeel_reconciler::CloudError;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use self::balancing::forwards;
 use super::SimulatedCloud;
 use crate::Api;
 use crate::region::{list, text};
@@ -153,8 +154,8 @@ impl Caller<'_> {
     ) -> Result<Vec<TaskDefinition>, CloudError> {
         let mut arns: Vec<String> = Vec::new();
         let in_use = service.and_then(|service| service.task_definition.clone());
-        let deployments = service.map_or(&[][..], |service| &service.deployments);
-        let deployed = deployments.iter().map(|one| one.task_definition.clone());
+        let launchers = service.into_iter().flat_map(ObservedService::launchers);
+        let deployed = launchers.map(|one| one.task_definition.clone());
         for arn in in_use.into_iter().chain(asked.iter().cloned()).chain(deployed) {
             if !arn.is_empty() && !arns.contains(&arn) {
                 arns.push(arn);
@@ -328,6 +329,11 @@ impl Caller<'_> {
             return;
         }
         observed.tasks = fact(self.tasks(key).await);
+        if service.is_some_and(ObservedService::is_external) {
+            observed.service_deployments = Fact::Absent;
+            observed.service_revisions = Fact::Absent;
+            return;
+        }
         observed.service_deployments = fact(self.service_deployments(key).await);
         observed.service_revisions = match &observed.service_deployments {
             Fact::Known(deployments) => {
@@ -376,7 +382,17 @@ impl Caller<'_> {
         let reply = match &action.call {
             Call::RegisterTaskDefinition { input }
             | Call::CreateService { input }
-            | Call::UpdateService { input } => self.ecs(operation, input).await?,
+            | Call::UpdateService { input }
+            | Call::CreateTaskSet { input }
+            | Call::UpdateTaskSet { input }
+            | Call::UpdateServicePrimaryTaskSet { input }
+            | Call::DeleteTaskSet { input } => self.ecs(operation, input).await?,
+            Call::ModifyRule { rule, weights } => {
+                self.reweigh(operation, rule, None, weights).await?
+            }
+            Call::ModifyListener { listener, rule, weights } => {
+                self.reweigh(operation, rule, Some(listener), weights).await?
+            }
             Call::StopServiceDeployment { arn } => {
                 let input = json!({"serviceDeploymentArn": arn, "stopType": "ROLLBACK"});
                 self.ecs(operation, &input).await?
@@ -398,6 +414,53 @@ impl Caller<'_> {
         };
         Ok(applied(&action.call, &reply))
     }
+}
+
+impl Caller<'_> {
+    /// Reads a rule once more, and writes it with other weights if they are as they were seen.
+    async fn reweigh(
+        &self,
+        operation: &str,
+        rule: &str,
+        listener: Option<&String>,
+        weights: &Reweighing,
+    ) -> Result<Arc<Value>, CloudError> {
+        let api = Api::ElasticLoadBalancingV2;
+        let reader = Caller { action: None, ..*self };
+        let reply = reader.call(api, "DescribeRules", &json!({"RuleArns": [rule]})).await?;
+        let actions = list(&reply, "Rules").first().map_or(&[][..], |rule| list(rule, "Actions"));
+        if forwards(actions) != weights.seen {
+            return Err(CloudError::Conflict {
+                operation: operation.to_owned(),
+                code: "WeightsChanged".to_owned(),
+                message: format!("the weights of {rule} changed since they were seen"),
+            });
+        }
+        let actions: Vec<Value> =
+            actions.iter().map(|one| reweighed(one, &weights.wanted)).collect();
+        let input = match listener {
+            Some(listener) => json!({"ListenerArn": listener, "DefaultActions": actions}),
+            None => json!({"RuleArn": rule, "Actions": actions}),
+        };
+        self.call(api, operation, &input).await
+    }
+}
+
+/// A forward action with other weights, and any other as it is.
+fn reweighed(action: &Value, weights: &[(String, u32)]) -> Value {
+    let mut action = action.clone();
+    if text(&action, "Type") == Some("forward")
+        && let Some(members) = action.as_object_mut()
+    {
+        let groups: Value = weights
+            .iter()
+            .map(|(arn, weight)| json!({"TargetGroupArn": arn, "Weight": weight}))
+            .collect();
+        members.remove("TargetGroupArn");
+        let config = members.entry("ForwardConfig").or_insert_with(|| json!({}));
+        config["TargetGroups"] = groups;
+    }
+    action
 }
 
 /// Reads a reply of DescribeTaskDefinition.

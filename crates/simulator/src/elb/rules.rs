@@ -194,6 +194,21 @@ impl Elb {
     }
 }
 
+impl Elb {
+    /// What the rule that carries production traffic gives a group, in tenths of a percent: of the rules that name
+    /// it the one on the lowest port, which is how stages are built. `None` where no rule has two groups.
+    pub(crate) fn production_share_of(&self, group: &str) -> Option<u32> {
+        let names = |rule: &&Rule| {
+            rule.forwards().any(|(arn, _)| arn == group) && rule.forwards().count() > 1
+        };
+        let port = |rule: &&Rule| self.listeners.get(&rule.listener).map(|listener| listener.port);
+        let rule = self.rules.values().filter(names).min_by_key(port)?;
+        let all: u32 = rule.forwards().map(|(_, weight)| weight).sum();
+        let own = rule.forwards().find(|(arn, _)| *arn == group)?;
+        Some(own.1 * 1000 / all.max(1))
+    }
+}
+
 impl State {
     /// Makes a rule forward to these groups; its other actions stay.
     pub(crate) fn set_weights(&mut self, rule: &str, weights: &[(String, u32)]) {

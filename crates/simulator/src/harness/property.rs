@@ -3,6 +3,7 @@
 
 mod asks;
 mod bad_tasks;
+mod baking;
 mod budget;
 mod call;
 mod calm;
@@ -61,6 +62,7 @@ pub fn all_of(instance: &str) -> Vec<Box<dyn Property + Send>> {
         Box::new(capacity::MinimumHealthy::default()),
         Box::new(traffic::NoEmptyTarget::default()),
         Box::new(traffic::GatedSteps::default()),
+        Box::new(baking::BakedSteps::default()),
         Box::new(probe::ProbeCap::default()),
         Box::new(bad_tasks::BadTaskCap::default()),
         Box::new(writers::SingleWriter::default()),

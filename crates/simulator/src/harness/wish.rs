@@ -15,7 +15,7 @@ pub struct Wish {
 }
 
 /// Every word there is.
-const WORDS: [&str; 37] = [
+const WORDS: [&str; 39] = [
     "image",
     "count",
     "cluster",
@@ -42,6 +42,8 @@ const WORDS: [&str; 37] = [
     "strategy",
     "percent",
     "stepBake",
+    "steps",
+    "keep",
     "bake",
     "gate",
     "errors",
@@ -213,7 +215,7 @@ impl Wish {
         let mut members = Vec::new();
         let Some(strategy) = self.word("strategy") else { return members };
         members.push(format!("strategy: {strategy}"));
-        for (word, member) in [("bake", "bake"), ("gate", "gateTimeout")] {
+        for (word, member) in [("bake", "bake"), ("gate", "gateTimeout"), ("keep", "keepFor")] {
             members.extend(self.word(word).map(|value| format!("{member}: {value}")));
         }
         members.extend(self.word("approvals").map(|gates| format!("approvals: [{gates}]")));
@@ -224,6 +226,7 @@ impl Wish {
         if !step.is_empty() {
             members.push(format!("{}: {{{}}}", strategy.to_lowercase(), step.join(", ")));
         }
+        members.extend(self.word("steps").map(steps));
         members.extend(self.analysis());
         members
     }
@@ -287,6 +290,22 @@ impl Wish {
             let _ = writeln!(text, "  rollout: {{{}}}", members.join(", "));
         }
     }
+}
+
+/// `10/2m,50/5m/approve,100`: weights, how long each bakes, and whether a person is asked.
+fn steps(words: &str) -> String {
+    let step = |words: &str| {
+        let mut parts = words.split('/');
+        let mut members = vec![format!("weight: {}", parts.next().unwrap_or_default())];
+        members.extend(parts.map(|part| match part {
+            "approve" => "approve: true".to_owned(),
+            scale if scale.ends_with('%') => format!("scale: {scale}"),
+            bake => format!("bake: {bake}"),
+        }));
+        format!("{{{}}}", members.join(", "))
+    };
+    let steps: Vec<String> = words.split(',').map(step).collect();
+    format!("steps: [{}]", steps.join(", "))
 }
 
 fn front(text: &mut String, name: &str, groups: &BTreeMap<String, String>) -> Result<(), String> {

@@ -33,6 +33,8 @@ pub(crate) struct TaskSet {
     scale: u64,
     steady_since: Option<Timestamp>,
     tags: Tags,
+    /// What is said twice with one client token is done once. Source: `CreateTaskSet` API reference.
+    created_with: Value,
 }
 
 impl TaskSet {
@@ -42,6 +44,10 @@ impl TaskSet {
             return 0;
         }
         u32::try_from((u64::from(desired) * self.scale).div_ceil(100_000)).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn is_primary(&self) -> bool {
+        self.primary
     }
 
     fn status(&self) -> &'static str {
@@ -96,6 +102,11 @@ impl State {
         let content = self.usable_revision(required(input, "taskDefinition")?)?;
         let scale = scale_of(input)?.unwrap_or(100_000);
         let service = self.services.get(&id).ok_or_else(not_found)?;
+        let is_repeated =
+            |set: &&TaskSet| text(input, "clientToken").is_some() && set.created_with == *input;
+        if let Some(set) = service.task_sets.iter().find(is_repeated) {
+            return Ok(json!({"taskSet": self.read_task_set(service, set, true)}));
+        }
         if service.task_sets.len() >= MOST {
             return Err(invalid(
                 "5 deployments exist on the service. Unable to create new TaskSet since this \
@@ -130,6 +141,7 @@ impl State {
             scale,
             steady_since: None,
             tags: tags::read(input)?,
+            created_with: input.clone(),
         };
         if let Some(service) = self.services.get_mut(&id) {
             service.task_sets.push(set);

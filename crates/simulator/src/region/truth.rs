@@ -11,6 +11,7 @@ use super::service::{
 };
 use super::service_deployment::ServiceDeployment;
 use super::task::Task;
+use super::task_set::TaskSet;
 use super::{State, TaskId, Timer, text};
 use crate::elb::TargetState;
 use crate::facts::{
@@ -55,7 +56,28 @@ impl State {
             let failed_requests = groups.map(|group| group.failed_requests).sum();
             DeploymentFacts { share, failed_requests, ..deployment(one) }
         };
-        service.deployments.iter().map(facts).collect()
+        let deployments = service.deployments.iter().map(facts);
+        deployments.chain(self.task_set_facts(service)).collect()
+    }
+
+    /// Task sets as deployments, of which the PRIMARY one is complete.
+    fn task_set_facts(&self, service: &Service) -> Vec<DeploymentFacts> {
+        let facts = |set: &TaskSet| {
+            let groups =
+                || set.deployment.revision.load_balancers.iter().map(|one| &one.target_group);
+            let share = groups().find_map(|group| self.elb.production_share_of(group));
+            let known = groups().filter_map(|group| self.elb.target_groups.get(group));
+            let failed_requests = known.map(|group| group.failed_requests).sum();
+            let course = if set.is_primary() {
+                DeploymentCourse::Completed
+            } else {
+                DeploymentCourse::InProgress
+            };
+            DeploymentFacts { course, share, failed_requests, ..deployment(&set.deployment) }
+        };
+        let mut sets: Vec<&TaskSet> = service.task_sets.iter().collect();
+        sets.sort_by_key(|set| (!set.is_primary(), std::cmp::Reverse(set.deployment.created_at)));
+        sets.into_iter().map(facts).collect()
     }
 
     fn share_of(&self, balancer: &LoadBalancer) -> u32 {

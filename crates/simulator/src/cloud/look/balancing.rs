@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Caller;
 use crate::Api;
-use crate::region::{count, list, text};
+use crate::region::{count, flag, list, text};
 
 impl Caller<'_> {
     /// As the region had it at most 30 seconds ago.
@@ -18,7 +18,7 @@ impl Caller<'_> {
         question: &BalancingQuestion,
     ) -> Result<LoadBalancing, CloudError> {
         let recent = self.cloud.memory().balancing(question, self.now());
-        if let Some(recent) = recent {
+        if let Some(recent) = recent.filter(|_| !question.is_fresh) {
             return Ok(recent);
         }
         let rules = self.balancing_part(("DescribeRules", "RuleArns", "Rules"), &question.rules);
@@ -67,17 +67,22 @@ fn is_missing(error: &CloudError) -> bool {
 }
 
 fn rule(rule: &Value) -> ListenerRule {
-    let actions = list(rule, "Actions").iter();
-    let forwards = actions.filter_map(|action| action.get("ForwardConfig"));
+    ListenerRule {
+        arn: text(rule, "RuleArn").unwrap_or_default().to_owned(),
+        forwards: forwards(list(rule, "Actions")),
+        is_default: flag(rule, "IsDefault") == Some(true),
+    }
+}
+
+/// Target groups with their weights.
+pub(super) fn forwards(actions: &[Value]) -> Vec<(String, u32)> {
+    let forwards = actions.iter().filter_map(|action| action.get("ForwardConfig"));
     let groups = forwards.flat_map(|config| list(config, "TargetGroups"));
     let weighted = |group: &Value| {
         let arn = text(group, "TargetGroupArn")?.to_owned();
         Some((arn, count(group, "Weight").unwrap_or(1)))
     };
-    ListenerRule {
-        arn: text(rule, "RuleArn").unwrap_or_default().to_owned(),
-        forwards: groups.filter_map(weighted).collect(),
-    }
+    groups.filter_map(weighted).collect()
 }
 
 fn target_group(group: &Value) -> TargetGroup {

@@ -17,6 +17,11 @@ pub(super) enum Write<'a> {
     Stop,
     /// Of a pause of a service deployment, which goes on.
     Open,
+    CreateSet(&'a Value),
+    /// Other things done with task sets.
+    Set,
+    /// Of the weights of a rule.
+    Weigh,
     Tag(&'a Value),
     Untag(&'a Value),
     /// What no daemon should ever send.
@@ -52,6 +57,9 @@ impl<'a> Write<'a> {
             "StopServiceDeployment" => Self::Stop,
             "ContinueServiceDeployment" if turns_back(call) => Self::Stop,
             "ContinueServiceDeployment" => Self::Open,
+            "CreateTaskSet" => Self::CreateSet(&call.input),
+            "UpdateTaskSet" | "UpdateServicePrimaryTaskSet" | "DeleteTaskSet" => Self::Set,
+            "ModifyRule" | "ModifyListener" => Self::Weigh,
             "TagResource" => Self::Tag(&call.input),
             "UntagResource" => Self::Untag(&call.input),
             _ => Self::Other,
@@ -62,11 +70,13 @@ impl<'a> Write<'a> {
     pub(super) fn starts(self, call: &Sent) -> bool {
         !returns(call)
             && match self {
-                Self::Create(_) => true,
+                Self::Create(_) | Self::CreateSet(_) => true,
                 Self::Update(input) => starts_a_deployment(input),
                 Self::Register(_)
                 | Self::Stop
                 | Self::Open
+                | Self::Set
+                | Self::Weigh
                 | Self::Tag(_)
                 | Self::Untag(_)
                 | Self::Other => false,
@@ -85,10 +95,12 @@ impl<'a> Write<'a> {
 
     fn about_a_service(self) -> Option<&'a Value> {
         match self {
-            Self::Create(input) | Self::Update(input) => Some(input),
+            Self::Create(input) | Self::Update(input) | Self::CreateSet(input) => Some(input),
             Self::Register(_)
             | Self::Stop
             | Self::Open
+            | Self::Set
+            | Self::Weigh
             | Self::Tag(_)
             | Self::Untag(_)
             | Self::Other => None,
@@ -162,8 +174,12 @@ pub(super) fn named(input: &Value) -> Option<ServiceKey> {
     Some(ServiceKey::new(last_part(cluster), last_part(name)))
 }
 
-/// The PRIMARY deployment in the reply of `CreateService` or `UpdateService`.
+/// The PRIMARY deployment in the reply of `CreateService` or `UpdateService`, or a task set in that of a call
+/// about one.
 pub(super) fn replied_primary(reply: &Value) -> Option<u64> {
+    if let Some(set) = reply.get("taskSet") {
+        return number(text(set, "id")?);
+    }
     primary(reply.get("service")?).and_then(|one| number(text(one, "id")?))
 }
 

@@ -178,9 +178,9 @@ mod tests {
             let mut course = course();
             course.pause(1);
             if ours {
-                course.rolls_out(2)
+                course.rolls_out(2);
             } else {
-                course.begins(2)
+                course.begins(2);
             }
             course.happens(|facts, _| {
                 facts.tasks.extend((200..204).map(|id| task(id, 2)));

@@ -148,6 +148,9 @@ fn changes_no_tag(write: Write<'_>, shown: &Tags) -> bool {
         | Write::Update(_)
         | Write::Stop
         | Write::Open
+        | Write::CreateSet(_)
+        | Write::Set
+        | Write::Weigh
         | Write::Other => false,
     }
 }

@@ -66,6 +66,7 @@ impl Property for Scope {
                 // `service` would be the member of another operation.
                 call::named(input) == call.about && text(input, "service").is_none()
             }
+            Write::Weigh => true,
             _ => call::named(&call.input) == call.about,
         };
         if in_scope { Ok(()) } else { Err(format!("{} is about something else", told(call))) }
@@ -171,6 +172,9 @@ fn foreign_tag<'a>(write: Write<'a>, shown: &Tags) -> Option<&'a str> {
         | Write::Update(_)
         | Write::Stop
         | Write::Open
+        | Write::CreateSet(_)
+        | Write::Set
+        | Write::Weigh
         | Write::Other => None,
     }
 }

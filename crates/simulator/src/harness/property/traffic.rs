@@ -39,20 +39,19 @@ struct Shares {
 }
 
 impl Shares {
-    /// The newest deployment, if its share rose; one that was not told of before begins with what it has.
+    /// The newest deployment and what it got before, if its share rose; one that was not told of before begins with what it has.
     /// Traffic that goes back, to one that is older, is nobody's step but ECS's.
     fn risen<'a>(
         &mut self,
         key: &ServiceKey,
         facts: &'a ServiceFacts,
-    ) -> Option<&'a DeploymentFacts> {
+    ) -> Option<(&'a DeploymentFacts, u32)> {
         let now: BTreeMap<u64, u32> =
             facts.deployments.iter().filter_map(|one| Some((one.id, one.share?))).collect();
         let before = self.services.insert(key.clone(), now.clone()).unwrap_or_default();
-        let rose = |one: &&DeploymentFacts| {
-            before.get(&one.id).is_some_and(|share| now.get(&one.id) > Some(share))
-        };
-        facts.deployments.iter().max_by_key(|one| one.created_at).filter(rose)
+        let newest = facts.deployments.iter().max_by_key(|one| one.created_at)?;
+        let before = *before.get(&newest.id)?;
+        (now.get(&newest.id) > Some(&before)).then_some((newest, before))
     }
 }
 
@@ -66,7 +65,7 @@ impl Property for NoEmptyTarget {
         let Event::Changed(facts) = event else { return Ok(()) };
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
         let risen = self.shares.risen(&key, facts);
-        if let Some(risen) = risen.filter(|_| !self.origins.is_foreign_shift(&key, facts)) {
+        if let Some((risen, _)) = risen.filter(|_| !self.origins.is_foreign_shift(&key, facts)) {
             let has_healthy =
                 facts.tasks.iter().any(|task| task.deployment == risen.id && task.healthy);
             if facts.desired > 0 && !has_healthy {
@@ -87,7 +86,7 @@ impl Property for GatedSteps {
         self.origins.note(at, event);
         match event {
             Event::CarriedOut { call, reply: Ok(_) }
-                if matches!(Write::of(call), Some(Write::Open)) =>
+                if matches!(Write::of(call), Some(Write::Open | Write::Weigh)) =>
             {
                 if let Some(key) = &call.about {
                     *self.opened.entry(key.clone()).or_default() += 1;
@@ -103,8 +102,10 @@ impl Property for GatedSteps {
 impl GatedSteps {
     fn changed(&mut self, facts: &ServiceFacts) -> Result<(), String> {
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
-        let risen = self.shares.risen(&key, facts).filter(|one| is_in_flight(one));
-        let Some(risen) = risen.filter(|_| facts.deployments.len() > 1) else { return Ok(()) };
+        let risen = self.shares.risen(&key, facts).filter(|(one, _)| is_in_flight(one));
+        let Some((risen, before)) = risen.filter(|_| facts.deployments.len() > 1) else {
+            return Ok(());
+        };
         let Some(Origin::Started(wishes)) = self.origins.of(&key, risen.id) else { return Ok(()) };
         let shifts = |wish: &Arc<Wish>| wish.shifts;
         if wishes.is_empty() || !wishes.iter().all(shifts) {
@@ -113,6 +114,15 @@ impl GatedSteps {
         let (id, share) = (risen.id, risen.share.unwrap_or(0));
         if wishes.iter().all(|wish| rejects(&facts.tags, &wish.revision)) {
             return Err(format!("{id}, which was rejected, gets more traffic: {share} of 1000"));
+        }
+        let is_next = |wish: &Arc<Wish>| {
+            let next = wish.steps.iter().map(|step| step.share).find(|step| *step > before);
+            wish.steps.is_empty() || next.is_none_or(|next| share <= next)
+        };
+        if !wishes.iter().any(is_next) {
+            return Err(format!(
+                "{id} gets {share} of 1000 after {before}, which is more than a step"
+            ));
         }
         match std::mem::take(self.opened.entry(key).or_default()) {
             0 => Err(format!("{id} gets {share} of 1000, and no daemon let it go on")),

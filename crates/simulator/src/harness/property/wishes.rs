@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_manifest::{
-    Breaker, Digest, Document, Gate, Probe, Rollout, Service, ServiceKey, Strategy,
+    Breaker, Digest, Document, Gate, Probe, Rollout, Service, ServiceKey, Strategy, TrafficStep,
 };
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::super::event::At;
@@ -33,12 +34,21 @@ pub(super) struct Wish {
     pub(super) probe: Probe,
     /// Traffic moves to it; no probe is needed where none is.
     pub(super) shifts: bool,
+    /// The steps that daemons take themselves; none where ECS does.
+    pub(super) steps: Vec<Step>,
     pub(super) breaker: Breaker,
     /// Numbers decide, too.
     pub(super) is_measured: bool,
     /// What ECS cannot change on a service that exists.
     pub(super) fixed: [Option<String>; 3],
     said: Said,
+}
+
+/// A part of the traffic, in tenths of a percent, and how long it stays.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Step {
+    pub(super) share: u32,
+    pub(super) bake: SignedDuration,
 }
 
 /// All that a manifest says about the service; where it was found is no part of it.
@@ -97,6 +107,7 @@ impl Wish {
             adopt: service.adopt,
             probe: service.rollout.probe,
             shifts: service.rollout.strategy != Strategy::Rolling,
+            steps: steps(service),
             breaker: service.rollout.breaker.clone(),
             is_measured: service.rollout.analysis.is_some(),
             fixed: ["launchType", "schedulingStrategy", "role"]
@@ -113,6 +124,15 @@ impl Wish {
     pub(super) fn probes(&self) -> bool {
         self.probe.enabled && !self.is_daemon && !self.shifts
     }
+}
+
+fn steps(service: &Service) -> Vec<Step> {
+    let steps = service.rollout.strategy.steps().map(|all| all.steps.as_slice());
+    let read = |step: &TrafficStep| Step {
+        share: u32::from(step.weight.tenths()),
+        bake: SignedDuration::try_from(step.bake).unwrap_or(SignedDuration::MAX),
+    };
+    steps.unwrap_or_default().iter().map(read).collect()
 }
 
 impl Said {

@@ -1,0 +1,199 @@
+//! The guard before what is done with task sets and weights; shares no code with the planner, and never repairs
+//! a plan.
+//!
+//! Properties: reliability.md, part C (S2, S3, S5 to S8).
+
+use serde_json::Value;
+
+use super::Ground;
+use crate::{Action, Call, Lane, ListenerRule, Reweighing, TaskSet};
+
+type Rule = fn(&Ground<'_>, &Action) -> Option<String>;
+
+pub(super) const RULES: &[Rule] = &[
+    moves_weights_only,
+    gives_traffic_to_the_healthy_only,
+    takes_all_traffic_before_it_deletes,
+    makes_primary_what_users_get,
+    creates_beside_and_without_traffic,
+];
+
+/// Whether what is done is to a task set or a rule of this service.
+pub(super) fn is_in_scope(ground: &Ground<'_>, call: &Call) -> bool {
+    match call {
+        Call::CreateTaskSet { input } => is_of_the_service(ground, input),
+        Call::UpdateTaskSet { input } | Call::DeleteTaskSet { input } => {
+            is_of_the_service(ground, input) && named(ground, input, "taskSet").is_some()
+        }
+        Call::UpdateServicePrimaryTaskSet { input } => {
+            is_of_the_service(ground, input) && named(ground, input, "primaryTaskSet").is_some()
+        }
+        Call::ModifyRule { rule, .. } => rules(ground).iter().any(|own| own == rule),
+        Call::ModifyListener { listener, rule, .. } => {
+            let head = format!("{}/", listener.replace(":listener/", ":listener-rule/"));
+            rule.starts_with(&head) && rules(ground).iter().any(|own| own == rule)
+        }
+        _ => false,
+    }
+}
+
+fn is_of_the_service(ground: &Ground<'_>, input: &Value) -> bool {
+    let text = |member: &str| input.get(member).and_then(Value::as_str);
+    let key = ground.input.key;
+    text("cluster") == Some(&key.cluster) && text("service") == Some(&key.name)
+}
+
+fn named<'a>(ground: &Ground<'a>, input: &Value, member: &str) -> Option<&'a TaskSet> {
+    let id = input.get(member)?.as_str()?;
+    ground.service?.task_sets.iter().find(|set| set.deployment.id == id)
+}
+
+fn balancers(ground: &Ground<'_>) -> Vec<Value> {
+    let listed = ground.manifest("loadBalancers");
+    listed.as_ref().and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+fn texts(ground: &Ground<'_>, pointers: [&str; 2]) -> Vec<String> {
+    let text = |one: &Value, pointer: &str| Some(one.pointer(pointer)?.as_str()?.to_owned());
+    let all = balancers(ground);
+    all.iter().flat_map(|one| pointers.map(|pointer| text(one, pointer))).flatten().collect()
+}
+
+fn rules(ground: &Ground<'_>) -> Vec<String> {
+    const RULES: [&str; 2] = [
+        "/advancedConfiguration/productionListenerRule",
+        "/advancedConfiguration/testListenerRule",
+    ];
+    texts(ground, RULES)
+}
+
+fn production_rule(ground: &Ground<'_>) -> Option<String> {
+    const RULE: &str = "/advancedConfiguration/productionListenerRule";
+    texts(ground, [RULE, RULE]).into_iter().next()
+}
+
+fn groups(ground: &Ground<'_>) -> Vec<String> {
+    texts(ground, ["/targetGroupArn", "/advancedConfiguration/alternateTargetGroupArn"])
+}
+
+/// The rule as it was seen, and what its weights are to be.
+fn written<'a>(ground: &Ground<'a>, call: &'a Call) -> Option<(&'a ListenerRule, &'a Reweighing)> {
+    let (Call::ModifyRule { rule, weights } | Call::ModifyListener { rule, weights, .. }) = call
+    else {
+        return None;
+    };
+    let seen = ground.input.observed.load_balancing.known()?;
+    Some((seen.rules.iter().find(|one| one.arn == *rule)?, weights))
+}
+
+fn is_a_write_of_rules(call: &Call) -> bool {
+    matches!(call, Call::ModifyRule { .. } | Call::ModifyListener { .. })
+}
+
+/// A part of the whole, in tenths of a percent.
+fn part(weights: &[(String, u32)], group: &str) -> u64 {
+    let all: u64 = weights.iter().map(|(_, weight)| u64::from(*weight)).sum();
+    let own = weights.iter().find(|(arn, _)| arn == group);
+    own.map_or(0, |(_, weight)| u64::from(*weight)) * 1000 / all.max(1)
+}
+
+/// What the production rule gave a group when it was seen; `None` when it was not.
+fn production_part(ground: &Ground<'_>, group: &str) -> Option<u64> {
+    let arn = production_rule(ground)?;
+    let seen = ground.input.observed.load_balancing.known()?;
+    Some(part(&seen.rules.iter().find(|rule| rule.arn == arn)?.forwards, group))
+}
+
+/// Traffic goes to the service's own two groups, and from a rule that is as it was seen.
+fn moves_weights_only(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    if !is_a_write_of_rules(&action.call) {
+        return None;
+    }
+    let Some((rule, weights)) = written(ground, &action.call) else {
+        return Some("the rule was not seen in this look".to_owned());
+    };
+    if rule.forwards != weights.seen {
+        return Some(format!("{} is not as it is said to be", rule.arn));
+    }
+    let own = groups(ground);
+    let named = weights.wanted.iter().chain(&weights.seen).map(|(arn, _)| arn);
+    let foreign = named.into_iter().find(|arn| !own.contains(arn));
+    foreign.map(|arn| format!("{arn} is not a target group of the manifest"))
+}
+
+/// More traffic goes only where a task set stands with all its tasks healthy; on the way back it is enough that
+/// one stands. Nothing that was rejected gets more.
+fn gives_traffic_to_the_healthy_only(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let (rule, weights) = written(ground, &action.call)?;
+    let gains = |arn: &&String| part(&weights.wanted, arn) > part(&rule.forwards, arn);
+    let own = groups(ground);
+    let group = own.iter().find(gains)?;
+    let set =
+        ground.service?.task_sets.iter().find(|set| {
+            set.deployment.status != "DRAINING" && group_of(set) == Some(group.as_str())
+        });
+    let Some(set) = set else { return Some(format!("no task set stands in {group}")) };
+    let is_primary = set.deployment.status == "PRIMARY";
+    if action.lane == Lane::Rollback || is_primary {
+        return None;
+    }
+    let definition = ground.definition(&set.deployment.task_definition);
+    let is_wanted =
+        definition.is_some_and(|one| one.digest == ground.desired.task_definition_digest);
+    if ground.rejects_the_wanted() && is_wanted {
+        return Some(format!("{} was rejected", ground.desired.revision_digest));
+    }
+    let healthy = healthy_targets(ground, group);
+    let needed = usize::try_from(set.deployment.desired_count).unwrap_or(usize::MAX);
+    (healthy < needed || needed == 0)
+        .then(|| format!("{healthy} of {needed} targets in {group} are healthy"))
+}
+
+fn group_of(set: &TaskSet) -> Option<&str> {
+    set.deployment.rest.get("loadBalancers")?.get(0)?.get("targetGroupArn")?.as_str()
+}
+
+fn healthy_targets(ground: &Ground<'_>, group: &str) -> usize {
+    let seen = ground.input.observed.target_groups.known().map(Vec::as_slice).unwrap_or_default();
+    let targets = seen.iter().filter(|one| one.arn == group).flat_map(|one| &one.targets);
+    targets.filter(|target| target.state == "healthy").count()
+}
+
+fn takes_all_traffic_before_it_deletes(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let Call::DeleteTaskSet { input } = &action.call else { return None };
+    let set = named(ground, input, "taskSet")?;
+    let id = &set.deployment.id;
+    if set.deployment.status == "PRIMARY" {
+        return Some(format!("{id} is the PRIMARY task set"));
+    }
+    match group_of(set).map(|group| production_part(ground, group)) {
+        None | Some(Some(0)) => None,
+        Some(None) => Some(format!("whether {id} gets traffic was not seen")),
+        Some(Some(_)) => Some(format!("{id} gets traffic")),
+    }
+}
+
+fn makes_primary_what_users_get(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let Call::UpdateServicePrimaryTaskSet { input } = &action.call else { return None };
+    let set = named(ground, input, "primaryTaskSet")?;
+    let has_all = group_of(set).is_none_or(|group| production_part(ground, group) == Some(1000));
+    (!has_all).then(|| format!("{} does not get all traffic", set.deployment.id))
+}
+
+fn creates_beside_and_without_traffic(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let Call::CreateTaskSet { input } = &action.call else { return None };
+    let sets = &ground.service?.task_sets;
+    if sets.len() >= 5 {
+        return Some("a service takes five task sets".to_owned());
+    }
+    if ground.rejects_the_wanted() {
+        return Some(format!("{} was rejected", ground.desired.revision_digest));
+    }
+    let group = input.pointer("/loadBalancers/0/targetGroupArn").and_then(Value::as_str)?;
+    if sets.iter().any(|set| group_of(set) == Some(group)) {
+        return Some(format!("another task set is in {group}"));
+    }
+    let serves = sets.iter().any(|set| set.deployment.status == "PRIMARY");
+    (serves && production_part(ground, group) != Some(0))
+        .then(|| format!("{group} gets production traffic already, or was not seen"))
+}

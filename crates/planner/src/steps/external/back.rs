@@ -1,0 +1,70 @@
+//! The way back from a task set: traffic first, tasks second; never leaves users without one.
+
+use evenkeel_manifest::{OnFailure, Percent};
+
+use super::forward::{delete, primary};
+use super::sets::Sets;
+use super::traffic::Traffic;
+use crate::plan::IN_FLIGHT;
+use crate::steps::rollback::held;
+use crate::steps::rollout::forget_rollout;
+use crate::steps::unknown;
+use crate::tags::RolloutMark;
+use crate::view::View;
+use crate::{Lane, Plan, TaskSet, Wait, WaitReason};
+
+/// The next step while `mark` says that its task set is being left.
+pub(super) fn step(view: &View<'_>, sets: &Sets<'_>, mark: &RolloutMark) -> Plan {
+    let is_forgiven = !view.memory.rejects(&mark.digest);
+    match sets.named(mark.id()) {
+        Some(_) if is_forgiven && mark.digest == view.desired.revision_digest => {
+            let why = "forgets the rollback: its verdict was taken back".to_owned();
+            Plan::acting(vec![forget_rollout(view, why)], Vec::new())
+        }
+        Some(bad) if is_held(view) => held(format!(
+            "{} runs a rejected revision and onFailure is Hold: a person decides",
+            bad.id()
+        )),
+        Some(bad) => withdraw(view, sets, bad, Lane::Rollback),
+        None if sets.is_draining => {
+            let wait = Wait::new(WaitReason::Rollback, "the tasks of the rejected revision drain");
+            Plan::waiting(vec![wait], IN_FLIGHT)
+        }
+        None => {
+            let why = "ends the rollback: nothing is left of the rejected revision".to_owned();
+            Plan::acting(vec![forget_rollout(view, why)], Vec::new())
+        }
+    }
+}
+
+/// A person's verdict is the decision that is waited for.
+fn is_held(view: &View<'_>) -> bool {
+    let is_decided = view.memory.rejected.as_ref().is_some_and(|one| one.said.is_some());
+    view.desired.rollout.breaker.on_failure == OnFailure::Hold && !is_decided
+}
+
+/// Takes traffic from a task set, then its place, then its tasks.
+pub(super) fn withdraw(view: &View<'_>, sets: &Sets<'_>, set: &TaskSet, lane: Lane) -> Plan {
+    let other = sets.primary.filter(|one| one.id() != set.id());
+    let other = other.or_else(|| sets.beside().filter(|one| one.id() != set.id()).last());
+    let Some(stable) = other else {
+        return held(format!("{} is to be left, and there is nothing to return to", set.id()));
+    };
+    let traffic = match Traffic::of(view) {
+        Ok(traffic) => traffic,
+        Err(why) => return unknown(format!("{why}: how to leave {} is not known", set.id())),
+    };
+    if let (Some(from), Some(to)) = (set.target_group(), stable.target_group()) {
+        if traffic.production_share(from) > 0 {
+            return Plan::acting(vec![traffic.shift(to, Percent::ALL, lane)], Vec::new());
+        }
+        if traffic.test_share(from).is_some_and(|share| share > 0)
+            && let Some(action) = traffic.test(to, lane)
+        {
+            return Plan::acting(vec![action], Vec::new());
+        }
+    }
+    let action =
+        if set.is_primary() { primary(view, stable, lane) } else { delete(view, set, lane) };
+    Plan::acting(vec![action], Vec::new())
+}

@@ -1,0 +1,136 @@
+//! A task set of what is wanted, beside the one that serves; never before there is room and no traffic for it.
+
+use evenkeel_manifest::{Digest, Service, TrafficStep};
+use serde_json::{Map, Value, json};
+
+use super::sets::Sets;
+use super::traffic::Traffic;
+use crate::breaker::missing_alarm;
+use crate::plan::IN_FLIGHT;
+use crate::steps::start::register;
+use crate::steps::{preflight, stand_still, unknown, word};
+use crate::tags::tag;
+use crate::task_set::EXTERNAL_ID;
+use crate::view::{SET_MEMBERS, View, wanted_definition};
+use crate::{Action, Call, Depth, Input, Lane, ObservedService, Plan, Wait, WaitReason};
+
+/// A service takes five, those that drain included (ecs-behaviour 5.3).
+const MOST: usize = 5;
+
+/// The first task set of a service.
+pub(super) fn first(input: &Input<'_>, desired: &Service, service: &ObservedService) -> Plan {
+    let Some(definition) = wanted_definition(desired, input.observed, None) else {
+        return register(desired, input.observed);
+    };
+    if let Some(plan) = preflight::hindered(desired, input.observed) {
+        return plan;
+    }
+    let group = first_group(desired);
+    let set = NewSet { desired, service, group: group.as_deref(), scale: 100.0 };
+    Plan::acting(vec![set.create(&definition.arn)], Vec::new())
+}
+
+/// Of a service that nobody uses yet, the one that the manifest names first.
+fn first_group(desired: &Service) -> Option<String> {
+    let members = desired.service.value();
+    let group = members.pointer("/loadBalancers/0/targetGroupArn")?;
+    Some(group.as_str()?.to_owned())
+}
+
+/// A task set beside the PRIMARY one, with the tasks of the first step.
+pub(super) fn next(view: &View<'_>, sets: &Sets<'_>) -> Plan {
+    if let Some(plan) = word::not_started(view) {
+        return plan;
+    }
+    if let Some(sentence) = missing_alarm(view) {
+        let sentence = format!("{sentence}; the rollout starts when it can be watched");
+        return stand_still(WaitReason::Alarm, sentence);
+    }
+    if view.observed().depth != Depth::Deep {
+        return unknown("a rollout starts from a deep look only");
+    }
+    if sets.is_draining || sets.count >= MOST {
+        let wait =
+            Wait::new(WaitReason::Draining, "the rollout starts when no other task set drains");
+        return Plan::waiting(vec![wait], IN_FLIGHT);
+    }
+    let Some(definition) = wanted_definition(view.desired, view.observed(), None) else {
+        return register(view.desired, view.observed());
+    };
+    let traffic = match Traffic::of(view) {
+        Ok(traffic) => traffic,
+        Err(why) => return unknown(format!("{why}; the rollout starts when traffic can be moved")),
+    };
+    let group = traffic.group_beside(sets.primary);
+    if traffic.production_share(group) > 0 && sets.primary.is_some() {
+        let sentence =
+            format!("{group} gets production traffic already: somebody else changed its rule");
+        return stand_still(WaitReason::ForeignDeployment, sentence);
+    }
+    let scale = first_step(view.desired).map_or(100.0, TrafficStep::scale_percent);
+    let set = NewSet { desired: view.desired, service: view.service, group: Some(group), scale };
+    Plan::acting(vec![set.create(&definition.arn)], Vec::new())
+}
+
+fn first_step(desired: &Service) -> Option<&TrafficStep> {
+    desired.rollout.strategy.steps()?.steps.first()
+}
+
+struct NewSet<'a> {
+    desired: &'a Service,
+    service: &'a ObservedService,
+    group: Option<&'a str>,
+    scale: f64,
+}
+
+impl NewSet<'_> {
+    fn create(&self, definition: &str) -> Action {
+        let wanted = self.desired.service.value();
+        let mut input = Map::new();
+        for name in SET_MEMBERS {
+            if let Some(value) = wanted.get(*name) {
+                input.insert((*name).to_owned(), value.clone());
+            }
+        }
+        input.insert("loadBalancers".to_owned(), self.load_balancers(&wanted));
+        input.insert("cluster".to_owned(), json!(self.desired.key.cluster));
+        input.insert("service".to_owned(), json!(self.desired.key.name));
+        input.insert("taskDefinition".to_owned(), json!(definition));
+        input.insert("externalId".to_owned(), json!(EXTERNAL_ID));
+        input.insert("scale".to_owned(), json!({"value": self.scale, "unit": "PERCENT"}));
+        input.insert("clientToken".to_owned(), json!(self.client_token(definition)));
+        let digest = self.desired.revision_digest.as_str();
+        input.insert("tags".to_owned(), json!([{"key": tag::DIGEST, "value": digest}]));
+        let why =
+            format!("creates a task set of {definition} at {}% of the desired count", self.scale);
+        let call = Call::CreateTaskSet { input: Value::Object(input) };
+        Action { call, lane: Lane::NewChange, why }
+    }
+
+    /// In one of the two groups, and without what moves traffic between them.
+    fn load_balancers(&self, wanted: &Value) -> Value {
+        let listed = wanted.get("loadBalancers").and_then(Value::as_array);
+        let in_group = |balancer: &Value| {
+            let mut balancer = balancer.clone();
+            if let (Some(members), Some(group)) = (balancer.as_object_mut(), self.group) {
+                members.remove("advancedConfiguration");
+                members.insert("targetGroupArn".to_owned(), json!(group));
+            }
+            balancer
+        };
+        listed.into_iter().flatten().map(in_group).collect()
+    }
+
+    /// Equal for a repeated call, so that a lost answer creates no second one; another one beside other task
+    /// sets, or after a verdict.
+    fn client_token(&self, definition: &str) -> String {
+        let sets: Vec<&str> = self.service.task_sets.iter().map(crate::TaskSet::id).collect();
+        let applied = self.service.tags.get(tag::DIGEST);
+        let content = json!({
+            "key": self.desired.key.to_string(), "revision": self.desired.revision_digest.as_str(),
+            "definition": definition, "sets": sets, "applied": applied,
+        });
+        let digest = Digest::of(&content);
+        digest.as_str().chars().filter(char::is_ascii_alphanumeric).take(36).collect()
+    }
+}

@@ -1,0 +1,344 @@
+//! The steps of a rollout: tasks first, then traffic, then time, then judgement; never traffic for tasks that
+//! are not seen to be healthy.
+
+use evenkeel_manifest::{Gate, Percent, Service, TrafficStep};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::sets::Sets;
+use super::traffic::Traffic;
+use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
+use crate::load_balancing::Pair;
+use crate::plan::{CAPACITY, IN_FLIGHT};
+use crate::render::span;
+use crate::steps::gate::unmeasured;
+use crate::steps::rollout::{against, change_in_place, mark_rollout, still};
+use crate::steps::{unknown, unseen_tasks, word};
+use crate::tags::{Marked, RolloutMark};
+use crate::view::{View, last_part};
+use crate::{
+    Action, Call, Lane, Plan, RolloutPhase, StepGate, TaskSet, VerdictKind, Wait, WaitReason,
+};
+
+/// A rollout on its way, and the step that it is at.
+struct Course<'a> {
+    view: &'a View<'a>,
+    green: &'a TaskSet,
+    mark: &'a RolloutMark,
+    step: TrafficStep,
+    traffic: Traffic<'a>,
+    judgement: Judgement,
+}
+
+pub(super) fn step(
+    view: &View<'_>,
+    sets: &Sets<'_>,
+    green: &TaskSet,
+    mark: Option<&RolloutMark>,
+) -> Plan {
+    let is_about = |mark: &&RolloutMark| {
+        mark.id() == Some(green.id()) && mark.digest == view.desired.revision_digest
+    };
+    let Some(mark) = mark.filter(is_about) else {
+        return Plan::acting(vec![begin(view, sets, green)], Vec::new());
+    };
+    let judgement = judge(view, green.id(), mark.phase, judged_since(view, green));
+    if let Some((kind, sentence)) = judgement.against.clone() {
+        return against(view, &judgement, kind, sentence, mark);
+    }
+    if let Some(sentence) = unseen_tasks(view) {
+        return unknown(format!("{sentence}; the rollout is left as it is"));
+    }
+    if let Some(sentence) = missing_alarm(view) {
+        let sentence = format!("{sentence}; the rollout goes no further until it can be watched");
+        return Plan::waiting(vec![Wait::new(WaitReason::Alarm, sentence)], CAPACITY);
+    }
+    let traffic = match Traffic::of(view) {
+        Ok(traffic) => traffic,
+        Err(why) => return unknown(format!("{why}; the rollout is left as it is")),
+    };
+    let Some(step) = step_at(view, mark) else {
+        return unknown("the manifest has no such step");
+    };
+    if let Some(action) = change_in_place(view, Lane::NewChange, "changes in place") {
+        return Plan::acting(vec![action], Vec::new());
+    }
+    let course = Course { view, green, mark, step, traffic, judgement };
+    if mark.phase == RolloutPhase::Baking { course.bake() } else { course.take() }
+}
+
+/// Evidence of before a verdict that was taken back is judged already.
+pub(super) fn judged_since(view: &View<'_>, set: &TaskSet) -> Timestamp {
+    let judged = view.memory.applied.as_ref().map(|last| last.at);
+    let created = set.deployment.created_at.unwrap_or(view.now());
+    judged.map_or(created, |judged| judged.max(created))
+}
+
+/// A manifest whose steps became fewer goes on at its last.
+fn step_at(view: &View<'_>, mark: &RolloutMark) -> Option<TrafficStep> {
+    let steps = &view.desired.rollout.strategy.steps()?.steps;
+    steps.get(usize::from(mark.step)).or(steps.last()).copied()
+}
+
+/// The gate of a step that stands open, and since when: after test traffic before the first step, and after the bake of
+/// each.
+pub(crate) fn step_gate(
+    desired: &Service,
+    mark: &RolloutMark,
+    now: Timestamp,
+) -> Option<(StepGate, Timestamp)> {
+    let steps = &desired.rollout.strategy.steps()?.steps;
+    let step = steps.get(usize::from(mark.step)).or(steps.last())?;
+    let bake = SignedDuration::try_from(step.bake).unwrap_or_default();
+    let test_rule = Pair::all(desired).into_iter().next().and_then(|pair| pair.test_rule);
+    let (gate, opened, share) = match mark.phase {
+        RolloutPhase::Stepping if mark.step == 0 && test_rule.is_some() => {
+            (Gate::AfterTestTraffic, mark.since, Percent::NONE)
+        }
+        RolloutPhase::Baking => {
+            let end = mark.since.checked_add(bake).ok().filter(|end| *end <= now)?;
+            let is_last = step.weight == Percent::ALL;
+            let gate = if is_last { Gate::AfterProductionTraffic } else { Gate::BeforeStep };
+            (gate, end, step.weight)
+        }
+        _ => return None,
+    };
+    let set = mark.id()?.to_owned();
+    let id = format!("{}-{}", last_part(&set), gate_name(mark));
+    let test_rule = test_rule.filter(|_| gate == Gate::AfterTestTraffic);
+    Some((StepGate { gate, id, set, test_rule, share: share.tenths() }, opened))
+}
+
+/// Marks the task set as the rollout of what is wanted. Where nobody is served yet, the last step is the first.
+fn begin(view: &View<'_>, sets: &Sets<'_>, green: &TaskSet) -> Action {
+    let steps = view.desired.rollout.strategy.steps().map_or(1, |all| all.steps.len());
+    let last = u8::try_from(steps.saturating_sub(1)).unwrap_or(u8::MAX);
+    let mark = RolloutMark {
+        digest: view.desired.revision_digest.clone(),
+        deployment: Marked::Id(green.id().to_owned()),
+        phase: RolloutPhase::Stepping,
+        since: view.now(),
+        probe: None,
+        step: if sets.primary.is_some() { 0 } else { last },
+    };
+    let why = format!("marks {} as the rollout of {}", green.id(), mark.digest);
+    mark_rollout(view, &mark, why)
+}
+
+impl Course<'_> {
+    fn group(&self) -> &str {
+        self.green.target_group().unwrap_or_default()
+    }
+
+    fn share(&self) -> u64 {
+        self.traffic.production_share(self.group())
+    }
+
+    fn wanted_share(&self) -> u64 {
+        u64::from(self.step.weight.tenths())
+    }
+
+    /// `step 2 of 4 (10%)`
+    fn position(&self) -> String {
+        let steps = self.view.desired.rollout.strategy.steps().map_or(0, |all| all.steps.len());
+        format!("step {} of {steps} ({})", self.mark.step + 1, self.step.weight)
+    }
+
+    fn is_last(&self) -> bool {
+        self.step.weight == Percent::ALL
+    }
+
+    /// Tasks, then test traffic, then production traffic.
+    fn take(&self) -> Plan {
+        let scale = self.step.scale_percent();
+        if self.green.scale() < scale {
+            return acting(self.scale_to(scale));
+        }
+        if let Some(sentence) = self.incomplete() {
+            let wait = Wait::new(WaitReason::Deployment, sentence).until(self.judgement.deadline);
+            return still(self.view, &self.judgement, wait);
+        }
+        if self.traffic.test_share(self.group()).is_some_and(|share| share < 1000)
+            && let Some(action) = self.traffic.test(self.group(), Lane::RolloutStep)
+        {
+            return acting(action);
+        }
+        if self.share() == self.wanted_share() {
+            let why = format!("{} is taken: it bakes", self.position());
+            return acting(self.marked(RolloutPhase::Baking, self.mark.step, why));
+        }
+        let before = format!("before {}", self.position());
+        let tested = unmeasured(self.view, &self.judgement).filter(|_| !self.is_promoted());
+        if let Some(wait) = tested.filter(|_| self.mark.step == 0) {
+            return self.waits(&wait, self.mark.since);
+        }
+        if let Some(wait) = self.shut(&before) {
+            return still(self.view, &self.judgement, wait);
+        }
+        acting(self.traffic.shift(self.group(), self.step.weight, Lane::RolloutStep))
+    }
+
+    /// What keeps traffic from going to what is healthy.
+    fn shut(&self, at: &str) -> Option<Wait> {
+        let alarm = red_alarm(self.view);
+        let red = alarm
+            .map(|alarm| Wait::new(WaitReason::Alarm, format!("{at}: alarm {alarm} is in ALARM")));
+        red.or_else(|| word::paused(self.view, at)).filter(|_| !self.is_promoted())
+    }
+
+    /// What is missing until every task of the step is seen to be healthy.
+    fn incomplete(&self) -> Option<String> {
+        let wanted = self.green.deployment.desired_count;
+        let Some(healthy) = self.judgement.healthy.as_ref().map(Vec::len) else {
+            return Some("whether the new tasks are healthy cannot be seen".to_owned());
+        };
+        let all = usize::try_from(wanted).unwrap_or(usize::MAX);
+        if healthy < all {
+            return Some(format!("{healthy} of {wanted} tasks of {} are healthy", self.green.id()));
+        }
+        (!self.green.is_steady()).then(|| format!("{} is not steady yet", self.green.id()))
+    }
+
+    /// The step is taken: time, numbers, a person's word.
+    fn bake(&self) -> Plan {
+        if let Some(plan) = self.changed_by_others() {
+            return plan;
+        }
+        let bake = SignedDuration::try_from(self.step.bake).unwrap_or_default();
+        let end = self.mark.since.checked_add(bake).unwrap_or(Timestamp::MAX);
+        if self.view.now() < end && !self.is_promoted() {
+            let wait = Wait::new(WaitReason::Gate, format!("{} bakes", self.position()));
+            return still(self.view, &self.judgement, wait.until(Some(end)));
+        }
+        if let Some(plan) = self.undecided(end) {
+            return plan;
+        }
+        if self.is_last() {
+            return acting(self.promote_to_primary());
+        }
+        let why = format!("nothing speaks against {}", self.position());
+        acting(self.marked(RolloutPhase::Stepping, self.mark.step + 1, why))
+    }
+
+    /// What the step waits for after its time, until it was waited for too long.
+    fn undecided(&self, end: Timestamp) -> Option<Plan> {
+        let at = self.position();
+        let wait = self
+            .incomplete()
+            .map(|sentence| Wait::new(WaitReason::Gate, sentence))
+            .or_else(|| unmeasured(self.view, &self.judgement).filter(|_| !self.is_promoted()))
+            .or_else(|| self.unapproved(&at))
+            .or_else(|| self.shut(&at))?;
+        Some(self.waits(&wait, end))
+    }
+
+    /// Waits at a gate that stands open since then, until it was waited for too long.
+    fn waits(&self, wait: &Wait, opened: Timestamp) -> Plan {
+        let at = self.position();
+        let patience = self.view.desired.rollout.strategy.steps().map(|all| all.gate_timeout);
+        let patience = patience.and_then(|time| SignedDuration::try_from(time).ok());
+        let patience = patience.unwrap_or(SignedDuration::MAX);
+        let until = opened.checked_add(patience).unwrap_or(Timestamp::MAX);
+        if self.view.now() >= until {
+            let sentence =
+                format!("{at} waited for {} (gateTimeout): {}", span(patience), wait.sentence);
+            return against(self.view, &self.judgement, VerdictKind::Stalled, sentence, self.mark);
+        }
+        let wait = Wait::new(wait.reason, format!("{at}: {}", wait.sentence));
+        still(self.view, &self.judgement, wait.until(Some(until)))
+    }
+
+    fn unapproved(&self, at: &str) -> Option<Wait> {
+        let is_given = self.is_promoted() || self.view.desired.is_approved();
+        (self.step.approve && !is_given).then(|| {
+            let key = &self.view.desired.key;
+            let sentence = format!(
+                "{at}: the manifest wants an approval: `evenkeel rollout promote {}/{} --comment ...`",
+                key.cluster, key.name
+            );
+            Wait::new(WaitReason::Person, sentence)
+        })
+    }
+
+    fn is_promoted(&self) -> bool {
+        let hook = gate_name(self.mark);
+        let promotion = self.view.memory.promotion.as_ref();
+        promotion.is_some_and(|one| one.opens(&self.view.desired.revision_digest, &hook))
+    }
+
+    /// More than the step's share is taken back at once. Less may be somebody's rescue: it stays until a person
+    /// says otherwise.
+    fn changed_by_others(&self) -> Option<Plan> {
+        let (share, wanted) = (self.share(), self.wanted_share());
+        if share > wanted {
+            let action = self.traffic.shift(self.group(), self.step.weight, Lane::Rollback);
+            return Some(acting(action));
+        }
+        if share == wanted || self.is_promoted() {
+            return (share < wanted)
+                .then(|| acting(self.traffic.shift(self.group(), self.step.weight, Lane::Person)));
+        }
+        let sentence = format!(
+            "{}: somebody else took traffic away, of which {}.{}% is left: promote the rollout to go on, or \
+             abort it",
+            self.position(),
+            share / 10,
+            share % 10
+        );
+        Some(Plan::waiting(vec![Wait::new(WaitReason::Person, sentence)], IN_FLIGHT))
+    }
+
+    fn scale_to(&self, percent: f64) -> Action {
+        scale(self.view, self.green, percent, Lane::RolloutStep)
+    }
+
+    fn promote_to_primary(&self) -> Action {
+        primary(self.view, self.green, Lane::RolloutStep)
+    }
+
+    fn marked(&self, phase: RolloutPhase, step: u8, why: String) -> Action {
+        let mark = RolloutMark { phase, step, since: self.view.now(), ..self.mark.clone() };
+        mark_rollout(self.view, &mark, why)
+    }
+}
+
+fn acting(action: Action) -> Plan {
+    Plan::acting(vec![action], Vec::new())
+}
+
+/// What a promotion names in the place of a hook: the traffic that a step is to give, or the end of its bake.
+pub(super) fn gate_name(mark: &RolloutMark) -> String {
+    let step = u16::from(mark.step) + 1;
+    if mark.phase == RolloutPhase::Baking { format!("step-{step}") } else { format!("take-{step}") }
+}
+
+/// Scales a task set, in percent of the desired count.
+fn scale(view: &View<'_>, set: &TaskSet, percent: f64, lane: Lane) -> Action {
+    let input = json!({
+        "cluster": view.desired.key.cluster, "service": view.desired.key.name, "taskSet": set.id(),
+        "scale": {"value": percent, "unit": "PERCENT"},
+    });
+    let why =
+        format!("scales {} from {}% to {percent}% of the desired count", set.id(), set.scale());
+    Action { call: Call::UpdateTaskSet { input }, lane, why }
+}
+
+/// Makes a task set the one that the service shows, and that stays.
+pub(super) fn primary(view: &View<'_>, set: &TaskSet, lane: Lane) -> Action {
+    let input = json!({
+        "cluster": view.desired.key.cluster, "service": view.desired.key.name,
+        "primaryTaskSet": set.id(),
+    });
+    let why = format!("makes {} the PRIMARY task set", set.id());
+    Action { call: Call::UpdateServicePrimaryTaskSet { input }, lane, why }
+}
+
+/// Deletes a task set with its tasks.
+pub(super) fn delete(view: &View<'_>, set: &TaskSet, lane: Lane) -> Action {
+    let input = json!({
+        "cluster": view.desired.key.cluster, "service": view.desired.key.name, "taskSet": set.id(),
+        "force": true,
+    });
+    let why = format!("deletes {}, which gets no traffic", set.id());
+    Action { call: Call::DeleteTaskSet { input }, lane, why }
+}

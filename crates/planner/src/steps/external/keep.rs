@@ -1,0 +1,84 @@
+//! After the last step: the revision before is kept warm for a while, then deleted, and the new one is proven;
+//! never deletes what gets traffic.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::forward::{delete, judged_since};
+use super::sets::Sets;
+use super::traffic::Traffic;
+use crate::breaker::judge;
+use crate::plan::IN_FLIGHT;
+use crate::steps::rollout::{against, mark_rollout, prove, still};
+use crate::steps::{unknown, unseen_tasks};
+use crate::tags::{Marked, RolloutMark};
+use crate::view::View;
+use crate::{Lane, Plan, RolloutPhase, Wait, WaitReason};
+
+/// What is wanted is PRIMARY, and no memory says that it was judged: it is judged as the end of a rollout.
+pub(super) fn identify(view: &View<'_>, sets: &Sets<'_>) -> Plan {
+    let Some(primary) = sets.primary else { return unknown("no task set is PRIMARY") };
+    let mark = RolloutMark {
+        digest: view.desired.revision_digest.clone(),
+        deployment: Marked::Id(primary.id().to_owned()),
+        phase: RolloutPhase::Keeping,
+        since: view.now(),
+        probe: None,
+        step: 0,
+    };
+    let why = format!("marks {} as the rollout of {}", primary.id(), mark.digest);
+    Plan::acting(vec![mark_rollout(view, &mark, why)], Vec::new())
+}
+
+/// The rollout's task set is PRIMARY.
+pub(super) fn step(view: &View<'_>, sets: &Sets<'_>, mark: &RolloutMark) -> Plan {
+    let Some(green) = sets.primary else { return unknown("no task set is PRIMARY") };
+    let judgement = judge(view, green.id(), mark.phase, judged_since(view, green));
+    if let Some((kind, sentence)) = judgement.against.clone() {
+        return against(view, &judgement, kind, sentence, mark);
+    }
+    if let Some(sentence) = unseen_tasks(view) {
+        return unknown(format!("{sentence}; the rollout is left as it is"));
+    }
+    if mark.phase != RolloutPhase::Keeping {
+        let next = RolloutMark { phase: RolloutPhase::Keeping, since: view.now(), ..mark.clone() };
+        let why = format!("{} has all traffic: what it replaced is kept for a while", green.id());
+        return Plan::acting(vec![mark_rollout(view, &next, why)], Vec::new());
+    }
+    let kept_until = kept_until(view, mark);
+    if view.now() < kept_until && sets.beside().next().is_some() {
+        let wait = Wait::new(WaitReason::Gate, "the tasks of the revision before are kept");
+        return still(view, &judgement, wait.until(Some(kept_until)));
+    }
+    if let Some(old) = sets.beside().next() {
+        return match Traffic::of(view) {
+            Ok(traffic)
+                if old.target_group().is_some_and(|one| traffic.production_share(one) > 0) =>
+            {
+                let sentence = format!(
+                    "{} still gets production traffic: somebody else changed its rule",
+                    old.id()
+                );
+                Plan::waiting(vec![Wait::new(WaitReason::Person, sentence)], IN_FLIGHT)
+            }
+            Ok(_) => Plan::acting(vec![delete(view, old, Lane::RolloutStep)], Vec::new()),
+            Err(why) => unknown(format!("{why}; what was replaced is kept until it is known")),
+        };
+    }
+    if sets.is_draining {
+        let wait = Wait::new(WaitReason::Draining, "the tasks of the revision before drain");
+        return still(view, &judgement, wait);
+    }
+    let all = usize::try_from(green.deployment.desired_count).unwrap_or(usize::MAX);
+    if judgement.healthy.as_ref().is_none_or(|healthy| healthy.len() < all) {
+        let sentence = format!("{} tasks are to be healthy", green.deployment.desired_count);
+        let wait = Wait::new(WaitReason::Deployment, sentence).until(judgement.deadline);
+        return still(view, &judgement, wait);
+    }
+    prove(view)
+}
+
+fn kept_until(view: &View<'_>, mark: &RolloutMark) -> Timestamp {
+    let keep = view.desired.rollout.strategy.steps().map(|steps| steps.keep_for);
+    let keep = keep.and_then(|keep| SignedDuration::try_from(keep).ok()).unwrap_or_default();
+    mark.since.checked_add(keep).unwrap_or(Timestamp::MAX)
+}

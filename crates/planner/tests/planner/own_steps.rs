@@ -1,0 +1,421 @@
+//! Rollouts whose steps Evenkeel takes itself: single looks at task sets and rules, what is planned from them, and what
+//! the guard refuses.
+
+#![expect(clippy::indexing_slicing, reason = "a plan without an action is a failed test")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use evenkeel_manifest::{Percent, Scale, Service, Steps, Strategy, TrafficStep};
+use evenkeel_planner::{
+    Action, Call, Depth, Fact, Lane, ListenerRule, LoadBalancing, Observed, ObservedService, Plan,
+    Reweighing, TargetGroupHealth, TargetHealth, Task, TaskDefinition, check, plan,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::ecs::input;
+use crate::manifests::{GROUP, key, web};
+
+const GREEN: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/green/0123456789abcdef";
+const OTHER: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/other/0123456789abcdef";
+const RULE: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/front/1/2/3";
+const TEST_RULE: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/front/1/4/5";
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_790_000_000).expect("a time")
+}
+
+fn ago(seconds: i64) -> Timestamp {
+    now().checked_sub(SignedDuration::from_secs(seconds)).expect("within all time")
+}
+
+/// A tenth for a minute, and then all.
+fn wanted(image: &str) -> Service {
+    let advanced = json!({
+        "alternateTargetGroupArn": GREEN, "productionListenerRule": RULE, "testListenerRule": TEST_RULE,
+    });
+    let balancer = json!([{
+        "targetGroupArn": GROUP, "containerName": "web", "containerPort": 8080,
+        "advancedConfiguration": advanced,
+    }]);
+    let external = json!({"type": "EXTERNAL"});
+    let draft = web(image).with("loadBalancers", balancer).with("deploymentController", external);
+    let step = |percent: u8, bake: u64| TrafficStep {
+        weight: Percent::whole(percent),
+        scale: Scale::Auto,
+        bake: Duration::from_secs(bake),
+        approve: false,
+    };
+    let mut desired = draft.service();
+    desired.rollout.strategy = Strategy::Steps(Steps {
+        steps: vec![step(10, 60), step(100, 60)],
+        keep_for: Duration::from_mins(5),
+        gate_timeout: Duration::from_hours(1),
+    });
+    desired
+}
+
+/// A look at a service with two task sets of four tasks each: 1 of `good:1`, PRIMARY, in the first group, and 2 of
+/// `good:2` in the other.
+struct Look {
+    desired: Service,
+    sets: Vec<Value>,
+    tags: BTreeMap<String, String>,
+    production: Vec<(String, u32)>,
+    test: Vec<(String, u32)>,
+    healthy: usize,
+}
+
+fn set(number: u64, group: &str, status: &str, scale: f64) -> Value {
+    let count = if scale < 100.0 { 1 } else { 4 };
+    json!({
+        "id": format!("ecs-svc/{number}"), "taskSetArn": format!("arn:task-set/{number}"), "status": status,
+        "taskDefinition": format!("arn:aws:ecs:eu-west-1:123456789012:task-definition/web:{number}"),
+        "externalId": "evenkeel", "computedDesiredCount": count, "runningCount": count, "pendingCount": 0,
+        "createdAt": ago(600).as_second() + i64::try_from(number).expect("small"),
+        "updatedAt": ago(300).as_second(), "stabilityStatus": "STEADY_STATE",
+        "scale": {"value": scale, "unit": "PERCENT"}, "launchType": "FARGATE",
+        "networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-1"]}},
+        "loadBalancers": [{"targetGroupArn": group, "containerName": "web", "containerPort": 8080}],
+    })
+}
+
+fn weights(blue: u32, green: u32) -> Vec<(String, u32)> {
+    vec![(GROUP.to_owned(), blue), (GREEN.to_owned(), green)]
+}
+
+/// The second set stands, healthy and without production traffic.
+fn before_the_first_step() -> Look {
+    let desired = wanted("good:2");
+    let mark = format!("v1:{}:ecs-svc/2:step0:{}", desired.revision_digest, ago(300).as_second());
+    let tags = [("evenkeel:owner", "v1:test:web.yaml".to_owned()), ("evenkeel:rollout", mark)];
+    Look {
+        tags: tags.map(|(key, value)| (key.to_owned(), value)).into(),
+        desired,
+        sets: vec![set(1, GROUP, "PRIMARY", 100.0), set(2, GREEN, "ACTIVE", 10.0)],
+        production: weights(100, 0),
+        test: weights(0, 100),
+        healthy: 1,
+    }
+}
+
+/// It got its tenth that many seconds ago.
+fn baking_for(seconds: i64) -> Look {
+    let mut look = before_the_first_step();
+    look.mark("bake0", seconds);
+    look.production = weights(900, 100);
+    look
+}
+
+impl Look {
+    fn mark(&mut self, phase: &str, seconds: i64) {
+        let digest = &self.desired.revision_digest;
+        let mark = format!("v1:{digest}:ecs-svc/2:{phase}:{}", ago(seconds).as_second());
+        self.tags.insert("evenkeel:rollout".to_owned(), mark);
+    }
+
+    fn rejected(mut self) -> Self {
+        let digest = &self.desired.revision_digest;
+        let verdict = format!("v1:{digest}:{}:Crashes", ago(5).as_second());
+        self.tags.insert("evenkeel:rejected".to_owned(), verdict);
+        self.tags.insert(
+            "evenkeel:proven".to_owned(),
+            "arn:aws:ecs:x:1:task-definition/web:1".to_owned(),
+        );
+        self.mark("rollback", 5);
+        self
+    }
+
+    fn seen(&self) -> Observed {
+        let tags: Vec<Value> =
+            self.tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+        let service = json!({
+            "serviceArn": "arn:aws:ecs:eu-west-1:123456789012:service/prod/web", "status": "ACTIVE",
+            "desiredCount": 4, "deploymentController": {"type": "EXTERNAL"}, "taskSets": self.sets,
+            "tags": tags, "deployments": [],
+        });
+        let rule = |arn: &str, forwards: &Vec<(String, u32)>| ListenerRule {
+            arn: arn.to_owned(),
+            forwards: forwards.clone(),
+            is_default: false,
+        };
+        let rules = vec![rule(RULE, &self.production), rule(TEST_RULE, &self.test)];
+        Observed {
+            service: Fact::Known(ObservedService::read(&service).expect("it is a service")),
+            task_definitions: Fact::Known(vec![definition(1, "good:1"), definition(2, "good:2")]),
+            service_deployments: Fact::Absent,
+            service_revisions: Fact::Absent,
+            tasks: Fact::Known(self.tasks()),
+            target_groups: Fact::Known(self.health()),
+            load_balancing: Fact::Known(LoadBalancing { rules, target_groups: Vec::new() }),
+            alarms: Fact::Known(Vec::new()),
+            ..Observed::unasked(now(), Depth::Deep)
+        }
+    }
+
+    /// All run; those of the second set are healthy as far as said.
+    fn tasks(&self) -> Vec<Task> {
+        let of = |number: u64, index: usize| {
+            let address = json!([{"name": "privateIPv4Address", "value": address(number, index)}]);
+            let task = json!({
+                "taskArn": format!("arn:task/{number}-{index}"), "startedBy": format!("ecs-svc/{number}"),
+                "lastStatus": "RUNNING", "desiredStatus": "RUNNING",
+                "createdAt": ago(250).as_second(), "startedAt": ago(240).as_second(),
+                "attachments": [{"details": address}],
+            });
+            Task::read(&task).expect("it is a task")
+        };
+        let blue = (0..4).map(|index| of(1, index));
+        blue.chain((0..self.count()).map(|index| of(2, index))).collect()
+    }
+
+    fn count(&self) -> usize {
+        let second = self.sets.iter().find(|set| set["id"] == "ecs-svc/2");
+        let count = second.and_then(|set| set["computedDesiredCount"].as_u64()).unwrap_or(0);
+        usize::try_from(count).expect("small")
+    }
+
+    fn health(&self) -> Vec<TargetGroupHealth> {
+        let target = |number, index, state: &str| TargetHealth {
+            id: address(number, index),
+            port: Some(8080),
+            state: state.to_owned(),
+            reason: None,
+            description: None,
+        };
+        let state = |index| if index < self.healthy { "healthy" } else { "initial" };
+        let blue = (0..4).map(|index| target(1, index, "healthy")).collect();
+        let green = (0..self.count()).map(|index| target(2, index, state(index))).collect();
+        let group = |arn: &str, targets| TargetGroupHealth { arn: arn.to_owned(), targets };
+        vec![group(GROUP, blue), group(GREEN, green)]
+    }
+
+    /// What is planned; the guard must agree.
+    fn plan(&self) -> Plan {
+        let (key, seen) = (key(), self.seen());
+        let input = input(&key, Some(&self.desired), &seen);
+        let plan = plan(&input);
+        assert_eq!(check(&plan, &input), Ok(()), "{plan}");
+        plan
+    }
+
+    fn call(&self) -> Call {
+        let plan = self.plan();
+        assert_eq!(plan.actions.len(), 1, "{plan}");
+        plan.actions[0].call.clone()
+    }
+
+    fn waits(&self) -> String {
+        let plan = self.plan();
+        assert_eq!(plan.actions, Vec::new());
+        plan.waiting.iter().map(|wait| wait.sentence.as_str()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// What the guard says of a forged action.
+    fn broken(&self, call: Call, lane: Lane) -> String {
+        let actions = vec![Action { call, lane, why: "forged".to_owned() }];
+        let (waiting, look_again) = (Vec::new(), Duration::from_secs(1));
+        let plan = Plan { actions, waiting, verdict: None, look_again };
+        let (key, seen) = (key(), self.seen());
+        check(&plan, &input(&key, Some(&self.desired), &seen)).err().unwrap_or_default().join("\n")
+    }
+
+    fn weigh(&self, wanted: Vec<(String, u32)>) -> Call {
+        let weights = Reweighing { seen: self.production.clone(), wanted };
+        Call::ModifyRule { rule: RULE.to_owned(), weights }
+    }
+}
+
+fn address(number: u64, index: usize) -> String {
+    format!("10.0.{number}.{index}")
+}
+
+fn definition(number: u64, image: &str) -> TaskDefinition {
+    TaskDefinition {
+        arn: format!("arn:aws:ecs:eu-west-1:123456789012:task-definition/web:{number}"),
+        status: "ACTIVE".to_owned(),
+        digest: wanted(image).task_definition_digest,
+        digest_tag: None,
+        document: None,
+    }
+}
+
+fn about_set(number: u64, member: &str) -> Value {
+    json!({"cluster": "prod", "service": "web", member: format!("ecs-svc/{number}"), "force": true})
+}
+
+#[track_caller]
+fn assert_reweighs(call: &Call, rule: &str, wanted: &[(String, u32)]) {
+    let Call::ModifyRule { rule: found, weights } = call else { panic!("{call:?}") };
+    assert_eq!((found.as_str(), weights.wanted.as_slice()), (rule, wanted));
+}
+
+#[test]
+fn the_first_traffic_goes_to_healthy_tasks_and_is_what_the_step_says() {
+    assert_reweighs(&before_the_first_step().call(), RULE, &weights(900, 100));
+}
+
+#[test]
+fn no_traffic_goes_to_tasks_that_are_not_healthy_yet() {
+    let look = Look { healthy: 0, ..before_the_first_step() };
+    assert!(look.waits().contains("0 of 1 tasks of ecs-svc/2 are healthy"), "{}", look.waits());
+}
+
+#[test]
+fn test_traffic_comes_before_production_traffic() {
+    let look = Look { test: weights(100, 0), ..before_the_first_step() };
+    assert_reweighs(&look.call(), TEST_RULE, &weights(0, 100));
+}
+
+#[test]
+fn the_tasks_of_a_step_come_before_its_traffic() {
+    let mut look = baking_for(70);
+    look.mark("step1", 5);
+    let Call::UpdateTaskSet { input } = look.call() else { panic!("{:?}", look.plan()) };
+    assert_eq!(input["scale"], json!({"value": 100.0, "unit": "PERCENT"}));
+}
+
+#[test]
+fn a_step_bakes_as_long_as_it_says_and_no_next_one_is_begun_before() {
+    let look = baking_for(30);
+    assert!(look.waits().contains("step 1 of 2 (10%) bakes"), "{}", look.waits());
+    assert!(matches!(baking_for(61).call(), Call::TagResource { .. }));
+}
+
+#[test]
+fn more_traffic_than_the_step_s_is_taken_back_at_once() {
+    let look = Look { production: weights(500, 500), ..baking_for(30) };
+    assert_reweighs(&look.call(), RULE, &weights(900, 100));
+}
+
+#[test]
+fn less_traffic_than_the_step_s_may_be_a_rescue_and_stays() {
+    let look = Look { production: weights(100, 0), ..baking_for(90) };
+    assert!(look.waits().contains("somebody else took traffic away"), "{}", look.waits());
+}
+
+#[test]
+fn a_rule_that_forwards_elsewhere_too_is_left_alone() {
+    let mut look = before_the_first_step();
+    look.production.push((OTHER.to_owned(), 1));
+    assert!(look.waits().contains("which is not the service's"), "{}", look.waits());
+}
+
+#[test]
+fn a_rejected_revision_loses_traffic_then_test_traffic_then_its_tasks() {
+    let mut look = baking_for(30).rejected();
+    assert_reweighs(&look.call(), RULE, &[(GREEN.to_owned(), 0), (GROUP.to_owned(), 100)]);
+    look.production = weights(100, 0);
+    assert_reweighs(&look.call(), TEST_RULE, &[(GREEN.to_owned(), 0), (GROUP.to_owned(), 100)]);
+    look.test = weights(100, 0);
+    assert_eq!(look.call(), Call::DeleteTaskSet { input: about_set(2, "taskSet") });
+}
+
+#[test]
+fn a_rejected_primary_gives_its_place_back_before_it_is_deleted() {
+    let mut look = baking_for(30).rejected();
+    (look.production, look.test) = (weights(100, 0), weights(100, 0));
+    look.sets = vec![set(1, GROUP, "ACTIVE", 100.0), set(2, GREEN, "PRIMARY", 100.0)];
+    let Call::UpdateServicePrimaryTaskSet { input } = look.call() else {
+        panic!("{:?}", look.plan())
+    };
+    assert_eq!(input["primaryTaskSet"], "ecs-svc/1");
+}
+
+#[test]
+fn where_nothing_is_left_to_return_to_a_person_decides() {
+    let mut look = baking_for(30).rejected();
+    look.sets.remove(0);
+    assert!(look.waits().contains("there is nothing to return to"), "{}", look.waits());
+}
+
+#[test]
+fn a_task_set_of_somebody_else_stops_everything() {
+    let mut look = before_the_first_step();
+    let mut theirs = set(3, GREEN, "ACTIVE", 10.0);
+    theirs["externalId"] = json!("theirs");
+    look.sets.push(theirs);
+    assert!(look.waits().contains("ecs-svc/3 is a task set of somebody else"), "{}", look.waits());
+}
+
+#[test]
+fn what_was_replaced_is_kept_and_then_deleted() {
+    let mut look = baking_for(30);
+    look.sets = vec![set(1, GROUP, "ACTIVE", 100.0), set(2, GREEN, "PRIMARY", 100.0)];
+    (look.production, look.healthy) = (weights(0, 100), 4);
+    look.mark("keep1", 200);
+    assert!(look.waits().contains("are kept"), "{}", look.waits());
+    look.mark("keep1", 301);
+    assert_eq!(look.call(), Call::DeleteTaskSet { input: about_set(1, "taskSet") });
+    look.production = weights(10, 90);
+    assert!(look.waits().contains("still gets production traffic"), "{}", look.waits());
+}
+
+#[test]
+fn the_guard_lets_no_traffic_go_where_it_should_not() {
+    let look = before_the_first_step();
+    let forge = |look: &Look, wanted| look.broken(look.weigh(wanted), Lane::RolloutStep);
+    assert_eq!(forge(&look, weights(900, 100)), "");
+    let to_other = vec![(GROUP.to_owned(), 1), (OTHER.to_owned(), 1)];
+    assert!(forge(&look, to_other).contains("not a target group of the manifest"));
+    let unhealthy = Look { healthy: 0, ..before_the_first_step() };
+    assert!(forge(&unhealthy, weights(900, 100)).contains("0 of 1 targets"));
+    let mut empty = before_the_first_step();
+    empty.sets.remove(1);
+    assert!(forge(&empty, weights(900, 100)).contains("no task set stands in"));
+    let rejected = before_the_first_step().rejected();
+    assert!(forge(&rejected, weights(900, 100)).contains("was rejected"));
+    let weights_of_before = Reweighing { seen: weights(1, 1), wanted: weights(900, 100) };
+    let stale = Call::ModifyRule { rule: RULE.to_owned(), weights: weights_of_before };
+    assert!(look.broken(stale, Lane::RolloutStep).contains("not as it is said to be"));
+    let foreign = Call::ModifyRule {
+        rule: RULE.replace("/3", "/9"),
+        weights: Reweighing { seen: weights(100, 0), wanted: weights(0, 100) },
+    };
+    assert!(look.broken(foreign, Lane::RolloutStep).contains("something else than prod/web"));
+}
+
+#[test]
+fn the_guard_lets_nothing_be_deleted_that_users_get() {
+    let look = baking_for(30);
+    let delete = |number| Call::DeleteTaskSet { input: about_set(number, "taskSet") };
+    assert!(look.broken(delete(2), Lane::Rollback).contains("ecs-svc/2 gets traffic"));
+    assert!(look.broken(delete(1), Lane::Rollback).contains("is the PRIMARY task set"));
+    assert!(look.broken(delete(7), Lane::Rollback).contains("something else than prod/web"));
+    let idle = Look { production: weights(100, 0), ..baking_for(30) };
+    assert_eq!(idle.broken(delete(2), Lane::Rollback), "");
+}
+
+#[test]
+fn the_guard_makes_primary_only_what_gets_all_traffic() {
+    let promote = || Call::UpdateServicePrimaryTaskSet { input: about_set(2, "primaryTaskSet") };
+    assert!(
+        baking_for(30).broken(promote(), Lane::RolloutStep).contains("does not get all traffic")
+    );
+    let all = Look { production: weights(0, 100), ..baking_for(30) };
+    assert_eq!(all.broken(promote(), Lane::RolloutStep), "");
+}
+
+#[test]
+fn the_guard_lets_no_task_set_be_made_where_another_stands_or_traffic_goes() {
+    let create = |group: &str| Call::CreateTaskSet {
+        input: json!({
+            "cluster": "prod", "service": "web",
+            "taskDefinition": "arn:aws:ecs:eu-west-1:123456789012:task-definition/web:2",
+            "loadBalancers": [{"targetGroupArn": group}],
+        }),
+    };
+    let mut look = before_the_first_step();
+    assert!(look.broken(create(GREEN), Lane::NewChange).contains("another task set is in"));
+    look.sets.remove(1);
+    assert_eq!(look.broken(create(GREEN), Lane::NewChange), "");
+    look.production = weights(90, 10);
+    assert!(
+        look.broken(create(GREEN), Lane::NewChange).contains("gets production traffic already")
+    );
+}

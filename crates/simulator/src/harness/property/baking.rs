@@ -1,0 +1,139 @@
+//! S5: where daemons take the steps of a rollout themselves, each lasts as long as the manifest says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use evenkeel_manifest::ServiceKey;
+
+use super::super::event::At;
+use super::super::{Event, Property};
+use super::memory::PROMOTE;
+use super::origins::{Origin, Origins};
+use super::wishes::Wish;
+use crate::{DeploymentFacts, ServiceFacts};
+
+/// S5: the share of the newest task set, made by daemons, rises from one step to the next only after the bake of the step
+/// that it was at, unless a person lets it go on.
+#[derive(Debug, Default)]
+pub(super) struct BakedSteps {
+    origins: Origins,
+    /// What each task set got when last told, and since when.
+    shares: BTreeMap<ServiceKey, BTreeMap<u64, (u32, At)>>,
+}
+
+impl Property for BakedSteps {
+    fn name(&self) -> &'static str {
+        "S5 baked steps"
+    }
+
+    fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
+        self.origins.note(at, event);
+        let Event::Changed(facts) = event else { return Ok(()) };
+        let key = ServiceKey::new(&*facts.cluster, &*facts.name);
+        let before = self.shares.remove(&key).unwrap_or_default();
+        // Traffic that goes back to an older one goes at once.
+        let newest = facts.deployments.iter().max_by_key(|one| one.created_at).map(|one| one.id);
+        let mut now = BTreeMap::new();
+        let mut broken = Ok(());
+        for one in &facts.deployments {
+            let Some(share) = one.share else { continue };
+            let (had, since) = before.get(&one.id).copied().unwrap_or((share, at));
+            if share > had && newest == Some(one.id) {
+                broken = broken.and(self.risen(&key, facts, one, (had, at.duration_since(since))));
+            }
+            now.insert(one.id, (share, if share == had { since } else { at }));
+        }
+        self.shares.insert(key, now);
+        broken
+    }
+}
+
+impl BakedSteps {
+    fn risen(
+        &self,
+        key: &ServiceKey,
+        facts: &ServiceFacts,
+        one: &DeploymentFacts,
+        (had, after): (u32, jiff::SignedDuration),
+    ) -> Result<(), String> {
+        let Some(Origin::Started(wishes)) = self.origins.of(key, one.id) else { return Ok(()) };
+        let is_baked = |wish: &Arc<Wish>| {
+            let mut steps = wish.steps.iter();
+            steps.find(|step| step.share == had).is_none_or(|step| after >= step.bake)
+        };
+        if wishes.is_empty() || wishes.iter().any(is_baked) || facts.tags.contains_key(PROMOTE) {
+            return Ok(());
+        }
+        Err(format!("{} gets more than {had} of 1000 after {after:#}", one.id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use evenkeel_manifest::{Percent, Steps, Strategy, TrafficStep};
+
+    use super::super::course::{Course, FIRST, manifest, task};
+    use super::*;
+
+    /// Task set 2 gets a tenth, which is to bake for a minute.
+    fn at_a_tenth() -> Course<BakedSteps> {
+        let step = |percent, seconds| TrafficStep {
+            weight: Percent::whole(percent),
+            bake: Duration::from_secs(seconds),
+            ..TrafficStep::default()
+        };
+        let mut wanted = manifest("2");
+        wanted.rollout.strategy = Strategy::Steps(Steps {
+            steps: vec![step(10, 60), step(100, 0)],
+            keep_for: Duration::ZERO,
+            gate_timeout: Duration::from_hours(1),
+        });
+        let mut course = Course::of(BakedSteps::default());
+        course.wants(FIRST, Some(&wanted));
+        course.pause(1);
+        course.rolls_out(2);
+        course.happens(|facts, _| {
+            facts.deployments[0].share = Some(0);
+            facts.deployments[1].share = Some(1000);
+            facts.tasks.extend((200..204).map(|id| task(id, 2)));
+        });
+        gets(&mut course, 100);
+        course
+    }
+
+    fn gets(course: &mut Course<BakedSteps>, share: u32) {
+        course.happens(|facts, _| {
+            facts.deployments[0].share = Some(share);
+            facts.deployments[1].share = Some(1000 - share);
+        });
+    }
+
+    #[test]
+    fn a_step_that_has_baked_may_be_followed() {
+        let mut course = at_a_tenth();
+        course.pause(60);
+        gets(&mut course, 1000);
+        course.passes();
+    }
+
+    #[test]
+    fn a_step_that_has_not_baked_may_not_unless_a_person_says_so() {
+        let mut course = at_a_tenth();
+        course.pause(30);
+        gets(&mut course, 1000);
+        course.breaks("gets more than 100 of 1000");
+        let mut course = at_a_tenth();
+        course.tags(PROMOTE, "v1:x:step-1:1:ann:");
+        gets(&mut course, 1000);
+        course.passes();
+    }
+
+    #[test]
+    fn traffic_may_go_back_at_any_time() {
+        let mut course = at_a_tenth();
+        gets(&mut course, 0);
+        course.passes();
+    }
+}
