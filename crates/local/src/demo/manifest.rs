@@ -105,6 +105,7 @@ mod tests {
             DemoStrategy::BlueGreen,
             DemoStrategy::Canary,
             DemoStrategy::Linear,
+            DemoStrategy::Steps,
         ] {
             let entrance = match strategy {
                 DemoStrategy::Rolling => Entrance::One(GROUP.to_owned()),

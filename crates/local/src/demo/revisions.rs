@@ -114,7 +114,7 @@ impl DemoStrategy {
         match self {
             Self::Rolling => &ROLLING,
             Self::BlueGreen => &BLUE_GREEN,
-            Self::Canary => &CANARY,
+            Self::Canary | Self::Steps => &CANARY,
             Self::Linear => &LINEAR,
         }
     }

@@ -214,13 +214,18 @@ impl Stage {
         self.daemon.as_ref()?.rejection()
     }
 
-    /// The image that all tasks run, once ECS has only one deployment, completed and at full count.
+    /// The image that all tasks run, once ECS has only one deployment or task set, complete and at full count.
     pub(super) fn settled(&self) -> Option<Settled> {
         let service = self.service()?;
         let count = |value: &Value, name: &str| value.get(name).and_then(Value::as_u64);
-        let deployments = service.get("deployments").and_then(Value::as_array)?;
-        let [deployment] = deployments.as_slice() else { return None };
-        let complete = deployment.get("rolloutState").and_then(Value::as_str) == Some("COMPLETED")
+        let listed = |name: &str| service.get(name).and_then(Value::as_array).cloned();
+        let launchers = [listed("deployments"), listed("taskSets")].into_iter().flatten().flatten();
+        let launchers: Vec<Value> = launchers.collect();
+        let [deployment] = launchers.as_slice() else { return None };
+        let is =
+            |name: &str, word: &str| deployment.get(name).and_then(Value::as_str) == Some(word);
+        let is_steady_set = is("stabilityStatus", "STEADY_STATE") && is("status", "PRIMARY");
+        let complete = (is("rolloutState", "COMPLETED") || is_steady_set)
             && count(deployment, "runningCount") == Some(DESIRED_COUNT)
             && count(&service, "runningCount") == Some(DESIRED_COUNT)
             && count(&service, "pendingCount") == Some(0);

@@ -13,6 +13,8 @@ pub(super) enum DemoStrategy {
     Canary,
     /// 25 % of production traffic more in each step.
     Linear,
+    /// Steps of Evenkeel's own, on an EXTERNAL controller: 10 %, half, all.
+    Steps,
 }
 
 impl DemoStrategy {
@@ -22,6 +24,7 @@ impl DemoStrategy {
             Self::BlueGreen => "bluegreen",
             Self::Canary => "canary",
             Self::Linear => "linear",
+            Self::Steps => "steps",
         }
     }
 
@@ -33,6 +36,10 @@ impl DemoStrategy {
             Self::BlueGreen => "strategy: BlueGreen\n    bake: 1m",
             Self::Canary => "strategy: Canary\n    canary: {percent: 10, bake: 1m}\n    bake: 0m",
             Self::Linear => "strategy: Linear\n    linear: {percent: 25, bake: 1m}\n    bake: 0m",
+            Self::Steps => {
+                "strategy: Steps\n    keepFor: 10s\n    steps:\n      - {weight: 10, scale: 25%, bake: 1m}\n      \
+                 - {weight: 50, bake: 5s}\n      - {weight: 100, bake: 5s}"
+            }
         };
         format!(
             "  rollout:
@@ -63,7 +70,7 @@ impl DemoStrategy {
         match self {
             Self::Rolling => false,
             Self::BlueGreen => shares.test > 0,
-            Self::Canary | Self::Linear => (1..100).contains(&shares.production),
+            Self::Canary | Self::Linear | Self::Steps => (1..100).contains(&shares.production),
         }
     }
 }
