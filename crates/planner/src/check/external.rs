@@ -145,7 +145,8 @@ fn gives_traffic_to_the_healthy_only(ground: &Ground<'_>, action: &Action) -> Op
     }
     let healthy = healthy_targets(ground, group);
     let needed = usize::try_from(set.deployment.desired_count).unwrap_or(usize::MAX);
-    (healthy < needed || needed == 0)
+    let is_empty = needed == 0 && ground.service?.desired_count > 0;
+    (healthy < needed || is_empty)
         .then(|| format!("{healthy} of {needed} targets in {group} are healthy"))
 }
 

@@ -51,7 +51,9 @@ fn step_of(view: &View<'_>, sets: &Sets<'_>) -> Plan {
         return unknown("a rollout is in flight: it is judged from a deep look only");
     }
     match &view.memory.rollout {
-        Some(mark) if mark.phase == RolloutPhase::RollingBack => back::step(view, sets, mark),
+        Some(mark) if mark.phase == RolloutPhase::RollingBack && !is_left_for(view, sets, mark) => {
+            back::step(view, sets, mark)
+        }
         Some(mark) if sets.is_primary(mark.id()) && is_about_the_wanted(view, mark) => {
             keep::step(view, sets, mark)
         }
@@ -90,6 +92,11 @@ fn is_unproven(view: &View<'_>, sets: &Sets<'_>) -> bool {
     sets.runs_the_wanted && !proven && !view.memory.rejects(&view.desired.revision_digest)
 }
 
+/// Whether a rejected first revision, from which there is nothing to return to, is left for newer content.
+fn is_left_for(view: &View<'_>, sets: &Sets<'_>, mark: &RolloutMark) -> bool {
+    sets.primary.is_none() && mark.digest != view.desired.revision_digest
+}
+
 fn is_about_the_wanted(view: &View<'_>, mark: &RolloutMark) -> bool {
     mark.digest == view.desired.revision_digest && !view.memory.rejects(&mark.digest)
 }
@@ -106,7 +113,8 @@ fn settle(view: &View<'_>, sets: &Sets<'_>) -> Plan {
 
 /// A task set beside the PRIMARY one: of what is wanted, or of what was wanted before.
 fn in_flight(view: &View<'_>, sets: &Sets<'_>, mark: Option<&RolloutMark>) -> Plan {
-    if let Some(old) = sets.outdated.first() {
+    // Before anything was ever complete, what was wanted before stands until what is wanted now serves.
+    if let Some(old) = sets.outdated.first().filter(|_| sets.primary.is_some()) {
         return back::withdraw(view, sets, old, crate::Lane::RolloutStep);
     }
     let rejects = view.memory.rejects(&view.desired.revision_digest);
@@ -123,7 +131,7 @@ fn in_flight(view: &View<'_>, sets: &Sets<'_>, mark: Option<&RolloutMark>) -> Pl
             let wait = Wait::new(WaitReason::Draining, "a task set still drains");
             Plan::waiting(vec![wait], IN_FLIGHT)
         }
-        None if mark.is_some() => {
+        None if mark.is_some() && sets.outdated.is_empty() => {
             let why = "forgets the rollout: its task set is gone".to_owned();
             Plan::acting(vec![super::rollout::forget_rollout(view, why)], Vec::new())
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use evenkeel_manifest::{Percent, Scale, Service, Steps, Strategy, TrafficStep};
 use evenkeel_planner::{
     Action, Call, Depth, Fact, Lane, ListenerRule, LoadBalancing, Observed, ObservedService, Plan,
-    Reweighing, TargetGroupHealth, TargetHealth, Task, TaskDefinition, check, plan,
+    Reweighing, TargetGroup, TargetGroupHealth, TargetHealth, Task, TaskDefinition, check, plan,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -152,7 +152,10 @@ impl Look {
             service_revisions: Fact::Absent,
             tasks: Fact::Known(self.tasks()),
             target_groups: Fact::Known(self.health()),
-            load_balancing: Fact::Known(LoadBalancing { rules, target_groups: Vec::new() }),
+            load_balancing: Fact::Known(LoadBalancing {
+                rules,
+                target_groups: [GROUP, GREEN].map(group).into(),
+            }),
             alarms: Fact::Known(Vec::new()),
             ..Observed::unasked(now(), Depth::Deep)
         }
@@ -228,6 +231,15 @@ impl Look {
     fn weigh(&self, wanted: Vec<(String, u32)>) -> Call {
         let weights = Reweighing { seen: self.production.clone(), wanted };
         Call::ModifyRule { rule: RULE.to_owned(), weights }
+    }
+}
+
+fn group(arn: &str) -> TargetGroup {
+    TargetGroup {
+        arn: arn.to_owned(),
+        target_type: Some("ip".to_owned()),
+        protocol: Some("HTTP".to_owned()),
+        vpc: Some("vpc-1".to_owned()),
     }
 }
 
@@ -332,6 +344,17 @@ fn where_nothing_is_left_to_return_to_a_person_decides() {
     let mut look = baking_for(30).rejected();
     look.sets.remove(0);
     assert!(look.waits().contains("there is nothing to return to"), "{}", look.waits());
+}
+
+#[test]
+fn a_first_revision_that_was_rejected_is_left_for_newer_content() {
+    let mut look = baking_for(30).rejected();
+    look.desired = wanted("good:1");
+    look.sets = vec![set(2, GREEN, "ACTIVE", 100.0)];
+    (look.production, look.healthy) = (weights(0, 100), 4);
+    let Call::CreateTaskSet { input } = look.call() else { panic!("{:?}", look.plan()) };
+    assert_eq!(input["loadBalancers"][0]["targetGroupArn"], GROUP);
+    assert_eq!(input["scale"]["value"], 100.0);
 }
 
 #[test]

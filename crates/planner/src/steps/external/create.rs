@@ -37,7 +37,7 @@ fn first_group(desired: &Service) -> Option<String> {
     Some(group.as_str()?.to_owned())
 }
 
-/// A task set beside the PRIMARY one, with the tasks of the first step.
+/// A task set beside the PRIMARY one, with the tasks of the first step; with all where none is.
 pub(super) fn next(view: &View<'_>, sets: &Sets<'_>) -> Plan {
     if let Some(plan) = word::not_started(view) {
         return plan;
@@ -57,17 +57,21 @@ pub(super) fn next(view: &View<'_>, sets: &Sets<'_>) -> Plan {
     let Some(definition) = wanted_definition(view.desired, view.observed(), None) else {
         return register(view.desired, view.observed());
     };
+    if let Some(plan) = preflight::hindered(view.desired, view.observed()) {
+        return plan;
+    }
     let traffic = match Traffic::of(view) {
         Ok(traffic) => traffic,
         Err(why) => return unknown(format!("{why}; the rollout starts when traffic can be moved")),
     };
-    let group = traffic.group_beside(sets.primary);
+    let group = traffic.group_beside(sets.primary.or(sets.outdated.first().copied()));
     if traffic.production_share(group) > 0 && sets.primary.is_some() {
         let sentence =
             format!("{group} gets production traffic already: somebody else changed its rule");
         return stand_still(WaitReason::ForeignDeployment, sentence);
     }
-    let scale = first_step(view.desired).map_or(100.0, TrafficStep::scale_percent);
+    let first = first_step(view.desired).filter(|_| sets.primary.is_some());
+    let scale = first.map_or(100.0, TrafficStep::scale_percent);
     let set = NewSet { desired: view.desired, service: view.service, group: Some(group), scale };
     Plan::acting(vec![set.create(&definition.arn)], Vec::new())
 }

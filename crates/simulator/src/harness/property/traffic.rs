@@ -12,7 +12,7 @@ use super::call::Write;
 use super::memory::rejects;
 use super::origins::{Origin, Origins, is_in_flight};
 use super::wishes::Wish;
-use crate::{DeploymentFacts, ServiceFacts};
+use crate::{DeploymentCourse, DeploymentFacts, ServiceFacts};
 
 /// S2: what gets more production traffic has a healthy task, unless none is desired or somebody else began it.
 #[derive(Debug, Default)]
@@ -115,9 +115,13 @@ impl GatedSteps {
         if wishes.iter().all(|wish| rejects(&facts.tags, &wish.revision)) {
             return Err(format!("{id}, which was rejected, gets more traffic: {share} of 1000"));
         }
+        // Where nothing was ever complete nobody is to be spared.
+        let serves =
+            |one: &DeploymentFacts| one.id != risen.id && one.course == DeploymentCourse::Completed;
+        let is_spared = facts.deployments.iter().any(serves);
         let is_next = |wish: &Arc<Wish>| {
             let next = wish.steps.iter().map(|step| step.share).find(|step| *step > before);
-            wish.steps.is_empty() || next.is_none_or(|next| share <= next)
+            !is_spared || wish.steps.is_empty() || next.is_none_or(|next| share <= next)
         };
         if !wishes.iter().any(is_next) {
             return Err(format!(
