@@ -12,7 +12,7 @@ use super::service::{
 use super::service_deployment::ServiceDeployment;
 use super::task::Task;
 use super::task_set::TaskSet;
-use super::{State, TaskId, Timer, text};
+use super::{State, TaskId, Timer, list, text};
 use crate::elb::TargetState;
 use crate::facts::{
     DeploymentCourse, DeploymentFacts, HistoryFacts, Life, ServiceFacts, TaskFacts,
@@ -174,7 +174,25 @@ impl State {
         let named =
             named.map(|name| (text(input, "cluster").unwrap_or("default"), last_part(name)));
         let key = path.or(named).map(|(cluster, name)| (cluster.to_owned(), name.to_owned()));
-        key.and_then(|key| self.names.get(&key)).copied().into_iter().collect()
+        let named = key.and_then(|key| self.names.get(&key)).copied();
+        named.into_iter().chain(self.services_behind(input)).collect()
+    }
+
+    /// The services whose task sets are in the target groups that a call gives weights to.
+    fn services_behind<'a>(&'a self, input: &'a Value) -> impl Iterator<Item = ServiceId> + 'a {
+        let actions = ["Actions", "DefaultActions"].into_iter().flat_map(|name| list(input, name));
+        let groups = actions.filter_map(|action| action.get("ForwardConfig"));
+        let groups: BTreeSet<&str> = groups
+            .flat_map(|config| list(config, "TargetGroups"))
+            .filter_map(|group| text(group, "TargetGroupArn"))
+            .collect();
+        let is_behind = move |service: &Service| {
+            let sets = service.task_sets.iter();
+            let mut balancers = sets.flat_map(|set| &set.deployment.revision.load_balancers);
+            balancers.any(|one| groups.contains(one.target_group.as_str()))
+        };
+        let services = self.services.iter();
+        services.filter(move |(_, service)| is_behind(service)).map(|(id, _)| *id)
     }
 }
 
