@@ -89,10 +89,10 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The only test of completion where ECS gives no `rolloutState` (Classic Load Balancer).
+    /// The only test of completion where ECS gives no `rolloutState` (Classic Load Balancer, task sets).
     fn counts_are_settled(&self) -> bool {
         let primary = self.primary;
-        self.service.deployments.len() == 1
+        self.service.launchers().count() == 1
             && primary.pending_count == 0
             && primary.running_count == primary.desired_count
             && primary.running_count == self.service.desired_count
