@@ -3,7 +3,6 @@
 
 mod chaos;
 mod fleet;
-mod people;
 
 use std::time::Duration;
 
@@ -89,7 +88,7 @@ async fn play(stage: &mut Stage, mut fleet: Fleet, chaos: &mut Chaos) {
             drop(stage.perform(step).await);
         }
     }
-    for step in fleet.ending().into_iter().chain(people::ending(&fleet)) {
+    for step in fleet.ending() {
         must(stage, &step).await;
     }
 }
