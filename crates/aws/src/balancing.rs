@@ -47,8 +47,11 @@ impl Balancing {
             return Ok(answer.clone());
         }
         // The futures of the SDK are large, and these are part of those of every look.
-        let rules = Box::pin(rules(&self.caller, &question.rules, lane));
-        let target_groups = Box::pin(target_groups(&self.caller, &question.target_groups, lane));
+        let caller = &*self.caller;
+        let rules = Box::pin(existing(&question.rules, |arns| described_rules(caller, arns, lane)));
+        let target_groups = Box::pin(existing(&question.target_groups, |arns| {
+            described_groups(caller, arns, lane)
+        }));
         let (rules, target_groups) = try_join(rules, target_groups).await?;
         let answer = LoadBalancing { rules, target_groups };
         let mut recent = lock(&self.recent);
@@ -65,40 +68,27 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Those that exist. One that does not makes AWS refuse the whole question, so then each is asked for alone.
-async fn rules(
-    caller: &Caller,
+async fn existing<T, Asked>(
     arns: &BTreeSet<String>,
-    lane: Lane,
-) -> Result<Vec<ListenerRule>, CloudError> {
+    describe: impl Fn(Vec<String>) -> Asked,
+) -> Result<Vec<T>, CloudError>
+where
+    Asked: Future<Output = Result<Vec<T>, CloudError>>,
+{
     let arns: Vec<String> = arns.iter().cloned().collect();
     if arns.is_empty() {
         return Ok(Vec::new());
     }
-    match described_rules(caller, arns.clone(), lane).await {
-        Err(error) if is_missing(&error) && arns.len() > 1 => {}
-        together => return existing(together),
+    match describe(arns.clone()).await {
+        Err(error) if is_missing(&error) => {}
+        together => return together,
     }
     let mut all = Vec::new();
-    for arn in arns {
-        all.extend(existing(described_rules(caller, vec![arn], lane).await)?);
-    }
-    Ok(all)
-}
-
-/// As [`rules`].
-async fn target_groups(
-    caller: &Caller,
-    arns: &BTreeSet<String>,
-    lane: Lane,
-) -> Result<Vec<TargetGroup>, CloudError> {
-    let arns: Vec<String> = arns.iter().cloned().collect();
-    match described_groups(caller, arns.clone(), lane).await {
-        Err(error) if is_missing(&error) && arns.len() > 1 => {}
-        together => return existing(together),
-    }
-    let mut all = Vec::new();
-    for arn in arns {
-        all.extend(existing(described_groups(caller, vec![arn], lane).await)?);
+    for arn in arns.iter().filter(|_| arns.len() > 1) {
+        match describe(vec![arn.clone()]).await {
+            Err(error) if is_missing(&error) => {}
+            alone => all.extend(alone?),
+        }
     }
     Ok(all)
 }
@@ -122,14 +112,6 @@ async fn described_groups(
     let reply =
         caller.read(Operation::DescribeTargetGroups, lane, Box::pin(request.send())).await?;
     Ok(reply.target_groups().iter().map(target_group).collect())
-}
-
-/// Nothing, when AWS says that there is no such thing.
-fn existing<T>(reply: Result<Vec<T>, CloudError>) -> Result<Vec<T>, CloudError> {
-    match reply {
-        Err(error) if is_missing(&error) => Ok(Vec::new()),
-        reply => reply,
-    }
 }
 
 fn is_missing(error: &CloudError) -> bool {

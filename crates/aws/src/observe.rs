@@ -228,18 +228,7 @@ impl Look<'_> {
 async fn fact<T>(part: impl Future<Output = Result<T, CloudError>>) -> Fact<T> {
     match part.await {
         Ok(known) => Fact::Known(known),
-        Err(CloudError::CapabilityMissing { operation }) => {
-            Fact::Unknown(Unknown::CapabilityMissing { operation })
-        }
-        Err(error) => Fact::Unknown(failed(&error)),
-    }
-}
-
-fn failed(error: &CloudError) -> Unknown {
-    let (operation, message) = (error.operation().to_owned(), error.to_string());
-    match error {
-        CloudError::Denied { .. } => Unknown::Denied { operation, message },
-        _ => Unknown::Failed { operation, message },
+        Err(error) => Fact::Unknown(error.into()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use evenkeel_manifest::ServiceKey;
-use evenkeel_planner::{Action, Applied, Observed, Questions};
+use evenkeel_planner::{Action, Applied, Observed, Questions, Unknown};
 
 pub use around::CloudAround;
 
@@ -77,6 +77,18 @@ pub enum CloudError {
     /// The server does not implement the call.
     #[error("capability missing: the server does not know {operation}")]
     CapabilityMissing { operation: String },
+}
+
+impl From<CloudError> for Unknown {
+    /// Why a part of a look is not known.
+    fn from(error: CloudError) -> Self {
+        let (operation, message) = (error.operation().to_owned(), error.to_string());
+        match error {
+            CloudError::CapabilityMissing { operation } => Self::CapabilityMissing { operation },
+            CloudError::Denied { .. } => Self::Denied { operation, message },
+            _ => Self::Failed { operation, message },
+        }
+    }
 }
 
 impl CloudError {

@@ -9,7 +9,7 @@ use evenkeel_manifest::{Digest, Document, ServiceKey, canonical};
 use evenkeel_planner::{
     Action, Alarm, Applied, Call, Depth, Fact, MetricId, MetricQuestion, Minutes, Observed,
     ObservedService, Questions, ReadError, Reweighing, Series, ServiceDeployment, ServiceRevision,
-    TargetGroupHealth, TargetHealth, Task, TaskDefinition, Unknown, is_owner, tag,
+    TargetGroupHealth, TargetHealth, Task, TaskDefinition, is_owner, tag,
 };
 use evenkeel_reconciler::CloudError;
 use jiff::Timestamp;
@@ -562,17 +562,6 @@ fn unread(operation: &str, message: &str) -> CloudError {
 fn fact<T>(part: Result<T, CloudError>) -> Fact<T> {
     match part {
         Ok(known) => Fact::Known(known),
-        Err(CloudError::CapabilityMissing { operation }) => {
-            Fact::Unknown(Unknown::CapabilityMissing { operation })
-        }
-        Err(error) => Fact::Unknown(failed(&error)),
-    }
-}
-
-fn failed(error: &CloudError) -> Unknown {
-    let (operation, message) = (error.operation().to_owned(), error.to_string());
-    match error {
-        CloudError::Denied { .. } => Unknown::Denied { operation, message },
-        _ => Unknown::Failed { operation, message },
+        Err(error) => Fact::Unknown(error.into()),
     }
 }
