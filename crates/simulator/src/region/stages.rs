@@ -108,6 +108,11 @@ impl Shift {
         is_left_over.then_some(0)
     }
 
+    /// Whether both revisions get production traffic.
+    fn is_split(&self) -> bool {
+        Share::NONE < self.production && self.production < Share::ALL
+    }
+
     fn is_back(&self) -> bool {
         self.direction == Direction::Back
     }
@@ -144,8 +149,11 @@ impl State {
     /// The first stage, once the service deployment is in progress.
     pub(crate) fn begin_stages(&mut self, id: ServiceId, number: u64) {
         let Some(service) = self.services.get(&id) else { return };
+        let replaced = service.rollouts.iter().rev().nth(1).and_then(|one| one.shift.as_ref());
+        let is_split = replaced.is_some_and(Shift::is_split);
         let is_crowded = service.deployments.len() > 2;
-        let first = if is_crowded { Stage::ReconcileService } else { Stage::PreScaleUp };
+        let first =
+            if is_crowded || is_split { Stage::ReconcileService } else { Stage::PreScaleUp };
         self.enter_stage(id, number, first);
     }
 
