@@ -5,6 +5,7 @@
 
 mod external;
 mod order;
+mod steps;
 pub(crate) mod windows;
 
 use evenkeel_manifest::{Gate, Metric, MetricSource, Service, Strategy};

@@ -234,7 +234,7 @@ fn balancing(
 ) -> Option<BalancingQuestion> {
     let question = BalancingQuestion::of(desired)?;
     if desired.rollout.strategy.steps().is_some() {
-        return service.map(|_| question);
+        return Some(question);
     }
     let Some(service) = service.filter(|one| one.status != "INACTIVE") else {
         return Some(question);

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::Ground;
+use super::{Ground, steps};
 use crate::{Action, Call, Lane, ListenerRule, Reweighing, TaskSet};
 
 type Rule = fn(&Ground<'_>, &Action) -> Option<String>;
@@ -16,6 +16,8 @@ pub(super) const RULES: &[Rule] = &[
     takes_all_traffic_before_it_deletes,
     makes_primary_what_users_get,
     creates_beside_and_without_traffic,
+    steps::rises_with_open_eyes,
+    steps::takes_the_next_step,
 ];
 
 /// Whether what is done is to a task set or a rule of this service.
@@ -77,7 +79,10 @@ fn groups(ground: &Ground<'_>) -> Vec<String> {
 }
 
 /// The rule as it was seen, and what its weights are to be.
-fn written<'a>(ground: &Ground<'a>, call: &'a Call) -> Option<(&'a ListenerRule, &'a Reweighing)> {
+fn written<'a, 'c>(
+    ground: &Ground<'a>,
+    call: &'c Call,
+) -> Option<(&'a ListenerRule, &'c Reweighing)> {
     let (Call::ModifyRule { rule, weights } | Call::ModifyListener { rule, weights, .. }) = call
     else {
         return None;
@@ -121,18 +126,34 @@ fn moves_weights_only(ground: &Ground<'_>, action: &Action) -> Option<String> {
     foreign.map(|arn| format!("{arn} is not a target group of the manifest"))
 }
 
+fn gaining_group(ground: &Ground<'_>, call: &Call) -> Option<String> {
+    let (rule, weights) = written(ground, call)?;
+    let gains = |arn: &String| part(&weights.wanted, arn) > part(&rule.forwards, arn);
+    groups(ground).into_iter().find(gains)
+}
+
+fn standing_in<'a>(ground: &Ground<'a>, group: &str) -> Option<&'a TaskSet> {
+    let sets = &ground.service?.task_sets;
+    sets.iter().find(|set| set.deployment.status != "DRAINING" && group_of(set) == Some(group))
+}
+
+/// The task set that gets more of the traffic of a rule.
+pub(super) fn gaining<'a>(ground: &Ground<'a>, call: &Call) -> Option<&'a TaskSet> {
+    standing_in(ground, &gaining_group(ground, call)?)
+}
+
+pub(super) fn is_of_production(ground: &Ground<'_>, call: &Call) -> bool {
+    let production = production_rule(ground);
+    written(ground, call).is_some_and(|(rule, _)| Some(&rule.arn) == production.as_ref())
+}
+
 /// More traffic goes only where a task set stands with all its tasks healthy; on the way back it is enough that
 /// one stands. Nothing that was rejected gets more.
 fn gives_traffic_to_the_healthy_only(ground: &Ground<'_>, action: &Action) -> Option<String> {
-    let (rule, weights) = written(ground, &action.call)?;
-    let gains = |arn: &&String| part(&weights.wanted, arn) > part(&rule.forwards, arn);
-    let own = groups(ground);
-    let group = own.iter().find(gains)?;
-    let set =
-        ground.service?.task_sets.iter().find(|set| {
-            set.deployment.status != "DRAINING" && group_of(set) == Some(group.as_str())
-        });
-    let Some(set) = set else { return Some(format!("no task set stands in {group}")) };
+    let group = &gaining_group(ground, &action.call)?;
+    let Some(set) = standing_in(ground, group) else {
+        return Some(format!("no task set stands in {group}"));
+    };
     let is_primary = set.deployment.status == "PRIMARY";
     if action.lane == Lane::Rollback || is_primary {
         return None;

@@ -4,22 +4,25 @@
 use evenkeel_manifest::{InFlight, Rule, Window};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Ground, starts_a_deployment};
+use super::{Ground, starts_a_deployment, steps};
 use crate::{Action, Call, HookAction, Lane};
 
 /// No service is created and no rollout starts under a freeze, and no gate opens where one stops what is
 /// in flight, unless a person lets exactly this content pass.
 pub(super) fn heeds_windows(ground: &Ground<'_>, action: &Action) -> Option<String> {
     let windows = &ground.desired.rollout.windows;
-    let opens =
-        matches!(action.call, Call::ContinueServiceDeployment { action: HookAction::Continue, .. });
+    let gate = match &action.call {
+        Call::ContinueServiceDeployment { hook, action: HookAction::Continue, .. } => {
+            Some(hook.clone())
+        }
+        _ => steps::gate_of_a_rise(ground, action),
+    };
+    let opens = gate.is_some();
     let starts = action.lane != Lane::Rollback && !opens && starts_a_deployment(action);
     if windows.is_empty() || !(starts || opens) || passes_freezes(ground) {
         return None;
     }
-    if let Call::ContinueServiceDeployment { hook, .. } = &action.call
-        && ground.is_promoted(hook)
-    {
+    if gate.is_some_and(|gate| ground.is_promoted(&gate)) {
         return None;
     }
     let now = ground.input.now;

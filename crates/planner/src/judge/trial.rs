@@ -54,12 +54,13 @@ impl Trial {
 
     fn of_steps(view: &View<'_>, set: &str) -> Option<Self> {
         let sets = &view.service.task_sets;
-        let group = sets.iter().find(|one| one.id() == set)?.target_group()?;
+        let set = sets.iter().find(|one| one.id() == set)?;
+        let group = set.target_group()?;
         let traffic = Traffic::of(view).ok()?;
         let mark = view.memory.rollout.as_ref()?;
         let gate = step_gate(view.desired, mark, view.now());
-        let tests = gate.as_ref().is_none_or(|(gate, _)| gate.test_rule.is_none());
-        let is_tested = tests || traffic.test_share(group) == Some(1000);
+        let has_no_test = gate.as_ref().is_none_or(|(gate, _)| gate.test_rule.is_none());
+        let is_tested = set.is_steady() && (has_no_test || traffic.test_share(group) == Some(1000));
         let gate = gate.filter(|_| is_tested);
         let tenths = u32::try_from(traffic.production_share(group)).unwrap_or(0);
         Some(Self {

@@ -83,7 +83,8 @@ fn calls_at_a_step(
 ) -> Vec<WebhookCall> {
     let sets = observed.service.known().map(|service| service.task_sets.as_slice());
     let set = sets.unwrap_or_default().iter().find(|set| set.id() == step.set);
-    let Some(set) = set.filter(|set| gets_test_traffic(step, set, observed)) else {
+    let Some(set) = set.filter(|set| set.is_steady() && gets_test_traffic(step, set, observed))
+    else {
         return Vec::new();
     };
     let call = |webhook: &Webhook| WebhookCall {

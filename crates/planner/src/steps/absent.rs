@@ -14,9 +14,6 @@ pub(super) fn create(input: &Input<'_>, desired: &Service) -> Plan {
     if let Some(plan) = word::not_created(desired, input.now) {
         return plan;
     }
-    if desired.rollout.strategy.steps().is_some() {
-        return external(input, desired);
-    }
     if let Fact::Unknown(why) = &observed.task_definitions {
         return unknown(format!("the task definition was not looked up: {}", explain(why)));
     }
@@ -25,6 +22,9 @@ pub(super) fn create(input: &Input<'_>, desired: &Service) -> Plan {
     }
     if let Some(plan) = preflight::hindered(desired, observed) {
         return plan;
+    }
+    if desired.rollout.strategy.steps().is_some() {
+        return external(input, desired);
     }
     match wanted_definition(desired, observed, None) {
         Some(definition) => {
@@ -58,8 +58,10 @@ fn external(input: &Input<'_>, desired: &Service) -> Plan {
         members.insert("tags".to_owned(), tags(input, desired, None, theirs));
     }
     let why = "creates the service, for task sets to be made in".to_owned();
+    let why = why + &word::created_in_spite_of_a_freeze(desired, input.now);
+    let waiting = preflight::left_out(input.observed).into_iter().collect();
     let call = Call::CreateService { input: body };
-    Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], Vec::new())
+    Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], waiting)
 }
 
 /// The members that `CreateService` takes for an EXTERNAL controller (ecs-behaviour 5.1).
@@ -78,7 +80,7 @@ const OF_AN_EXTERNAL_SERVICE: &[&str] = &[
 ];
 
 /// A rollout must be able to hear its alarms before it starts.
-fn missing_alarm(input: &Input<'_>, desired: &Service) -> Option<String> {
+pub(super) fn missing_alarm(input: &Input<'_>, desired: &Service) -> Option<String> {
     let names = &desired.rollout.breaker.alarms;
     let first = names.first()?;
     match &input.observed.alarms {

@@ -103,7 +103,10 @@ fn is_about_the_wanted(view: &View<'_>, mark: &RolloutMark) -> bool {
 
 fn settle(view: &View<'_>, sets: &Sets<'_>) -> Plan {
     if view.memory.rejects(&view.desired.revision_digest) {
-        return heal(view, vec![Wait::new(WaitReason::Rejected, rejected_sentence(view))]);
+        return heal(
+            view,
+            vec![Wait::new(WaitReason::Rejected, rejected_sentence(view.desired, &view.memory))],
+        );
     }
     if sets.runs_the_wanted {
         return heal(view, Vec::new());
@@ -137,7 +140,8 @@ fn in_flight(view: &View<'_>, sets: &Sets<'_>, mark: Option<&RolloutMark>) -> Pl
         }
         None if sets.runs_the_wanted => keep::identify(view, sets),
         None if rejects => {
-            let wait = Wait::new(WaitReason::Rejected, rejected_sentence(view));
+            let wait =
+                Wait::new(WaitReason::Rejected, rejected_sentence(view.desired, &view.memory));
             Plan::waiting(vec![wait], SETTLED)
         }
         None => create::next(view, sets),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use evenkeel_manifest::Service;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use super::start::start;
 use super::{capability_waits, rollback, unknown, word};
 use crate::diff::{Comparison, runs_what_is_wanted};
 use crate::plan::SETTLED;
-use crate::tags::{LastApplied, Rejection, encode_keys, tag};
+use crate::tags::{LastApplied, Memory, Rejection, encode_keys, tag};
 use crate::view::{Standing, View, explain, last_part, not_seen, target_revision};
 use crate::{Action, Call, Lane, Plan, Wait, WaitReason};
 
@@ -70,7 +71,7 @@ pub(crate) fn comparison(view: &View<'_>) -> Comparison {
 /// The wanted revision was judged bad: it is not tried again, and what else differs is still healed
 /// unless the bad revision itself runs.
 fn rejected(view: &View<'_>) -> Plan {
-    let sentence = rejected_sentence(view);
+    let sentence = rejected_sentence(view.desired, &view.memory);
     if let Some(plan) = leave_superseded(view).or_else(|| leave_failed(view)) {
         return plan;
     }
@@ -89,9 +90,9 @@ fn rejected(view: &View<'_>) -> Plan {
     heal(view, vec![wait])
 }
 
-pub(super) fn rejected_sentence(view: &View<'_>) -> String {
-    let digest = &view.desired.revision_digest;
-    let rejection = view.memory.rejected.as_ref();
+pub(super) fn rejected_sentence(desired: &Service, memory: &Memory) -> String {
+    let digest = &desired.revision_digest;
+    let rejection = memory.rejected.as_ref();
     let code = rejection.map(Rejection::reason).unwrap_or_default();
     let when = rejection.and_then(|one| one.at).map_or(String::new(), |at| format!(" at {at}"));
     format!(

@@ -36,17 +36,23 @@ pub(super) fn register(desired: &Service, observed: &Observed) -> Plan {
     Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], waiting)
 }
 
-/// Begins the rollout of what is wanted, narrowed to a probe.
-pub(super) fn start(view: &View<'_>) -> Plan {
+/// What keeps any rollout from starting: people, windows, alarms that cannot be heard, too short a look.
+pub(super) fn kept_back(view: &View<'_>) -> Option<Plan> {
     if let Some(plan) = word::not_started(view) {
-        return plan;
+        return Some(plan);
     }
     if let Some(sentence) = missing_alarm(view) {
         let sentence = format!("{sentence}; the rollout starts when it can be watched");
-        return stand_still(WaitReason::Alarm, sentence);
+        return Some(stand_still(WaitReason::Alarm, sentence));
     }
-    if view.observed().depth != Depth::Deep {
-        return unknown("a rollout starts from a deep look only");
+    let is_shallow = view.observed().depth != Depth::Deep;
+    is_shallow.then(|| unknown("a rollout starts from a deep look only"))
+}
+
+/// Begins the rollout of what is wanted, narrowed to a probe.
+pub(super) fn start(view: &View<'_>) -> Plan {
+    if let Some(plan) = kept_back(view) {
+        return plan;
     }
     if let Some(plan) = preflight::not_started(view) {
         return plan;

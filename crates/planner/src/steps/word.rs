@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::diff::{Comparison, runs_what_is_wanted};
 use crate::freeze::{Freeze, freeze};
 use crate::plan::SETTLED;
-use crate::tags::{Promotion, Scope, tag};
+use crate::tags::{Memory, Promotion, Scope, tag};
 use crate::view::View;
 use crate::{Action, Call, HookDetail, Lane, Plan, RolloutPhase, Said, Wait, WaitReason};
 
@@ -57,7 +57,7 @@ fn of_other_content(desired: &Service) -> String {
 
 /// Why a rollout goes no further here; `None` when nobody paused it, nor any window.
 pub(super) fn paused(view: &View<'_>, at: &str) -> Option<Wait> {
-    by_a_person(view, at).or_else(|| {
+    by_a_person(view.desired, &view.memory, at).or_else(|| {
         let freeze = frozen(view)?;
         freeze.pauses().then(|| frozen_at(view.desired, &freeze, at))
     })
@@ -70,10 +70,10 @@ pub(super) fn frozen_at(desired: &Service, freeze: &Freeze<'_>, at: &str) -> Wai
     Wait { sentence, ..wait }
 }
 
-fn by_a_person(view: &View<'_>, at: &str) -> Option<Wait> {
-    let by_tag = view.memory.pause.as_ref().map(Said::phrase);
+fn by_a_person(desired: &Service, memory: &Memory, at: &str) -> Option<Wait> {
+    let by_tag = memory.pause.as_ref().map(Said::phrase);
     let how = by_tag.or_else(|| {
-        let why = view.desired.metadata.annotations.get(PAUSE_ANNOTATION)?;
+        let why = desired.metadata.annotations.get(PAUSE_ANNOTATION)?;
         Some(format!("by the manifest's annotation {PAUSE_ANNOTATION}: {why}"))
     })?;
     let sentence = format!("{at}: rollouts of this service are paused {how}");
@@ -82,17 +82,21 @@ fn by_a_person(view: &View<'_>, at: &str) -> Option<Wait> {
 
 /// The freeze that holds for what is wanted: nobody lets it pass.
 pub(super) fn frozen<'v>(view: &'v View<'_>) -> Option<Freeze<'v>> {
-    let freeze = freeze(&view.desired.rollout.windows, view.now())?;
-    past_a_freeze(view).is_none().then_some(freeze)
+    frozen_at_rest(view.desired, &view.memory, view.now())
+}
+
+fn frozen_at_rest<'d>(desired: &'d Service, memory: &Memory, now: Timestamp) -> Option<Freeze<'d>> {
+    let freeze = freeze(&desired.rollout.windows, now)?;
+    past_a_freeze(desired, memory).is_none().then_some(freeze)
 }
 
 /// Who lets what is wanted pass a freeze.
-fn past_a_freeze(view: &View<'_>) -> Option<String> {
-    if view.desired.is_approved() {
+fn past_a_freeze(desired: &Service, memory: &Memory) -> Option<String> {
+    if desired.is_approved() {
         return Some(IN_GIT.to_owned());
     }
-    let promotion = view.memory.promotion.as_ref()?;
-    let passes = promotion.passes_freezes(&view.desired.revision_digest);
+    let promotion = memory.promotion.as_ref()?;
+    let passes = promotion.passes_freezes(&desired.revision_digest);
     passes.then(|| format!("it was promoted {}", promotion.said.phrase()))
 }
 
@@ -103,7 +107,7 @@ pub(super) fn is_frozen(view: &View<'_>) -> bool {
 
 /// Why what is wanted starts while windows forbid it; empty when none does.
 pub(super) fn in_spite_of_a_freeze(view: &View<'_>) -> String {
-    let because = past_a_freeze(view).filter(|_| is_frozen(view));
+    let because = past_a_freeze(view.desired, &view.memory).filter(|_| is_frozen(view));
     because.map_or(String::new(), |because| not_kept(&because))
 }
 
@@ -119,10 +123,16 @@ pub(super) fn created_in_spite_of_a_freeze(desired: &Service, now: Timestamp) ->
 
 /// The plan instead of starting a rollout.
 pub(super) fn not_started(view: &View<'_>) -> Option<Plan> {
-    if let Some(wait) = by_a_person(view, START) {
+    not_begun(view.desired, &view.memory, view.now())
+}
+
+/// The same of a service without a deployment or task set.
+pub(super) fn not_begun(desired: &Service, memory: &Memory, now: Timestamp) -> Option<Plan> {
+    if let Some(wait) = by_a_person(desired, memory, START) {
         return Some(Plan::waiting(vec![wait], SETTLED));
     }
-    frozen(view).map(|freeze| until_it_thaws(view.desired, &freeze, view.now()))
+    let freeze = frozen_at_rest(desired, memory, now)?;
+    Some(until_it_thaws(desired, &freeze, now))
 }
 
 /// The plan instead of creating a service.

@@ -2,6 +2,7 @@
 //! never looks into the crate.
 
 mod approvals;
+mod balanced;
 mod checks;
 mod commands;
 mod creation;

@@ -6,25 +6,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use evenkeel_manifest::{Percent, Scale, Service, Steps, Strategy, TrafficStep};
+use evenkeel_manifest::{InFlight, Percent, Scale, Service, Steps, Strategy, TrafficStep};
 use evenkeel_planner::{
     Action, Call, Depth, Fact, Lane, ListenerRule, LoadBalancing, Observed, ObservedService, Plan,
-    Reweighing, TargetGroup, TargetGroupHealth, TargetHealth, Task, TaskDefinition, check, plan,
+    Reweighing, TargetGroupHealth, TargetHealth, Task, TaskDefinition, check, plan,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::balanced::{GREEN, OTHER, PRODUCTION, TEST, balancers, group, rule};
 use crate::ecs::input;
-use crate::manifests::{GROUP, key, web};
-
-const GREEN: &str =
-    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/green/0123456789abcdef";
-const OTHER: &str =
-    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/other/0123456789abcdef";
-const RULE: &str =
-    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/front/1/2/3";
-const TEST_RULE: &str =
-    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/front/1/4/5";
+use crate::manifests::{GROUP, key, web, window};
 
 fn now() -> Timestamp {
     Timestamp::from_second(1_790_000_000).expect("a time")
@@ -36,15 +28,10 @@ fn ago(seconds: i64) -> Timestamp {
 
 /// A tenth for a minute, and then all.
 fn wanted(image: &str) -> Service {
-    let advanced = json!({
-        "alternateTargetGroupArn": GREEN, "productionListenerRule": RULE, "testListenerRule": TEST_RULE,
-    });
-    let balancer = json!([{
-        "targetGroupArn": GROUP, "containerName": "web", "containerPort": 8080,
-        "advancedConfiguration": advanced,
-    }]);
     let external = json!({"type": "EXTERNAL"});
-    let draft = web(image).with("loadBalancers", balancer).with("deploymentController", external);
+    let draft = web(image)
+        .with("loadBalancers", balancers(PRODUCTION, Some(TEST)))
+        .with("deploymentController", external);
     let step = |percent: u8, bake: u64| TrafficStep {
         weight: Percent::whole(percent),
         scale: Scale::Auto,
@@ -139,12 +126,11 @@ impl Look {
             "desiredCount": 4, "deploymentController": {"type": "EXTERNAL"}, "taskSets": self.sets,
             "tags": tags, "deployments": [],
         });
-        let rule = |arn: &str, forwards: &Vec<(String, u32)>| ListenerRule {
-            arn: arn.to_owned(),
-            forwards: forwards.clone(),
-            is_default: false,
+        let seen = |arn: &str, forwards: &[(String, u32)]| ListenerRule {
+            forwards: forwards.to_vec(),
+            ..rule(arn, &[])
         };
-        let rules = vec![rule(RULE, &self.production), rule(TEST_RULE, &self.test)];
+        let rules = vec![seen(PRODUCTION, &self.production), seen(TEST, &self.test)];
         Observed {
             service: Fact::Known(ObservedService::read(&service).expect("it is a service")),
             task_definitions: Fact::Known(vec![definition(1, "good:1"), definition(2, "good:2")]),
@@ -194,8 +180,8 @@ impl Look {
         let state = |index| if index < self.healthy { "healthy" } else { "initial" };
         let blue = (0..4).map(|index| target(1, index, "healthy")).collect();
         let green = (0..self.count()).map(|index| target(2, index, state(index))).collect();
-        let group = |arn: &str, targets| TargetGroupHealth { arn: arn.to_owned(), targets };
-        vec![group(GROUP, blue), group(GREEN, green)]
+        let health = |arn: &str, targets| TargetGroupHealth { arn: arn.to_owned(), targets };
+        vec![health(GROUP, blue), health(GREEN, green)]
     }
 
     /// What is planned; the guard must agree.
@@ -230,16 +216,7 @@ impl Look {
 
     fn weigh(&self, wanted: Vec<(String, u32)>) -> Call {
         let weights = Reweighing { seen: self.production.clone(), wanted };
-        Call::ModifyRule { rule: RULE.to_owned(), weights }
-    }
-}
-
-fn group(arn: &str) -> TargetGroup {
-    TargetGroup {
-        arn: arn.to_owned(),
-        target_type: Some("ip".to_owned()),
-        protocol: Some("HTTP".to_owned()),
-        vpc: Some("vpc-1".to_owned()),
+        Call::ModifyRule { rule: PRODUCTION.to_owned(), weights }
     }
 }
 
@@ -269,7 +246,7 @@ fn assert_reweighs(call: &Call, rule: &str, wanted: &[(String, u32)]) {
 
 #[test]
 fn the_first_traffic_goes_to_healthy_tasks_and_is_what_the_step_says() {
-    assert_reweighs(&before_the_first_step().call(), RULE, &weights(900, 100));
+    assert_reweighs(&before_the_first_step().call(), PRODUCTION, &weights(900, 100));
 }
 
 #[test]
@@ -281,7 +258,7 @@ fn no_traffic_goes_to_tasks_that_are_not_healthy_yet() {
 #[test]
 fn test_traffic_comes_before_production_traffic() {
     let look = Look { test: weights(100, 0), ..before_the_first_step() };
-    assert_reweighs(&look.call(), TEST_RULE, &weights(0, 100));
+    assert_reweighs(&look.call(), TEST, &weights(0, 100));
 }
 
 #[test]
@@ -302,7 +279,7 @@ fn a_step_bakes_as_long_as_it_says_and_no_next_one_is_begun_before() {
 #[test]
 fn more_traffic_than_the_step_s_is_taken_back_at_once() {
     let look = Look { production: weights(500, 500), ..baking_for(30) };
-    assert_reweighs(&look.call(), RULE, &weights(900, 100));
+    assert_reweighs(&look.call(), PRODUCTION, &weights(900, 100));
 }
 
 #[test]
@@ -321,9 +298,9 @@ fn a_rule_that_forwards_elsewhere_too_is_left_alone() {
 #[test]
 fn a_rejected_revision_loses_traffic_then_test_traffic_then_its_tasks() {
     let mut look = baking_for(30).rejected();
-    assert_reweighs(&look.call(), RULE, &[(GREEN.to_owned(), 0), (GROUP.to_owned(), 100)]);
+    assert_reweighs(&look.call(), PRODUCTION, &[(GREEN.to_owned(), 0), (GROUP.to_owned(), 100)]);
     look.production = weights(100, 0);
-    assert_reweighs(&look.call(), TEST_RULE, &[(GREEN.to_owned(), 0), (GROUP.to_owned(), 100)]);
+    assert_reweighs(&look.call(), TEST, &[(GREEN.to_owned(), 0), (GROUP.to_owned(), 100)]);
     look.test = weights(100, 0);
     assert_eq!(look.call(), Call::DeleteTaskSet { input: about_set(2, "taskSet") });
 }
@@ -394,13 +371,71 @@ fn the_guard_lets_no_traffic_go_where_it_should_not() {
     let rejected = before_the_first_step().rejected();
     assert!(forge(&rejected, weights(900, 100)).contains("was rejected"));
     let weights_of_before = Reweighing { seen: weights(1, 1), wanted: weights(900, 100) };
-    let stale = Call::ModifyRule { rule: RULE.to_owned(), weights: weights_of_before };
+    let stale = Call::ModifyRule { rule: PRODUCTION.to_owned(), weights: weights_of_before };
     assert!(look.broken(stale, Lane::RolloutStep).contains("not as it is said to be"));
     let foreign = Call::ModifyRule {
-        rule: RULE.replace("/3", "/9"),
+        rule: PRODUCTION.replace("/3", "/9"),
         weights: Reweighing { seen: weights(100, 0), wanted: weights(0, 100) },
     };
     assert!(look.broken(foreign, Lane::RolloutStep).contains("something else than prod/web"));
+}
+
+#[test]
+fn the_guard_lets_no_traffic_rise_against_people_alarms_and_windows() {
+    let forge = |look: &Look| look.broken(look.weigh(weights(900, 100)), Lane::RolloutStep);
+    let mut paused = before_the_first_step();
+    paused.tags.insert("evenkeel:pause".to_owned(), "a freeze".to_owned());
+    assert!(forge(&paused).contains("are paused"));
+    let mut watched = before_the_first_step();
+    watched.desired.rollout.breaker.alarms = vec!["5xx".to_owned()];
+    assert!(forge(&watched).contains("alarm 5xx is red or not seen"));
+    let mut frozen = before_the_first_step();
+    let mut night = window(None, Some("* * * * *"), "1h");
+    night.in_flight = InFlight::Pause;
+    frozen.desired.rollout.windows = vec![night];
+    assert!(forge(&frozen).contains("rollouts are frozen"));
+    for mut look in [paused, watched, frozen] {
+        let word = format!("v1:{}:take-1:1790000000:ann:now", look.desired.revision_digest);
+        look.tags.insert("evenkeel:promote".to_owned(), word);
+        assert_eq!(forge(&look), "");
+    }
+}
+
+#[test]
+fn the_guard_lets_no_step_follow_before_its_time_or_without_its_approval() {
+    let tag = |look: &Look, phase: &str| {
+        let digest = &look.desired.revision_digest;
+        let mark = format!("v1:{digest}:ecs-svc/2:{phase}:{}", now().as_second());
+        let arn = "arn:aws:ecs:eu-west-1:123456789012:service/prod/web".to_owned();
+        let tags = [("evenkeel:rollout".to_owned(), mark)].into();
+        look.broken(Call::TagResource { arn, tags }, Lane::RolloutStep)
+    };
+    assert_eq!(tag(&baking_for(60), "step1"), "");
+    assert!(tag(&baking_for(59), "step1").contains("step 1 has baked for 59s only"));
+    assert!(tag(&baking_for(60), "step2").contains("step 3 does not follow step 1"));
+    let mut look = baking_for(60);
+    if let Strategy::Steps(steps) = &mut look.desired.rollout.strategy {
+        steps.steps[0].approve = true;
+    }
+    assert!(tag(&look, "step1").contains("no person approved step 1"));
+    let word = format!("v1:{}:step-1:1790000000:ann:go", look.desired.revision_digest);
+    look.tags.insert("evenkeel:promote".to_owned(), word);
+    assert_eq!(tag(&look, "step1"), "");
+}
+
+#[test]
+fn a_service_without_task_sets_gets_none_of_what_was_rejected_paused_or_cannot_be_watched() {
+    let empty = || Look { sets: Vec::new(), ..before_the_first_step() };
+    assert!(matches!(empty().call(), Call::CreateTaskSet { .. }));
+    let mut rejected = empty().rejected();
+    rejected.tags.remove("evenkeel:rollout");
+    assert!(rejected.waits().contains("was rejected"), "{}", rejected.waits());
+    let mut paused = empty();
+    paused.tags.insert("evenkeel:pause".to_owned(), "a freeze".to_owned());
+    assert!(paused.waits().contains("are paused"), "{}", paused.waits());
+    let mut watched = empty();
+    watched.desired.rollout.breaker.alarms = vec!["5xx".to_owned()];
+    assert!(watched.waits().contains("alarm 5xx does not exist"), "{}", watched.waits());
 }
 
 #[test]

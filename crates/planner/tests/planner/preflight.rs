@@ -1,41 +1,17 @@
 //! What is looked at before a rollout that moves traffic starts, and what keeps it from starting.
 
-#![expect(clippy::indexing_slicing, reason = "a look without a balancer is a mistake of its test")]
-
 use evenkeel_manifest::{Service, Shift, Strategy};
 use evenkeel_planner::{
-    BalancingQuestion, ConditionKind, ConditionStatus, Depth, Fact, ListenerRule, LoadBalancing,
-    Observed, Outcome, Plan, TargetGroup, Unknown, WaitReason, check, questions, status, tag,
+    BalancingQuestion, ConditionKind, ConditionStatus, Depth, Fact, LoadBalancing, Observed,
+    Outcome, Plan, Unknown, WaitReason, check, questions, status, tag,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::balanced::{GREEN, OTHER, PRODUCTION, TEST, balancers, group, rule};
 use crate::ecs::{Ecs, input};
 use crate::looks::{Look, failed, missing};
 use crate::manifests::{Draft, GROUP, key, web};
 use crate::plans::{reasons, settled};
-
-const GREEN: &str =
-    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/green/0123456789abcdef";
-const OTHER: &str =
-    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/other/0123456789abcdef";
-const PRODUCTION: &str =
-    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/front/1/2/3";
-const TEST: &str =
-    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/front/1/4/5";
-
-fn balancers(production: &str, test: Option<&str>) -> Value {
-    let mut advanced = json!({
-        "alternateTargetGroupArn": GREEN, "productionListenerRule": production,
-        "roleArn": "arn:aws:iam::123456789012:role/infrastructure",
-    });
-    if let Some(test) = test {
-        advanced["testListenerRule"] = json!(test);
-    }
-    json!([{
-        "targetGroupArn": GROUP, "containerName": "web", "containerPort": 8080,
-        "advancedConfiguration": advanced,
-    }])
-}
 
 fn draft(image: &str) -> Draft {
     web(image).with("loadBalancers", balancers(PRODUCTION, Some(TEST)))
@@ -45,20 +21,6 @@ fn moving(draft: &Draft) -> Service {
     let mut desired = draft.service();
     desired.rollout.strategy = Strategy::BlueGreen(Shift::default());
     desired
-}
-
-fn group(arn: &str) -> TargetGroup {
-    TargetGroup {
-        arn: arn.to_owned(),
-        target_type: Some("ip".to_owned()),
-        protocol: Some("HTTP".to_owned()),
-        vpc: Some("vpc-1".to_owned()),
-    }
-}
-
-fn rule(arn: &str, forwards: &[(&str, u32)]) -> ListenerRule {
-    let forwards = forwards.iter().map(|(group, weight)| ((*group).to_owned(), *weight));
-    ListenerRule { arn: arn.to_owned(), forwards: forwards.collect(), is_default: false }
 }
 
 /// As ECS wants it before a deployment.

@@ -5,20 +5,31 @@ use serde_json::{Map, Value, json};
 
 use super::sets::Sets;
 use super::traffic::Traffic;
-use crate::breaker::missing_alarm;
 use crate::plan::IN_FLIGHT;
-use crate::steps::start::register;
+use crate::steps::absent::missing_alarm;
+use crate::steps::settled::rejected_sentence;
+use crate::steps::start::{kept_back, register};
 use crate::steps::{preflight, stand_still, unknown, word};
-use crate::tags::tag;
+use crate::tags::{Memory, tag};
 use crate::task_set::EXTERNAL_ID;
 use crate::view::{SET_MEMBERS, View, wanted_definition};
-use crate::{Action, Call, Depth, Input, Lane, ObservedService, Plan, Wait, WaitReason};
+use crate::{Action, Call, Input, Lane, ObservedService, Plan, Wait, WaitReason};
 
 /// A service takes five, those that drain included (ecs-behaviour 5.3).
 const MOST: usize = 5;
 
 /// The first task set of a service.
 pub(super) fn first(input: &Input<'_>, desired: &Service, service: &ObservedService) -> Plan {
+    let memory = Memory::read(&service.tags);
+    if memory.rejects(&desired.revision_digest) {
+        return stand_still(WaitReason::Rejected, rejected_sentence(desired, &memory));
+    }
+    if let Some(plan) = word::not_begun(desired, &memory, input.now) {
+        return plan;
+    }
+    if let Some(sentence) = missing_alarm(input, desired) {
+        return stand_still(WaitReason::Alarm, sentence);
+    }
     let Some(definition) = wanted_definition(desired, input.observed, None) else {
         return register(desired, input.observed);
     };
@@ -39,15 +50,8 @@ fn first_group(desired: &Service) -> Option<String> {
 
 /// A task set beside the PRIMARY one, with the tasks of the first step; with all where none is.
 pub(super) fn next(view: &View<'_>, sets: &Sets<'_>) -> Plan {
-    if let Some(plan) = word::not_started(view) {
+    if let Some(plan) = kept_back(view) {
         return plan;
-    }
-    if let Some(sentence) = missing_alarm(view) {
-        let sentence = format!("{sentence}; the rollout starts when it can be watched");
-        return stand_still(WaitReason::Alarm, sentence);
-    }
-    if view.observed().depth != Depth::Deep {
-        return unknown("a rollout starts from a deep look only");
     }
     if sets.is_draining || sets.count >= MOST {
         let wait =
@@ -73,7 +77,9 @@ pub(super) fn next(view: &View<'_>, sets: &Sets<'_>) -> Plan {
     let first = first_step(view.desired).filter(|_| sets.primary.is_some());
     let scale = first.map_or(100.0, TrafficStep::scale_percent);
     let set = NewSet { desired: view.desired, service: view.service, group: Some(group), scale };
-    Plan::acting(vec![set.create(&definition.arn)], Vec::new())
+    let mut create = set.create(&definition.arn);
+    create.why += &word::in_spite_of_a_freeze(view);
+    Plan::acting(vec![create], preflight::left_out(view.observed()).into_iter().collect())
 }
 
 fn first_step(desired: &Service) -> Option<&TrafficStep> {
@@ -103,8 +109,6 @@ impl NewSet<'_> {
         input.insert("externalId".to_owned(), json!(EXTERNAL_ID));
         input.insert("scale".to_owned(), json!({"value": self.scale, "unit": "PERCENT"}));
         input.insert("clientToken".to_owned(), json!(self.client_token(definition)));
-        let digest = self.desired.revision_digest.as_str();
-        input.insert("tags".to_owned(), json!([{"key": tag::DIGEST, "value": digest}]));
         let why =
             format!("creates a task set of {definition} at {}% of the desired count", self.scale);
         let call = Call::CreateTaskSet { input: Value::Object(input) };

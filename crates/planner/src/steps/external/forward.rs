@@ -80,8 +80,8 @@ fn step_at(view: &View<'_>, mark: &RolloutMark) -> Option<TrafficStep> {
     steps.get(usize::from(mark.step)).or(steps.last()).copied()
 }
 
-/// The gate of a step that stands open, and since when: after test traffic before the first step, and after the bake of
-/// each.
+/// The gate of a step that stands open, and since when: before the first step, after test traffic if there is any, and
+/// after the bake of each.
 pub(crate) fn step_gate(
     desired: &Service,
     mark: &RolloutMark,
@@ -92,7 +92,7 @@ pub(crate) fn step_gate(
     let bake = SignedDuration::try_from(step.bake).unwrap_or_default();
     let test_rule = Pair::all(desired).into_iter().next().and_then(|pair| pair.test_rule);
     let (gate, opened, share) = match mark.phase {
-        RolloutPhase::Stepping if mark.step == 0 && test_rule.is_some() => {
+        RolloutPhase::Stepping if mark.step == 0 => {
             (Gate::AfterTestTraffic, mark.since, Percent::NONE)
         }
         RolloutPhase::Baking => {
@@ -279,8 +279,8 @@ impl Course<'_> {
                 .then(|| acting(self.traffic.shift(self.group(), self.step.weight, Lane::Person)));
         }
         let sentence = format!(
-            "{}: somebody else took traffic away, of which {}.{}% is left: promote the rollout to go on, or \
-             abort it",
+            "{}: {}.{}% is given, and not by this step: somebody else took traffic away, or the manifest's \
+             steps are others now; promote the rollout to go on, or abort it",
             self.position(),
             share / 10,
             share % 10

@@ -1,0 +1,92 @@
+//! The guard of the order of our own steps: no rise of traffic and no next step against people, windows, alarms or the
+//! manifest's bakes; shares no code with the planner, and never repairs a plan.
+//!
+//! Properties: reliability.md, part C (S4, S5, S22).
+
+use jiff::SignedDuration;
+
+use super::Ground;
+use super::external::{gaining, is_of_production};
+use crate::{Action, Call, Lane};
+
+/// What the tag `evenkeel:rollout` says of the step: `step` or `bake`, its number from 0, and since when.
+struct Stand<'a> {
+    phase: &'a str,
+    step: usize,
+    since: i64,
+}
+
+impl<'a> Stand<'a> {
+    fn read(mark: &'a str) -> Option<Self> {
+        let (rest, since) = mark.rsplit_once(':')?;
+        let (_, word) = rest.rsplit_once(':')?;
+        let phase = word.trim_end_matches(|c: char| c.is_ascii_digit());
+        let step = word.get(phase.len()..)?.parse().ok()?;
+        Some(Self { phase, step, since: since.parse().ok()? })
+    }
+
+    /// What a promotion names.
+    fn gate(&self) -> String {
+        let word = if self.phase == "bake" { "step" } else { "take" };
+        format!("{word}-{}", self.step + 1)
+    }
+}
+
+fn stand<'a>(ground: &Ground<'a>) -> Option<Stand<'a>> {
+    let tags = &ground.service?.tags;
+    Stand::read(tags.get("evenkeel:rollout")?)
+}
+
+/// The gate of ours that an action passes by giving the new revision more production traffic.
+pub(super) fn gate_of_a_rise(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let set = gaining(ground, &action.call)?;
+    let goes_forward = action.lane != Lane::Rollback && set.deployment.status != "PRIMARY";
+    (goes_forward && is_of_production(ground, &action.call))
+        .then(|| stand(ground).map_or("none".to_owned(), |stand| stand.gate()))
+}
+
+/// More production traffic goes to the new revision only after a look at tasks and alarms in which no named alarm is
+/// red, and while nobody paused it; a person may let it pass.
+pub(super) fn rises_with_open_eyes(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let gate = gate_of_a_rise(ground, action)?;
+    let observed = ground.input.observed;
+    if observed.tasks.known().is_none() {
+        return Some("the tasks were not seen".to_owned());
+    }
+    if ground.is_promoted(&gate) {
+        return None;
+    }
+    let annotations = &ground.desired.metadata.annotations;
+    if ground.tag("evenkeel:pause").is_some() || annotations.contains_key("evenkeel.dev/pause") {
+        return Some("rollouts of the service are paused".to_owned());
+    }
+    let alarms = observed.alarms.known().map(Vec::as_slice).unwrap_or_default();
+    let is_calm =
+        |name: &&String| alarms.iter().any(|one| one.name == **name && one.state != "ALARM");
+    let red = ground.desired.rollout.breaker.alarms.iter().find(|name| !is_calm(name))?;
+    Some(format!("alarm {red} is red or not seen"))
+}
+
+/// The next step begins after the bake of the one before it and with the approval that the manifest wants there, unless
+/// a person lets it pass; and it is the next one.
+pub(super) fn takes_the_next_step(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let Call::TagResource { tags, .. } = &action.call else { return None };
+    let (next, now) = (Stand::read(tags.get("evenkeel:rollout")?)?, stand(ground)?);
+    if next.phase != "step" || now.phase != "bake" {
+        return None;
+    }
+    if next.step != now.step + 1 {
+        return Some(format!("step {} does not follow step {}", next.step + 1, now.step + 1));
+    }
+    let steps = &ground.desired.rollout.strategy.steps()?.steps;
+    let step = steps.get(now.step).or(steps.last())?;
+    if ground.is_promoted(&now.gate()) {
+        return None;
+    }
+    let baked = SignedDuration::from_secs(ground.input.now.as_second() - now.since);
+    if baked < SignedDuration::try_from(step.bake).unwrap_or(SignedDuration::MAX) {
+        return Some(format!("step {} has baked for {baked:#} only", now.step + 1));
+    }
+    (step.approve && !ground.is_approved_in_git())
+        .then(|| format!("no person approved step {}", now.step + 1))
+}
