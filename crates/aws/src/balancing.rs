@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use aws_sdk_elasticloadbalancingv2::types::{
     Action, ActionTypeEnum, ForwardActionConfig, Rule, TargetGroup as Group, TargetGroupTuple,
@@ -15,11 +14,8 @@ use tokio::time::Instant;
 use crate::caller::Caller;
 use crate::operation::Operation;
 
-/// For how long an answer counts as read just now: a rollout registers its content first, and starts in the pass
-/// after that.
-const RECENT: Duration = Duration::from_secs(30);
-/// Rollouts at one time whose answers are kept, some kilobytes each.
-const RECENT_MAX: usize = 128;
+/// Answers that are kept, some hundred bytes of a service at rest and some kilobytes of a rollout.
+const KEPT_MAX: usize = 2048;
 /// What the SDK's model gives a weight that is not sent.
 const WEIGHT: u32 = 1;
 
@@ -34,15 +30,14 @@ impl Balancing {
         Self { caller, recent: Mutex::default() }
     }
 
-    /// As AWS had it at most 30 seconds ago.
+    /// As AWS had it when the answer was at most as old as it may be.
     pub(crate) async fn read(
         &self,
         question: &BalancingQuestion,
         lane: Lane,
     ) -> Result<LoadBalancing, CloudError> {
         if let Some((read, answer)) = lock(&self.recent).get(question)
-            && read.elapsed() < RECENT
-            && !question.is_fresh
+            && read.elapsed() < question.max_age
         {
             return Ok(answer.clone());
         }
@@ -55,8 +50,8 @@ impl Balancing {
         let (rules, target_groups) = try_join(rules, target_groups).await?;
         let answer = LoadBalancing { rules, target_groups };
         let mut recent = lock(&self.recent);
-        recent.retain(|_, (read, _)| read.elapsed() < RECENT);
-        if recent.len() < RECENT_MAX {
+        recent.retain(|question, (read, _)| read.elapsed() < question.max_age);
+        if recent.len() < KEPT_MAX && !question.max_age.is_zero() {
             recent.insert(question.clone(), (Instant::now(), answer.clone()));
         }
         Ok(answer)
@@ -156,6 +151,7 @@ fn target_group(group: &Group) -> TargetGroup {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
 
     use super::*;
     use crate::fake::{Fake, Reply, Request};
@@ -163,7 +159,7 @@ mod tests {
     fn question(rules: &[&str]) -> BalancingQuestion {
         let set = |arns: &[&str]| arns.iter().map(|arn| (*arn).to_owned()).collect();
         let target_groups = set(&["blue", "green"]);
-        BalancingQuestion { rules: set(rules), target_groups, is_fresh: false }
+        BalancingQuestion { rules: set(rules), target_groups, max_age: Duration::from_secs(30) }
     }
 
     fn xml(status: u16, body: String) -> Reply {
@@ -276,6 +272,23 @@ mod tests {
             cloud.balancing.read(&question(&["one"]), Lane::Sweep).await.unwrap();
             assert_eq!(fake.operations().len(), calls, "{later} s later");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_as_old_as_the_question_says_and_no_older() {
+        let fake = Fake::new(region);
+        let cloud = fake.cloud();
+        let asked = async |seconds| {
+            let max_age = Duration::from_secs(seconds);
+            let asked = BalancingQuestion { max_age, ..question(&["one"]) };
+            cloud.balancing.read(&asked, Lane::Sweep).await.unwrap();
+            fake.operations().len()
+        };
+        assert_eq!([asked(900).await, asked(0).await, asked(0).await], [2, 4, 6]);
+        tokio::time::advance(Duration::from_secs(899)).await;
+        assert_eq!(asked(900).await, 6);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(asked(900).await, 8);
     }
 
     #[tokio::test(start_paused = true)]

@@ -61,8 +61,11 @@ struct History {
 
 impl Look<'_> {
     async fn shallow(&self) -> Observed {
-        let task_definitions = fact(self.task_definitions(&BTreeSet::new())).await;
-        Observed { task_definitions, ..self.nothing() }
+        let no_more = BTreeSet::new();
+        let task_definitions = fact(self.task_definitions(&no_more));
+        let (task_definitions, load_balancing) =
+            join(task_definitions, self.load_balancing()).await;
+        Observed { task_definitions, load_balancing, ..self.nothing() }
     }
 
     async fn deep(&self) -> Observed {
@@ -236,6 +239,7 @@ async fn fact<T>(part: impl Future<Output = Result<T, CloudError>>) -> Fact<T> {
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
 
     use aws_smithy_cbor::Encoder;
     use evenkeel_manifest::Digest;
@@ -369,7 +373,8 @@ mod tests {
             });
             let groups = || ["arn:tg/web".to_owned()].into();
             let (rules, target_groups) = (groups(), groups());
-            let asked = BalancingQuestion { rules, target_groups, is_fresh: false };
+            let asked =
+                BalancingQuestion { rules, target_groups, max_age: Duration::from_secs(30) };
             let questions = Questions { load_balancing: Some(asked), ..questions(Depth::Deep) };
             let observed = fake.cloud().observe(&key(), &questions).await.unwrap();
             let why = observed.load_balancing.unknown();
@@ -541,7 +546,7 @@ mod tests {
         }
         let asked = || fake.operations().iter().filter(|o| *o == "ListServiceDeployments").count();
         assert_eq!(asked(), 1);
-        tokio::time::advance(std::time::Duration::from_mins(1)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         cloud.observe(&key(), &questions(Depth::Deep)).await.unwrap();
         assert_eq!(asked(), 2);
     }

@@ -53,7 +53,8 @@ struct Ground<'a> {
 type PlanRule = fn(&Ground<'_>, &Plan) -> Option<String>;
 type ActionRule = fn(&Ground<'_>, &Action) -> Option<String>;
 
-const PLAN_RULES: &[PlanRule] = &[service_is_known, nobody_said_stop, starts_one_deployment];
+const PLAN_RULES: &[PlanRule] =
+    &[service_is_known, nobody_said_stop, starts_one_deployment, external::puts_back_once_an_hour];
 
 const ACTION_RULES: &[ActionRule] = &[
     stays_in_scope,

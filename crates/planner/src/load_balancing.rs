@@ -2,6 +2,7 @@
 //! seen; never says whether it will do.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use evenkeel_manifest::{Service, target_groups};
 use serde::Serialize;
@@ -13,8 +14,8 @@ pub struct BalancingQuestion {
     /// Of Application Load Balancers: a Network Load Balancer has listeners instead.
     pub rules: BTreeSet<String>,
     pub target_groups: BTreeSet<String>,
-    /// Whether an answer of a moment ago will not do: weights are about to be changed.
-    pub is_fresh: bool,
+    /// How old an answer may be that will do.
+    pub max_age: Duration,
 }
 
 /// The answer: what was asked about and is not listed does not exist.
@@ -53,16 +54,36 @@ pub(crate) struct Pair {
     pub(crate) test_rule: Option<String>,
 }
 
+/// A rollout registers its content first, and starts in the pass after that.
+const BEFORE_A_START: Duration = Duration::from_secs(30);
+/// Weights are about to be changed.
+const BEFORE_A_WRITE: Duration = Duration::ZERO;
+/// Of a service at rest, which is looked at more often than that; what differs is asked for anew.
+const AT_REST: Duration = Duration::from_mins(15);
+
 impl BalancingQuestion {
     /// `None` for a manifest that moves no traffic, or not by load balancers.
     pub fn of(desired: &Service) -> Option<Self> {
-        let is_fresh = desired.rollout.strategy.steps().is_some();
-        let mut question = Self { is_fresh, ..Self::default() };
+        let is_stepped = desired.rollout.strategy.steps().is_some();
+        let max_age = if is_stepped { BEFORE_A_WRITE } else { BEFORE_A_START };
+        let mut question = Self { max_age, ..Self::default() };
         for pair in Pair::all(desired) {
             question.rules.extend(pair.rules().filter(|arn| is_rule(arn)).map(str::to_owned));
             question.target_groups.extend(pair.groups);
         }
         (!question.target_groups.is_empty()).then_some(question)
+    }
+
+    /// Who gets the production traffic of a service whose steps are ours, while nothing is rolled out.
+    pub(crate) fn at_rest(desired: &Service) -> Option<Self> {
+        desired.rollout.strategy.steps()?;
+        let rules: BTreeSet<String> = Pair::all(desired)
+            .into_iter()
+            .map(|pair| pair.production_rule)
+            .filter(|arn| is_rule(arn))
+            .collect();
+        let question = Self { rules, max_age: AT_REST, ..Self::default() };
+        (!question.rules.is_empty()).then_some(question)
     }
 }
 

@@ -33,7 +33,8 @@ pub struct Questions {
     pub step_gate: Option<StepGate>,
     /// Target group ARNs whose health is wanted, for a deep look.
     pub target_groups: BTreeSet<String>,
-    /// What is to carry traffic, for a deep look before what moves it starts.
+    /// What is to carry traffic, for a deep look before what moves it starts; and what carries it, where the steps are
+    /// ours.
     pub load_balancing: Option<BalancingQuestion>,
     /// Service revision ARNs to describe besides those of the listed service deployments.
     pub revisions: BTreeSet<String>,
@@ -62,7 +63,7 @@ pub struct FamilyQuestion {
 /// judged or rolled back; it contains the search for the wanted task definition unless that is in use.
 /// Should it no longer be in use by then, or a rollout have ended meanwhile, a third look makes up for it.
 pub fn questions(desired: Option<&Service>, seen: Option<&Observed>) -> Option<Questions> {
-    let Some(seen) = seen else { return Some(Questions::shallow()) };
+    let Some(seen) = seen else { return Some(first(desired)) };
     let desired = desired?;
     if desired.paused {
         return None;
@@ -78,6 +79,13 @@ pub fn questions(desired: Option<&Service>, seen: Option<&Observed>) -> Option<Q
             needs_depth(desired, seen, service).then(|| deep(desired, seen, Some(service)))
         }
     }
+}
+
+/// The weights of a service at rest are looked at by the way, for no event tells that somebody changed them.
+fn first(desired: Option<&Service>) -> Questions {
+    let at_rest = desired.filter(|desired| !desired.paused);
+    let load_balancing = at_rest.and_then(BalancingQuestion::at_rest);
+    Questions { load_balancing, ..Questions::shallow() }
 }
 
 /// As [`questions`], for a person's command.

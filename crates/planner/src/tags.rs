@@ -34,6 +34,8 @@ pub mod tag {
     pub const PAUSE: &str = "evenkeel:pause";
     /// A person's word that the gate at which a rollout stands opens, or all of its gates.
     pub const PROMOTE: &str = "evenkeel:promote";
+    /// When the weights of a service at rest were last put back.
+    pub const REWEIGHED: &str = "evenkeel:reweighed";
     /// The keys of the tags that a manifest set, so that they can be removed again.
     pub const TAGS: &str = "evenkeel:tags";
 }
@@ -121,6 +123,8 @@ pub(crate) struct Memory {
     pub(crate) pause: Option<Said>,
     /// `None` also for a value that cannot be read.
     pub(crate) promotion: Option<Promotion>,
+    /// When the weights of the service at rest were last put back.
+    pub(crate) reweighed: Option<Timestamp>,
     pub(crate) keys: BTreeSet<String>,
 }
 
@@ -136,6 +140,7 @@ impl Memory {
             hold: tags.contains_key(tag::HOLD),
             pause: value(tag::PAUSE).map(Said::decode),
             promotion: value(tag::PROMOTE).and_then(Promotion::decode),
+            reweighed: value(tag::REWEIGHED).and_then(|at| epoch(at.strip_prefix(VERSION)?)),
             keys: value(tag::TAGS).map(decode_keys).unwrap_or_default(),
         }
     }
@@ -386,6 +391,11 @@ fn phase_of(code: &str) -> Option<(RolloutPhase, u8)> {
         "" => Some((phase, 0)),
         step => Some((phase, step.parse().ok()?)),
     }
+}
+
+/// `v1:<epoch>`
+pub(crate) fn encode_time(at: Timestamp) -> String {
+    format!("{VERSION}{}", at.as_second())
 }
 
 fn epoch(text: &str) -> Option<Timestamp> {

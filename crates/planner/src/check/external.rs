@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::{Ground, steps};
-use crate::{Action, Call, Lane, ListenerRule, Reweighing, TaskSet};
+use crate::{Action, Call, Depth, Lane, ListenerRule, Plan, Reweighing, TaskSet};
 
 type Rule = fn(&Ground<'_>, &Action) -> Option<String>;
 
@@ -16,6 +16,7 @@ pub(super) const RULES: &[Rule] = &[
     takes_all_traffic_before_it_deletes,
     makes_primary_what_users_get,
     creates_beside_and_without_traffic,
+    puts_back_all_at_rest,
     steps::rises_with_open_eyes,
     steps::takes_the_next_step,
 ];
@@ -218,4 +219,49 @@ fn creates_beside_and_without_traffic(ground: &Ground<'_>, action: &Action) -> O
     let serves = sets.iter().any(|set| set.deployment.status == "PRIMARY");
     (serves && production_part(ground, group) != Some(0))
         .then(|| format!("{group} gets production traffic already, or was not seen"))
+}
+
+/// Nothing is rolled out or back: one task set stands, and users are to get it.
+fn resting<'a>(ground: &Ground<'a>) -> Option<&'a TaskSet> {
+    match ground.service?.task_sets.as_slice() {
+        [one] if one.deployment.status == "PRIMARY" && ground.tag("evenkeel:rollout").is_none() => {
+            Some(one)
+        }
+        _ => None,
+    }
+}
+
+/// What is written of the rules of a service at rest is that the PRIMARY task set, all healthy, gets all again; not while
+/// a person paused it.
+fn puts_back_all_at_rest(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let set = resting(ground).filter(|_| is_a_write_of_rules(&action.call))?;
+    let (_, weights) = written(ground, &action.call)?;
+    let id = &set.deployment.id;
+    let group = group_of(set).unwrap_or_default();
+    if !is_of_production(ground, &action.call) || part(&weights.wanted, group) != 1000 {
+        return Some(format!("at rest production traffic is given to {id} whole, and no other"));
+    }
+    let annotations = &ground.desired.metadata.annotations;
+    if ground.tag("evenkeel:pause").is_some() || annotations.contains_key("evenkeel.dev/pause") {
+        return Some("rollouts of the service are paused".to_owned());
+    }
+    let needed = usize::try_from(set.deployment.desired_count).unwrap_or(usize::MAX);
+    let is_served = needed > 0 && healthy_targets(ground, group) >= needed;
+    let is_deep = ground.input.observed.depth == Depth::Deep;
+    (!is_served || !is_deep).then(|| format!("the tasks of {id} were not seen to be healthy"))
+}
+
+/// The same once an hour at most, and noted before, so that nobody is fought; what failed is made again for two minutes.
+pub(super) fn puts_back_once_an_hour(ground: &Ground<'_>, plan: &Plan) -> Option<String> {
+    const NOTE: &str = "evenkeel:reweighed";
+    resting(ground)?;
+    let write = plan.actions.iter().position(|action| is_a_write_of_rules(&action.call))?;
+    let notes = |action: &Action| matches!(&action.call, Call::TagResource { tags, .. } if tags.contains_key(NOTE));
+    let noted = ground.tag(NOTE).and_then(|at| at.strip_prefix("v1:")?.parse::<i64>().ok());
+    match noted.map(|at| ground.input.now.as_second() - at) {
+        Some(-120..=120) => None,
+        Some(ago) if ago < 3600 => Some("weights were put back within the hour".to_owned()),
+        _ if plan.actions.iter().take(write).any(notes) => None,
+        _ => Some("weights are put back, and it is not noted before".to_owned()),
+    }
 }

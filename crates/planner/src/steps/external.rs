@@ -7,6 +7,7 @@ mod back;
 mod create;
 mod forward;
 mod keep;
+mod rest;
 mod sets;
 mod traffic;
 
@@ -65,7 +66,8 @@ fn step_of(view: &View<'_>, sets: &Sets<'_>) -> Plan {
 pub(crate) fn is_stepped(input: &Input<'_>, desired: &Service, service: &ObservedService) -> bool {
     let Some(view) = View::of(input, desired, service) else { return true };
     let sets = Sets::of(input, desired, service);
-    let is_settled = is_at_rest(&view, &sets) && sets.foreign.is_empty();
+    let is_settled =
+        is_at_rest(&view, &sets) && sets.foreign.is_empty() && !rest::is_astray(&view, &sets);
     !is_settled || !(sets.runs_the_wanted || view.memory.rejects(&desired.revision_digest))
 }
 
@@ -102,14 +104,17 @@ fn is_about_the_wanted(view: &View<'_>, mark: &RolloutMark) -> bool {
 }
 
 fn settle(view: &View<'_>, sets: &Sets<'_>) -> Plan {
-    if view.memory.rejects(&view.desired.revision_digest) {
-        return heal(
-            view,
-            vec![Wait::new(WaitReason::Rejected, rejected_sentence(view.desired, &view.memory))],
-        );
-    }
-    if sets.runs_the_wanted {
-        return heal(view, Vec::new());
+    let astray = match rest::put_back(view, sets) {
+        Some(Ok(plan)) => return plan,
+        Some(Err(wait)) => Some(wait),
+        None => None,
+    };
+    let rejected = view
+        .memory
+        .rejects(&view.desired.revision_digest)
+        .then(|| Wait::new(WaitReason::Rejected, rejected_sentence(view.desired, &view.memory)));
+    if rejected.is_some() || sets.runs_the_wanted {
+        return heal(view, rejected.into_iter().chain(astray).collect());
     }
     create::next(view, sets)
 }

@@ -70,6 +70,11 @@ pub(super) fn frozen_at(desired: &Service, freeze: &Freeze<'_>, at: &str) -> Wai
     Wait { sentence, ..wait }
 }
 
+/// The same of a person alone: no window forbids what is not a rollout.
+pub(super) fn paused_by_a_person(view: &View<'_>, at: &str) -> Option<Wait> {
+    by_a_person(view.desired, &view.memory, at)
+}
+
 fn by_a_person(desired: &Service, memory: &Memory, at: &str) -> Option<Wait> {
     let by_tag = memory.pause.as_ref().map(Said::phrase);
     let how = by_tag.or_else(|| {

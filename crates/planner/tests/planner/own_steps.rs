@@ -3,6 +3,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "a plan without an action is a failed test")]
 
+mod at_rest;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -300,6 +300,9 @@ impl Caller<'_> {
             service: Fact::Absent,
             ..Observed::unasked(at, questions.depth)
         };
+        if let Some(question) = &questions.load_balancing {
+            observed.load_balancing = fact(self.load_balancing(question).await);
+        }
         if questions.depth == Depth::Deep {
             self.look_deep(key, questions, lives, known, &mut observed).await;
         }
@@ -315,9 +318,6 @@ impl Caller<'_> {
         observed: &mut Observed,
     ) {
         observed.target_groups = fact(self.target_groups(&questions.target_groups).await);
-        if let Some(question) = &questions.load_balancing {
-            observed.load_balancing = fact(self.load_balancing(question).await);
-        }
         observed.alarms = fact(self.alarms(&questions.alarms).await);
         if let Some(question) = &questions.metrics {
             observed.metrics = fact(self.metrics(question).await);

@@ -56,7 +56,7 @@ impl Memory {
         answer: &LoadBalancing,
         now: Timestamp,
     ) {
-        self.balancing.retain(|_, (read, _)| *read + RECENT > now);
+        self.balancing.retain(|question, (read, _)| *read + question.max_age > now);
         self.balancing.insert(question.clone(), (now, answer.clone()));
     }
 
@@ -66,7 +66,7 @@ impl Memory {
         now: Timestamp,
     ) -> Option<LoadBalancing> {
         let (read, answer) = self.balancing.get(question)?;
-        (*read + RECENT > now).then(|| answer.clone())
+        (*read + question.max_age > now).then(|| answer.clone())
     }
 
     /// Of the tasks listed, those that are known to have stopped, and the ARNs of all others.

@@ -17,22 +17,16 @@ pub(crate) struct Traffic<'a> {
 impl<'a> Traffic<'a> {
     /// Why not, where the rules were not seen or cannot be used.
     pub(crate) fn of(view: &View<'a>) -> Result<Self, String> {
+        let all = Self::of_production(view)?;
+        let test = all.pair.test_rule.as_deref().map(|arn| usable(view, arn, &all.pair));
+        Ok(Self { test: test.transpose()?, ..all })
+    }
+
+    /// The same without the test rule.
+    pub(super) fn of_production(view: &View<'a>) -> Result<Self, String> {
         let pair = Pair::all(view.desired).into_iter().next();
         let pair = pair.ok_or("the manifest names no rule")?;
-        let seen = match &view.observed().load_balancing {
-            Fact::Known(seen) => seen,
-            Fact::Absent => return Err("the rules do not exist".to_owned()),
-            Fact::Unknown(why) => return Err(format!("the rules: {}", explain(why))),
-        };
-        let rule = |arn: &str| {
-            let rule = seen.rule(arn).ok_or(format!("the rule {arn} does not exist"))?;
-            is_usable(rule, &pair).map(|()| rule)
-        };
-        Ok(Self {
-            production: rule(&pair.production_rule)?,
-            test: pair.test_rule.as_deref().map(rule).transpose()?,
-            pair,
-        })
+        Ok(Self { production: usable(view, &pair.production_rule, &pair)?, test: None, pair })
     }
 
     /// What a group gets of production traffic, in tenths of a percent.
@@ -87,6 +81,16 @@ fn share(rule: &ListenerRule, group: &str) -> u64 {
     let all: u64 = rule.forwards.iter().map(|(_, weight)| u64::from(*weight)).sum();
     let own = rule.forwards.iter().find(|(arn, _)| arn == group);
     own.map_or(0, |(_, weight)| u64::from(*weight) * 1000 / all.max(1))
+}
+
+fn usable<'a>(view: &View<'a>, arn: &str, pair: &Pair) -> Result<&'a ListenerRule, String> {
+    let seen = match &view.observed().load_balancing {
+        Fact::Known(seen) => seen,
+        Fact::Absent => return Err("the rules do not exist".to_owned()),
+        Fact::Unknown(why) => return Err(format!("the rules: {}", explain(why))),
+    };
+    let rule = seen.rule(arn).ok_or(format!("the rule {arn} does not exist"))?;
+    is_usable(rule, pair).map(|()| rule)
 }
 
 /// What is not ours is never written over.

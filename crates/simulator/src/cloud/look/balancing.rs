@@ -12,13 +12,13 @@ use crate::Api;
 use crate::region::{count, flag, list, text};
 
 impl Caller<'_> {
-    /// As the region had it at most 30 seconds ago.
+    /// As the region had it when the answer was at most as old as it may be.
     pub(super) async fn load_balancing(
         &self,
         question: &BalancingQuestion,
     ) -> Result<LoadBalancing, CloudError> {
         let recent = self.cloud.memory().balancing(question, self.now());
-        if let Some(recent) = recent.filter(|_| !question.is_fresh) {
+        if let Some(recent) = recent {
             return Ok(recent);
         }
         let rules = self.balancing_part(("DescribeRules", "RuleArns", "Rules"), &question.rules);

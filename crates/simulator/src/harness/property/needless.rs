@@ -37,6 +37,8 @@ struct Rest {
     /// The last update that was carried out, with nothing of anybody's after it.
     update: Option<(Value, At)>,
     wishes: Vec<Arc<Wish>>,
+    /// Somebody changed rules, and no daemon put its weights back since.
+    is_routed: bool,
 }
 
 impl Property for NoNeedlessWrites {
@@ -65,9 +67,18 @@ impl NoNeedlessWrites {
                     let rest = self.services.entry(key.clone()).or_default();
                     rest.update = Some((input.clone(), at));
                 }
+                if let (Some(Write::Weigh), Some(key)) = (Write::of(call), &call.about) {
+                    self.services.entry(key.clone()).or_default().is_routed = false;
+                }
             }
             Event::Answered { call, answer: Err(_), .. } if Write::of(call).is_some() => {
                 self.stir(call.about.as_ref());
+            }
+            // Whose rules they are is not told.
+            Event::Edited { operation: "ModifyListener", .. } => {
+                for rest in self.services.values_mut() {
+                    (rest.settled_since, rest.is_routed) = (None, true);
+                }
             }
             Event::Edited { input, .. } => self.stir(named(input).as_ref()),
             Event::Asked { key, .. } | Event::Heard { key, .. } => self.stir(Some(*key)),
@@ -84,8 +95,8 @@ impl NoNeedlessWrites {
                 let key = ServiceKey::new(&*facts.cluster, &*facts.name);
                 let rest = self.services.entry(key).or_default();
                 let since = rest.settled_since.unwrap_or(at);
-                rest.settled_since =
-                    is_settled(facts, &rest.wishes, &self.definitions).then_some(since);
+                let is_settled = is_settled(facts, &rest.wishes, &self.definitions);
+                rest.settled_since = (is_settled && !rest.is_routed).then_some(since);
             }
             _ => {}
         }
@@ -238,6 +249,21 @@ mod tests {
             course.sent(&call);
             course.breaks("has been settled");
         }
+    }
+
+    #[test]
+    fn weights_that_somebody_changed_are_put_back_and_then_all_is_settled_again() {
+        let mut course = course();
+        course.happens(|_, _| {});
+        course.pause(1600);
+        course.person("ModifyListener", &json!({"ListenerArn": "shop"}));
+        course.happens(|_, _| {});
+        course.pause(1600);
+        course.pass("ModifyListener", json!({"ListenerArn": "shop"}));
+        course.happens(|_, _| {});
+        course.pause(1600);
+        course.pass("ModifyListener", json!({"ListenerArn": "shop"}));
+        course.breaks("has been settled");
     }
 
     #[test]

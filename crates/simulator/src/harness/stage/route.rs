@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::super::course::lock;
 use super::Stage;
+use crate::Api;
 
 /// Where the rules of a front lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,8 @@ impl Stage {
         let groups: Value = weights.iter().map(weight).collect();
         let forward = json!({"Type": "forward", "ForwardConfig": {"TargetGroups": groups}});
         let input = json!({"ListenerArn": listener, "DefaultActions": [forward]});
-        self.elb("ModifyListener", &input).map(drop)
+        let (api, operation) = (Api::ElasticLoadBalancingV2, "ModifyListener");
+        let reply = lock(&self.course).edit("a person", api, operation, &input);
+        reply.map(drop).map_err(|error| error.to_string())
     }
 }
