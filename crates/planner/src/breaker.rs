@@ -78,6 +78,7 @@ pub(crate) fn judge(
         RolloutPhase::Widening
         | RolloutPhase::Shifting
         | RolloutPhase::Stepping
+        | RolloutPhase::Testing
         | RolloutPhase::Baking
         | RolloutPhase::Keeping
         | RolloutPhase::RollingBack => {

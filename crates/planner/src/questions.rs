@@ -207,7 +207,10 @@ fn measured(
     let created = marked.created_at?;
     let began = match mark.phase {
         RolloutPhase::Shifting if marked.status == "PRIMARY" => created.max(mark.since),
-        RolloutPhase::Stepping | RolloutPhase::Baking | RolloutPhase::Keeping => {
+        RolloutPhase::Stepping
+        | RolloutPhase::Testing
+        | RolloutPhase::Baking
+        | RolloutPhase::Keeping => {
             memory.applied.as_ref().map_or(created, |last| created.max(last.at))
         }
         _ => return None,
@@ -219,7 +222,7 @@ fn asked_at_gates(desired: &Service, service: &ObservedService) -> Vec<Webhook> 
     let mark = Memory::read(&service.tags).rollout;
     let analysis = desired.rollout.analysis.as_ref();
     let moves = |mark: &RolloutMark| {
-        [RolloutPhase::Shifting, RolloutPhase::Stepping, RolloutPhase::Baking].contains(&mark.phase)
+        [RolloutPhase::Shifting, RolloutPhase::Testing, RolloutPhase::Baking].contains(&mark.phase)
     };
     let analysis = analysis.filter(|_| mark.as_ref().is_some_and(moves));
     analysis.map(|analysis| analysis.webhooks.clone()).unwrap_or_default()

@@ -99,6 +99,8 @@ pub enum RolloutPhase {
     Shifting,
     /// Evenkeel takes a step: tasks first, then traffic.
     Stepping,
+    /// The tasks of the first step stand and have the test traffic; they are judged before production traffic.
+    Testing,
     /// A step is taken; time passes, and it is judged.
     Baking,
     /// All steps are taken; the tasks of the revision before still stand.

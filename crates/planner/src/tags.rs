@@ -369,6 +369,7 @@ fn phase_code(phase: RolloutPhase, step: u8) -> String {
         RolloutPhase::Widening => "widen".to_owned(),
         RolloutPhase::Shifting => "shift".to_owned(),
         RolloutPhase::Stepping => format!("step{step}"),
+        RolloutPhase::Testing => format!("test{step}"),
         RolloutPhase::Baking => format!("bake{step}"),
         RolloutPhase::Keeping => format!("keep{step}"),
         RolloutPhase::RollingBack => "rollback".to_owned(),
@@ -382,6 +383,7 @@ fn phase_of(code: &str) -> Option<(RolloutPhase, u8)> {
         "widen" => RolloutPhase::Widening,
         "shift" => RolloutPhase::Shifting,
         "step" => RolloutPhase::Stepping,
+        "test" => RolloutPhase::Testing,
         "bake" => RolloutPhase::Baking,
         "keep" => RolloutPhase::Keeping,
         "rollback" => RolloutPhase::RollingBack,
@@ -440,11 +442,12 @@ mod tests {
         }
     }
 
-    const PHASES: [(RolloutPhase, u8); 7] = [
+    const PHASES: [(RolloutPhase, u8); 8] = [
         (RolloutPhase::Probing, 0),
         (RolloutPhase::Widening, 0),
         (RolloutPhase::Shifting, 0),
         (RolloutPhase::Stepping, 0),
+        (RolloutPhase::Testing, 0),
         (RolloutPhase::Baking, 49),
         (RolloutPhase::Keeping, 7),
         (RolloutPhase::RollingBack, 0),

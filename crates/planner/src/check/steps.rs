@@ -9,7 +9,7 @@ use super::Ground;
 use super::external::{gaining, is_of_production};
 use crate::{Action, Call, Lane};
 
-/// What the tag `evenkeel:rollout` says of the step: `step` or `bake`, its number from 0, and since when.
+/// What the tag `evenkeel:rollout` says of the step: `step`, `test` or `bake`, its number from 0, and since when.
 struct Stand<'a> {
     phase: &'a str,
     step: usize,
@@ -56,6 +56,10 @@ pub(super) fn rises_with_open_eyes(ground: &Ground<'_>, action: &Action) -> Opti
     if ground.is_promoted(&gate) {
         return None;
     }
+    let is_first = stand(ground).is_some_and(|stand| stand.phase == "step" && stand.step == 0);
+    if is_first && ground.desired.rollout.analysis.is_some() {
+        return Some("nothing was tested before the first step".to_owned());
+    }
     let annotations = &ground.desired.metadata.annotations;
     if ground.tag("evenkeel:pause").is_some() || annotations.contains_key("evenkeel.dev/pause") {
         return Some("rollouts of the service are paused".to_owned());
@@ -72,6 +76,9 @@ pub(super) fn rises_with_open_eyes(ground: &Ground<'_>, action: &Action) -> Opti
 pub(super) fn takes_the_next_step(ground: &Ground<'_>, action: &Action) -> Option<String> {
     let Call::TagResource { tags, .. } = &action.call else { return None };
     let (next, now) = (Stand::read(tags.get("evenkeel:rollout")?)?, stand(ground)?);
+    if next.phase == "test" && (now.phase != "step" || now.step != next.step) {
+        return Some("a gate opens once, before the step that it is about".to_owned());
+    }
     if next.phase != "step" || now.phase != "bake" {
         return None;
     }

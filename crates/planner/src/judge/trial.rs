@@ -32,9 +32,10 @@ impl Trial {
             RolloutPhase::Shifting => {
                 view.service_deployment(deployment).map(|one| Self::of_shift(view, one))
             }
-            RolloutPhase::Stepping | RolloutPhase::Baking | RolloutPhase::Keeping => {
-                Self::of_steps(view, deployment)
-            }
+            RolloutPhase::Stepping
+            | RolloutPhase::Testing
+            | RolloutPhase::Baking
+            | RolloutPhase::Keeping => Self::of_steps(view, deployment),
             RolloutPhase::Probing | RolloutPhase::Widening | RolloutPhase::RollingBack => None,
         }
     }

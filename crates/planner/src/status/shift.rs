@@ -74,6 +74,7 @@ fn stage(view: &View<'_>, mark: &RolloutMark) -> Option<String> {
     let step = u16::from(mark.step) + 1;
     match mark.phase {
         RolloutPhase::Stepping => Some(format!("STEP_{step}_OF_{steps}")),
+        RolloutPhase::Testing => Some(format!("TEST_OF_STEP_{step}_OF_{steps}")),
         RolloutPhase::Baking => Some(format!("BAKE_OF_STEP_{step}_OF_{steps}")),
         RolloutPhase::Keeping => Some("KEEP".to_owned()),
         _ => None,

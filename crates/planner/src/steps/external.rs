@@ -73,7 +73,8 @@ pub(crate) fn is_stepped(input: &Input<'_>, desired: &Service, service: &Observe
 
 /// What a person's word about the step at which a rollout stands names; `None` where ECS takes the steps.
 pub(super) fn step_of_ours(view: &View<'_>, mark: &RolloutMark) -> Option<String> {
-    let is_ours = matches!(mark.phase, RolloutPhase::Stepping | RolloutPhase::Baking);
+    let is_ours =
+        matches!(mark.phase, RolloutPhase::Stepping | RolloutPhase::Testing | RolloutPhase::Baking);
     (is_ours && view.desired.rollout.strategy.steps().is_some()).then(|| forward::gate_name(mark))
 }
 

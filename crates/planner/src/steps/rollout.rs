@@ -285,6 +285,7 @@ fn judged(view: &View<'_>, mark: &RolloutMark) -> Plan {
         }
         RolloutPhase::Widening
         | RolloutPhase::Stepping
+        | RolloutPhase::Testing
         | RolloutPhase::Baking
         | RolloutPhase::Keeping
         | RolloutPhase::RollingBack => widened(view, &judgement),

@@ -8,7 +8,9 @@ mod at_rest;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use evenkeel_manifest::{InFlight, Percent, Scale, Service, Steps, Strategy, TrafficStep};
+use evenkeel_manifest::{
+    Analysis, Gate, InFlight, Percent, Scale, Service, Steps, Strategy, TrafficStep, Webhook,
+};
 use evenkeel_planner::{
     Action, Call, Depth, Fact, Lane, ListenerRule, LoadBalancing, Observed, ObservedService, Plan,
     Reweighing, TargetGroupHealth, TargetHealth, Task, TaskDefinition, check, plan,
@@ -403,15 +405,17 @@ fn the_guard_lets_no_traffic_rise_against_people_alarms_and_windows() {
     }
 }
 
+/// What the guard says of a mark that begins now.
+fn tag(look: &Look, phase: &str) -> String {
+    let digest = &look.desired.revision_digest;
+    let mark = format!("v1:{digest}:ecs-svc/2:{phase}:{}", now().as_second());
+    let arn = "arn:aws:ecs:eu-west-1:123456789012:service/prod/web".to_owned();
+    let tags = [("evenkeel:rollout".to_owned(), mark)].into();
+    look.broken(Call::TagResource { arn, tags }, Lane::RolloutStep)
+}
+
 #[test]
 fn the_guard_lets_no_step_follow_before_its_time_or_without_its_approval() {
-    let tag = |look: &Look, phase: &str| {
-        let digest = &look.desired.revision_digest;
-        let mark = format!("v1:{digest}:ecs-svc/2:{phase}:{}", now().as_second());
-        let arn = "arn:aws:ecs:eu-west-1:123456789012:service/prod/web".to_owned();
-        let tags = [("evenkeel:rollout".to_owned(), mark)].into();
-        look.broken(Call::TagResource { arn, tags }, Lane::RolloutStep)
-    };
     assert_eq!(tag(&baking_for(60), "step1"), "");
     assert!(tag(&baking_for(59), "step1").contains("step 1 has baked for 59s only"));
     assert!(tag(&baking_for(60), "step2").contains("step 3 does not follow step 1"));
@@ -478,4 +482,55 @@ fn the_guard_lets_no_task_set_be_made_where_another_stands_or_traffic_goes() {
     assert!(
         look.broken(create(GREEN), Lane::NewChange).contains("gets production traffic already")
     );
+}
+
+/// A web hook is asked before the first step, and has not answered.
+fn asked_before_the_first_step() -> Look {
+    let mut look = before_the_first_step();
+    let hook = Webhook { at: vec![Gate::AfterTestTraffic], ..Webhook::of("https://qa/") };
+    look.desired.rollout.analysis =
+        Some(Analysis { webhooks: vec![hook], ..Analysis::of(Vec::new()) });
+    look
+}
+
+#[test]
+fn a_slow_start_takes_nothing_of_the_time_of_the_first_gate() {
+    let mut look = asked_before_the_first_step();
+    look.mark("step0", 2 * 3600);
+    let Call::TagResource { tags, .. } = look.call() else { panic!("{}", look.plan()) };
+    let opened = format!(":test0:{}", now().as_second());
+    assert!(tags["evenkeel:rollout"].ends_with(&opened), "{tags:?}");
+    look.mark("test0", 3599);
+    assert!(look.waits().contains("step 1 of 2 (10%): web hook https://qa/"), "{}", look.waits());
+    look.mark("test0", 3600);
+    assert!(look.plan().verdict.is_some_and(|verdict| verdict.sentence.contains("(gateTimeout)")));
+}
+
+#[test]
+fn the_first_gate_opens_when_tasks_and_test_traffic_are_there() {
+    let early = Look { healthy: 0, ..asked_before_the_first_step() };
+    assert!(early.waits().contains("0 of 1 tasks"), "{}", early.waits());
+    let untested = Look { test: weights(100, 0), ..asked_before_the_first_step() };
+    assert_reweighs(&untested.call(), TEST, &weights(0, 100));
+}
+
+#[test]
+fn a_promotion_at_the_first_gate_is_about_the_first_traffic() {
+    let mut look = asked_before_the_first_step();
+    look.mark("test0", 5);
+    let word = format!("v1:{}:take-1:1790000000:ann:now", look.desired.revision_digest);
+    look.tags.insert("evenkeel:promote".to_owned(), word);
+    assert_reweighs(&look.call(), PRODUCTION, &weights(900, 100));
+}
+
+#[test]
+fn the_guard_lets_the_first_gate_open_once_and_nothing_rise_before() {
+    let mut look = asked_before_the_first_step();
+    let forged = |look: &Look| look.broken(look.weigh(weights(900, 100)), Lane::RolloutStep);
+    assert!(forged(&look).contains("nothing was tested before the first step"));
+    assert_eq!(tag(&look, "test0"), "");
+    look.mark("test0", 300);
+    assert_eq!(forged(&look), "");
+    assert!(tag(&look, "test0").contains("a gate opens once"));
+    assert!(tag(&baking_for(30), "test0").contains("a gate opens once"));
 }

@@ -92,9 +92,7 @@ pub(crate) fn step_gate(
     let bake = SignedDuration::try_from(step.bake).unwrap_or_default();
     let test_rule = Pair::all(desired).into_iter().next().and_then(|pair| pair.test_rule);
     let (gate, opened, share) = match mark.phase {
-        RolloutPhase::Stepping if mark.step == 0 => {
-            (Gate::AfterTestTraffic, mark.since, Percent::NONE)
-        }
+        RolloutPhase::Testing => (Gate::AfterTestTraffic, mark.since, Percent::NONE),
         RolloutPhase::Baking => {
             let end = mark.since.checked_add(bake).ok().filter(|end| *end <= now)?;
             let is_last = step.weight == Percent::ALL;
@@ -168,14 +166,27 @@ impl Course<'_> {
             return acting(self.marked(RolloutPhase::Baking, self.mark.step, why));
         }
         let before = format!("before {}", self.position());
-        let tested = unmeasured(self.view, &self.judgement).filter(|_| !self.is_promoted());
-        if let Some(wait) = tested.filter(|_| self.mark.step == 0) {
-            return self.waits(&wait, self.mark.since);
+        if let Some(plan) = self.untested() {
+            return plan;
         }
         if let Some(wait) = self.shut(&before) {
             return still(self.view, &self.judgement, wait);
         }
         acting(self.traffic.shift(self.group(), self.step.weight, Lane::RolloutStep))
+    }
+
+    /// The gate before the first step. It opens when tasks and test traffic are there, so that a slow start costs none of
+    /// its time.
+    fn untested(&self) -> Option<Plan> {
+        if self.mark.step > 0 || self.view.desired.rollout.analysis.is_none() {
+            return None;
+        }
+        if self.mark.phase != RolloutPhase::Testing {
+            let why = format!("{} is tested before it is taken", self.position());
+            return Some(acting(self.marked(RolloutPhase::Testing, self.mark.step, why)));
+        }
+        let wait = unmeasured(self.view, &self.judgement).filter(|_| !self.is_promoted())?;
+        Some(self.waits(&wait, self.mark.since))
     }
 
     /// What keeps traffic from going to what is healthy.
