@@ -25,8 +25,8 @@ enum LocalCommand {
     Serve(ServeArguments),
     /// Watch a good release, three bad ones and a good one under steady traffic.
     ///
-    /// Takes under two minutes, ends with a table, and exits with 1 if anything was not as it
-    /// should be.
+    /// Takes under two minutes with one strategy, more with `--all` or steps, ends with a table, and exits with 1 if
+    /// anything was not as it should be.
     Demo(DemoArguments),
     /// The daemon of the demo.
     #[command(hide = true)]

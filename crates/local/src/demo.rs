@@ -17,6 +17,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueEnum as _;
+use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use daemon::{DaemonArguments, DaemonFailure, run as run_daemon};
@@ -32,6 +34,9 @@ pub struct DemoArguments {
     /// How each revision replaces the one before.
     #[arg(long, value_enum, default_value_t = DemoStrategy::Rolling)]
     strategy: DemoStrategy,
+    /// Play every strategy, one after the other; the report is then an object with one member for each.
+    #[arg(long, conflicts_with = "strategy")]
+    all: bool,
     /// Also write the final table to FILE, as JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -69,11 +74,52 @@ pub enum DemoError {
 
 /// Plays the whole story. `true` means that everything was as it should be.
 pub async fn run(arguments: DemoArguments) -> Result<bool, DemoError> {
+    let narrator = Narrator::start();
+    if arguments.all {
+        return run_all(&arguments, &narrator).await;
+    }
+    let report = play(&arguments, &narrator).await?;
+    write(&arguments, &report.json())?;
+    Ok(report.differences.is_empty())
+}
+
+/// The same with every strategy; one that cannot be played to its end keeps none of the others.
+async fn run_all(arguments: &DemoArguments, narrator: &Narrator) -> Result<bool, DemoError> {
+    let strategies = DemoStrategy::value_variants();
+    let mut reports = Map::new();
+    let mut failed = Vec::new();
+    for (index, strategy) in strategies.iter().enumerate() {
+        let word = strategy.word();
+        narrator.demo(&format!("strategy {} of {}: {word}", index + 1, strategies.len()));
+        let report = match play(&arguments.with(*strategy), narrator).await {
+            Ok(report) => {
+                failed.extend((!report.differences.is_empty()).then_some(word));
+                report.json()
+            }
+            Err(DemoError::Interrupted) => return Err(DemoError::Interrupted),
+            Err(error) => {
+                narrator.demo(&format!("{word} could not be played to its end: {error}"));
+                failed.push(word);
+                json!({"strategy": word, "error": error.to_string()})
+            }
+        };
+        reports.insert(word.to_owned(), report);
+        // After each, so that an interruption costs only the rest.
+        write(arguments, &Value::Object(reports.clone()))?;
+    }
+    narrator.demo(&match failed.as_slice() {
+        [] => format!("all {} strategies went as they should", strategies.len()),
+        failed => format!("not as it should be: {}", failed.join(", ")),
+    });
+    Ok(failed.is_empty())
+}
+
+/// Plays the story with one strategy, and tells its table.
+async fn play(arguments: &DemoArguments, narrator: &Narrator) -> Result<Report, DemoError> {
     let listen = |kind| signal(kind).map_err(DemoError::Daemon);
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
-    let narrator = Narrator::start();
-    let mut stage = Stage::set_up(&arguments, narrator.clone()).await?;
+    let mut stage = Stage::set_up(arguments, narrator.clone()).await?;
     let played = tokio::select! {
         played = story::play(&mut stage, Report::new(arguments.strategy, arguments.speed)) => played,
         _ = interrupt.recv() => Err(DemoError::Interrupted),
@@ -82,15 +128,20 @@ pub async fn run(arguments: DemoArguments) -> Result<bool, DemoError> {
     stage.clear().await?;
     let report = played?;
     narrator.table(&report);
-    if let Some(file) = &arguments.report {
-        write(file, &report)?;
-    }
-    Ok(report.differences.is_empty())
+    Ok(report)
 }
 
-fn write(file: &PathBuf, report: &Report) -> Result<(), DemoError> {
-    let text = format!("{:#}\n", report.json());
-    std::fs::write(file, text).map_err(|source| DemoError::File {
+impl DemoArguments {
+    /// One of all: what is kept of each is in a directory of its own.
+    fn with(&self, strategy: DemoStrategy) -> Self {
+        let keep = self.keep.as_ref().map(|directory| directory.join(strategy.word()));
+        Self { strategy, keep, all: false, ..self.clone() }
+    }
+}
+
+fn write(arguments: &DemoArguments, report: &Value) -> Result<(), DemoError> {
+    let Some(file) = &arguments.report else { return Ok(()) };
+    std::fs::write(file, format!("{report:#}\n")).map_err(|source| DemoError::File {
         what: format!("the report {} cannot be written", file.display()),
         source,
     })
