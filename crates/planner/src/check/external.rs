@@ -256,12 +256,12 @@ pub(super) fn puts_back_once_an_hour(ground: &Ground<'_>, plan: &Plan) -> Option
     const NOTE: &str = "evenkeel:reweighed";
     resting(ground)?;
     let write = plan.actions.iter().position(|action| is_a_write_of_rules(&action.call))?;
-    let notes = |action: &Action| matches!(&action.call, Call::TagResource { tags, .. } if tags.contains_key(NOTE));
-    let noted = ground.tag(NOTE).and_then(|at| at.strip_prefix("v1:")?.parse::<i64>().ok());
-    match noted.map(|at| ground.input.now.as_second() - at) {
+    let is_note = |action: &Action| matches!(&action.call, Call::TagResource { tags, .. } if tags.contains_key(NOTE));
+    let last = ground.tag(NOTE).and_then(|at| at.strip_prefix("v1:")?.parse::<i64>().ok());
+    match last.map(|at| ground.input.now.as_second() - at) {
         Some(-120..=120) => None,
         Some(ago) if ago < 3600 => Some("weights were put back within the hour".to_owned()),
-        _ if plan.actions.iter().take(write).any(notes) => None,
+        _ if plan.actions.iter().take(write).any(is_note) => None,
         _ => Some("weights are put back, and it is not noted before".to_owned()),
     }
 }
