@@ -47,6 +47,7 @@ serve *ARGS:
 bench *ARGS:
     cargo build --release -p evenkeel-local -p evenkeel-controller
     cargo run --release -p evenkeel-local --bin evenkeel-bench -- {{ARGS}}
+    cargo run --release -p evenkeel-simulator -- rollouts
 
 # Accept changed snapshots after having read them.
 snapshots:

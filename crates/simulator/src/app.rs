@@ -4,6 +4,7 @@
 
 mod figures;
 mod report;
+mod rollouts;
 mod scenarios;
 mod soaking;
 mod sweeps;
@@ -42,6 +43,8 @@ enum Command {
     Isolation(figures::Isolating),
     /// How long a dead daemon's services wait for another one.
     Takeover(figures::TakingOver),
+    /// How many AWS calls an undisturbed rollout takes with each strategy.
+    Rollouts(rollouts::RollingOut),
     /// Show one course of a sweep again, event by event.
     Replay(sweeps::Replay),
 }
@@ -71,6 +74,7 @@ pub fn run(app: &App) -> ExitCode {
         Command::Soak(command) => command.run(),
         Command::Isolation(command) => command.run(),
         Command::Takeover(command) => command.run(),
+        Command::Rollouts(command) => command.run(),
         Command::Replay(command) => command.run(),
     };
     let done = done.and_then(|report| {

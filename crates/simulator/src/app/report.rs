@@ -26,7 +26,7 @@ pub(super) struct Report {
 
 #[derive(Debug, Serialize)]
 struct Counter {
-    name: &'static str,
+    name: String,
     value: f64,
     unit: &'static str,
 }
@@ -67,8 +67,8 @@ impl Report {
         }
     }
 
-    pub(super) fn count(&mut self, name: &'static str, value: f64, unit: &'static str) {
-        self.counters.push(Counter { name, value, unit });
+    pub(super) fn count(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
+        self.counters.push(Counter { name: name.into(), value, unit });
     }
 
     pub(super) fn seconds(&self) -> f64 {
