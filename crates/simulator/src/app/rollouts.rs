@@ -15,7 +15,11 @@ use crate::harness::{Event, Property};
 use crate::scenario::{Manner, Scenario};
 
 #[derive(Debug, Args)]
-pub(super) struct RollingOut {}
+pub(super) struct RollingOut {
+    /// Tasks of the service.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
+    tasks: u32,
+}
 
 /// A strategy as scripts say it, and the fewest writes of a rollout: one for each call of its steps in
 /// docs/behaviour.md, tags included.
@@ -93,9 +97,9 @@ impl Property for Counting {
 }
 
 impl Strategy {
-    fn script(&self) -> Result<Scenario, BadInput> {
+    fn script(&self, tasks: u32) -> Result<Scenario, BadInput> {
         let text = format!(
-            "One rollout.\n\nfront shop\nimage web:1 healthy\nimage web:2 healthy\nload web image=web:1 count=4 {}\n\
+            "One rollout.\n\nfront shop\nimage web:1 healthy\nimage web:2 healthy\nload web image=web:1 count={tasks} {}\n\
              advance 1h\nset web image=web:2\nadvance 1h\nexpect web runs web:2\n",
             self.words
         );
@@ -113,7 +117,8 @@ impl RollingOut {
             let calls = Arc::new(Mutex::new(Calls::default()));
             let counting = Counting { first: None, is_on: false, calls: Arc::clone(&calls) };
             let manner = Manner { expects: true, ..Manner::default() };
-            let performance = strategy.script()?.play_watched(manner, vec![Box::new(counting)]);
+            let performance =
+                strategy.script(self.tasks)?.play_watched(manner, vec![Box::new(counting)]);
             let calls = calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let writes: usize = calls.writes.values().sum();
             let Strategy { name, least, .. } = strategy;
@@ -148,7 +153,7 @@ mod tests {
 
     #[test]
     fn no_rollout_writes_more_than_its_steps_cannot_do_without() {
-        let report = RollingOut {}.run().expect("the scripts are read");
+        let report = RollingOut { tasks: 4 }.run().expect("the scripts are read");
         assert!(report.all_held(), "{report:?}");
     }
 }
