@@ -177,7 +177,9 @@ fn route(words: &[&str]) -> Parsed<Route> {
         ["elsewhere"] => Ok(Route::Elsewhere),
         ["to", "both"] => Ok(Route::ToBoth),
         ["without", "green"] => Ok(Route::WithoutGreen),
-        _ => Err("a front is routed as made, elsewhere, to both or without green".to_owned()),
+        ["to", "what", "serves"] => Ok(Route::ToWhatServes),
+        _ => Err("a front is routed as made, elsewhere, to both, without green or to what serves"
+            .to_owned()),
     }
 }
 

@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use super::{pick, seconds};
 use crate::Behaviour;
-use crate::harness::{Step, Wish};
+use crate::harness::{Route, Step, Wish};
 
 pub(super) struct Fleet {
     pub(super) wishes: Vec<Wish>,
@@ -49,7 +49,8 @@ impl Fleet {
                 wish = wish.clone().with(word, &value);
             }
         };
-        if let Some(group) = self.groups.get(index) {
+        let group = self.groups.get(index);
+        if let Some(group) = group {
             maybe(3, "group", group.clone());
         }
         maybe(6, "alarms", ALARM.to_owned());
@@ -59,7 +60,10 @@ impl Fleet {
         maybe(16, "onFailure", "Hold".to_owned());
         maybe(8, "counting", "Cumulative".to_owned());
         maybe(10, "minimum", "50".to_owned());
-        wish
+        match group {
+            Some(group) if rng.u8(..4) == 0 => moving_traffic(rng, wish, group),
+            _ => wish,
+        }
     }
 
     /// One image in three is bad.
@@ -71,16 +75,44 @@ impl Fleet {
     pub(super) fn beginning(&self) -> Vec<Step> {
         let images = self.images.iter().map(|(name, what)| Step::Image(name.clone(), what.clone()));
         let groups = self.groups.iter().map(|name| Step::Group(name.clone(), 20));
+        let fronts = self.groups.iter().map(|name| Step::Front(front(name), 20));
         let alarm = Step::Alarm(ALARM.to_owned(), Some("OK"));
         let manifests = Step::WriteAll(self.wishes.clone());
-        images.chain(groups).chain([alarm, manifests]).collect()
+        images.chain(groups).chain(fronts).chain([alarm, manifests]).collect()
     }
 
-    /// Everybody lets go: alarms are green, and every manifest is there and can be read.
+    /// Everybody lets go: alarms are green, every manifest is there and can be read, and no rule is left
+    /// between two groups by a shift that was deleted with its service.
     pub(super) fn ending(&self) -> Vec<Step> {
         let alarm = Step::Alarm(ALARM.to_owned(), Some("OK"));
-        vec![alarm, Step::WriteAll(self.wishes.clone())]
+        let fronts = self.groups.iter().map(|name| front(name));
+        let routes = fronts.map(|front| Step::Route(front, Route::ToWhatServes));
+        [alarm, Step::WriteAll(self.wishes.clone())].into_iter().chain(routes).collect()
     }
+}
+
+/// The front beside a group.
+fn front(group: &str) -> String {
+    format!("{group}f")
+}
+
+/// The service behind a front instead, with short steps and bakes.
+fn moving_traffic(rng: &mut Rng, mut wish: Wish, group: &str) -> Wish {
+    let mut minutes = |most: u32| format!("{}m", rng.u32(1..=most));
+    let (bake, step, gate) = (minutes(3), minutes(3), minutes(20));
+    let strategy = *pick(rng, &["BlueGreen", "Canary", "Linear"]);
+    let percent = *pick(rng, &["10", "25", "50"]);
+    let mut say = |word: &str, value: &str| wish.set(word, value).expect("it is one of the words");
+    say("group", "");
+    say("front", &front(group));
+    say("strategy", strategy);
+    say("bake", &bake);
+    say("gate", &gate);
+    if strategy != "BlueGreen" {
+        say("stepBake", &step);
+        say("percent", percent);
+    }
+    wish
 }
 
 fn images(rng: &mut Rng) -> Vec<(String, Behaviour)> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::course::lock;
 use super::Stage;
-use crate::Api;
+use crate::{Api, Life, ServiceFacts};
 
 /// Where the rules of a front lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,9 @@ pub enum Route {
     ToBoth,
     /// The second group is named by no rule, and deleted.
     WithoutGreen,
+    /// What a preflight asks for: where both groups get production traffic and no deployment is under way
+    /// that could end that, all goes to the one with more healthy targets, or to the first.
+    ToWhatServes,
 }
 
 impl Stage {
@@ -43,8 +46,42 @@ impl Stage {
                 }
                 self.elb("DeleteTargetGroup", &json!({"TargetGroupArn": green}))?;
             }
+            Route::ToWhatServes if self.is_split(&production)? && !self.is_moving(name) => {
+                let serves = self.healthy_targets(&green)? > self.healthy_targets(&blue)?;
+                let weights = if serves { [0, 100] } else { [100, 0] };
+                self.forward(&production, &[(&blue, weights[0]), (&green, weights[1])])?;
+            }
+            Route::ToWhatServes => {}
         }
         Ok(())
+    }
+
+    /// Whether more than one group gets traffic by the rule of a listener.
+    fn is_split(&self, listener: &str) -> Result<bool, String> {
+        let found = self.elb("DescribeRules", &json!({"ListenerArn": listener}))?;
+        let groups = found.pointer("/Rules/0/Actions/0/ForwardConfig/TargetGroups");
+        let groups = groups.and_then(Value::as_array).into_iter().flatten();
+        Ok(groups.filter(|group| group["Weight"].as_u64() > Some(0)).count() > 1)
+    }
+
+    /// Whether a service behind a front has more than what it settled on.
+    fn is_moving(&self, front: &str) -> bool {
+        let moves = |facts: ServiceFacts| {
+            let last = facts.history.last();
+            let is_over = |status: &str| {
+                ["SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"]
+                    .contains(&status)
+            };
+            facts.life == Life::Active && last.is_some_and(|last| !is_over(last.status))
+        };
+        let behind = self.wishes.values().filter(|wish| wish.word("front") == Some(front));
+        behind.filter_map(|wish| self.facts(&wish.name)).any(moves)
+    }
+
+    fn healthy_targets(&self, group: &str) -> Result<usize, String> {
+        let found = self.elb("DescribeTargetHealth", &json!({"TargetGroupArn": group}))?;
+        let targets = found["TargetHealthDescriptions"].as_array().into_iter().flatten();
+        Ok(targets.filter(|target| target["TargetHealth"]["State"] == "healthy").count())
     }
 
     fn made(&self, what: &str) -> Result<String, String> {
