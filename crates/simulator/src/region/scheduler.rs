@@ -450,9 +450,11 @@ impl State {
         let Some(service) = self.services.get_mut(&id) else { return };
         let bakes = service.bakes();
         let primary = service.deployments.first().map(|primary| primary.id);
+        let source = service.shift_source();
         service.deployments.retain(|deployment| {
-            let gone = present(&tally, deployment.id) == 0
-                && (deployment.desired == 0 || !deployment.replaces());
+            let replaces = deployment.replaces() || Some(deployment.revision.number) == source;
+            let gone =
+                present(&tally, deployment.id) == 0 && (deployment.desired == 0 || !replaces);
             Some(deployment.id) == primary || !gone || (bakes && deployment.has_completed)
         });
     }

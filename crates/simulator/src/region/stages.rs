@@ -129,6 +129,11 @@ impl Service {
         self.shifting().is_some()
     }
 
+    /// The number of the revision that traffic shifts away from.
+    pub(crate) fn shift_source(&self) -> Option<u64> {
+        self.shifting()?.1.source
+    }
+
     /// How many tasks a deployment is to have while traffic shifts; `live` for what is left as it is.
     pub(crate) fn shift_goal(&self, revision: &Revision, live: u32) -> Option<u32> {
         let (record, shift) = self.shifting()?;

@@ -355,6 +355,36 @@ fn a_deployment_over_one_that_shifts_reconciles_first() {
 }
 
 #[test]
+fn what_a_shift_leaves_stands_until_it_is_over_though_it_was_never_complete_and_lost_its_tasks() {
+    let mut front = Front::new();
+    front.fixture.register("web:1");
+    let members = json!({
+        "loadBalancers": front.balancers(),
+        "deploymentConfiguration": pausing("BLUE_GREEN", &["POST_TEST_TRAFFIC_SHIFT"]),
+    });
+    front.fixture.create(1, members);
+    assert!(front.awaits());
+    front.fixture.roll_to("web:2");
+    assert!(front.awaits());
+    assert_eq!((front.images_in(&front.blue), front.images_in(&front.green)), (1, 1));
+
+    let until = front.fixture.simulation.now() + 2 * MINUTE;
+    front.fixture.simulation.region().inject(evenkeel_simulator::Fault::CapacityLoss { until });
+    let blue =
+        front.fixture.tasks("RUNNING").into_iter().find(|task| {
+            task["taskDefinitionArn"].as_str().is_some_and(|arn| arn.ends_with("web:1"))
+        });
+    let input = json!({"cluster": "main", "task": blue.expect("blue has a task")["taskArn"]});
+    front.fixture.ecs("StopTask", input);
+    front.fixture.advance(MINUTE);
+    assert_eq!(front.fixture.deployments().len(), 2, "blue cannot start, and is still blue");
+    front.fixture.advance(3 * MINUTE);
+    assert_eq!(front.images_in(&front.blue), 1);
+    assert!(front.ends("ROLLBACK_SUCCESSFUL"), "nobody opens the gate");
+    assert_eq!(front.weight(&front.production, "blue"), 100);
+}
+
+#[test]
 fn a_red_alarm_returns_in_any_stage() {
     let mut configuration = pausing("BLUE_GREEN", &["PRE_SCALE_UP"]);
     configuration["alarms"] = json!({"alarmNames": ["errors"], "enable": true, "rollback": true});
