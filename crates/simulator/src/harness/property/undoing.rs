@@ -1,6 +1,6 @@
 //! P5: a person sends a service back, and it arrives where it was sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use evenkeel_manifest::{Digest, ServiceKey};
@@ -9,18 +9,21 @@ use evenkeel_reconciler::Followed;
 
 use super::super::event::At;
 use super::super::{Event, Property, Replica};
-use super::call::{named, number};
+use super::call::{named, number, text};
 use super::memory::{HOLD, PROVEN, mark};
 use super::origins::{Origins, is_in_flight};
 use crate::{Life, ServiceFacts};
 
 /// P5: a service that a person has sent back, and that nobody has said or done anything about since, ends
 /// at the revision that was asked for: the named one, or the one completed before what ran, or, of a rollout
-/// in flight, at another than that, if anything else was ever proven.
+/// in flight, at another than that, if anything else was ever proven. ECS starts nothing of a task definition
+/// that somebody took out of use: for that one a person is waited for.
 #[derive(Debug, Default)]
 pub(super) struct UndoArrives {
     origins: Origins,
     services: BTreeMap<ServiceKey, Known>,
+    /// Task definitions that people took out of use.
+    deregistered: BTreeSet<String>,
 }
 
 /// What is known of one service.
@@ -105,7 +108,8 @@ impl Property for UndoArrives {
                 self.followed(*from, key, who, command);
             }
             Event::Wanted { by, key, .. } => self.wanted(*by, key),
-            Event::Edited { operation: "DeregisterTaskDefinition", .. } => {
+            Event::Edited { operation: "DeregisterTaskDefinition", input, .. } => {
+                self.deregistered.extend(text(input, "taskDefinition").map(str::to_owned));
                 self.services.values_mut().for_each(Known::forgets);
             }
             Event::Edited { input, .. } => self.forgets(named(input).as_ref()),
@@ -124,6 +128,8 @@ impl UndoArrives {
         let Command::Undo { to } = command else { return };
         let Some(sent) = self.services.get_mut(key) else { return };
         let place = sent.truth.as_ref().and_then(|facts| Place::of(facts, to.as_deref()));
+        let is_lost = |place: &Place| matches!(place, Place::Definition(arn) if self.deregistered.contains(&**arn));
+        let place = place.filter(|place| !is_lost(place));
         sent.asked.extend(place.map(|place| (who.to_owned(), place)));
     }
 
@@ -242,6 +248,18 @@ mod tests {
             }
             course.tell(&Event::Over);
             if leaves { course.passes() } else { course.breaks("AnotherThan") }
+        }
+    }
+
+    #[test]
+    fn what_was_taken_out_of_use_is_no_place_to_arrive_at() {
+        for (lost, is_found) in [(1, false), (9, true)] {
+            let mut course = released();
+            let input = json!({"taskDefinition": &*definition(lost)});
+            course.person("DeregisterTaskDefinition", &input);
+            undo(&mut course, None);
+            course.tell(&Event::Over);
+            if is_found { course.breaks("was sent back to") } else { course.passes() }
         }
     }
 
