@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::course::lock;
 use super::Stage;
-use crate::{Api, Life, ServiceFacts};
+use crate::{Api, Life, ServiceFacts, region::list};
 
 /// Where the rules of a front lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,8 @@ impl Stage {
             }
             Route::ToWhatServes if self.is_split(&production)? && !self.is_moving(name) => {
                 let serves = self.healthy_targets(&green)? > self.healthy_targets(&blue)?;
-                let weights = if serves { [0, 100] } else { [100, 0] };
-                self.forward(&production, &[(&blue, weights[0]), (&green, weights[1])])?;
+                let (to_blue, to_green) = if serves { (0, 100) } else { (100, 0) };
+                self.forward(&production, &[(&blue, to_blue), (&green, to_green)])?;
             }
             Route::ToWhatServes => {}
         }
@@ -61,7 +61,8 @@ impl Stage {
         let found = self.elb("DescribeRules", &json!({"ListenerArn": listener}))?;
         let groups = found.pointer("/Rules/0/Actions/0/ForwardConfig/TargetGroups");
         let groups = groups.and_then(Value::as_array).into_iter().flatten();
-        Ok(groups.filter(|group| group["Weight"].as_u64() > Some(0)).count() > 1)
+        let weight = |group: &Value| group.get("Weight").and_then(Value::as_u64);
+        Ok(groups.filter(|group| weight(group) > Some(0)).count() > 1)
     }
 
     /// Whether a service behind a front has more than what it settled on.
@@ -80,8 +81,11 @@ impl Stage {
 
     fn healthy_targets(&self, group: &str) -> Result<usize, String> {
         let found = self.elb("DescribeTargetHealth", &json!({"TargetGroupArn": group}))?;
-        let targets = found["TargetHealthDescriptions"].as_array().into_iter().flatten();
-        Ok(targets.filter(|target| target["TargetHealth"]["State"] == "healthy").count())
+        let targets = list(&found, "TargetHealthDescriptions").iter();
+        let is_healthy = |target: &&Value| {
+            target.pointer("/TargetHealth/State").and_then(Value::as_str) == Some("healthy")
+        };
+        Ok(targets.filter(is_healthy).count())
     }
 
     fn made(&self, what: &str) -> Result<String, String> {
