@@ -3,6 +3,7 @@
 
 mod chaos;
 mod fleet;
+mod people;
 
 use std::time::Duration;
 
@@ -88,7 +89,7 @@ async fn play(stage: &mut Stage, mut fleet: Fleet, chaos: &mut Chaos) {
             drop(stage.perform(step).await);
         }
     }
-    for step in fleet.ending() {
+    for step in fleet.ending().into_iter().chain(people::ending(&fleet)) {
         must(stage, &step).await;
     }
 }

@@ -6,7 +6,7 @@ use fastrand::Rng;
 use serde_json::json;
 
 use super::fleet::Fleet;
-use super::{pick, seconds};
+use super::{people, pick, seconds};
 use crate::harness::{Edit, Replica, Step, Storm};
 
 pub(super) struct Chaos {
@@ -48,9 +48,15 @@ impl Chaos {
             42..52 => self.world(),
             52..64 => self.death(),
             64..74 if self.replicas > 1 => self.lease(),
-            74..88 => vec![Step::Storm(Box::new(self.fresh_storm()))],
+            74..80 => self.order(fleet, index),
+            80..90 => vec![Step::Storm(Box::new(self.fresh_storm()))],
             _ => self.one_fault(),
         }
+    }
+
+    fn order(&mut self, fleet: &Fleet, index: usize) -> Vec<Step> {
+        let wish = fleet.wishes.get(index);
+        wish.map(|wish| people::order(&mut self.rng, &wish.name)).into_iter().collect()
     }
 
     fn fresh_storm(&mut self) -> Storm {
