@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::super::course::lock;
 use super::Stage;
-use crate::{Api, Life, ServiceFacts, region::list};
+use crate::region::list;
+use crate::{Api, Life, ServiceFacts};
 
 /// Where the rules of a front lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
