@@ -292,9 +292,9 @@ impl Region {
         self.history.record(&self.state);
     }
 
-    /// The instants of the earlier states that are kept, oldest first.
+    /// Since when each kept state was true that still was within the horizon, oldest first.
     pub fn kept_states(&self) -> Vec<Timestamp> {
-        self.history.instants()
+        self.history.instants(self.state.now)
     }
 
     /// What a read would have been answered in the newest kept state that is not younger than

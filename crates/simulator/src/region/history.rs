@@ -35,8 +35,14 @@ impl History {
         }
     }
 
-    pub(crate) fn instants(&self) -> Vec<Timestamp> {
-        self.states.iter().map(|state| state.now).collect()
+    /// Since when each state was true that still was within the horizon.
+    pub(crate) fn instants(&self, now: Timestamp) -> Vec<Timestamp> {
+        let mut instants: Vec<Timestamp> = self.states.iter().map(|state| state.now).collect();
+        // Nothing is dropped while nothing changes, and what was replaced grows old meanwhile.
+        let horizon = now - self.horizon;
+        let replaced = instants.iter().skip(1).take_while(|next| **next <= horizon).count();
+        instants.drain(..replaced);
+        instants
     }
 
     /// The newest state that is not younger than `then`.

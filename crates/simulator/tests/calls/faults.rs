@@ -44,6 +44,26 @@ fn a_read_that_lags_shows_an_earlier_state_and_catches_up() {
 }
 
 #[test]
+fn a_state_that_was_replaced_before_the_horizon_is_shown_no_more_though_nothing_has_changed_since()
+{
+    let mut fixture = Fixture::running("web:1", 1, json!({}));
+    fixture.advance(seconds(3600));
+    fixture.simulation.region().keep_history(seconds(300));
+    fixture.advance(seconds(10));
+    fixture.update(json!({"healthCheckGracePeriodSeconds": 7}));
+    let changed = fixture.simulation.now();
+    let is_kept = |fixture: &Fixture| {
+        fixture.simulation.region().kept_states().iter().any(|since| *since < changed)
+    };
+    assert!(is_kept(&fixture));
+    fixture.advance(seconds(299));
+    assert!(is_kept(&fixture));
+    fixture.advance(seconds(1));
+    assert!(!is_kept(&fixture));
+    assert!(fixture.simulation.region().kept_states().contains(&changed));
+}
+
+#[test]
 fn the_same_seed_gives_the_same_region_and_another_one_other_ids() {
     let course = |seed: u64| -> Value {
         let mut fixture = Fixture::seeded(seed);
