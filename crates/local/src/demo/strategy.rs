@@ -41,6 +41,11 @@ impl DemoStrategy {
                  - {weight: 50, bake: 5s}\n      - {weight: 100, bake: 5s}"
             }
         };
+        // Where all traffic moves at once there is nobody to compare with.
+        let compared = match self {
+            Self::BlueGreen => "",
+            _ => "\n        - {metric: errorRate, compare: Stable}",
+        };
         format!(
             "  rollout:
     {members}
@@ -48,8 +53,7 @@ impl DemoStrategy {
       delay: 30s
       minRequests: 20
       metrics:
-        - {{metric: errorRate, max: 5%}}
-        - {{metric: errorRate, compare: Stable}}
+        - {{metric: errorRate, max: 5%}}{compared}
       webhooks:
         - {{url: \"{smoke_test}\", at: [AfterTestTraffic]}}
 "

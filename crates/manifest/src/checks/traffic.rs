@@ -23,6 +23,7 @@ pub(super) fn check(wanted: &Wanted<'_, '_>, report: &mut Report) {
         check_external(wanted, &balancers, report);
         check_pauses(wanted, report);
         check_measured(wanted, &balancers, report);
+        check_compared(wanted, report);
     }
 }
 
@@ -43,6 +44,18 @@ fn check_measured(wanted: &Wanted<'_, '_>, balancers: &[Cursor<'_>], report: &mu
                            use `query`";
             report.error(&metric, message);
         }
+    }
+}
+
+/// Before all traffic moves at once the new revision has no users, and afterwards the stable one has none.
+fn check_compared(wanted: &Wanted<'_, '_>, report: &mut Report) {
+    if !matches!(wanted.strategy, Strategy::BlueGreen(_)) {
+        return;
+    }
+    for compared in wanted.metrics.iter().filter_map(|at| at.member("compare")) {
+        let message = "`BlueGreen` moves all traffic at once, so both revisions hardly ever have users in the same \
+                       minutes, and a gate waits for them in vain: use `max`, or the strategy `Canary`";
+        report.warning(&compared, message);
     }
 }
 

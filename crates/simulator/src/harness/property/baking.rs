@@ -70,28 +70,13 @@ impl BakedSteps {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use evenkeel_manifest::{Percent, Steps, Strategy, TrafficStep};
-
-    use super::super::course::{Course, FIRST, manifest, task};
+    use super::super::course::{Course, FIRST, stepped, task};
     use super::*;
 
     /// Task set 2 gets a tenth, which is to bake for a minute.
     fn at_a_tenth() -> Course<BakedSteps> {
-        let step = |percent, seconds| TrafficStep {
-            weight: Percent::whole(percent),
-            bake: Duration::from_secs(seconds),
-            ..TrafficStep::default()
-        };
-        let mut wanted = manifest("2");
-        wanted.rollout.strategy = Strategy::Steps(Steps {
-            steps: vec![step(10, 60), step(100, 0)],
-            keep_for: Duration::ZERO,
-            gate_timeout: Duration::from_hours(1),
-        });
         let mut course = Course::of(BakedSteps::default());
-        course.wants(FIRST, Some(&wanted));
+        course.wants(FIRST, Some(&stepped("2")));
         course.pause(1);
         course.rolls_out(2);
         course.happens(|facts, _| {

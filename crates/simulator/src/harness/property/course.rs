@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_manifest::{Digest, File, Service, ServiceKey, canonical, load};
+use evenkeel_manifest::{
+    Digest, File, Percent, Service, ServiceKey, Steps, Strategy, TrafficStep, canonical, load,
+};
 use evenkeel_planner::{Command, Lane};
 use evenkeel_reconciler::{CloudError, Followed};
 use jiff::Timestamp;
@@ -43,6 +45,22 @@ pub(super) fn manifest_with(image: &str, service: &str, spec: &str) -> Service {
     let set = load(&[File { name: Arc::from("web.yaml"), text }]);
     assert_eq!(set.problems, []);
     set.services.into_iter().next().unwrap()
+}
+
+/// `manifest` with a tenth of the traffic for a minute, and then all.
+pub(super) fn stepped(image: &str) -> Service {
+    let step = |percent, seconds| TrafficStep {
+        weight: Percent::whole(percent),
+        bake: Duration::from_secs(seconds),
+        ..TrafficStep::default()
+    };
+    let mut wanted = manifest(image);
+    wanted.rollout.strategy = Strategy::Steps(Steps {
+        steps: vec![step(10, 60), step(100, 0)],
+        keep_for: Duration::ZERO,
+        gate_timeout: Duration::from_hours(1),
+    });
+    wanted
 }
 
 pub(super) fn key() -> ServiceKey {

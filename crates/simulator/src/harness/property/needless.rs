@@ -37,8 +37,15 @@ struct Rest {
     /// The last update that was carried out, with nothing of anybody's after it.
     update: Option<(Value, At)>,
     wishes: Vec<Arc<Wish>>,
-    /// Somebody changed rules, and no daemon put its weights back since.
+    /// Somebody changed rules that a daemon puts back, and none did since.
     is_routed: bool,
+}
+
+impl Rest {
+    /// Whether Evenkeel itself moves its traffic.
+    fn is_stepped(&self) -> bool {
+        self.wishes.iter().any(|wish| !wish.steps.is_empty())
+    }
 }
 
 impl Property for NoNeedlessWrites {
@@ -76,7 +83,8 @@ impl NoNeedlessWrites {
             }
             // Whose rules they are is not told.
             Event::Edited { operation: "ModifyListener", .. } => {
-                for rest in self.services.values_mut() {
+                let stepped = self.services.values_mut().filter(|rest| rest.is_stepped());
+                for rest in stepped {
                     (rest.settled_since, rest.is_routed) = (None, true);
                 }
             }
@@ -171,7 +179,8 @@ mod tests {
     use serde_json::json;
 
     use super::super::course::{
-        Course, FIRST, SECOND, manifest, manifest_with, mark, tagging, untagging, update, verdict,
+        Course, FIRST, SECOND, manifest, manifest_with, mark, stepped, tagging, untagging, update,
+        verdict,
     };
     use super::super::memory::{OWNER, REJECTED};
     use super::*;
@@ -254,6 +263,7 @@ mod tests {
     #[test]
     fn weights_that_somebody_changed_are_put_back_and_then_all_is_settled_again() {
         let mut course = course();
+        course.wants(FIRST, Some(&stepped("1")));
         course.happens(|_, _| {});
         course.pause(1600);
         course.person("ModifyListener", &json!({"ListenerArn": "shop"}));
@@ -263,6 +273,17 @@ mod tests {
         course.happens(|_, _| {});
         course.pause(1600);
         course.pass("ModifyListener", json!({"ListenerArn": "shop"}));
+        course.breaks("has been settled");
+    }
+
+    #[test]
+    fn rules_that_somebody_changed_excuse_no_write_to_a_service_whose_traffic_ecs_moves() {
+        let mut course = course();
+        course.happens(|_, _| {});
+        course.pause(1600);
+        course.person("ModifyListener", &json!({"ListenerArn": "shop"}));
+        course.happens(|_, _| {});
+        course.pass("UpdateService", count(4));
         course.breaks("has been settled");
     }
 
