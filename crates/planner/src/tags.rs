@@ -102,7 +102,6 @@ pub(crate) struct ProbeMark {
 pub(crate) struct Rejection {
     /// The whole value, for values of a later version.
     text: String,
-    digest: Option<Digest>,
     pub(crate) at: Option<Timestamp>,
     /// The name of a [`VerdictKind`], or a later version's word.
     pub(crate) code: String,
@@ -304,13 +303,13 @@ impl Rejection {
     fn decode(value: &str) -> Self {
         let parts = || {
             let (rest, code) = value.strip_prefix(VERSION)?.rsplit_once(':')?;
-            let (digest, at) = rest.rsplit_once(':')?;
-            Some((Digest::from_tag(digest), epoch(at)?, code.to_owned()))
+            let (_, at) = rest.rsplit_once(':')?;
+            Some((epoch(at)?, code.to_owned()))
         };
         let text = value.to_owned();
-        let Some((digest, at, code)) = parts() else {
+        let Some((at, code)) = parts() else {
             let code = "Unreadable".to_owned();
-            return Self { text, digest: None, at: None, code, said: None };
+            return Self { text, at: None, code, said: None };
         };
         let (code, said) = match code.split_once('/') {
             Some((code, said)) => (code.to_owned(), Some(said)),
@@ -320,7 +319,7 @@ impl Rejection {
             let (who, why) = said.split_once('/').unwrap_or((said, ""));
             Said { who: who.to_owned(), at: Some(at), why: why.to_owned() }
         });
-        Self { text, digest: Some(digest), at: Some(at), code, said }
+        Self { text, at: Some(at), code, said }
     }
 
     /// `Aborted by ann: a bad release`, or only the code.
@@ -334,11 +333,10 @@ impl Rejection {
         }
     }
 
+    /// Also when it stands at another place of the value than we write it at: where a value is damaged or
+    /// of a later version, not to roll out is the safe reading, and a retry takes it back.
     pub(crate) fn names(&self, digest: &Digest) -> bool {
-        match &self.digest {
-            Some(rejected) => rejected == digest,
-            None => self.text.contains(digest.as_str()),
-        }
+        self.text.contains(digest.as_str())
     }
 }
 
@@ -489,6 +487,12 @@ mod tests {
         assert!(memory.rejects(&digest()));
         assert!(!memory.rejects(&Digest::from_tag("v1:ff")));
         assert_eq!(memory.rejected.map(|r| (r.at, r.code)), Some((Some(at()), "Crashes".into())));
+    }
+
+    #[test]
+    fn a_rejection_with_the_digest_at_an_odd_place_still_rejects() {
+        let value = format!("v1:damaged {}:1790000000:Crashes", digest());
+        assert!(memory(tag::REJECTED, &value).rejects(&digest()));
     }
 
     #[test]
