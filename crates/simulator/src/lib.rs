@@ -8,6 +8,7 @@
 pub mod app;
 mod cloud;
 mod cloudwatch;
+mod code_deploy;
 mod daemon;
 mod effect;
 mod elb;

@@ -3,6 +3,7 @@
 mod answers;
 mod breaker;
 mod cluster;
+mod controllers;
 mod events;
 mod faults;
 mod history;
@@ -42,10 +43,17 @@ use serde_json::Value;
 use crate::{Effect, Happening, ListenerView, ServiceFacts, TargetGroupView};
 
 pub use faults::Fault;
-pub(crate) use input::{count, epoch, flag, list, map_of, size, text};
+pub(crate) use identifiers::last_part;
+pub(crate) use input::{
+    count, epoch, flag, given, list, map_of, page, paged, put_epoch, size, text, texts,
+};
+pub(crate) use kept::Kept;
+pub(crate) use service::{Revision, Service, ServiceId, ServiceStatus};
 pub(crate) use state::State;
+pub(crate) use strategy::{Share, Strategy};
 pub(crate) use tags::Tags;
 pub(crate) use task::TaskId;
+pub(crate) use task_set::TaskSet;
 pub(crate) use timers::Timer;
 pub use timings::Timings;
 
@@ -60,6 +68,7 @@ pub enum Api {
     Ecs,
     ElasticLoadBalancingV2,
     CloudWatch,
+    CodeDeploy,
     Sts,
 }
 
@@ -103,7 +112,7 @@ pub struct Region {
     history: History,
     answers: Answers,
     /// Services that may have changed since last asked.
-    touched: BTreeSet<service::ServiceId>,
+    touched: BTreeSet<ServiceId>,
 }
 
 impl Region {
@@ -185,7 +194,7 @@ impl Region {
         self.history.record(&self.state);
     }
 
-    fn touch(&mut self, services: impl IntoIterator<Item = service::ServiceId>) {
+    fn touch(&mut self, services: impl IntoIterator<Item = ServiceId>) {
         for service in services {
             self.answers.changed(service);
             self.touched.insert(service);
@@ -284,6 +293,11 @@ impl Region {
     pub fn facts(&self, cluster: &str, name: &str) -> Option<ServiceFacts> {
         let id = self.state.names.get(&(cluster.to_owned(), name.to_owned()))?;
         self.state.facts(*id)
+    }
+
+    /// The application and the deployment group by which CodeDeploy deploys a service.
+    pub fn deployment_group_of(&self, cluster: &str, service: &str) -> Option<(String, String)> {
+        self.state.code_deploy.group_of(cluster, service)
     }
 
     /// From now on earlier states are kept for `horizon`, for [`Self::answer_as_of`].

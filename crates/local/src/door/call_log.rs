@@ -32,7 +32,7 @@ pub struct CallRecord {
 impl CallRecord {
     /// Whether the operation can change anything.
     pub fn is_write(&self) -> bool {
-        !["Describe", "List", "Get"].iter().any(|read| self.operation.starts_with(read))
+        !["Describe", "List", "Get", "BatchGet"].iter().any(|read| self.operation.starts_with(read))
     }
 }
 

@@ -1,7 +1,8 @@
 //! The few members of AWS's models whose kind the wire does not tell; never a whole model.
 //!
-//! Source: botocore's service models of elasticloadbalancingv2 (2015-12-01), cloudwatch (2010-08-01).
-//! A name means the same in every shape of both, but for the exceptions in [`kind`].
+//! Source: botocore's service models of elasticloadbalancingv2 (2015-12-01), cloudwatch (2010-08-01)
+//! and codedeploy (2014-10-06), whose members begin with a small letter.
+//! A name means the same in every shape of all, but for the exceptions in [`kind`].
 
 /// What a scalar of a Query request, or a number of a JSON document, stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,7 @@ const DECIMAL: &[&str] = &[
     "SampleCount",
     "Sum",
     "Threshold",
+    "trafficWeight",
 ];
 
 const FLAG: &[&str] = &[
@@ -97,6 +99,11 @@ const TIME: &[&str] = &[
     "StateUpdatedTimestamp",
     "Timestamp",
     "Timestamps",
+    "completeTime",
+    "createTime",
+    "endTime",
+    "lastUpdatedAt",
+    "startTime",
 ];
 
 const LIST: &[&str] = &[

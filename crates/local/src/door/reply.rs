@@ -62,7 +62,7 @@ fn failure(protocol: Protocol, api: Api, error: &ApiError, id: &str) -> Response
     let body = match protocol {
         Protocol::Json10 | Protocol::Json11 => json_error(&error.code, error),
         Protocol::Cbor => cbor::body(&json!({
-            "__type": format!("com.amazonaws.cloudwatch#{}", error.code),
+            "__type": format!("com.amazonaws.{}#{}", name(api), error.code),
             "message": error.message,
         })),
         Protocol::Query => {
@@ -70,7 +70,9 @@ fn failure(protocol: Protocol, api: Api, error: &ApiError, id: &str) -> Response
         }
     };
     let mut response = build(protocol, status, body);
+    // Only CloudWatch had a Query protocol before, which its clients still ask about.
     if matches!(protocol, Protocol::Cbor | Protocol::Json10)
+        && api != Api::CodeDeploy
         && let Ok(header) = HeaderValue::from_str(&format!("{};{blame}", error.code))
     {
         response.headers_mut().insert(QUERY_ERROR, header);
@@ -99,11 +101,19 @@ fn build(protocol: Protocol, status: StatusCode, body: Vec<u8>) -> Response {
     response
 }
 
+/// What the shapes of CBOR errors are named after.
+fn name(api: Api) -> &'static str {
+    match api {
+        Api::CodeDeploy => "codedeploy",
+        Api::CloudWatch | Api::ElasticLoadBalancingV2 | Api::Ecs | Api::Sts => "cloudwatch",
+    }
+}
+
 fn namespace(api: Api) -> &'static str {
     match api {
         Api::CloudWatch => "http://monitoring.amazonaws.com/doc/2010-08-01/",
         Api::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
-        Api::ElasticLoadBalancingV2 | Api::Ecs => {
+        Api::ElasticLoadBalancingV2 | Api::Ecs | Api::CodeDeploy => {
             "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"
         }
     }

@@ -68,6 +68,7 @@ fn read_json(target: &str, body: &[u8]) -> Result<ApiRequest, Refused> {
     let (service, operation) = target.split_once('.').unwrap_or((target, ""));
     let (api, protocol) = match service {
         "AmazonEC2ContainerServiceV20141113" => (Api::Ecs, Protocol::Json11),
+        "CodeDeploy_20141006" => (Api::CodeDeploy, Protocol::Json11),
         "GraniteServiceVersion20100801" => (Api::CloudWatch, Protocol::Json10),
         _ => return Err(unknown(Protocol::Json11, target)),
     };
@@ -81,12 +82,15 @@ fn read_json(target: &str, body: &[u8]) -> Result<ApiRequest, Refused> {
 }
 
 fn read_cbor(path: &str, body: &[u8]) -> Result<ApiRequest, Refused> {
-    let operation = path
-        .strip_prefix("/service/GraniteServiceVersion20100801/operation/")
-        .ok_or_else(|| unknown(Protocol::Cbor, path))?;
+    let named = path.strip_prefix("/service/").and_then(|path| path.split_once("/operation/"));
+    let (api, operation) = match named {
+        Some(("CodeDeploy_20141006", operation)) => (Api::CodeDeploy, operation),
+        Some(("GraniteServiceVersion20100801", operation)) => (Api::CloudWatch, operation),
+        _ => return Err(unknown(Protocol::Cbor, path)),
+    };
     let input = cbor::document(body)
         .map_err(|message| Refused::new(Protocol::Cbor, "SerializationException", message))?;
-    let (api, protocol) = (Api::CloudWatch, Protocol::Cbor);
+    let protocol = Protocol::Cbor;
     ApiRequest { api, operation: operation.to_owned(), input, protocol }.checked()
 }
 
@@ -141,6 +145,7 @@ fn api_of_credential_scope(headers: &HeaderMap) -> Option<Api> {
     let authorization = header(headers, AUTHORIZATION.as_str())?;
     let scope = authorization.split("Credential=").nth(1)?.split([',', ' ']).next()?;
     match scope.split('/').nth(3)? {
+        "codedeploy" => Some(Api::CodeDeploy),
         "ecs" => Some(Api::Ecs),
         "elasticloadbalancing" => Some(Api::ElasticLoadBalancingV2),
         "monitoring" => Some(Api::CloudWatch),
@@ -218,6 +223,15 @@ mod tests {
         let path = "/service/GraniteServiceVersion20100801/operation/DescribeAlarms";
         let cbor = head(path, &[("smithy-protocol", "rpc-v2-cbor")]);
         let expected = (Api::CloudWatch, "DescribeAlarms".into(), Protocol::Cbor);
+        assert_eq!(named(read(&cbor, b"\xa0")), expected);
+
+        let json = head("/", &[("x-amz-target", "CodeDeploy_20141006.GetDeployment")]);
+        let expected = (Api::CodeDeploy, "GetDeployment".into(), Protocol::Json11);
+        assert_eq!(named(read(&json, b"{}")), expected);
+
+        let path = "/service/CodeDeploy_20141006/operation/GetDeployment";
+        let cbor = head(path, &[("smithy-protocol", "rpc-v2-cbor")]);
+        let expected = (Api::CodeDeploy, "GetDeployment".into(), Protocol::Cbor);
         assert_eq!(named(read(&cbor, b"\xa0")), expected);
 
         let form = b"Action=DescribeRules&Version=2015-12-01";

@@ -186,6 +186,13 @@ impl Elb {
 }
 
 impl Elb {
+    /// The rules of a listener, its default rule included, that forward to one of these groups.
+    pub(crate) fn rules_to(&self, listener: &str, groups: &[&str]) -> Vec<String> {
+        let forwards = |rule: &Rule| rule.forwards().any(|(group, _)| groups.contains(&group));
+        let rules = self.rules_in_order(listener).filter(|(_, rule)| forwards(rule));
+        rules.map(|(arn, _)| arn.to_owned()).collect()
+    }
+
     /// Target groups and weights that a rule forwards to.
     pub(crate) fn forwards_of(&self, rule: &str) -> Vec<(String, u32)> {
         let rule = self.rules.get(rule);

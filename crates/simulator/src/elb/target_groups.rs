@@ -222,6 +222,17 @@ impl State {
 }
 
 impl Elb {
+    /// The ARN of the target group of that name.
+    pub(crate) fn group_named(&self, name: &str) -> Option<&str> {
+        let found = self.target_groups.iter().find(|(_, group)| group.name == name);
+        found.map(|(arn, _)| arn.as_str())
+    }
+
+    /// The name of a target group.
+    pub(crate) fn name_of(&self, group: &str) -> Option<&str> {
+        self.target_groups.get(group).map(|group| group.name.as_str())
+    }
+
     fn read_group(&self, arn: &str, group: &TargetGroup) -> Value {
         let check = &group.health_check;
         let balancers: Vec<&str> = self.load_balancer_of(arn).into_iter().collect();

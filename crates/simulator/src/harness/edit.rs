@@ -15,6 +15,10 @@ pub enum Edit {
     Deploy {
         image: String,
     },
+    /// A new revision with another image, which CodeDeploy deploys.
+    CodeDeploy {
+        image: String,
+    },
     /// The oldest running task is stopped.
     StopTask,
     Delete,
@@ -71,6 +75,12 @@ impl Edit {
                     json!({"cluster": cluster, "service": name, "taskDefinition": arn}),
                 )?;
             }
+            Self::CodeDeploy { image } => {
+                let definition = call("RegisterTaskDefinition", content(name, image))?;
+                let group = course.simulation.region().deployment_group_of(cluster, name);
+                let input = code_deployment(group, &definition);
+                course.edit(by, Api::CodeDeploy, "CreateDeployment", &input)?;
+            }
             Self::StopTask => {
                 let tasks = call("ListTasks", json!({"cluster": cluster, "serviceName": name}))?;
                 if let Some(task) = tasks.pointer("/taskArns/0") {
@@ -110,17 +120,36 @@ impl Edit {
             }
             Self::Create { image } => {
                 let definition = call("RegisterTaskDefinition", content(name, image))?;
-                let arn = definition.pointer("/taskDefinition/taskDefinitionArn");
-                let input = json!({
-                    "cluster": cluster, "serviceName": name, "taskDefinition": arn,
-                    "desiredCount": 1, "launchType": "FARGATE",
-                    "networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-1"]}},
-                });
-                call("CreateService", input)?;
+                call("CreateService", one_task(cluster, name, &definition))?;
             }
         }
         Ok(())
     }
+}
+
+/// A service with one task of what was registered.
+fn one_task(cluster: &str, name: &str, registered: &Value) -> Value {
+    json!({
+        "cluster": cluster, "serviceName": name, "desiredCount": 1, "launchType": "FARGATE",
+        "taskDefinition": registered.pointer("/taskDefinition/taskDefinitionArn"),
+        "networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-1"]}},
+    })
+}
+
+/// Of the container and the port of [`content`].
+fn code_deployment(group: Option<(String, String)>, registered: &Value) -> Value {
+    let (application, group) = group.unzip();
+    let service = json!({"Type": "AWS::ECS::Service", "Properties": {
+        "TaskDefinition": registered.pointer("/taskDefinition/taskDefinitionArn"),
+        "LoadBalancerInfo": {"ContainerName": "web", "ContainerPort": 8080},
+    }});
+    let content = json!({"version": 0.0, "Resources": [{"TargetService": service}]}).to_string();
+    let spec = json!({"content": content});
+    json!({
+        "applicationName": application,
+        "deploymentGroupName": group,
+        "revision": {"revisionType": "AppSpecContent", "appSpecContent": spec},
+    })
 }
 
 fn arn(course: &Course, cluster: &str, name: &str) -> Option<String> {

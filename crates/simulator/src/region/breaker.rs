@@ -204,6 +204,9 @@ impl State {
         for (service, deployment) in watching {
             self.after(delay, Timer::DeploymentAlarm(service, deployment));
         }
+        for number in self.code_deploy.watching(name) {
+            self.after(delay, Timer::CodeDeployAlarms(number));
+        }
     }
 
     pub(crate) fn deployment_alarm_due(&mut self, id: ServiceId, deployment: u64) {

@@ -79,5 +79,5 @@ impl History {
 }
 
 pub(crate) fn is_read(operation: &str) -> bool {
-    ["Describe", "List", "Get"].iter().any(|prefix| operation.starts_with(prefix))
+    ["Describe", "List", "Get", "BatchGet"].iter().any(|prefix| operation.starts_with(prefix))
 }

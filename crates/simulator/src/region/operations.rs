@@ -15,6 +15,7 @@ pub(crate) fn answer(
         Api::Ecs => ecs(state, operation, input),
         Api::ElasticLoadBalancingV2 => state.elb_call(operation, input),
         Api::CloudWatch => state.cloudwatch_call(operation, input),
+        Api::CodeDeploy => state.code_deploy_call(operation, input),
         Api::Sts => sts(state, operation),
     };
     reply.unwrap_or_else(|| Err(unknown(api, operation)))
@@ -73,7 +74,7 @@ fn sts(state: &State, operation: &str) -> Reply {
 
 fn unknown(api: Api, operation: &str) -> ApiError {
     match api {
-        Api::Ecs => ApiError::client("UnknownOperationException", ""),
+        Api::Ecs | Api::CodeDeploy => ApiError::client("UnknownOperationException", ""),
         Api::ElasticLoadBalancingV2 | Api::CloudWatch | Api::Sts => {
             ApiError::client("InvalidAction", format!("Could not find operation {operation}"))
         }

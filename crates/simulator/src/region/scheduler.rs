@@ -109,7 +109,7 @@ impl State {
                 self.retire(id);
                 self.tell_stages(id);
             }
-            ServiceStatus::Active if service.controller != "EXTERNAL" => {
+            ServiceStatus::Active if service.controller == "ECS" => {
                 self.judge_tasks(id);
                 self.stop_failing(id);
                 self.stop_surplus(id);
@@ -121,6 +121,7 @@ impl State {
             ServiceStatus::Active => {
                 self.judge_tasks(id);
                 self.schedule_task_sets(id);
+                self.code_deploy_sees_tasks(id);
             }
             ServiceStatus::Draining => self.drain_service(id),
             ServiceStatus::Inactive => {}
@@ -544,6 +545,7 @@ impl State {
         if let Some(service) = self.services.get_mut(&id) {
             service.status = ServiceStatus::Inactive;
             service.deployments.clear();
+            service.task_sets.clear();
         }
         self.after(self.timings.inactive_services_kept, Timer::ForgetService(id));
     }

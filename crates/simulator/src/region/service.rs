@@ -13,6 +13,7 @@ use super::service_deployment::ServiceDeployment;
 use super::strategy::{Hook, Strategy};
 use super::tags::{self, Tags};
 use super::task_definition::TaskContent;
+use super::task_set::NewTaskSet;
 use super::{ApiError, State, TaskId, Timer, count, flag, read_back, text, validation};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +44,7 @@ pub(crate) struct Service {
     pub(crate) spec: Map<String, Value>,
     /// PRIMARY first, then from newest to oldest.
     pub(crate) deployments: Vec<Deployment>,
-    /// Of an EXTERNAL service.
+    /// Of a service that another controller than ECS deploys.
     pub(crate) task_sets: Vec<super::task_set::TaskSet>,
     /// Oldest first.
     pub(crate) rollouts: Vec<ServiceDeployment>,
@@ -277,9 +278,15 @@ impl State {
         let id = service.id;
         self.names.insert((service.cluster.clone(), service.name.clone()), id);
         let content = text(input, "taskDefinition").map(|name| self.usable_revision(name));
+        let by_task_sets = service.controller != "ECS";
+        let members = service.spec.clone();
         self.services.insert(id, service);
-        if let Some(content) = content {
-            self.start_deployment(id, &content?);
+        match content {
+            Some(content) if by_task_sets => {
+                self.add_task_set(id, NewTaskSet::first(content?, members))?;
+            }
+            Some(content) => self.start_deployment(id, &content?),
+            None => {}
         }
         let service = self.services.get(&id).ok_or_else(not_found)?;
         Ok(json!({"service": self.read_service(service, true)}))

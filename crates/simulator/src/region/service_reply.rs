@@ -53,9 +53,12 @@ impl State {
             let counts = tally.get(&deployment.id).copied().unwrap_or_default();
             self.read_deployment(service, deployment, counts)
         };
-        put("deployments", service.deployments.iter().map(read).collect());
+        // What ECS left behind is shown as before. Source: reference page, section 1.2.
+        let left = service.task_sets.iter().filter(|set| set.was_deployment);
+        let shown = service.deployments.iter().chain(left.map(|set| &set.deployment));
+        put("deployments", shown.map(read).collect());
         if service.controller != "ECS" {
-            let sets = service.task_sets.iter();
+            let sets = service.task_sets.iter().filter(|set| !set.was_deployment);
             put("taskSets", sets.map(|set| self.read_task_set(service, set, false)).collect());
         }
         put("events", service.events.iter().map(read_event).collect());
@@ -87,7 +90,8 @@ impl State {
                 map.insert(member.clone(), self.reordered(service, member, value));
             }
         }
-        if service.deployments.first().is_some_and(|primary| primary.revision.fargate()) {
+        let primary = service.primary_task_set().map(|set| &set.deployment);
+        if service.deployments.first().or(primary).is_some_and(|one| one.revision.fargate()) {
             map.insert("platformFamily".to_owned(), json!("Linux"));
         }
         let balanced = map

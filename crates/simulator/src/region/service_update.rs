@@ -37,7 +37,13 @@ impl State {
     }
 
     fn checked_update(&self, service: &Service, input: &Value) -> Result<Update, ApiError> {
-        validation::updated_members(input, &service.controller)?;
+        let controller = given(input, "deploymentController")
+            .and_then(|controller| text(controller, "type"))
+            .filter(|kind| *kind != service.controller);
+        if let Some(kind) = controller {
+            self.check_controller_change(service, kind)?;
+        }
+        validation::updated_members(input, controller.unwrap_or(&service.controller))?;
         let configuration = given(input, "deploymentConfiguration").map(|change| {
             let mut document = service.configuration.document.clone();
             read_back::merge(&mut document, change);
@@ -46,10 +52,7 @@ impl State {
         let configuration = configuration.transpose()?;
         let content = match text(input, "taskDefinition") {
             Some(name) => Some(self.usable_revision(name)?),
-            None => service
-                .deployments
-                .first()
-                .map(|primary| Arc::clone(&primary.revision.task_definition)),
+            None => service.primary().map(|one| Arc::clone(&one.revision.task_definition)),
         };
         let mut spec = service.spec.clone();
         self.change_spec(service, &mut spec, input, content.as_deref());
@@ -62,12 +65,6 @@ impl State {
             .iter()
             .filter(|member| !["launchType", "capacityProviderStrategy"].contains(*member))
             .any(|member| comparable(spec.get(*member)) != comparable(service.spec.get(*member)));
-        let controller = given(input, "deploymentController")
-            .and_then(|controller| text(controller, "type"))
-            .filter(|kind| *kind != service.controller);
-        if let Some(kind) = controller {
-            check_controller_change(service, kind)?;
-        }
         Ok(Update {
             configuration,
             spec,
@@ -110,8 +107,9 @@ impl State {
             service.configuration = configuration;
         }
         if let Some(controller) = update.controller {
-            service.controller = controller;
+            self.change_controller(id, controller);
         }
+        let Some(service) = self.services.get_mut(&id) else { return };
         for member in SETTINGS {
             if let Some(value) = given(input, member) {
                 service.settings.insert(member.to_owned(), value.clone());
@@ -145,23 +143,6 @@ impl Service {
             source.desired += added;
         }
     }
-}
-
-fn check_controller_change(service: &Service, kind: &str) -> Result<(), ApiError> {
-    let in_flight = service.current_service_deployment().is_some();
-    if in_flight {
-        return Err(super::input::invalid(
-            "The deployment controller cannot be changed during an ongoing service deployment.",
-        ));
-    }
-    let guarded = service.configuration.breaker.enabled || service.configuration.alarms.is_some();
-    if kind != "ECS" && guarded {
-        return Err(super::input::invalid(
-            "The deployment controller cannot be changed while the deployment configuration \
-             contains alarms or a deployment circuit breaker.",
-        ));
-    }
-    Ok(())
 }
 
 /// A member without the orders that have no meaning.

@@ -14,6 +14,7 @@ use super::task_definition::Family;
 use super::timers::Timers;
 use super::{Settings, Timer, Timings};
 use crate::cloudwatch::CloudWatch;
+use crate::code_deploy::CodeDeploy;
 use crate::elb::Elb;
 use crate::{Effect, Happening};
 
@@ -32,6 +33,7 @@ pub(crate) struct State {
     pub(crate) tasks: Kept<TaskId, Task>,
     pub(crate) elb: Elb,
     pub(crate) cloudwatch: CloudWatch,
+    pub(crate) code_deploy: CodeDeploy,
     pub(crate) capacity: Capacity,
     pub(crate) effects: Vec<Effect>,
     pub(crate) events: Vec<Value>,
@@ -62,6 +64,7 @@ impl State {
             tasks: Kept::default(),
             elb: Elb::default(),
             cloudwatch: CloudWatch::default(),
+            code_deploy: CodeDeploy::default(),
             capacity: Capacity::default(),
             effects: Vec::new(),
             events: Vec::new(),
@@ -100,6 +103,9 @@ impl State {
             Timer::Drained { target_group, id, port } => {
                 self.elb.forget_drained(&target_group, &id, port);
             }
+            Timer::CodeDeploy(number, entered) => self.code_deploy_due(number, entered),
+            Timer::CodeDeployStops(number) => self.code_deploy_stops(number),
+            Timer::CodeDeployAlarms(number) => self.code_deploy_polls_alarms(number),
             Timer::EvaluateAlarms => self.evaluate_alarms(),
             Timer::SendMetrics(start) => self.send_metrics(start),
         }

@@ -68,6 +68,10 @@ impl Share {
         (1..=1000).map(Self).find(is_it).filter(|share| share.percent() >= least)
     }
 
+    pub(crate) fn of_percent(percent: u32) -> Self {
+        Self(percent.min(100) * 10)
+    }
+
     pub(crate) fn percent(self) -> f64 {
         f64::from(self.0) / 10.0
     }

@@ -1,6 +1,6 @@
-//! Task sets of services with an EXTERNAL controller; never who gets which traffic.
+//! Task sets of services that another controller than ECS deploys; never who gets which traffic.
 //!
-//! Source: reference page, section 5.
+//! Source: reference page, sections 5 and 6.
 
 use std::sync::Arc;
 
@@ -16,10 +16,14 @@ use super::service::{
 use super::service_reply::{Tally, concrete_platform};
 use super::tags::{self, Tags};
 use super::task::{StopCode, Task};
+use super::task_definition::TaskContent;
 use super::{ApiError, State, TaskId, flag, size, validation};
 
 /// Source: field reports; not on the quotas page.
 const MOST: usize = 5;
+
+/// A scale of all of the service's tasks.
+pub(crate) const WHOLE: u64 = 100_000;
 
 #[derive(Clone, Debug)]
 pub(crate) struct TaskSet {
@@ -27,8 +31,12 @@ pub(crate) struct TaskSet {
     pub(crate) deployment: Deployment,
     arn: String,
     external_id: Option<String>,
+    /// `CODE_DEPLOY`, if it was.
+    started_by: Option<&'static str>,
     primary: bool,
     draining: bool,
+    /// It was a deployment before the service left the ECS controller.
+    pub(crate) was_deployment: bool,
     /// Thousandths of a percent.
     scale: u64,
     steady_since: Option<Timestamp>,
@@ -37,20 +45,75 @@ pub(crate) struct TaskSet {
     created_with: Value,
 }
 
+/// What a task set is made of.
+#[derive(Debug)]
+pub(crate) struct NewTaskSet {
+    pub(crate) content: Arc<TaskContent>,
+    /// Members of a service revision, settled.
+    pub(crate) members: Map<String, Value>,
+    external_id: Option<String>,
+    started_by: Option<&'static str>,
+    primary: bool,
+    scale: u64,
+    tags: Tags,
+    created_with: Value,
+}
+
+impl NewTaskSet {
+    /// All of the service, as CreateService makes it for CodeDeploy.
+    pub(crate) fn first(content: Arc<TaskContent>, members: Map<String, Value>) -> Self {
+        Self {
+            content,
+            members,
+            external_id: None,
+            started_by: None,
+            primary: true,
+            scale: WHOLE,
+            tags: Tags::default(),
+            created_with: Value::Null,
+        }
+    }
+}
+
 impl TaskSet {
+    /// What is left of a deployment whose service was taken from the ECS controller.
+    pub(crate) fn left_by_ecs(deployment: Deployment, arn: String, scale: u64) -> Self {
+        Self {
+            deployment,
+            arn,
+            external_id: None,
+            started_by: None,
+            primary: false,
+            draining: false,
+            was_deployment: true,
+            scale,
+            steady_since: None,
+            tags: Tags::default(),
+            created_with: Value::Null,
+        }
+    }
+
+    pub(crate) fn is_steady(&self) -> bool {
+        self.steady_since.is_some()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     /// computedDesiredCount: rounded up.
-    fn wanted(&self, desired: u32) -> u32 {
+    pub(crate) fn wanted(&self, desired: u32) -> u32 {
         if self.draining {
             return 0;
         }
-        u32::try_from((u64::from(desired) * self.scale).div_ceil(100_000)).unwrap_or(u32::MAX)
+        u32::try_from((u64::from(desired) * self.scale).div_ceil(WHOLE)).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn is_primary(&self) -> bool {
         self.primary
     }
 
-    fn status(&self) -> &'static str {
+    pub(crate) fn status(&self) -> &'static str {
         match (self.draining, self.primary) {
             (true, _) => "DRAINING",
             (false, true) => "PRIMARY",
@@ -69,6 +132,14 @@ impl Service {
     pub(crate) fn launcher_mut(&mut self, id: u64) -> Option<&mut Deployment> {
         let sets = self.task_sets.iter_mut().map(|set| &mut set.deployment);
         self.deployments.iter_mut().chain(sets).find(|one| one.id == id)
+    }
+
+    pub(crate) fn primary_task_set(&self) -> Option<&TaskSet> {
+        self.task_sets.iter().find(|set| set.primary)
+    }
+
+    pub(crate) fn task_set(&self, number: u64) -> Option<&TaskSet> {
+        self.task_sets.iter().find(|set| set.deployment.id == number)
     }
 
     fn task_set_mut(&mut self, name: &str) -> Result<&mut TaskSet, ApiError> {
@@ -100,18 +171,11 @@ impl State {
         let id = self.external_service(input)?;
         validation::client_token(input)?;
         let content = self.usable_revision(required(input, "taskDefinition")?)?;
-        let scale = scale_of(input)?.unwrap_or(100_000);
         let service = self.services.get(&id).ok_or_else(not_found)?;
         let is_repeated =
             |set: &&TaskSet| text(input, "clientToken").is_some() && set.created_with == *input;
         if let Some(set) = service.task_sets.iter().find(is_repeated) {
             return Ok(json!({"taskSet": self.read_task_set(service, set, true)}));
-        }
-        if service.task_sets.len() >= MOST {
-            return Err(invalid(
-                "5 deployments exist on the service. Unable to create new TaskSet since this \
-                 exceeds the maximum limit.",
-            ));
         }
         let mut members = Map::new();
         for member in REVISION_MEMBERS {
@@ -121,33 +185,87 @@ impl State {
         }
         members.insert("taskDefinition".to_owned(), json!(*content.arn));
         settle_capacity(&mut members, None);
-        validation::revision(&members, &content, &self.elb)?;
+        let new = NewTaskSet {
+            external_id: text(input, "externalId").map(str::to_owned),
+            primary: false,
+            scale: scale_of(input)?.unwrap_or(WHOLE),
+            tags: tags::read(input)?,
+            created_with: input.clone(),
+            ..NewTaskSet::first(content, members)
+        };
+        let number = self.add_task_set(id, new)?;
+        self.reply_task_set(id, &number.to_string())
+    }
+
+    /// CodeDeploy's replacement of the PRIMARY task set: what `change` leaves out is as it is there.
+    pub(crate) fn replace_task_set(
+        &mut self,
+        id: ServiceId,
+        deployment: &str,
+        change: &Map<String, Value>,
+    ) -> Result<u64, ApiError> {
+        let service = self.services.get(&id).ok_or_else(not_found)?;
+        let mut members = service.spec.clone();
+        if change.contains_key("capacityProviderStrategy") {
+            members.remove("launchType");
+        }
+        members.extend(change.clone());
+        let name = members.get("taskDefinition").and_then(Value::as_str).unwrap_or_default();
+        let content = self.usable_revision(name)?;
+        members.insert("taskDefinition".to_owned(), json!(*content.arn));
+        settle_capacity(&mut members, None);
+        let new = NewTaskSet {
+            external_id: Some(deployment.to_owned()),
+            started_by: Some("CODE_DEPLOY"),
+            primary: false,
+            ..NewTaskSet::first(content, members)
+        };
+        self.add_task_set(id, new)
+    }
+
+    /// Its number.
+    pub(crate) fn add_task_set(&mut self, id: ServiceId, new: NewTaskSet) -> Result<u64, ApiError> {
+        let service = self.services.get(&id).ok_or_else(not_found)?;
+        if service.task_sets.len() >= MOST {
+            return Err(invalid(
+                "5 deployments exist on the service. Unable to create new TaskSet since this \
+                 exceeds the maximum limit.",
+            ));
+        }
+        validation::revision(&new.members, &new.content, &self.elb)?;
         let path = format!("{}/{}", service.cluster, service.name);
         let number = self.new_number();
         let revision = Arc::new(Revision {
             number,
             arn: self.ecs_arn(&format!("service-revision/{path}/{number}")),
             created_at: self.now,
-            task_definition: content,
-            load_balancers: load_balancers(&members, &[], false),
-            members,
+            task_definition: new.content,
+            load_balancers: load_balancers(&new.members, &[], false),
+            members: new.members,
         });
         let set = TaskSet {
             deployment: Deployment::new(number, revision, 0, self.now),
-            arn: self.ecs_arn(&format!("task-set/{path}/{}", deployment_name(number))),
-            external_id: text(input, "externalId").map(str::to_owned),
-            primary: false,
+            arn: self.task_set_arn(&path, number),
+            external_id: new.external_id,
+            started_by: new.started_by,
+            primary: new.primary,
             draining: false,
-            scale,
+            was_deployment: false,
+            scale: new.scale,
             steady_since: None,
-            tags: tags::read(input)?,
-            created_with: input.clone(),
+            tags: new.tags,
+            created_with: new.created_with,
         };
         if let Some(service) = self.services.get_mut(&id) {
             service.task_sets.push(set);
         }
         self.look_soon(id);
-        self.reply_task_set(id, &number.to_string())
+        Ok(number)
+    }
+
+    /// `path` is of the service: its cluster and its name.
+    pub(crate) fn task_set_arn(&self, path: &str, number: u64) -> String {
+        self.ecs_arn(&format!("task-set/{path}/{}", deployment_name(number)))
     }
 
     pub(crate) fn update_task_set(&mut self, input: &Value) -> Result<Value, ApiError> {
@@ -173,13 +291,20 @@ impl State {
         if chosen.draining {
             return Err(invalid("The primary task set must be ACTIVE."));
         }
-        let (number, revision) = (chosen.deployment.id, Arc::clone(&chosen.deployment.revision));
-        // The service shows what its primary task set has.
+        let number = chosen.deployment.id;
+        self.promote_task_set(id, number);
+        self.reply_task_set(id, &name)
+    }
+
+    /// Makes it PRIMARY: the service shows what its primary task set has.
+    pub(crate) fn promote_task_set(&mut self, id: ServiceId, number: u64) {
+        let Some(service) = self.services.get_mut(&id) else { return };
+        let Some(chosen) = service.task_set(number) else { return };
+        let revision = Arc::clone(&chosen.deployment.revision);
         service.spec.clone_from(&revision.members);
         for set in &mut service.task_sets {
             set.primary = set.deployment.id == number;
         }
-        self.reply_task_set(id, &name)
     }
 
     pub(crate) fn delete_task_set(&mut self, input: &Value) -> Result<Value, ApiError> {
@@ -193,10 +318,18 @@ impl State {
                 "The task set cannot be deleted while it is scaled above 0. Use force to delete it.",
             ));
         }
-        set.draining = true;
-        set.primary = false;
-        self.look_soon(id);
+        let number = set.deployment.id;
+        self.drain_task_set(id, number);
         self.reply_task_set(id, &name)
+    }
+
+    pub(crate) fn drain_task_set(&mut self, id: ServiceId, number: u64) {
+        let Some(service) = self.services.get_mut(&id) else { return };
+        for set in service.task_sets.iter_mut().filter(|set| set.deployment.id == number) {
+            set.draining = true;
+            set.primary = false;
+        }
+        self.look_soon(id);
     }
 
     pub(crate) fn describe_task_sets(&self, input: &Value) -> Result<Value, ApiError> {
@@ -287,7 +420,7 @@ impl State {
     fn note_stability(&mut self, id: ServiceId) {
         let Some(service) = self.services.get(&id) else { return };
         let steady: Vec<bool> =
-            service.task_sets.iter().map(|set| self.is_steady(service, set)).collect();
+            service.task_sets.iter().map(|set| self.stands_steady(service, set)).collect();
         let now = self.now;
         let Some(service) = self.services.get_mut(&id) else { return };
         for (set, steady) in service.task_sets.iter_mut().zip(steady) {
@@ -296,7 +429,7 @@ impl State {
     }
 
     /// `STEADY_STATE`: as many run as computed, none is pending, all are healthy.
-    fn is_steady(&self, service: &Service, set: &TaskSet) -> bool {
+    fn stands_steady(&self, service: &Service, set: &TaskSet) -> bool {
         let without_check = self.timings.healthy_without_check;
         let wanted = set.wanted(service.desired);
         let live: Vec<&Task> =
@@ -330,6 +463,9 @@ impl State {
         }
         if let Some(id) = &set.external_id {
             map.insert("externalId".to_owned(), json!(id));
+        }
+        if let Some(one) = set.started_by {
+            map.insert("startedBy".to_owned(), json!(one));
         }
         if deployment.revision.fargate() {
             let platform = concrete_platform(&deployment.revision.members).to_owned();

@@ -36,7 +36,7 @@ impl Buckets {
         let families = families(api, operation);
         if families.iter().flatten().any(|family| self.level(*family, now) < 1.0) {
             let code = match api {
-                Api::Ecs => "ThrottlingException",
+                Api::Ecs | Api::CodeDeploy => "ThrottlingException",
                 Api::ElasticLoadBalancingV2 | Api::CloudWatch | Api::Sts => "Throttling",
             };
             return Err(ApiError::client(code, "Rate exceeded"));
@@ -60,7 +60,8 @@ fn families(api: Api, operation: &str) -> [Option<Family>; 2] {
         Api::Ecs => [ecs(operation), None],
         Api::ElasticLoadBalancingV2 => [Some(("elb", 40.0, 10.0)), Some(elb(operation))],
         Api::CloudWatch => [cloudwatch(operation), None],
-        Api::Sts => [None, None],
+        // CodeDeploy's rates are not published.
+        Api::CodeDeploy | Api::Sts => [None, None],
     }
 }
 

@@ -37,6 +37,13 @@ pub(crate) enum Timer {
         id: String,
         port: u16,
     },
+    /// The time of a step of a CodeDeploy deployment is over: its number, and how many steps it had
+    /// entered.
+    CodeDeploy(u64, u64),
+    /// A CodeDeploy deployment acts on StopDeployment.
+    CodeDeployStops(u64),
+    /// A CodeDeploy deployment polls its alarms.
+    CodeDeployAlarms(u64),
     EvaluateAlarms,
     /// What load balancers measured in the minute that began at that second can be read.
     SendMetrics(i64),

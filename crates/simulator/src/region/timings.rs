@@ -41,6 +41,10 @@ pub struct Timings {
     pub traffic_shift: Duration,
     /// How long the function of a hook takes to say that all is well.
     pub lambda_hook: Duration,
+    /// From one step of a CodeDeploy deployment to the next, and from StopDeployment to the stop.
+    pub code_deploy_step: Duration,
+    /// How long CodeDeploy waits for the replacement task set to be steady.
+    pub code_deploy_install: Duration,
     /// How long a stage of a deployment that shifts traffic may take. Documented: 24 hours.
     pub stage_limit: Duration,
     /// From the end of a minute until what load balancers measured in it can be read. Undocumented.
@@ -69,6 +73,8 @@ impl Default for Timings {
             inactive_services_kept: Duration::from_hours(1),
             traffic_shift: Duration::from_secs(5),
             lambda_hook: Duration::from_secs(3),
+            code_deploy_step: Duration::from_millis(1600),
+            code_deploy_install: Duration::from_hours(1),
             stage_limit: Duration::from_hours(24),
             balancer_metrics: Duration::from_secs(20),
             placement_retry: Duration::from_secs(30),

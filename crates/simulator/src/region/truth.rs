@@ -128,6 +128,9 @@ impl State {
             Timer::Task(task, _) | Timer::Kill(task) | Timer::Forget(task) => {
                 self.tasks.get(task).map(|task| task.service)
             }
+            Timer::CodeDeploy(number, _)
+            | Timer::CodeDeployStops(number)
+            | Timer::CodeDeployAlarms(number) => self.service_of_deployment(*number),
             Timer::Drained { .. } | Timer::EvaluateAlarms | Timer::SendMetrics(_) => None,
         }
     }
@@ -175,7 +178,8 @@ impl State {
             named.map(|name| (text(input, "cluster").unwrap_or("default"), last_part(name)));
         let key = path.or(named).map(|(cluster, name)| (cluster.to_owned(), name.to_owned()));
         let named = key.and_then(|key| self.names.get(&key)).copied();
-        named.into_iter().chain(self.services_behind(input)).collect()
+        let deployed = self.service_of_deployment_id(input);
+        named.into_iter().chain(deployed).chain(self.services_behind(input)).collect()
     }
 
     /// The services whose task sets are in the target groups that a call gives weights to.

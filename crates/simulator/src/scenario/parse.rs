@@ -237,6 +237,9 @@ fn edit(words: &[&str]) -> Parsed<Step> {
         }
         ["redeploys", name] => (name, Edit::Update(json!({"forceNewDeployment": true}))),
         ["deploys", name, image] => (name, Edit::Deploy { image: (*image).to_owned() }),
+        ["deploys", name, image, "by", "CodeDeploy"] => {
+            (name, Edit::CodeDeploy { image: (*image).to_owned() })
+        }
         ["creates", name, image] => (name, Edit::Create { image: (*image).to_owned() }),
         ["kills", "task", name] => (name, Edit::StopTask),
         ["deletes", name] => (name, Edit::Delete),

@@ -16,7 +16,7 @@ pub(crate) fn seconds(number: u64) -> Duration {
 }
 
 /// `defaults` with the members of `change` over them.
-fn over(mut defaults: Value, change: Value) -> Value {
+pub(crate) fn over(mut defaults: Value, change: Value) -> Value {
     let members: Map<String, Value> = change.as_object().cloned().unwrap_or_default();
     if let Some(defaults) = defaults.as_object_mut() {
         defaults.extend(members);
@@ -64,6 +64,15 @@ impl Fixture {
 
     pub(crate) fn cloudwatch(&self, operation: &str, input: Value) -> Value {
         let reply = self.simulation.call(Api::CloudWatch, operation, &input);
+        reply.unwrap_or_else(|error| panic!("{operation}: {error}"))
+    }
+
+    pub(crate) fn try_code_deploy(&self, operation: &str, input: Value) -> Result<Value, ApiError> {
+        self.simulation.call(Api::CodeDeploy, operation, &input)
+    }
+
+    pub(crate) fn code_deploy(&self, operation: &str, input: Value) -> Value {
+        let reply = self.try_code_deploy(operation, input);
         reply.unwrap_or_else(|error| panic!("{operation}: {error}"))
     }
 

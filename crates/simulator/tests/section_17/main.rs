@@ -10,6 +10,7 @@
 
 mod alarms;
 mod breaker;
+mod code_deploy;
 mod controllers;
 mod deletion;
 mod draining;
