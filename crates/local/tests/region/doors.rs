@@ -40,7 +40,7 @@ async fn errors_of_ecs_name_their_code() {
     let target = [("x-amz-target", "AmazonEC2ContainerServiceV20141113.ListClusters")];
     let reply = stage.post("/", &target, b"{not json".to_vec()).await;
     assert_eq!(reply.json()["__type"], "SerializationException");
-    let foreign = [("x-amz-target", "CodeDeploy_20141006.ListApplications")];
+    let foreign = [("x-amz-target", "AWSEvents.ListRules")];
     let reply = stage.post("/", &foreign, b"{}".to_vec()).await;
     assert_eq!(reply.json()["__type"], "UnknownOperationException");
     stage.server.stop().await.unwrap();

@@ -6,6 +6,7 @@
     reason = "a test that cannot be set up, or that gets a reply of another shape, has failed"
 )]
 
+mod code_deploy;
 mod doors;
 mod metrics;
 mod stage;

@@ -189,7 +189,16 @@ mod tests {
         let balancer = json!({"ContainerName": "web", "ContainerPort": "http"});
         let port = spec(&json!({"TaskDefinition": "web:2", "LoadBalancerInfo": balancer}));
         assert_eq!(port.unwrap_err().code, "InvalidRevisionException");
-        let hook = AppSpec::read(r#"{"Resources": [], "Hooks": [{"Install": "f"}]}"#);
-        assert!(hook.is_err());
+        let hooked = |event: &str| {
+            let properties = json!({
+                "TaskDefinition": "web:2",
+                "LoadBalancerInfo": {"ContainerName": "web", "ContainerPort": 80},
+            });
+            let service = json!({"Type": "AWS::ECS::Service", "Properties": properties});
+            let resources = json!([{"TargetService": service}]);
+            let document = json!({"Resources": resources, "Hooks": [{event: "f"}]});
+            AppSpec::read(&document.to_string()).is_ok()
+        };
+        assert!(hooked("AfterInstall") && !hooked("Install") && !hooked("ApplicationStop"));
     }
 }

@@ -68,12 +68,21 @@ impl State {
     }
 
     pub(super) fn list_deployment_targets(&self, input: &Value) -> Result<Value, ApiError> {
-        let found = self.code_deploy.deployment(input)?;
+        let found = self.started_deployment(input)?;
         Ok(json!({"targetIds": [found.target()]}))
     }
 
-    pub(super) fn batch_get_deployment_targets(&self, input: &Value) -> Result<Value, ApiError> {
+    /// Before it has started, a deployment has no targets.
+    fn started_deployment(&self, input: &Value) -> Result<&Deployment, ApiError> {
         let found = self.code_deploy.deployment(input)?;
+        let is_started = found.status != Status::Created;
+        is_started.then_some(found).ok_or_else(|| {
+            refused("DeploymentNotStarted", "The specified deployment has not started.")
+        })
+    }
+
+    pub(super) fn batch_get_deployment_targets(&self, input: &Value) -> Result<Value, ApiError> {
+        let found = self.started_deployment(input)?;
         let asked: Vec<&str> = texts(input, "targetIds").collect();
         if asked.is_empty() {
             return Err(refused(
@@ -93,12 +102,9 @@ impl State {
     }
 
     fn read_target(&self, one: &Deployment) -> Value {
-        let status = match one.status {
-            Status::Created => "Pending",
-            // A target knows no stop.
-            Status::Stopped => "Failed",
-            other => other.word(),
-        };
+        // A target knows no stop.
+        let is_stopped = one.status == Status::Stopped;
+        let status = if is_stopped { "Failed" } else { one.status.word() };
         json!({
             "deploymentId": one.id,
             "targetId": one.target(),

@@ -1,6 +1,8 @@
 //! What people, autoscalers and other tools do to services behind a daemon's back; never anything that
 //! AWS's API does not offer them.
 
+mod code_deploy;
+
 use serde_json::{Value, json};
 
 use super::course::Course;
@@ -18,6 +20,11 @@ pub enum Edit {
     /// A new revision with another image, which CodeDeploy deploys.
     CodeDeploy {
         image: String,
+    },
+    /// A service of that name is created by hand, for CodeDeploy to deploy it behind a front.
+    CreateForCodeDeploy {
+        image: String,
+        front: String,
     },
     /// The oldest running task is stopped.
     StopTask,
@@ -76,10 +83,10 @@ impl Edit {
                 )?;
             }
             Self::CodeDeploy { image } => {
-                let definition = call("RegisterTaskDefinition", content(name, image))?;
-                let group = course.simulation.region().deployment_group_of(cluster, name);
-                let input = code_deployment(group, &definition);
-                course.edit(by, Api::CodeDeploy, "CreateDeployment", &input)?;
+                code_deploy::Deployer { course, by, cluster, name }.deploy(image)?;
+            }
+            Self::CreateForCodeDeploy { image, front } => {
+                code_deploy::Deployer { course, by, cluster, name }.create(image, front)?;
             }
             Self::StopTask => {
                 let tasks = call("ListTasks", json!({"cluster": cluster, "serviceName": name}))?;
@@ -133,22 +140,6 @@ fn one_task(cluster: &str, name: &str, registered: &Value) -> Value {
         "cluster": cluster, "serviceName": name, "desiredCount": 1, "launchType": "FARGATE",
         "taskDefinition": registered.pointer("/taskDefinition/taskDefinitionArn"),
         "networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-1"]}},
-    })
-}
-
-/// Of the container and the port of [`content`].
-fn code_deployment(group: Option<(String, String)>, registered: &Value) -> Value {
-    let (application, group) = group.unzip();
-    let service = json!({"Type": "AWS::ECS::Service", "Properties": {
-        "TaskDefinition": registered.pointer("/taskDefinition/taskDefinitionArn"),
-        "LoadBalancerInfo": {"ContainerName": "web", "ContainerPort": 8080},
-    }});
-    let content = json!({"version": 0.0, "Resources": [{"TargetService": service}]}).to_string();
-    let spec = json!({"content": content});
-    json!({
-        "applicationName": application,
-        "deploymentGroupName": group,
-        "revision": {"revisionType": "AppSpecContent", "appSpecContent": spec},
     })
 }
 

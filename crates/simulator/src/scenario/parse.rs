@@ -240,6 +240,10 @@ fn edit(words: &[&str]) -> Parsed<Step> {
         ["deploys", name, image, "by", "CodeDeploy"] => {
             (name, Edit::CodeDeploy { image: (*image).to_owned() })
         }
+        ["creates", name, image, "by", "CodeDeploy", "behind", front] => {
+            let (image, front) = ((*image).to_owned(), (*front).to_owned());
+            (name, Edit::CreateForCodeDeploy { image, front })
+        }
         ["creates", name, image] => (name, Edit::Create { image: (*image).to_owned() }),
         ["kills", "task", name] => (name, Edit::StopTask),
         ["deletes", name] => (name, Edit::Delete),
@@ -429,6 +433,19 @@ mod tests {
         for bad in ["order web hold", "order web promote half", "order web undo web:3 because x"] {
             assert!(parsed(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_rival_may_deploy_by_code_deploy() {
+        let edit = |line: &str| match command(&words(line)) {
+            Ok(Command::Step(Step::Edit(_, edit))) => edit,
+            other => panic!("it is an edit: {other:?}"),
+        };
+        let (image, front) = ("web:1".to_owned(), "shop".to_owned());
+        let made = edit("rival creates web web:1 by CodeDeploy behind shop");
+        assert_eq!(made, Edit::CreateForCodeDeploy { image: image.clone(), front });
+        let deployed = edit("rival deploys web web:1 by CodeDeploy");
+        assert_eq!(deployed, Edit::CodeDeploy { image });
     }
 
     #[test]

@@ -105,9 +105,13 @@ impl Front {
         self.fixture.code_deploy("GetDeployment", input)["deploymentInfo"].clone()
     }
 
+    /// `null` before it has started.
     fn target(&self, id: &str) -> Value {
-        let targets =
-            self.fixture.code_deploy("ListDeploymentTargets", json!({"deploymentId": id}));
+        let named = json!({"deploymentId": id});
+        let targets = match self.fixture.try_code_deploy("ListDeploymentTargets", named) {
+            Err(error) if error.code == "DeploymentNotStartedException" => return Value::Null,
+            targets => targets.unwrap(),
+        };
         let input = json!({"deploymentId": id, "targetIds": targets["targetIds"]});
         let reply = self.fixture.code_deploy("BatchGetDeploymentTargets", input);
         reply["deploymentTargets"][0]["ecsTarget"].clone()
@@ -116,8 +120,8 @@ impl Front {
     /// The status of one lifecycle event.
     fn event(&self, id: &str, name: &str) -> String {
         let target = self.target(id);
-        let events = target["lifecycleEvents"].as_array().unwrap();
-        let event = events.iter().find(|event| event["lifecycleEventName"] == name);
+        let mut events = target["lifecycleEvents"].as_array().into_iter().flatten();
+        let event = events.find(|event| event["lifecycleEventName"] == name);
         event.map_or_else(|| "none".to_owned(), |one| one["status"].as_str().unwrap().to_owned())
     }
 
@@ -237,6 +241,7 @@ fn green_stands_in_the_other_group_before_it_gets_all_traffic_and_blue_leaves_af
     let mut front = Front::new(json!({}));
     let id = front.deploy("web:2");
     assert_eq!(front.info(&id)["status"], "Created");
+    assert_eq!(front.target(&id), Value::Null);
     assert!(front.reaches(|front| front.sets().len() == 2));
     let green = front.sets()[1].clone();
     assert_eq!((&green["startedBy"], &green["externalId"]), (&json!("CODE_DEPLOY"), &json!(id)));
