@@ -27,6 +27,13 @@ fn the_aws_cli_creates_rolls_waits_lists_tags_and_deletes() {
     region.stop();
 }
 
+#[test]
+fn the_aws_cli_deploys_by_code_deploy_and_waits() {
+    let region = Serve::start();
+    session(&["python", "-c", RUN_SCRIPT, "aws_deploy.sh"], &region.environment);
+    region.stop();
+}
+
 /// Puts the directory of the installed `aws` first on the path and runs the script.
 const RUN_SCRIPT: &str = "import os, sys
 home = os.path.dirname(sys.executable)

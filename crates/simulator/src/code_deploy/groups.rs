@@ -202,9 +202,9 @@ impl State {
         self.code_deploy.config(&config)?;
         check_style(input)?;
         let (cluster, service) = self.deployable(input)?;
-        let plan = Plan::read(input)?;
-        let id = self.new_uuid();
         let document = documented(input, &config);
+        let plan = Plan::read(&Value::Object(document.clone()))?;
+        let id = self.new_uuid();
         let group = Group { id: id.clone(), document, cluster, service, config, plan };
         if let Some(application) = self.code_deploy.applications.get_mut(application) {
             application.groups.insert(name.to_owned(), group);
@@ -332,5 +332,20 @@ fn documented(input: &Value, config: &str) -> Map<String, Value> {
             map.insert(member.to_owned(), value.clone());
         }
     }
+    if let Some(configuration) = map.get_mut("blueGreenDeploymentConfiguration") {
+        fill_in_waits(configuration);
+    }
     map
+}
+
+/// What waits for no time is read back as waiting for none: `aws ecs deploy` reads both.
+fn fill_in_waits(configuration: &mut Value) {
+    for (part, wait) in [
+        ("terminateBlueInstancesOnDeploymentSuccess", "terminationWaitTimeInMinutes"),
+        ("deploymentReadyOption", "waitTimeInMinutes"),
+    ] {
+        if let Some(part) = configuration.get_mut(part).and_then(Value::as_object_mut) {
+            part.entry(wait).or_insert_with(|| json!(0));
+        }
+    }
 }

@@ -534,6 +534,12 @@ fn a_group_has_one_deployment_at_a_time_and_a_service_one_group() {
     assert!(error.message.contains(&id), "{error}");
     let error = front.try_group(json!({"deploymentGroupName": "other"})).unwrap_err();
     assert_eq!(error.code, "ECSServiceMappingLimitExceededException");
+    let named = json!({"applicationName": "shop", "deploymentGroupName": "web"});
+    let group =
+        front.fixture.code_deploy("GetDeploymentGroup", named)["deploymentGroupInfo"].clone();
+    assert_eq!(group["lastAttemptedDeployment"]["deploymentId"], json!(id));
+    let ready = &group["blueGreenDeploymentConfiguration"]["deploymentReadyOption"];
+    assert_eq!(ready["waitTimeInMinutes"], 0, "though nothing was said of it");
     let found = front.fixture.simulation.region().deployment_group_of("main", "web");
     assert_eq!(found, Some(("shop".to_owned(), "web".to_owned())));
 }
