@@ -197,7 +197,8 @@ impl State {
         self.reply_task_set(id, &number.to_string())
     }
 
-    /// CodeDeploy's replacement of the PRIMARY task set: what `change` leaves out is as it is there.
+    /// CodeDeploy's replacement of the PRIMARY task set: what `change` leaves out is as it is there, but
+    /// for the platform version.
     pub(crate) fn replace_task_set(
         &mut self,
         id: ServiceId,
@@ -206,6 +207,8 @@ impl State {
     ) -> Result<u64, ApiError> {
         let service = self.services.get(&id).ok_or_else(not_found)?;
         let mut members = service.spec.clone();
+        // LATEST unless it is said. Source: reference page, section 6.1.
+        members.remove("platformVersion");
         if change.contains_key("capacityProviderStrategy") {
             members.remove("launchType");
         }

@@ -39,6 +39,7 @@ impl Front {
             2,
             json!({
                 "deploymentController": {"type": "CODE_DEPLOY"}, "loadBalancers": behind(&blue),
+                "platformVersion": "1.4.0",
             }),
         );
         assert!(
@@ -630,4 +631,67 @@ fn a_service_moves_to_ecs_with_its_tasks_but_never_during_a_deployment() {
     front.fixture.roll_to("web:4");
     assert!(front.fixture.settle());
     assert_eq!(front.serves(), "web:4");
+}
+
+#[test]
+fn one_update_may_move_a_service_to_ecs_and_to_blue_green() {
+    let mut front = Front::new(json!({
+        "deploymentConfigName": "CodeDeployDefault.ECSCanary10Percent5Minutes",
+    }));
+    let id = front.deploy("web:2");
+    assert!(front.ends(&id, "Succeeded"));
+    assert!(front.reaches(|front| front.sets().len() == 1));
+    let of = json!({"ListenerArn": front.production});
+    let rules = front.fixture.elb("DescribeRules", of);
+    let mut balancers = behind(&front.green);
+    balancers[0]["advancedConfiguration"] = json!({
+        "alternateTargetGroupArn": front.blue,
+        "productionListenerRule": rules["Rules"][0]["RuleArn"],
+        "roleArn": "arn:aws:iam::123456789012:role/infrastructure",
+    });
+    front.fixture.update(json!({
+        "deploymentController": {"type": "ECS"}, "loadBalancers": balancers,
+        "deploymentConfiguration": {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 1},
+    }));
+    let record = |front: &Front| front.fixture.service_deployment()["status"].clone();
+    assert!(front.reaches(|front| record(front) == "SUCCESSFUL"));
+    assert_eq!((front.weights(), front.serves()), ((100, 0), "web:2".to_owned()));
+}
+
+#[test]
+fn a_deployment_of_a_service_that_is_deleted_fails_and_so_does_its_rollback() {
+    let mut front = Front::new(rolling_back(&["DEPLOYMENT_FAILURE"]));
+    let id = front.deploy("web:2");
+    front.passes(&id, "AllowTraffic");
+    let delete = json!({"cluster": "main", "service": "web", "force": true});
+    front.fixture.ecs("DeleteService", delete);
+    assert!(front.ends(&id, "Failed"));
+    assert_eq!(front.info(&id)["errorInformation"]["code"], "INVALID_ECS_SERVICE");
+    let back = front.info(&id)["rollbackInfo"]["rollbackDeploymentId"].clone();
+    let back = back.as_str().unwrap().to_owned();
+    assert!(front.ends(&back, "Failed"));
+    assert!(front.info(&back)["rollbackInfo"]["rollbackDeploymentId"].is_null());
+    front.fixture.advance(HOUR);
+    assert_eq!(front.fixture.tasks("RUNNING").len(), 0);
+}
+
+#[test]
+fn an_app_spec_says_the_network_and_the_platform_version_is_the_latest_again() {
+    let mut front = Front::new(json!({}));
+    let definition = front.fixture.register("web:2");
+    let subnets = json!({"AwsvpcConfiguration": {"Subnets": ["subnet-2"]}});
+    let service = json!({"Type": "AWS::ECS::Service", "Properties": {
+        "TaskDefinition": definition, "NetworkConfiguration": subnets,
+        "LoadBalancerInfo": {"ContainerName": "web", "ContainerPort": 8080},
+    }});
+    let content = json!({"version": 0.0, "Resources": [{"TargetService": service}]}).to_string();
+    let spec = json!({"content": content});
+    let change = json!({"revision": {"revisionType": "AppSpecContent", "appSpecContent": spec}});
+    let id = front.try_deploy("web:2", change).unwrap();
+    assert!(front.ends(&id, "Succeeded"));
+    let service = front.fixture.service();
+    let network = &service["networkConfiguration"]["awsvpcConfiguration"];
+    assert_eq!(network["subnets"], json!(["subnet-2"]));
+    assert_eq!(service["platformVersion"], "LATEST");
+    assert_eq!(service["launchType"], "FARGATE");
 }
