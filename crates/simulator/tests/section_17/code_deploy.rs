@@ -334,7 +334,7 @@ fn rules_that_forward_to_blue_move_and_others_stay() {
 }
 
 #[test]
-fn test_traffic_goes_to_green_before_production_traffic_does() {
+fn test_traffic_goes_to_green_before_production_traffic_does_and_comes_back_with_it() {
     let front = Front::ungrouped();
     front.try_group(json!({"loadBalancerInfo": front.tested()})).unwrap();
     let mut front = front;
@@ -343,6 +343,15 @@ fn test_traffic_goes_to_green_before_production_traffic_does() {
     assert_eq!(front.weight(&front.test, &front.green), 1);
     assert_eq!(front.weights(), (100, 0));
     assert!(front.ends(&id, "Succeeded"));
+
+    let id = front.deploy("web:3");
+    front.passes(&id, "AllowTestTraffic");
+    assert_eq!(front.weight(&front.test, &front.blue), 1);
+    front.stop(&id, json!({"autoRollbackEnabled": true}));
+    assert!(front.ends(&id, "Stopped"));
+    let back = front.info(&id)["rollbackInfo"]["rollbackDeploymentId"].clone();
+    assert!(front.ends(back.as_str().unwrap(), "Succeeded"));
+    assert_eq!(front.weight(&front.test, &front.green), 1, "a rollback takes it back, too");
 }
 
 #[test]
