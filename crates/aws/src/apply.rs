@@ -29,24 +29,24 @@ pub(crate) async fn apply_if(
 
 async fn apply_with(caller: &Caller, token: Token, action: &Action) -> Result<Applied, CloudError> {
     let (operation, input) = match request(&action.call) {
-        Request::Ecs(operation, input) => (operation, input),
+        Request::Json(operation, input) => (operation, input),
         // The futures of the SDK are large, and this one is part of all others.
         Request::Rule(weighed) => return Box::pin(weighed.write(caller, token, action.lane)).await,
     };
-    let reply = caller.ecs_with(token, &input).await;
+    let reply = caller.json_with(token, &input).await;
     let reply = reply.map_err(|error| secrets::redact(error, &input))?;
     applied(operation, &reply)
 }
 
 /// What is sent, and to whom.
 enum Request<'a> {
-    Ecs(Operation, Value),
+    Json(Operation, Value),
     Rule(Weighed<'a>),
 }
 
 fn operation(call: &Call) -> Operation {
     match request(call) {
-        Request::Ecs(operation, _) => operation,
+        Request::Json(operation, _) => operation,
         Request::Rule(weighed) => weighed.operation(),
     }
 }
@@ -70,6 +70,15 @@ fn request(call: &Call) -> Request<'_> {
             (Operation::UpdateServicePrimaryTaskSet, input.clone())
         }
         Call::DeleteTaskSet { input } => (Operation::DeleteTaskSet, input.clone()),
+        Call::CreateDeployment { input } => (Operation::CreateDeployment, input.clone()),
+        Call::StopDeployment { id } => {
+            let input = json!({ "deploymentId": id, "autoRollbackEnabled": true });
+            (Operation::StopDeployment, input)
+        }
+        Call::ContinueDeployment { id } => {
+            let input = json!({ "deploymentId": id, "deploymentWaitType": "READY_WAIT" });
+            (Operation::ContinueDeployment, input)
+        }
         Call::StopServiceDeployment { arn } => {
             let input = json!({ "serviceDeploymentArn": arn, "stopType": "ROLLBACK" });
             (Operation::StopServiceDeployment, input)
@@ -89,7 +98,7 @@ fn request(call: &Call) -> Request<'_> {
             (Operation::UntagResource, json!({ "resourceArn": arn, "tagKeys": keys }))
         }
     };
-    Request::Ecs(operation, input)
+    Request::Json(operation, input)
 }
 
 fn applied(operation: Operation, reply: &Value) -> Result<Applied, CloudError> {

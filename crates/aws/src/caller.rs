@@ -24,6 +24,7 @@ use crate::operation::Operation;
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) ecs: aws_sdk_ecs::Client,
+    pub(crate) code_deploy: aws_sdk_codedeploy::Client,
     pub(crate) load_balancing: aws_sdk_elasticloadbalancingv2::Client,
     pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
     /// For the lease table, which draws from no bucket.
@@ -37,7 +38,7 @@ pub(crate) struct Caller {
 #[derive(Debug)]
 pub(crate) struct Token(Operation);
 
-/// Sends an ECS operation with the body and for the reply of an [`Exchange`].
+/// Sends an operation of a service that speaks JSON with the body and for the reply of an [`Exchange`].
 macro_rules! exchange {
     ($request:expr, $exchange:expr) => {
         $request
@@ -51,16 +52,16 @@ macro_rules! exchange {
 }
 
 impl Caller {
-    /// Calls an operation of ECS: `input` becomes the body as it is, and the reply's body is
+    /// Calls an operation of ECS or of CodeDeploy: `input` becomes the body as it is, and the reply's body is
     /// returned as it is but for nulls, so that no member is lost that is newer than the SDK.
-    pub(crate) async fn ecs(
+    pub(crate) async fn json(
         &self,
         operation: Operation,
         lane: Lane,
         input: &Value,
     ) -> Result<Value, CloudError> {
         let token = self.token(operation, lane).await?;
-        self.ecs_with(token, input).await
+        self.json_with(token, input).await
     }
 
     /// Waits for the operation's token, for who decides only then what to ask.
@@ -76,8 +77,8 @@ impl Caller {
         Ok(Token(operation))
     }
 
-    /// As [`Self::ecs`], at once.
-    pub(crate) async fn ecs_with(
+    /// As [`Self::json`], at once.
+    pub(crate) async fn json_with(
         &self,
         Token(operation): Token,
         input: &Value,
@@ -128,20 +129,37 @@ impl Caller {
             Operation::DeleteTaskSet => exchange!(ecs.delete_task_set(), exchange),
             Operation::TagResource => exchange!(ecs.tag_resource(), exchange),
             Operation::UntagResource => exchange!(ecs.untag_resource(), exchange),
-            Operation::DescribeTargetHealth
-            | Operation::DescribeRules
-            | Operation::DescribeTargetGroups
-            | Operation::ModifyRule
-            | Operation::ModifyListener
-            | Operation::DescribeAlarms
-            | Operation::GetMetricData => {
-                let message = format!("{operation} is not an operation of ECS");
+            other => Box::pin(self.send_to_code_deploy(other, exchange)).await,
+        }
+    }
+
+    async fn send_to_code_deploy(
+        &self,
+        operation: Operation,
+        exchange: &Exchange,
+    ) -> Result<(), Failure> {
+        let code_deploy = &self.code_deploy;
+        match operation {
+            Operation::GetDeploymentGroup => {
+                exchange!(code_deploy.get_deployment_group(), exchange)
+            }
+            Operation::ListDeployments => exchange!(code_deploy.list_deployments(), exchange),
+            Operation::BatchGetDeployments => {
+                exchange!(code_deploy.batch_get_deployments(), exchange)
+            }
+            Operation::CreateDeployment => exchange!(code_deploy.create_deployment(), exchange),
+            Operation::StopDeployment => exchange!(code_deploy.stop_deployment(), exchange),
+            Operation::ContinueDeployment => {
+                exchange!(code_deploy.continue_deployment(), exchange)
+            }
+            other => {
+                let message = format!("{other} is an operation of a service without JSON");
                 Err(Failure::NotSent { message, credentials: false })
             }
         }
     }
 
-    /// Reads with a client of another service than ECS. The request is taken as sent: for reads it
+    /// Reads with a client of a service that does not speak JSON. The request is taken as sent: for reads it
     /// makes no difference.
     pub(crate) async fn read<T, E>(
         &self,
@@ -157,7 +175,7 @@ impl Caller {
         Box::pin(self.metered(operation, send)).await
     }
 
-    /// Writes with a client of another service than ECS. A request whose answer is lost may have been carried out.
+    /// Writes with a client of a service that does not speak JSON. A request whose answer is lost may have been carried out.
     pub(crate) async fn write_with<T, E>(
         &self,
         Token(operation): Token,
@@ -245,7 +263,7 @@ mod tests {
     async fn a_throttled_call_slows_its_family_down_and_no_other() {
         let cloud = Fake::new(region).cloud();
         let caller = &cloud.caller;
-        let listed = caller.ecs(Operation::ListTasks, Lane::Sweep, &json!({})).await;
+        let listed = caller.json(Operation::ListTasks, Lane::Sweep, &json!({})).await;
         assert_eq!(listed.unwrap_err().class(), "throttled");
         let slow = caller.budget.buckets().filter(|(_, bucket)| bucket.level().0 < 1.0);
         let slow: Vec<_> = slow.map(|(family, _)| family.name()).collect();
@@ -258,7 +276,7 @@ mod tests {
         let registry = Registry::new();
         let cloud = fake.cloud_with(AwsMetrics::register(&registry).unwrap());
         for operation in [Operation::ListTasks, Operation::ListServices, Operation::ListServices] {
-            drop(cloud.caller.ecs(operation, Lane::Sweep, &json!({})).await);
+            drop(cloud.caller.json(operation, Lane::Sweep, &json!({})).await);
         }
         let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         for line in [

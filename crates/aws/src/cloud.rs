@@ -15,7 +15,7 @@ use crate::task_definitions::TaskDefinitions;
 use crate::tasks::Tasks;
 use crate::{apply, observe, owned};
 
-/// ECS, Elastic Load Balancing and `CloudWatch` of one account and region.
+/// ECS, Elastic Load Balancing, CodeDeploy and `CloudWatch` of one account and region.
 #[derive(Debug)]
 pub struct AwsCloud {
     pub(crate) caller: Arc<Caller>,

@@ -121,6 +121,7 @@ fn caller(config: &SdkConfig, share: f64, metrics: AwsMetrics, clock: &Arc<Clock
     Caller {
         ecs: client!(aws_sdk_ecs, patient.clone()),
         load_balancing: client!(aws_sdk_elasticloadbalancingv2, patient.clone()),
+        code_deploy: client!(aws_sdk_codedeploy, patient.clone()),
         cloudwatch: client!(aws_sdk_cloudwatch, patient),
         dynamodb: client!(aws_sdk_dynamodb, hasty),
         budget,
@@ -169,7 +170,7 @@ mod tests {
     }
 
     /// The environment of a process cannot be changed safely, so each case is a process of its own:
-    /// this test again, which then prints where the calls to the four services go.
+    /// this test again, which then prints where the calls to the five services go.
     #[tokio::test]
     async fn endpoints_come_from_where_every_aws_tool_takes_them() {
         const CASE: &str = "EVENKEEL_TEST_ENDPOINT_URL";
@@ -186,6 +187,7 @@ mod tests {
             "https://elasticloadbalancing.eu-north-1.amazonaws.com/",
             "https://monitoring.eu-north-1.amazonaws.com/",
             "https://dynamodb.eu-north-1.amazonaws.com/",
+            "https://codedeploy.eu-north-1.amazonaws.com/",
         ];
         let config = ("AWS_CONFIG_FILE", profiles.path().to_str().unwrap());
         let region = ("AWS_REGION", "eu-north-1");
@@ -194,26 +196,27 @@ mod tests {
         let cloudwatch = ("AWS_ENDPOINT_URL_CLOUDWATCH", "http://cw");
         let balancing = ("AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2", "http://elb");
         let dynamodb = ("AWS_ENDPOINT_URL_DYNAMODB", "http://ddb");
+        let code_deploy = ("AWS_ENDPOINT_URL_CODEDEPLOY", "http://cd");
         let set = (CASE, "http://set");
         let cases: [Case<'_>; 6] = [
             (&[region], aws),
-            (&[region, all], ["http://all/"; 4]),
+            (&[region, all], ["http://all/"; 5]),
             (
-                &[region, all, ecs, cloudwatch, balancing, dynamodb],
-                ["http://ecs/", "http://elb/", "http://cw/", "http://ddb/"],
+                &[region, all, ecs, cloudwatch, balancing, dynamodb, code_deploy],
+                ["http://ecs/", "http://elb/", "http://cw/", "http://ddb/", "http://cd/"],
             ),
-            (&[config], ["http://profile-ecs/", aws[1], aws[2], aws[3]]),
-            (&[config, ecs], ["http://ecs/", aws[1], aws[2], aws[3]]),
-            (&[config, all, ecs, set], ["http://set/"; 4]),
+            (&[config], ["http://profile-ecs/", aws[1], aws[2], aws[3], aws[4]]),
+            (&[config, ecs], ["http://ecs/", aws[1], aws[2], aws[3], aws[4]]),
+            (&[config, all, ecs, set], ["http://set/"; 5]),
         ];
         for (environment, expected) in cases {
             assert_eq!(endpoints_in(environment, CASE), expected, "{environment:?}");
         }
     }
 
-    /// An environment, and where calls to ECS, Elastic Load Balancing, `CloudWatch` and `DynamoDB` go
-    /// in it.
-    type Case<'a> = (&'a [(&'a str, &'a str)], [&'a str; 4]);
+    /// An environment, and where calls to ECS, Elastic Load Balancing, `CloudWatch`, `DynamoDB` and
+    /// CodeDeploy go in it.
+    type Case<'a> = (&'a [(&'a str, &'a str)], [&'a str; 5]);
 
     fn endpoints_in(environment: &[(&str, &str)], case: &str) -> Vec<String> {
         let output = Command::new(std::env::current_exe().unwrap())
@@ -239,6 +242,7 @@ mod tests {
         drop(caller.load_balancing.describe_load_balancers().send().await);
         drop(caller.cloudwatch.describe_alarms().send().await);
         drop(caller.dynamodb.list_tables().send().await);
+        drop(caller.code_deploy.list_applications().send().await);
         for request in fake.requests() {
             let host = request.uri.split("service/").next().unwrap();
             writeln!(std::io::stdout(), "called {host}").unwrap();

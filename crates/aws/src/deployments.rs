@@ -42,7 +42,7 @@ pub(crate) async fn newest(
     }
     let operation = Operation::DescribeServiceDeployments;
     let input = json!({ "serviceDeploymentArns": arns });
-    let reply = caller.ecs(operation, lane, &input).await?;
+    let reply = caller.json(operation, lane, &input).await?;
     refuse_failures(operation, &reply, &[])?;
     let mut deployments = elements(&reply, "serviceDeployments")
         .map(|value| ServiceDeployment::read(value).map_err(|error| unread(operation, error.0)))
@@ -79,7 +79,7 @@ pub(crate) async fn revisions(
     let arns: Vec<String> = arns.into_iter().collect();
     let mut revisions = Vec::with_capacity(arns.len());
     for chunk in arns.chunks(ARNS_MAX) {
-        let reply = caller.ecs(operation, lane, &json!({ "serviceRevisionArns": chunk })).await?;
+        let reply = caller.json(operation, lane, &json!({ "serviceRevisionArns": chunk })).await?;
         refuse_failures(operation, &reply, &["MISSING"])?;
         for value in elements(&reply, "serviceRevisions") {
             let revision = ServiceRevision::read(value);

@@ -46,7 +46,7 @@ enum Class {
 }
 
 /// Codes whose class does not depend on anything else. ECS: API reference, "Common errors" and the
-/// errors of each operation; Elastic Load Balancing and `CloudWatch` the same; the throttling codes
+/// errors of each operation; Elastic Load Balancing, `CloudWatch` and CodeDeploy the same; the throttling codes
 /// are those that the AWS SDKs agree on. What is not listed here and not recognised by its text or
 /// its HTTP status is [`Class::Rejected`].
 const CODES: &[(Class, &[&str])] = &[
@@ -116,10 +116,19 @@ const CODES: &[(Class, &[&str])] = &[
     (
         Class::Conflict,
         &[
+            "ApplicationDoesNotExistException",
             "ClusterNotFoundException",
             "ConflictException",
+            // CodeDeploy's: a deployment ended, is not at the point of waiting, or another one is on its way.
+            "DeploymentAlreadyCompletedException",
+            "DeploymentConfigDoesNotExistException",
+            "DeploymentDoesNotExistException",
+            "DeploymentGroupDoesNotExistException",
+            "DeploymentIsNotInReadyStateException",
+            "DeploymentLimitExceededException",
             "ResourceInUseException",
             "ResourceNotFoundException",
+            "RevisionDoesNotExistException",
             "RuleNotFound",
             "ServiceDeploymentNotFoundException",
             "ServiceNotActiveException",
@@ -369,6 +378,15 @@ mod tests {
             ("ClusterNotFoundException", "conflict"),
             ("ConflictException", "conflict"),
             ("TargetGroupNotFound", "conflict"),
+            ("DeploymentLimitExceededException", "conflict"),
+            ("DeploymentAlreadyCompletedException", "conflict"),
+            ("DeploymentIsNotInReadyStateException", "conflict"),
+            ("DeploymentDoesNotExistException", "conflict"),
+            ("DeploymentGroupDoesNotExistException", "conflict"),
+            ("ApplicationDoesNotExistException", "conflict"),
+            ("InvalidRevisionException", "rejected"),
+            ("InvalidRoleException", "rejected"),
+            ("UnsupportedActionForDeploymentTypeException", "rejected"),
             ("LimitExceededException", "quota"),
             ("UnknownOperationException", "capability_missing"),
             ("InvalidAction", "capability_missing"),

@@ -1,7 +1,7 @@
-//! The body of one ECS request and of its reply as JSON, around the SDK's own types; never printed:
+//! The body of one request to ECS or CodeDeploy and of its reply as JSON, around the SDK's own types; never printed:
 //! bodies hold the environment of containers.
 //!
-//! ECS speaks JSON whose members are those of AWS's documents. The SDK signs, sends, times out and
+//! Both speak JSON whose members are those of AWS's documents. The SDK signs, sends, times out and
 //! understands errors; the bodies go past its types, which know only the members of their day.
 
 use std::fmt;

@@ -157,7 +157,7 @@ impl HttpConnector for Fake {
     }
 }
 
-/// ECS names the operation in a header, Elastic Load Balancing in the form, `CloudWatch` in the path.
+/// ECS and CodeDeploy name the operation in a header, Elastic Load Balancing in the form, `CloudWatch` in the path.
 fn read(request: &HttpRequest) -> Request {
     let bytes = request.body().bytes().unwrap_or_default().to_vec();
     let body = String::from_utf8_lossy(&bytes).into_owned();

@@ -24,13 +24,15 @@ pub(crate) enum Family {
     ElasticLoadBalancingModify,
     DescribeAlarms,
     GetMetricData,
+    /// All calls to CodeDeploy together.
+    CodeDeploy,
 }
 
 /// Tokens of `ServiceModify` that only a rollback may take, so that it never waits for other writes.
 const ROLLBACK_RESERVE: f64 = 10.0;
 
 impl Family {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::ServiceModify,
         Self::ServiceRead,
         Self::ServiceDeploymentRead,
@@ -44,6 +46,7 @@ impl Family {
         Self::ElasticLoadBalancingModify,
         Self::DescribeAlarms,
         Self::GetMetricData,
+        Self::CodeDeploy,
     ];
 
     /// The metric label.
@@ -82,6 +85,8 @@ impl Family {
             Self::ElasticLoadBalancingModify => ("ElasticLoadBalancingModify", 20.0, 3.0),
             Self::DescribeAlarms => ("DescribeAlarms", 9.0, 9.0),
             Self::GetMetricData => ("GetMetricData", 500.0, 500.0),
+            // AWS publishes none for CodeDeploy: a careful guess.
+            Self::CodeDeploy => ("CodeDeploy", 20.0, 10.0),
         }
     }
 }

@@ -11,6 +11,7 @@ mod bucket;
 mod caller;
 mod clock;
 mod cloud;
+mod code_deploy;
 mod connect;
 mod deployments;
 mod error;

@@ -6,16 +6,16 @@ use std::future::Future;
 
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{
-    Depth, Fact, Lane, LoadBalancing, Observed, ObservedService, Questions, Series,
+    CodeDeploy, Depth, Fact, Lane, LoadBalancing, Observed, ObservedService, Questions, Series,
     ServiceDeployment, ServiceRevision, Task, TaskDefinition, Unknown,
 };
 use evenkeel_reconciler::CloudError;
-use futures_util::future::{join, join5};
+use futures_util::future::{join, join3, join5};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::cloud::AwsCloud;
-use crate::{deployments, signals};
+use crate::{code_deploy, deployments, signals};
 
 /// Reads in a rollout go before those of settled services.
 fn lane(depth: Depth) -> Lane {
@@ -71,18 +71,19 @@ impl Look<'_> {
     async fn deep(&self) -> Observed {
         let caller = &*self.cloud.caller;
         let target_groups = &self.questions.target_groups;
-        let balancing = async {
+        let traffic = async {
             let health = fact(signals::target_groups(caller, target_groups, self.lane()));
-            join(health, self.load_balancing()).await
+            join3(health, self.load_balancing(), self.code_deploy()).await
         };
-        let (history, tasks, (target_groups, load_balancing), alarms, metrics) = join5(
-            self.history(),
-            self.tasks(),
-            balancing,
-            fact(signals::alarms(caller, &self.questions.alarms, self.lane())),
-            self.metrics(),
-        )
-        .await;
+        let (history, tasks, (target_groups, load_balancing, code_deploy), alarms, metrics) =
+            join5(
+                self.history(),
+                self.tasks(),
+                traffic,
+                fact(signals::alarms(caller, &self.questions.alarms, self.lane())),
+                self.metrics(),
+            )
+            .await;
         let History { deployments, revisions, task_definitions } = history;
         Observed {
             service_deployments: deployments,
@@ -91,6 +92,7 @@ impl Look<'_> {
             tasks,
             target_groups,
             load_balancing,
+            code_deploy,
             alarms,
             metrics,
             ..self.nothing()
@@ -103,6 +105,18 @@ impl Look<'_> {
                 fact(Box::pin(self.cloud.balancing.read(question, self.lane()))).await
             }
             None => Fact::Unknown(Unknown::NotAsked),
+        }
+    }
+
+    async fn code_deploy(&self) -> Fact<CodeDeploy> {
+        let Some(question) = &self.questions.code_deploy else {
+            return Fact::Unknown(Unknown::NotAsked);
+        };
+        // The futures of the SDK are large, and this one is part of those of every look.
+        match Box::pin(code_deploy::read(&self.cloud.caller, question, self.lane())).await {
+            Ok(Some(known)) => Fact::Known(known),
+            Ok(None) => Fact::Absent,
+            Err(error) => Fact::Unknown(error.into()),
         }
     }
 
@@ -119,7 +133,7 @@ impl Look<'_> {
     }
 
     async fn history(&self) -> History {
-        if !self.lives() || self.service.is_some_and(ObservedService::is_external) {
+        if !self.lives() || self.service.is_some_and(ObservedService::has_task_sets) {
             let task_definitions = fact(self.task_definitions(&BTreeSet::new())).await;
             return History {
                 deployments: Fact::Absent,
@@ -243,7 +257,9 @@ mod tests {
 
     use aws_smithy_cbor::Encoder;
     use evenkeel_manifest::Digest;
-    use evenkeel_planner::{Alarm, BalancingQuestion, FamilyQuestion, TargetHealth};
+    use evenkeel_planner::{
+        Alarm, BalancingQuestion, CodeDeployQuestion, FamilyQuestion, TargetHealth,
+    };
     use evenkeel_reconciler::Cloud;
     use serde_json::{Value, json};
 
@@ -267,6 +283,7 @@ mod tests {
             step_gate: None,
             target_groups: ["arn:tg/web".to_owned()].into(),
             load_balancing: None,
+            code_deploy: None,
             revisions: [PROVEN.to_owned()].into(),
         }
     }
@@ -381,6 +398,38 @@ mod tests {
             assert_eq!(matches!(why, Some(Unknown::Denied { .. })), is_denied, "{why:?}");
             assert!(observed.target_groups.known().is_some());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deployment_group_is_known_or_absent_or_unknown_and_says_why() {
+        let group = || {
+            let names = json!({ "applicationName": "app", "deploymentGroupName": "group" });
+            ok(&json!({ "deploymentGroupInfo": names }))
+        };
+        let asked = async |answer: fn() -> Reply| {
+            let fake = Fake::new(move |request| match request.operation.as_str() {
+                "GetDeploymentGroup" => answer(),
+                "ListDeployments" => ok(&json!({ "deployments": [] })),
+                _ => region(request),
+            });
+            let (application, group) = ("app".to_owned(), "group".to_owned());
+            let asked =
+                CodeDeployQuestion { application, group, since: None, ids: BTreeSet::new() };
+            let questions = Questions { code_deploy: Some(asked), ..questions(Depth::Deep) };
+            let observed = fake.cloud().observe(&key(), &questions).await.unwrap();
+            assert!(observed.tasks.known().is_some(), "it hides no other part");
+            observed.code_deploy
+        };
+        assert!(asked(group).await.known().is_some_and(|known| known.deployments.is_empty()));
+        let absent = asked(|| error("ApplicationDoesNotExistException", "no")).await;
+        assert_eq!(absent, Fact::Absent);
+        let denied = asked(|| error("AccessDeniedException", "no")).await;
+        assert!(matches!(denied.unknown(), Some(Unknown::Denied { .. })), "{denied:?}");
+        let missing = asked(|| error("UnknownOperationException", "no")).await;
+        let why = missing.unknown();
+        assert!(matches!(why, Some(Unknown::CapabilityMissing { .. })), "{why:?}");
+        let failed = asked(|| error("ThrottlingException", "no")).await;
+        assert!(matches!(failed.unknown(), Some(Unknown::Failed { .. })), "{failed:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -32,12 +32,18 @@ pub enum Operation {
     DeleteTaskSet,
     ModifyRule,
     ModifyListener,
+    GetDeploymentGroup,
+    ListDeployments,
+    BatchGetDeployments,
+    CreateDeployment,
+    StopDeployment,
+    ContinueDeployment,
     TagResource,
     UntagResource,
 }
 
 impl Operation {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 33] = [
         Self::DescribeServices,
         Self::ListServices,
         Self::DescribeTaskDefinition,
@@ -63,6 +69,12 @@ impl Operation {
         Self::DeleteTaskSet,
         Self::ModifyRule,
         Self::ModifyListener,
+        Self::GetDeploymentGroup,
+        Self::ListDeployments,
+        Self::BatchGetDeployments,
+        Self::CreateDeployment,
+        Self::StopDeployment,
+        Self::ContinueDeployment,
         Self::TagResource,
         Self::UntagResource,
     ];
@@ -86,6 +98,12 @@ impl Operation {
             | Self::DescribeRules
             | Self::DescribeTargetGroups => "elasticloadbalancing",
             Self::DescribeAlarms | Self::GetMetricData => "cloudwatch",
+            Self::GetDeploymentGroup
+            | Self::ListDeployments
+            | Self::BatchGetDeployments
+            | Self::CreateDeployment
+            | Self::StopDeployment
+            | Self::ContinueDeployment => "codedeploy",
             _ => "ecs",
         };
         format!("{service}:{self}")
@@ -106,6 +124,9 @@ impl Operation {
                 | Self::DeleteTaskSet
                 | Self::ModifyRule
                 | Self::ModifyListener
+                | Self::CreateDeployment
+                | Self::StopDeployment
+                | Self::ContinueDeployment
                 | Self::TagResource
                 | Self::UntagResource
         )
@@ -149,6 +170,12 @@ impl Operation {
             Self::DeleteTaskSet => ("DeleteTaskSet", Family::TaskSetModify),
             Self::ModifyRule => ("ModifyRule", Family::ElasticLoadBalancingModify),
             Self::ModifyListener => ("ModifyListener", Family::ElasticLoadBalancingModify),
+            Self::GetDeploymentGroup => ("GetDeploymentGroup", Family::CodeDeploy),
+            Self::ListDeployments => ("ListDeployments", Family::CodeDeploy),
+            Self::BatchGetDeployments => ("BatchGetDeployments", Family::CodeDeploy),
+            Self::CreateDeployment => ("CreateDeployment", Family::CodeDeploy),
+            Self::StopDeployment => ("StopDeployment", Family::CodeDeploy),
+            Self::ContinueDeployment => ("ContinueDeployment", Family::CodeDeploy),
             Self::TagResource => ("TagResource", Family::TagModify),
             Self::UntagResource => ("UntagResource", Family::TagModify),
         }
@@ -222,6 +249,10 @@ mod tests {
         let mut expected = expected(Operation::ALL.into_iter());
         // Checked by AWS when a role is named in a task definition or service.
         expected.insert("iam:PassRole".to_owned());
+        // Checked by AWS in CreateDeployment.
+        let beside =
+            ["GetDeploymentConfig", "GetApplicationRevision", "RegisterApplicationRevision"];
+        expected.extend(beside.map(|name| format!("codedeploy:{name}")));
         assert_eq!(actions("iam-policy.json"), expected);
     }
 

@@ -40,7 +40,7 @@ impl Listing<'_> {
     ) -> Result<Vec<Value>, CloudError> {
         let mut all = Vec::new();
         for _ in 0..PAGES_MAX {
-            let mut reply = caller.ecs(self.operation, lane, &self.input).await?;
+            let mut reply = caller.json(self.operation, lane, &self.input).await?;
             let page = reply.get_mut(self.member).and_then(Value::as_array_mut);
             all.append(page.unwrap_or(&mut Vec::new()));
             match self.limit {

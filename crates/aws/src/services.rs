@@ -119,7 +119,7 @@ pub(crate) async fn describe(
 ) -> Result<Reply, CloudError> {
     caller.metrics.batched(names.len());
     let input = json!({ "cluster": cluster, "services": names, "include": ["TAGS"] });
-    let reply = caller.ecs_with(token, &input).await?;
+    let reply = caller.json_with(token, &input).await?;
     let mut services: Reply = elements(&reply, "failures").map(failed).collect();
     for service in elements(&reply, "services") {
         let name = text(service, "serviceName").to_owned();

@@ -72,7 +72,7 @@ impl TaskDefinitions {
     /// As AWS has it now, with its content.
     pub(crate) async fn fresh(&self, arn: &str, lane: Lane) -> Result<TaskDefinition, CloudError> {
         let input = json!({ "taskDefinition": arn, "include": ["TAGS"] });
-        let reply = self.caller.ecs(Operation::DescribeTaskDefinition, lane, &input).await?;
+        let reply = self.caller.json(Operation::DescribeTaskDefinition, lane, &input).await?;
         let task_definition = read(&reply).ok_or_else(|| CloudError::Transient {
             operation: Operation::DescribeTaskDefinition.name().to_owned(),
             message: format!("the reply holds no task definition for {arn}"),

@@ -108,7 +108,7 @@ async fn describe(
 ) -> Result<Vec<Task>, CloudError> {
     let operation = Operation::DescribeTasks;
     let input = json!({ "cluster": cluster, "tasks": arns });
-    let reply = caller.ecs(operation, lane, &input).await?;
+    let reply = caller.json(operation, lane, &input).await?;
     refuse_failures(operation, &reply, &["MISSING"])?;
     let read = |value| Task::read(value).map_err(|error| unread(operation, error.0));
     elements(&reply, "tasks").map(read).collect()

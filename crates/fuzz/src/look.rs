@@ -9,10 +9,10 @@ use std::sync::LazyLock;
 
 use evenkeel_manifest::{Digest, Document, File, Service, ServiceKey, canonical, load};
 use evenkeel_planner::{
-    Alarm, Call, Depth, Fact, Input, ListenerRule, LoadBalancing, MetricId, Observed,
-    ObservedService, Outcome, Plan, Series, ServiceDeployment, ServiceRevision, Status,
-    TargetGroup, TargetGroupHealth, TargetHealth, Task, TaskDefinition, Unknown, changes, check,
-    plan, questions, status, tag,
+    Alarm, Call, CodeDeploy, CodeDeployDeployment, DeploymentGroup, Depth, Fact, Input,
+    ListenerRule, LoadBalancing, MetricId, Observed, ObservedService, Outcome, Plan, Series,
+    ServiceDeployment, ServiceRevision, Status, TargetGroup, TargetGroupHealth, TargetHealth, Task,
+    TaskDefinition, Unknown, changes, check, plan, questions, status, tag,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -220,6 +220,7 @@ fn observed(document: &Value, at: Timestamp) -> Observed {
             None if !shallow => not_permitted(),
             part => fact_of(part, load_balancing),
         },
+        code_deploy: fact_of(part("codeDeploy"), code_deploy),
         alarms: fact(part("alarms"), alarm),
         metrics: fact(part("metrics"), series),
         expressions: Fact::Unknown(Unknown::NotAsked),
@@ -256,6 +257,14 @@ fn load_balancing(one: &Value) -> Option<LoadBalancing> {
     Some(LoadBalancing {
         rules: parts("rules").map(rule).collect::<Option<_>>()?,
         target_groups: parts("targetGroups").map(group).collect::<Option<_>>()?,
+    })
+}
+
+fn code_deploy(one: &Value) -> Option<CodeDeploy> {
+    let deployments = one.get("deployments").and_then(Value::as_array).into_iter().flatten();
+    Some(CodeDeploy {
+        group: DeploymentGroup::read(one.get("group")?).ok()?,
+        deployments: deployments.map(CodeDeployDeployment::read).collect::<Result<_, _>>().ok()?,
     })
 }
 

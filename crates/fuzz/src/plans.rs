@@ -26,7 +26,7 @@ mod tests {
             calls.extend(plan.actions.iter().map(|action| action.call.operation()));
             waits.extend(plan.waiting.iter().map(|wait| wait.reason));
         }
-        assert_eq!(calls.len(), 7, "{calls:?}");
+        assert_eq!(calls.len(), 9, "{calls:?}");
         assert!(waits.len() >= 10, "{waits:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! `evenkeel-local demo`: revisions of a service, good and bad, under steady traffic; never hides a result
 //! that is not as it should be.
 
+mod code_deploy;
 mod daemon;
 mod manifest;
 mod meter;

@@ -56,6 +56,15 @@ impl Front {
         Shares { production: share(&self.production_rule), test: share(&self.test_rule) }
     }
 
+    /// The listener that carries production traffic.
+    pub(crate) fn production_listener(&self) -> String {
+        listener_of(&self.production_rule)
+    }
+
+    pub(crate) fn test_listener(&self) -> String {
+        listener_of(&self.test_rule)
+    }
+
     /// The target group that is not this one.
     pub(crate) fn other_than(&self, group: &str) -> &str {
         if group == self.blue { &self.green } else { &self.blue }
@@ -67,6 +76,12 @@ impl Front {
 pub(crate) struct Shares {
     pub(crate) production: u32,
     pub(crate) test: u32,
+}
+
+/// A rule's ARN is that of its listener and an id.
+fn listener_of(rule: &str) -> String {
+    let listener = rule.rsplit_once('/').map_or(rule, |(listener, _)| listener);
+    listener.replacen(":listener-rule/", ":listener/", 1)
 }
 
 fn percentage(rule: &RuleView, group: &str) -> u32 {

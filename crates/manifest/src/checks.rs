@@ -1,6 +1,7 @@
 //! What AWS would refuse, or accept and never carry out: refused here, before any call; never
 //! repeats what the tree of fields already says.
 
+mod code_deploy;
 mod containers;
 mod deployment;
 mod fargate;
@@ -38,6 +39,7 @@ pub(crate) fn run(wanted: &Wanted<'_, '_>, report: &mut Report) {
     fargate::check(wanted, report);
     deployment::check(wanted, report);
     traffic::check(wanted, report);
+    code_deploy::check(wanted, report);
     secrets::check(wanted.task_definition, report);
 }
 

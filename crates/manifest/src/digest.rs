@@ -23,13 +23,8 @@ impl Digest {
     pub fn of(canonical: &Value) -> Self {
         let mut sorted = canonical.clone();
         sorted.sort_all_objects();
-        let hash = Sha256::digest(sorted.to_string());
-        let mut text = "v1:".to_owned();
-        for byte in hash.iter().take(Self::DIGITS / 2) {
-            // Writing to a string cannot fail.
-            let _written = write!(text, "{byte:02x}");
-        }
-        Self(text)
+        let digits: String = sha256(&sorted.to_string()).chars().take(Self::DIGITS).collect();
+        Self(format!("v1:{digits}"))
     }
 
     /// The digest of all that makes a service revision: the task definition, by its own digest, and
@@ -46,6 +41,16 @@ impl Digest {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The SHA-256 of a text in 64 hexadecimal digits, lower case.
+pub fn sha256(text: &str) -> String {
+    let mut digits = String::new();
+    for byte in Sha256::digest(text) {
+        // Writing to a string cannot fail.
+        let _written = write!(digits, "{byte:02x}");
+    }
+    digits
 }
 
 impl fmt::Display for Digest {

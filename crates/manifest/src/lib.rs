@@ -58,16 +58,17 @@ mod digest;
 mod schema;
 
 pub use approval::Approval;
-pub use digest::Digest;
+pub use digest::{Digest, sha256};
 pub use document::Document;
 pub use key::ServiceKey;
 pub use limits::Limits;
 pub use load::{File, ManifestSet, included_paths, load, load_with};
 pub use problem::{Problem, Severity};
 pub use rollout::{
-    Analysis, Breaker, Condition, Counting, Gate, InFlight, Limit, Metric, MetricSource, OnFailure,
-    OnInconclusive, Origin, Percent, Probe, Query, Rollout, Rule, Scale, Shift, Statistic, Step,
-    Steps, Strategy, Threshold, TrafficStep, Webhook, Window, WindowFault, WindowText,
+    Analysis, Breaker, CodeDeploy, Condition, Counting, Gate, InFlight, Limit, Metric,
+    MetricSource, OnFailure, OnInconclusive, Origin, Percent, Probe, Query, Rollout, Rule, Scale,
+    Shift, Statistic, Step, Steps, Strategy, Threshold, TrafficStep, Webhook, Window, WindowFault,
+    WindowText,
 };
 pub use schedule::Schedule;
 pub use schema::schema;

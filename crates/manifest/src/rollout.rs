@@ -2,6 +2,7 @@
 
 mod analysis;
 mod approvals;
+mod code_deploy;
 pub(crate) mod read;
 mod steps;
 mod strategy;
@@ -16,6 +17,7 @@ use serde::{Serialize, Serializer};
 pub use analysis::{
     Analysis, Condition, Limit, Metric, MetricSource, OnInconclusive, Query, Statistic, Webhook,
 };
+pub use code_deploy::CodeDeploy;
 pub use steps::{Scale, Steps, TrafficStep};
 pub use strategy::{Gate, Percent, Shift, Step, Strategy};
 pub use window::{InFlight, Origin, Rule, Window, WindowFault, WindowText};
@@ -54,6 +56,9 @@ struct Written {
     #[serde(serialize_with = "friendly_if_any", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     keep_for: Option<Duration>,
+    /// Who carries out deployments, for `CodeDeploy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code_deploy: Option<CodeDeploy>,
     /// How long both revisions stay after all traffic has moved: whole minutes, `0m` to `24h`.
     #[serde(serialize_with = "friendly_if_any", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
@@ -109,6 +114,8 @@ enum Kind {
     Linear,
     /// As `BlueGreen`, with any `steps`, which Evenkeel takes itself: the service has the EXTERNAL controller.
     Steps,
+    /// AWS CodeDeploy moves traffic as its deployment configuration says: the service has the `CODE_DEPLOY` controller.
+    CodeDeploy,
 }
 
 impl From<Rollout> for Written {
@@ -117,18 +124,7 @@ impl From<Rollout> for Written {
         let steps = rollout.strategy.steps();
         let (keep_for, own_timeout) =
             (steps.map(|all| all.keep_for), steps.map(|all| all.gate_timeout));
-        let (strategy, canary, linear, steps) = match rollout.strategy {
-            Strategy::Rolling => (Kind::Rolling, None, None, None),
-            Strategy::BlueGreen(_) => (Kind::BlueGreen, None, None, None),
-            Strategy::Canary(_, step) => (Kind::Canary, Some(step.into()), None, None),
-            Strategy::Linear(_, step) => (Kind::Linear, None, Some(step.into()), None),
-            Strategy::Steps(all) => (Kind::Steps, None, None, Some(all.steps)),
-        };
-        Self {
-            strategy,
-            canary,
-            linear,
-            steps,
+        let mut written = Self {
             keep_for,
             bake: shift.map(|shift| shift.bake),
             gate_timeout: shift.map(|shift| shift.gate_timeout).or(own_timeout),
@@ -137,7 +133,29 @@ impl From<Rollout> for Written {
             windows: rollout.windows,
             breaker: rollout.breaker,
             probe: rollout.probe,
-        }
+            ..Self::default()
+        };
+        written.strategy = match rollout.strategy {
+            Strategy::Rolling => Kind::Rolling,
+            Strategy::BlueGreen(_) => Kind::BlueGreen,
+            Strategy::Canary(_, step) => {
+                written.canary = Some(step.into());
+                Kind::Canary
+            }
+            Strategy::Linear(_, step) => {
+                written.linear = Some(step.into());
+                Kind::Linear
+            }
+            Strategy::Steps(all) => {
+                written.steps = Some(all.steps);
+                Kind::Steps
+            }
+            Strategy::CodeDeploy(group) => {
+                written.code_deploy = Some(group);
+                Kind::CodeDeploy
+            }
+        };
+        written
     }
 }
 

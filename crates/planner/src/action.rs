@@ -60,6 +60,19 @@ pub enum Call {
     DeleteTaskSet {
         input: Value,
     },
+    /// Has CodeDeploy deploy a revision. It takes no client token: before it is made again, the group's deployments are
+    /// looked at.
+    CreateDeployment {
+        input: Value,
+    },
+    /// Ends a deployment of CodeDeploy's, always with `autoRollbackEnabled: true`.
+    StopDeployment {
+        id: String,
+    },
+    /// Lets a deployment of CodeDeploy's that is READY move its traffic (`READY_WAIT`).
+    ContinueDeployment {
+        id: String,
+    },
     /// Gives the target groups of a listener rule new weights. The rule is read once more before, and all else that
     /// it does is sent as it is; one whose weights are not as they were seen is left alone.
     ModifyRule {
@@ -120,6 +133,9 @@ impl Call {
             Self::UpdateTaskSet { .. } => "UpdateTaskSet",
             Self::UpdateServicePrimaryTaskSet { .. } => "UpdateServicePrimaryTaskSet",
             Self::DeleteTaskSet { .. } => "DeleteTaskSet",
+            Self::CreateDeployment { .. } => "CreateDeployment",
+            Self::StopDeployment { .. } => "StopDeployment",
+            Self::ContinueDeployment { .. } => "ContinueDeployment",
             Self::ModifyRule { .. } => "ModifyRule",
             Self::ModifyListener { .. } => "ModifyListener",
             Self::TagResource { .. } => "TagResource",

@@ -331,7 +331,7 @@ impl Progress {
 /// When a task set last got more to do: it was scaled, a step of it began, or ECS started tasks of it that are not
 /// healthy yet. Tasks that come again and again count as failures. `None` of a deployment.
 fn scaled(view: &View<'_>, deployment: &Deployment) -> Option<Timestamp> {
-    if !view.service.is_external() {
+    if !view.service.has_task_sets() {
         return None;
     }
     let mark = view.memory.rollout.as_ref();

@@ -3,6 +3,7 @@
 //!
 //! Properties: reliability.md, part C (S7, S14, S15, S19–S22, S24, S25, S32).
 
+mod code_deploy;
 mod external;
 mod order;
 mod steps;
@@ -36,7 +37,7 @@ pub fn check(plan: &Plan, input: &Input<'_>) -> Result<(), Vec<String>> {
     }
     for action in &plan.actions {
         let name = action.call.operation();
-        let rules = ACTION_RULES.iter().chain(external::RULES);
+        let rules = ACTION_RULES.iter().chain(external::RULES).chain(code_deploy::RULES);
         let found = rules.filter_map(|rule| rule(&ground, action));
         broken.extend(found.map(|property| format!("{name}: {property}")));
     }
@@ -53,8 +54,13 @@ struct Ground<'a> {
 type PlanRule = fn(&Ground<'_>, &Plan) -> Option<String>;
 type ActionRule = fn(&Ground<'_>, &Action) -> Option<String>;
 
-const PLAN_RULES: &[PlanRule] =
-    &[service_is_known, nobody_said_stop, starts_one_deployment, external::puts_back_once_an_hour];
+const PLAN_RULES: &[PlanRule] = &[
+    service_is_known,
+    nobody_said_stop,
+    starts_one_deployment,
+    external::puts_back_once_an_hour,
+    code_deploy::announces_first,
+];
 
 const ACTION_RULES: &[ActionRule] = &[
     stays_in_scope,
@@ -156,6 +162,8 @@ fn starts_a_deployment(action: &Action) -> bool {
     match &action.call {
         Call::CreateService { .. }
         | Call::StopServiceDeployment { .. }
+        | Call::CreateDeployment { .. }
+        | Call::StopDeployment { .. }
         | Call::CreateTaskSet { .. } => true,
         Call::ContinueServiceDeployment { action, .. } => *action == HookAction::Rollback,
         Call::UpdateService { input } => STARTING.iter().any(|name| input.get(name).is_some()),
@@ -165,6 +173,7 @@ fn starts_a_deployment(action: &Action) -> bool {
         | Call::DeleteTaskSet { .. }
         | Call::ModifyRule { .. }
         | Call::ModifyListener { .. }
+        | Call::ContinueDeployment { .. }
         | Call::TagResource { .. }
         | Call::UntagResource { .. } => false,
     }
@@ -208,7 +217,7 @@ fn stays_in_scope(ground: &Ground<'_>, action: &Action) -> Option<String> {
             all.is_some_and(|all| all.iter().any(|one| one.service_deployment_arn == *arn))
         }
         Call::RegisterTaskDefinition { input } => named(input, "family", &ground.desired.family),
-        call => external::is_in_scope(ground, call),
+        call => external::is_in_scope(ground, call) || code_deploy::is_in_scope(ground, call),
     };
     (!in_scope).then(|| format!("it is about something else than {key}"))
 }

@@ -8,6 +8,7 @@
 mod action;
 mod breaker;
 mod check;
+mod code_deploy;
 mod command;
 mod diff;
 mod fact;
@@ -28,6 +29,10 @@ mod view;
 
 pub use action::{Action, Applied, Call, HookAction, Lane, Reweighing};
 pub use check::{check, check_order};
+pub use code_deploy::{
+    CodeDeploy, CodeDeployDeployment, CodeDeployQuestion, DeploymentGroup, EcsService,
+    ErrorInformation, RollbackInfo,
+};
 pub use command::{Command, Obedience, Order, Refusal};
 pub use diff::changes;
 pub use fact::{Fact, Unknown};

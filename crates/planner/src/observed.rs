@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::{Depth, Evaluated, Fact, LoadBalancing, Series, TaskSet, Unknown, WebhookAnswer};
+use crate::{
+    CodeDeploy, Depth, Evaluated, Fact, LoadBalancing, Series, TaskSet, Unknown, WebhookAnswer,
+};
 
 /// One look at one service. Facts that were not asked for are `Unknown(NotAsked)`.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +37,9 @@ pub struct Observed {
     pub target_groups: Fact<Vec<TargetGroupHealth>>,
     /// Deep only, and only when what moves traffic is about to start.
     pub load_balancing: Fact<LoadBalancing>,
+    /// Deep only, and only of a service that CodeDeploy deploys; `Absent` when the application or the deployment group
+    /// does not exist.
+    pub code_deploy: Fact<CodeDeploy>,
     /// Deep only; a name that was asked for and is not listed does not exist.
     pub alarms: Fact<Vec<Alarm>>,
     /// Deep only, and only while something is measured; one without data may be missing.
@@ -59,6 +64,7 @@ impl Observed {
             tasks: Fact::Unknown(Unknown::NotAsked),
             target_groups: Fact::Unknown(Unknown::NotAsked),
             load_balancing: Fact::Unknown(Unknown::NotAsked),
+            code_deploy: Fact::Unknown(Unknown::NotAsked),
             alarms: Fact::Unknown(Unknown::NotAsked),
             metrics: Fact::Unknown(Unknown::NotAsked),
             expressions: Fact::Unknown(Unknown::NotAsked),
@@ -123,8 +129,8 @@ impl ObservedService {
     }
 
     /// Whether somebody else than ECS carries out deployments, with task sets: it has no service deployments.
-    pub fn is_external(&self) -> bool {
-        self.controller() == "EXTERNAL"
+    pub fn has_task_sets(&self) -> bool {
+        ["EXTERNAL", "CODE_DEPLOY"].contains(&self.controller())
     }
 
     /// ECS's word for who carries out deployments.
@@ -503,7 +509,7 @@ pub struct Alarm {
 
 /// Ids are written into tags, between colons, which have room for AWS's own: 28 characters of a
 /// deployment, 32 of a task.
-fn fits_a_tag(what: &str, id: &str) -> Result<(), ReadError> {
+pub(crate) fn fits_a_tag(what: &str, id: &str) -> Result<(), ReadError> {
     const ID_MAX: usize = 64;
     let is_usual = |c: char| c.is_ascii_alphanumeric() || "/_-".contains(c);
     if id.len() <= ID_MAX && !id.starts_with('-') && id.chars().all(is_usual) {
@@ -518,7 +524,9 @@ fn read<T: for<'de> Deserialize<'de>>(value: &Value) -> Result<T, ReadError> {
 }
 
 /// AWS's JSON protocols send times as seconds since the epoch, with a fraction.
-fn epoch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+pub(crate) fn epoch<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Timestamp>, D::Error> {
     let seconds = Option::<f64>::deserialize(deserializer)?;
     Ok(seconds.and_then(|seconds| {
         let duration = jiff::SignedDuration::try_from_secs_f64(seconds).ok()?;

@@ -102,6 +102,8 @@ pub enum VerdictKind {
     Stalled,
     /// ECS's own breaker or alarms, or a person, rolled it back first.
     RolledBackByEcs,
+    /// CodeDeploy's alarms, its failures or a person ended it first.
+    RolledBackByCodeDeploy,
     /// A person said so.
     Aborted,
 }

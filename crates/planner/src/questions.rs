@@ -7,12 +7,14 @@ use serde_json::Value;
 
 use crate::diff::runs_what_is_wanted;
 use crate::judge;
-use crate::steps::{comparison, is_due, is_settled, is_stepped, step_gate};
+use crate::steps::{
+    comparison, is_due, is_moved_by_code_deploy, is_settled, is_stepped, step_gate,
+};
 use crate::tags::{Memory, RolloutMark};
 use crate::view::View;
 use crate::{
-    BalancingQuestion, Command, Fact, Input, MetricQuestion, Observed, ObservedService,
-    RolloutPhase, StepGate, Unknown, tag,
+    BalancingQuestion, CodeDeployQuestion, Command, Fact, Input, MetricQuestion, Observed,
+    ObservedService, RolloutPhase, StepGate, TaskSet, Unknown, tag,
 };
 
 /// What one observation is to contain. Computed from the manifest, and from what was seen so far,
@@ -36,6 +38,8 @@ pub struct Questions {
     /// What is to carry traffic, for a deep look before what moves it starts; and what carries it, where the steps are
     /// ours.
     pub load_balancing: Option<BalancingQuestion>,
+    /// The deployment group that carries out deployments, for a deep look.
+    pub code_deploy: Option<CodeDeployQuestion>,
     /// Service revision ARNs to describe besides those of the listed service deployments.
     pub revisions: BTreeSet<String>,
 }
@@ -143,6 +147,7 @@ impl Questions {
             step_gate: None,
             target_groups: BTreeSet::new(),
             load_balancing: None,
+            code_deploy: None,
             revisions: BTreeSet::new(),
         }
     }
@@ -162,6 +167,9 @@ fn needs_depth(desired: &Service, seen: &Observed, service: &ObservedService) ->
     let input = input(desired, seen);
     if desired.rollout.strategy.steps().is_some() {
         return is_stepped(&input, desired, service);
+    }
+    if desired.rollout.strategy.code_deploy().is_some() {
+        return is_moved_by_code_deploy(&input, desired, service);
     }
     let Some(view) = View::of(&input, desired, service) else { return false };
     if shown_by_revisions_only(desired) || !is_settled(&view) {
@@ -191,6 +199,7 @@ fn deep(desired: &Service, seen: &Observed, service: Option<&ObservedService>) -
         step_gate: service.and_then(|service| gate_of_a_step(desired, seen, service)),
         target_groups: service.map(|service| groups_of(desired, service)).unwrap_or_default(),
         load_balancing: balancing(desired, seen, service),
+        code_deploy: CodeDeployQuestion::of(desired, service),
         revisions: service.map(proven_revision).unwrap_or_default(),
     }
 }
@@ -277,8 +286,17 @@ fn family(
     })
 }
 
-/// A service with an EXTERNAL controller shows those of its PRIMARY task set only.
+/// A service with an EXTERNAL controller shows those of its PRIMARY task set only, and which second one CodeDeploy
+/// uses no manifest says.
 fn groups_of(desired: &Service, service: &ObservedService) -> BTreeSet<String> {
+    if desired.rollout.strategy.code_deploy().is_some() {
+        return service
+            .task_sets
+            .iter()
+            .filter_map(TaskSet::target_group)
+            .map(str::to_owned)
+            .collect();
+    }
     let wanted = desired.rollout.strategy.steps().map(|_| desired.service.value());
     let document = wanted.as_ref().unwrap_or(&service.document);
     let listed = document.get("loadBalancers").and_then(Value::as_array);

@@ -77,7 +77,7 @@ pub enum ConditionStatus {
 pub struct RolloutStatus {
     pub phase: RolloutPhase,
     pub digest: Digest,
-    /// `ecs-svc/…`
+    /// `ecs-svc/…`, or `d-…` of CodeDeploy.
     pub deployment: Option<String>,
     pub since: Option<Timestamp>,
     pub task_definition: Option<String>,
@@ -222,7 +222,8 @@ fn judgement(view: &View<'_>) -> Option<Judgement> {
         return None;
     }
     let id = mark.id().unwrap_or(&view.primary.id);
-    let mut judgement = breaker::judge(view, id, mark.phase, judged_since(view, mark));
+    let mut judgement =
+        breaker::judge(view, view.launcher(id), mark.phase, judged_since(view, mark));
     let code = view.memory.rejected.as_ref().map(|rejection| rejection.code.as_str());
     for count in &mut judgement.counts {
         let tripped = VerdictKind::of(count.kind).map(|kind| format!("{kind:?}"));
@@ -247,7 +248,8 @@ fn judged_since(view: &View<'_>, mark: &RolloutMark) -> Timestamp {
 fn rollout(view: &View<'_>, judgement: Option<&Judgement>) -> Option<RolloutStatus> {
     let mark = view.memory.rollout.as_ref()?;
     let id = mark.id().unwrap_or(&view.primary.id);
-    let listed = view.service.launchers().find(|one| one.id == id);
+    let launcher = view.launcher(id);
+    let listed = view.service.launchers().find(|one| one.id == launcher);
     Some(RolloutStatus {
         phase: mark.phase,
         digest: mark.digest.clone(),

@@ -1,10 +1,12 @@
 //! The order of the cases that lead to the next safe step; never looks into the leaves.
 
 mod absent;
+mod code_deploy;
 mod command;
 mod external;
 mod foreign;
 mod gate;
+mod migrate;
 mod ownership;
 mod percentages;
 mod preflight;
@@ -17,7 +19,9 @@ mod start;
 mod undo;
 mod word;
 
+pub(crate) use code_deploy::is_moved_by_code_deploy;
 pub use command::obey;
+pub(crate) use command::runs_the_wanted;
 pub(crate) use external::{Traffic, is_stepped, step_gate};
 pub(crate) use gate::own_pause;
 pub(crate) use preflight::is_due;
@@ -58,8 +62,14 @@ pub fn plan(input: &Input<'_>) -> Plan {
     if let Some(plan) = ownership::foreign(input, desired, service) {
         return plan;
     }
-    if let Some(plan) = ownership::unsupported_controller(desired, service) {
+    if let Some(plan) = migrate::migrate(desired, service) {
         return plan;
+    }
+    if let Some(plan) = ownership::unsupported_strategy(desired, service) {
+        return plan;
+    }
+    if desired.rollout.strategy.code_deploy().is_some() {
+        return code_deploy::step(input, desired, service);
     }
     if desired.rollout.strategy.steps().is_some() {
         return external::step(input, desired, service);
@@ -134,6 +144,7 @@ pub(crate) fn missing_operations(observed: &crate::Observed) -> Vec<String> {
         observed.tasks.unknown(),
         observed.target_groups.unknown(),
         observed.load_balancing.unknown(),
+        observed.code_deploy.unknown(),
         observed.alarms.unknown(),
         observed.metrics.unknown(),
     ];

@@ -38,7 +38,12 @@ impl TaskSet {
     }
 
     pub(crate) fn is_ours(&self) -> bool {
-        self.member("externalId").and_then(Value::as_str) == Some(EXTERNAL_ID)
+        self.deployed_by() == Some(EXTERNAL_ID)
+    }
+
+    /// The id of CodeDeploy's deployment that made it; of one that CodeDeploy did not make, whatever its maker wrote.
+    pub(crate) fn deployed_by(&self) -> Option<&str> {
+        self.member("externalId").and_then(Value::as_str)
     }
 
     /// As ECS says: all tasks run and are healthy.

@@ -72,6 +72,16 @@ impl<'a> View<'a> {
         if is_a_set { deployment.desired_count } else { self.service.desired_count }
     }
 
+    /// What starts the tasks of a deployment: itself, or the task set that CodeDeploy made for it.
+    pub(crate) fn launcher<'b>(&self, deployment: &'b str) -> &'b str
+    where
+        'a: 'b,
+    {
+        let mut sets = self.service.task_sets.iter();
+        let made = sets.find(|set| set.deployed_by() == Some(deployment));
+        made.map_or(deployment, TaskSet::id)
+    }
+
     pub(crate) fn observed(&self) -> &'a Observed {
         self.input.observed
     }
@@ -153,17 +163,24 @@ fn began_together(one: Option<Timestamp>, other: Option<Timestamp>) -> bool {
     one.zip(other).is_none_or(|(one, other)| one.duration_since(other).abs() <= ONE_CALL)
 }
 
+/// Whether it has the content wanted and tasks can be started from it.
+pub(crate) fn is_wanted(desired: &Service, one: &TaskDefinition) -> bool {
+    one.digest == desired.task_definition_digest && one.status == "ACTIVE"
+}
+
 pub(crate) fn wanted_definition<'a>(
     desired: &Service,
     observed: &'a Observed,
     in_use: Option<&str>,
 ) -> Option<&'a TaskDefinition> {
-    let fits = |one: &&TaskDefinition| {
-        one.digest == desired.task_definition_digest && one.status == "ACTIVE"
-    };
     let all = observed.task_definitions.known()?;
+    // Of two answers about one revision the first counts, as wherever it is looked up by its ARN.
+    let is_first = |one: &&TaskDefinition| {
+        all.iter().find(|other| other.arn == one.arn).is_some_and(|first| std::ptr::eq(first, *one))
+    };
     all.iter()
-        .filter(fits)
+        .filter(|one| is_wanted(desired, one))
+        .filter(is_first)
         .max_by_key(|one| (Some(one.arn.as_str()) == in_use, revision_number(&one.arn)))
 }
 
@@ -235,6 +252,9 @@ fn live_members<'a>(
 /// breaker on as backstop unless the manifest has an opinion: it ends a bad rollout if Evenkeel dies.
 pub(crate) fn wanted_members(desired: &Service) -> Value {
     let mut wanted = desired.service.value();
+    if desired.rollout.strategy.controller() != "ECS" {
+        return wanted;
+    }
     let daemon = is_daemon(desired);
     let Some(members) = wanted.as_object_mut() else { return wanted };
     let configuration =
@@ -255,7 +275,9 @@ pub(crate) fn wanted_members(desired: &Service) -> Value {
 fn subject(service: &ObservedService) -> Option<&TaskSet> {
     let mark = Memory::read(&service.tags).rollout;
     let sets = || service.task_sets.iter();
-    let marked = mark.as_ref().and_then(|mark| sets().find(|set| Some(set.id()) == mark.id()));
+    let is_marked = |set: &&TaskSet, id: &str| set.id() == id || set.deployed_by() == Some(id);
+    let id = mark.as_ref().and_then(|mark| mark.id());
+    let marked = id.and_then(|id| sets().find(|set| is_marked(set, id)));
     let newest = || sets().max_by_key(|set| (!set.is_draining(), set.deployment.created_at));
     marked.or_else(|| sets().find(|set| set.is_primary())).or_else(newest)
 }

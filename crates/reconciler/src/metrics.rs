@@ -20,7 +20,7 @@ const PASS_SECONDS: [f64; 10] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.
 /// A rollout takes minutes; ECS gives up after hours.
 const ROLLOUT_SECONDS: [f64; 9] = [15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0, 10800.0];
 
-const VERDICTS: [VerdictKind; 9] = [
+const VERDICTS: [VerdictKind; 10] = [
     VerdictKind::Doomed,
     VerdictKind::LaunchFailures,
     VerdictKind::HealthFailures,
@@ -29,6 +29,7 @@ const VERDICTS: [VerdictKind; 9] = [
     VerdictKind::Analysis,
     VerdictKind::Stalled,
     VerdictKind::RolledBackByEcs,
+    VerdictKind::RolledBackByCodeDeploy,
     VerdictKind::Aborted,
 ];
 

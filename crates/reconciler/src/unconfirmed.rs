@@ -160,7 +160,11 @@ fn shows(service: &ObservedService, call: &Call) -> bool {
         | Call::UpdateServicePrimaryTaskSet { .. }
         | Call::DeleteTaskSet { .. } => service.shows_its_task_sets_after(call),
         // A rule is read once more before it is written.
-        Call::ModifyRule { .. }
+        // CodeDeploy's deployments are looked at before each of its calls.
+        Call::CreateDeployment { .. }
+        | Call::StopDeployment { .. }
+        | Call::ContinueDeployment { .. }
+        | Call::ModifyRule { .. }
         | Call::ModifyListener { .. }
         | Call::RegisterTaskDefinition { .. }
         | Call::CreateService { .. }

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 #[cfg(feature = "harness")]
 use crate::harness::Wire;
+use crate::region::is_read;
 use crate::simulation::lock;
 use crate::{Api, ApiError, Region};
 use look::Caller;
@@ -56,7 +57,6 @@ impl SimulatedCloud {
 
     /// How many calls were made so far that change something.
     pub fn writes(&self) -> u64 {
-        let is_read = |name: &str| name.starts_with("Describe") || name.starts_with("List");
         self.calls().iter().filter(|(name, _)| !is_read(name)).map(|(_, number)| number).sum()
     }
 
@@ -127,7 +127,7 @@ impl Cloud for SimulatedCloud {
 pub(crate) fn classify(operation: &str, error: ApiError) -> CloudError {
     let ApiError { code, message, status } = error;
     let operation = operation.to_owned();
-    let is_read = ["Describe", "List", "Get"].iter().any(|verb| operation.starts_with(verb));
+    let is_read = is_read(&operation);
     let timing = ["does not have an associated load balancer", "service linked role"];
     match code.as_str() {
         "ThrottlingException" | "Throttling" => {
@@ -146,6 +146,12 @@ pub(crate) fn classify(operation: &str, error: ApiError) -> CloudError {
         | "ClusterNotFoundException"
         | "ConflictException"
         | "ServiceDeploymentNotFoundException"
+        | "ApplicationDoesNotExistException"
+        | "DeploymentGroupDoesNotExistException"
+        | "DeploymentDoesNotExistException"
+        | "DeploymentAlreadyCompletedException"
+        | "DeploymentIsNotInReadyStateException"
+        | "DeploymentLimitExceededException"
         | "RuleNotFound"
         | "TargetGroupNotFound" => CloudError::Conflict { operation, code, message },
         _ if status >= 500 && is_read => CloudError::Transient { operation, message },

@@ -60,6 +60,7 @@ pub use timings::Timings;
 use answers::Answers;
 use faults::Faults;
 use history::History;
+pub(crate) use history::is_read;
 use throttle::Buckets;
 
 /// The AWS services that the region speaks for.
@@ -147,7 +148,7 @@ impl Region {
             Some(earlier) => operations::answer(earlier, api, operation, input),
             None => operations::answer(&mut self.state, api, operation, input),
         };
-        if !history::is_read(operation) {
+        if !is_read(operation) {
             self.written(api, input);
         }
         match self.faults.after(operation) {
@@ -320,7 +321,7 @@ impl Region {
         operation: &str,
         input: &Value,
     ) -> Option<Result<Value, ApiError>> {
-        let earlier = self.history.as_of(then).filter(|_| history::is_read(operation))?;
+        let earlier = self.history.as_of(then).filter(|_| is_read(operation))?;
         Some(operations::answer(earlier, api, operation, input))
     }
 

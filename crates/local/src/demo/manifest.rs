@@ -47,13 +47,16 @@ spec:
     loadBalancers:
       - {load_balancer}
 {rollout}",
-        load_balancer = load_balancer(entrance),
+        load_balancer = load_balancer(entrance, strategy),
         rollout = strategy.rollout(smoke_test),
     )
 }
 
-fn load_balancer(entrance: &Entrance) -> String {
+fn load_balancer(entrance: &Entrance, strategy: DemoStrategy) -> String {
     match entrance {
+        Entrance::Shifting(front) if strategy == DemoStrategy::CodeDeploy => {
+            load_balancer(&Entrance::One(front.blue.clone()), strategy)
+        }
         Entrance::One(group) => {
             format!("{{targetGroupArn: \"{group}\", containerName: web, containerPort: 8080}}")
         }
@@ -106,6 +109,7 @@ mod tests {
             DemoStrategy::Canary,
             DemoStrategy::Linear,
             DemoStrategy::Steps,
+            DemoStrategy::CodeDeploy,
         ] {
             let entrance = match strategy {
                 DemoStrategy::Rolling => Entrance::One(GROUP.to_owned()),

@@ -107,6 +107,8 @@ const V6: Revision = Revision::bad(
 /// Test traffic shows what is bad before production traffic moves.
 const BLUE_GREEN: [Revision; 5] = [V1, V2, V3, crashing(0.0), V6];
 const CANARY: [Revision; 6] = [V1, V2, V3, crashing(0.1), erring(0.1), V6];
+/// CodeDeploy moves traffic as soon as the tasks are healthy, and nobody measures what they answer.
+const CODE_DEPLOY: [Revision; 4] = [V1, V2, V3, crashing(0.1)];
 const LINEAR: [Revision; 6] = [V1, V2, V3, crashing(0.25), erring(0.25), V6];
 
 impl DemoStrategy {
@@ -116,6 +118,7 @@ impl DemoStrategy {
             Self::BlueGreen => &BLUE_GREEN,
             Self::Canary | Self::Steps => &CANARY,
             Self::Linear => &LINEAR,
+            Self::CodeDeploy => &CODE_DEPLOY,
         }
     }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::broadcast;
 
+use super::code_deploy;
 use super::daemon::{DaemonProcess, DaemonSettings};
 use super::manifest::{CLUSTER, DESIRED_COUNT, Entrance, SERVICE, manifest_text};
 use super::narrator::Narrator;
@@ -167,6 +168,14 @@ impl Stage {
         std::fs::write(&draft, text)
             .and_then(|()| std::fs::rename(&draft, &manifest))
             .map_err(unwritable(&manifest))
+    }
+
+    /// Once the service is there, what CodeDeploy deploys it by.
+    pub(super) fn make_deployment_group(&self) -> Result<(), DemoError> {
+        let front = self.front().filter(|_| self.strategy == DemoStrategy::CodeDeploy);
+        let Some(front) = front else { return Ok(()) };
+        self.narrator.demo("make the CodeDeploy application and deployment group");
+        Ok(code_deploy::make_deployment_group(self.server.region(), front)?)
     }
 
     pub(super) fn start_daemon(&mut self) -> Result<(), DemoError> {

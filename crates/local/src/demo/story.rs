@@ -70,7 +70,7 @@ async fn roll_out(
     stage.narrator.demo(&format!("save the manifest with {}, {}", revision.image, revision.nature));
     stage.save_manifest(revision.image)?;
     let end = watched.until_its_end(stage).await?;
-    settle(stage, revision).await;
+    settle(stage, revision).await?;
     differences.extend(watched.of_interruption(stage));
     let counted = stage.traffic().since(&traffic);
     let begun = stage.server().news().begun(revision.image);
@@ -178,12 +178,14 @@ impl Watched {
 }
 
 /// Traffic begins with the first revision and goes on for a while after each.
-async fn settle(stage: &mut Stage, revision: &Revision) {
+async fn settle(stage: &mut Stage, revision: &Revision) -> Result<(), DemoError> {
     if revision.name == "v1" {
+        stage.make_deployment_group()?;
         stage.narrator.demo("steady traffic begins");
         stage.start_traffic();
     }
     linger(stage, AFTERWARDS).await;
+    Ok(())
 }
 
 async fn linger(stage: &mut Stage, time: Duration) {

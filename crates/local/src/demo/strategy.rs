@@ -15,6 +15,9 @@ pub(super) enum DemoStrategy {
     Linear,
     /// Steps of Evenkeel's own, on an EXTERNAL controller: 10 %, half, all.
     Steps,
+    /// AWS CodeDeploy moves the traffic: 10 % first, then all.
+    #[value(name = "codedeploy")]
+    CodeDeploy,
 }
 
 impl DemoStrategy {
@@ -25,6 +28,7 @@ impl DemoStrategy {
             Self::Canary => "canary",
             Self::Linear => "linear",
             Self::Steps => "steps",
+            Self::CodeDeploy => "codedeploy",
         }
     }
 
@@ -33,6 +37,7 @@ impl DemoStrategy {
     pub(super) fn rollout(self, smoke_test: &str) -> String {
         let members = match self {
             Self::Rolling => return String::new(),
+            Self::CodeDeploy => return "  rollout: {strategy: CodeDeploy}\n".to_owned(),
             Self::BlueGreen => "strategy: BlueGreen\n    bake: 1m",
             Self::Canary => "strategy: Canary\n    canary: {percent: 10, bake: 1m}\n    bake: 0m",
             Self::Linear => "strategy: Linear\n    linear: {percent: 25, bake: 1m}\n    bake: 0m",
@@ -74,7 +79,9 @@ impl DemoStrategy {
         match self {
             Self::Rolling => false,
             Self::BlueGreen => shares.test > 0,
-            Self::Canary | Self::Linear | Self::Steps => (1..100).contains(&shares.production),
+            Self::Canary | Self::Linear | Self::Steps | Self::CodeDeploy => {
+                (1..100).contains(&shares.production)
+            }
         }
     }
 }

@@ -18,7 +18,8 @@ pub(super) fn check(wanted: &Wanted<'_, '_>, report: &mut Report) {
     for balancer in &balancers {
         check_rules(balancer, report);
     }
-    if *wanted.strategy != Strategy::Rolling {
+    let moves = wanted.strategy.shift().is_some() || wanted.strategy.steps().is_some();
+    if moves {
         check_shift(wanted, &balancers, report);
         check_external(wanted, &balancers, report);
         check_pauses(wanted, report);

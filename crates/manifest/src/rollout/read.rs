@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 
 use super::analysis::read::analysis;
 use super::approvals::gates;
+use super::code_deploy::code_deploy;
 use super::steps::steps;
 use super::window::read::windows;
 use super::{
@@ -16,12 +17,13 @@ use crate::node::{Cursor, Kind};
 use crate::problem::Report;
 use crate::spelling;
 
-const ROLLOUT: [&str; 12] = [
+const ROLLOUT: [&str; 13] = [
     "strategy",
     "canary",
     "linear",
     "steps",
     "keepFor",
+    "codeDeploy",
     "bake",
     "gateTimeout",
     "analysis",
@@ -44,11 +46,12 @@ const BREAKER: [&str; 8] = [
 const PROBE: [&str; 2] = ["enabled", "healthyFor"];
 
 /// The members of `spec.rollout` that only some strategies have, and which.
-const ONLY_FOR: [(&str, &[&str]); 8] = [
+const ONLY_FOR: [(&str, &[&str]); 9] = [
     ("canary", &["Canary"]),
     ("linear", &["Linear"]),
     ("steps", &["Steps"]),
     ("keepFor", &["Steps"]),
+    ("codeDeploy", &["CodeDeploy"]),
     ("bake", &["BlueGreen", "Canary", "Linear"]),
     ("gateTimeout", &["BlueGreen", "Canary", "Linear", "Steps"]),
     ("analysis", &["BlueGreen", "Canary", "Linear", "Steps"]),
@@ -58,13 +61,26 @@ const ONLY_FOR: [(&str, &[&str]); 8] = [
 /// Reads `spec.rollout`; what is absent or wrong has its default.
 pub(crate) fn rollout(at: &Cursor<'_>, report: &mut Report) -> Rollout {
     known_members(at, &ROLLOUT, |_| false, report);
-    Rollout {
+    let rollout = Rollout {
         strategy: strategy(at, report),
         analysis: at.member("analysis").and_then(|at| analysis(&at, report)),
         approvals: at.member("approvals").map(|at| gates(&at, report)).unwrap_or_default(),
         windows: at.member("windows").map(|at| windows(&at, report)).unwrap_or_default(),
         breaker: at.member("breaker").map(|at| breaker(&at, report)).unwrap_or_default(),
         probe: at.member("probe").map(|at| probe(&at, report)).unwrap_or_default(),
+    };
+    check_hold(at, &rollout, report);
+    rollout
+}
+
+/// CodeDeploy goes on by itself, and would give all traffic to what was rejected.
+fn check_hold(at: &Cursor<'_>, rollout: &Rollout, report: &mut Report) {
+    let holds = rollout.breaker.on_failure == OnFailure::Hold;
+    if let Some(at) = at.descendant("breaker.onFailure")
+        && holds
+        && rollout.strategy.code_deploy().is_some()
+    {
+        report.error(&at, "nothing holds CodeDeploy but a rollback: use `Rollback`");
     }
 }
 
@@ -87,6 +103,7 @@ fn strategy(at: &Cursor<'_>, report: &mut Report) -> Strategy {
             Strategy::Linear(shift(at, report), step(at, "linear", usual, 3.0, report))
         }
         "Steps" => Strategy::Steps(steps(at, report)),
+        "CodeDeploy" => Strategy::CodeDeploy(code_deploy(at, report)),
         _ => Strategy::Rolling,
     }
 }
@@ -94,7 +111,8 @@ fn strategy(at: &Cursor<'_>, report: &mut Report) -> Strategy {
 /// `None` when it was wrong, and reported.
 fn kind(rollout: &Cursor<'_>, report: &mut Report) -> Option<&'static str> {
     let Some(at) = rollout.member("strategy") else { return Some("Rolling") };
-    let known = ["Rolling", "BlueGreen", "Canary", "Linear", "Steps"].map(|name| (name, name));
+    let known = ["Rolling", "BlueGreen", "Canary", "Linear", "Steps", "CodeDeploy"];
+    let known = known.map(|name| (name, name));
     choice(&at, &known, report)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::Steps;
+use super::{CodeDeploy, Steps};
 
 /// How the new revision takes over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Strategy {
     Linear(Shift, Step),
     /// Any steps, which Evenkeel takes itself between two task sets.
     Steps(Steps),
+    /// CodeDeploy moves traffic between two task sets as its deployment configuration says.
+    CodeDeploy(CodeDeploy),
 }
 
 /// What all strategies have whose traffic ECS moves.
@@ -120,8 +122,8 @@ impl Strategy {
     /// ECS's word for it in `deploymentConfiguration`.
     pub fn word(&self) -> &'static str {
         match self {
-            // An EXTERNAL controller has no strategy, which reads as this.
-            Self::Rolling | Self::Steps(_) => "ROLLING",
+            // Controllers with task sets have no strategy, which reads as this.
+            Self::Rolling | Self::Steps(_) | Self::CodeDeploy(_) => "ROLLING",
             Self::BlueGreen(_) => "BLUE_GREEN",
             Self::Canary(..) => "CANARY",
             Self::Linear(..) => "LINEAR",
@@ -131,7 +133,7 @@ impl Strategy {
     /// How ECS moves traffic; `None` for one by which it moves none.
     pub fn shift(&self) -> Option<Shift> {
         match self {
-            Self::Rolling | Self::Steps(_) => None,
+            Self::Rolling | Self::Steps(_) | Self::CodeDeploy(_) => None,
             Self::BlueGreen(shift) | Self::Canary(shift, _) | Self::Linear(shift, _) => {
                 Some(*shift)
             }
@@ -142,22 +144,42 @@ impl Strategy {
     pub fn steps(&self) -> Option<&Steps> {
         match self {
             Self::Steps(steps) => Some(steps),
-            Self::Rolling | Self::BlueGreen(_) | Self::Canary(..) | Self::Linear(..) => None,
+            Self::Rolling
+            | Self::BlueGreen(_)
+            | Self::Canary(..)
+            | Self::Linear(..)
+            | Self::CodeDeploy(_) => None,
+        }
+    }
+
+    /// The deployment group that carries out deployments; `None` where CodeDeploy does not.
+    pub fn code_deploy(&self) -> Option<&CodeDeploy> {
+        match self {
+            Self::CodeDeploy(group) => Some(group),
+            Self::Rolling
+            | Self::BlueGreen(_)
+            | Self::Canary(..)
+            | Self::Linear(..)
+            | Self::Steps(_) => None,
         }
     }
 
     /// ECS's word for who carries out deployments.
     pub fn controller(&self) -> &'static str {
-        if self.steps().is_some() { "EXTERNAL" } else { "ECS" }
+        match self {
+            Self::Steps(_) => "EXTERNAL",
+            Self::CodeDeploy(_) => "CODE_DEPLOY",
+            Self::Rolling | Self::BlueGreen(_) | Self::Canary(..) | Self::Linear(..) => "ECS",
+        }
     }
 
     /// Writes into `deploymentConfiguration` what makes ECS follow the strategy, with a pause at each
-    /// gate that ends in a rollback when nobody answers; or names the controller that leaves all to us.
+    /// gate that ends in a rollback when nobody answers; or names the controller that leaves all to others.
     pub(crate) fn compile(&self, service: &mut Value) {
         let Some(service) = service.as_object_mut() else { return };
-        if self.steps().is_some() {
-            let external = json!({"type": self.controller()});
-            service.insert("deploymentController".to_owned(), external);
+        if self.controller() != "ECS" {
+            let controller = json!({"type": self.controller()});
+            service.insert("deploymentController".to_owned(), controller);
         }
         let Some(shift) = self.shift() else { return };
         let configuration = service.entry("deploymentConfiguration").or_insert_with(|| json!({}));
@@ -165,7 +187,7 @@ impl Strategy {
         members.insert("strategy".to_owned(), json!(self.word()));
         members.insert("bakeTimeInMinutes".to_owned(), minutes(shift.bake));
         match self {
-            Self::Rolling | Self::BlueGreen(_) | Self::Steps(_) => {}
+            Self::Rolling | Self::BlueGreen(_) | Self::Steps(_) | Self::CodeDeploy(_) => {}
             Self::Canary(_, step) => {
                 let value = json!({
                     "canaryPercent": step.percent, "canaryBakeTimeInMinutes": minutes(step.bake),

@@ -243,7 +243,7 @@ impl Facts<'_> {
         }
         let left = self.plan.verdict.is_none()
             && view.standing() == Standing::Completed
-            && !crate::diff::runs_what_is_wanted(view, crate::diff::Comparison::Lenient);
+            && !crate::steps::runs_the_wanted(view);
         if !left {
             return no(kind, "NotRolledBack");
         }
@@ -298,6 +298,7 @@ fn name(kind: VerdictKind) -> &'static str {
         VerdictKind::Analysis => "Analysis",
         VerdictKind::Stalled => "Stalled",
         VerdictKind::RolledBackByEcs => "RolledBackByEcs",
+        VerdictKind::RolledBackByCodeDeploy => "RolledBackByCodeDeploy",
         VerdictKind::Aborted => "Aborted",
     }
 }
@@ -313,6 +314,7 @@ fn name_of(code: &str) -> &'static str {
         VerdictKind::Analysis,
         VerdictKind::Stalled,
         VerdictKind::RolledBackByEcs,
+        VerdictKind::RolledBackByCodeDeploy,
         VerdictKind::Aborted,
     ];
     KINDS.iter().map(|kind| name(*kind)).find(|name| *name == code).unwrap_or("Other")

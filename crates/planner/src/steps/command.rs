@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use evenkeel_manifest::Service;
 
-use super::{external, gate, ownership, undo, unseen, word};
+use super::{code_deploy, external, gate, ownership, undo, unseen, word};
 use crate::diff::{Comparison, runs_what_is_wanted};
 use crate::steps::rollout::is_settled;
 use crate::tags::{Memory, Promotion, Rejection, RolloutMark, Scope, tag};
@@ -163,10 +163,12 @@ fn past_the_freeze(
     Some(Ok(set(view.service, tag::PROMOTE, promotion.encode(), sentence)))
 }
 
-fn runs_the_wanted(view: &View<'_>) -> bool {
-    match view.desired.rollout.strategy.steps() {
-        Some(_) => external::runs_the_wanted(view),
-        None => runs_what_is_wanted(view, Comparison::Lenient),
+/// Whether what the manifest wants has taken its place, whoever carries out deployments.
+pub(crate) fn runs_the_wanted(view: &View<'_>) -> bool {
+    match view.desired.rollout.strategy.controller() {
+        "EXTERNAL" => external::runs_the_wanted(view),
+        "CODE_DEPLOY" => code_deploy::runs_the_wanted(view),
+        _ => runs_what_is_wanted(view, Comparison::Lenient),
     }
 }
 

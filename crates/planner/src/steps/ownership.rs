@@ -34,25 +34,18 @@ pub(super) fn foreign(
     Some(stand_still(WaitReason::NotOwned, sentence))
 }
 
-pub(super) fn unsupported_controller(desired: &Service, service: &ObservedService) -> Option<Plan> {
-    let text = |path: &str| service.document.pointer(path).and_then(Value::as_str);
-    let strategy = text("/deploymentConfiguration/strategy").unwrap_or("ROLLING");
-    let (controller, wanted) = (service.controller(), desired.rollout.strategy.controller());
-    let sentence = if controller != wanted {
-        format!(
-            "the deployment controller is {controller}, and spec.rollout.strategy takes {wanted}"
-        )
-    } else if wanted != "ECS" {
+/// Refuses to take a service over and change its strategy at once.
+pub(super) fn unsupported_strategy(desired: &Service, service: &ObservedService) -> Option<Plan> {
+    let strategy = service.document.pointer("/deploymentConfiguration/strategy");
+    let strategy = strategy.and_then(Value::as_str).unwrap_or("ROLLING");
+    let wanted = desired.rollout.strategy.word();
+    if service.controller() != "ECS" || strategy == wanted || !is_new_to_us(service) {
         return None;
-    } else if strategy != desired.rollout.strategy.word() && is_new_to_us(service) {
-        let wanted = desired.rollout.strategy.word();
-        format!(
-            "the deployment strategy of the service that is to be taken over is {strategy}, and \
-             spec.rollout.strategy makes it {wanted}; take it over as it is, and change it afterwards"
-        )
-    } else {
-        return None;
-    };
+    }
+    let sentence = format!(
+        "the deployment strategy of the service that is to be taken over is {strategy}, and \
+         spec.rollout.strategy makes it {wanted}; take it over as it is, and change it afterwards"
+    );
     Some(stand_still(WaitReason::Unsupported, sentence))
 }
 

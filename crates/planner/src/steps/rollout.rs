@@ -44,7 +44,7 @@ pub(super) fn in_flight(view: &View<'_>) -> Option<Plan> {
 
 /// Completed, unmarked, and either proven as wanted or not what is wanted.
 pub(crate) fn is_settled(view: &View<'_>) -> bool {
-    if view.desired.rollout.strategy.steps().is_some() {
+    if view.desired.rollout.strategy.controller() != "ECS" {
         return view.memory.rollout.is_none();
     }
     let settled = match view.standing() {

@@ -10,7 +10,7 @@ use crate::breaker::missing_alarm;
 use crate::diff::{Comparison, differences, runs_what_is_wanted};
 use crate::plan::IN_FLIGHT;
 use crate::tags::{Marked, RolloutMark, tag};
-use crate::view::{Standing, View, is_daemon};
+use crate::view::{Standing, View, is_daemon, is_wanted};
 use crate::{Action, Call, Depth, Lane, Observed, Plan, RolloutPhase, Wait, WaitReason};
 
 /// Registers the wanted task definition, when a search for its digest found none:
@@ -18,6 +18,10 @@ use crate::{Action, Call, Depth, Lane, Observed, Plan, RolloutPhase, Wait, WaitR
 pub(super) fn register(desired: &Service, observed: &Observed) -> Plan {
     if observed.searched.as_ref() != Some(&desired.task_definition_digest) {
         return unknown("the wanted task definition was not searched for in this look");
+    }
+    let known = observed.task_definitions.known().map(Vec::as_slice).unwrap_or_default();
+    if known.iter().any(|one| is_wanted(desired, one)) {
+        return unknown("AWS gave two answers about the wanted task definition");
     }
     let mut input = desired.task_definition.value();
     if let Some(members) = input.as_object_mut() {
@@ -123,7 +127,8 @@ pub(super) fn first_phase(view: &View<'_>) -> RolloutPhase {
 
 /// The phase in which a rollout of a manifest begins.
 pub(super) fn phase_of_new(desired: &Service) -> RolloutPhase {
-    if desired.rollout.strategy.shift().is_some() {
+    let strategy = &desired.rollout.strategy;
+    if strategy.shift().is_some() || strategy.code_deploy().is_some() {
         RolloutPhase::Shifting
     } else if desired.rollout.probe.enabled && !is_daemon(desired) {
         RolloutPhase::Probing

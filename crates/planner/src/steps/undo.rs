@@ -25,7 +25,7 @@ pub(super) fn undo(view: &View<'_>, to: Option<&str>, order: &Order) -> Result<O
         }
         return super::command::abort(view, order);
     }
-    if view.desired.rollout.strategy.steps().is_some() {
+    if view.desired.rollout.strategy.controller() != "ECS" {
         return refuse("ECS remembers no earlier task sets: revert the commit instead");
     }
     if view.standing() == Standing::InFlight {

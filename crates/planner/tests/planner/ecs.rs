@@ -162,6 +162,9 @@ impl Ecs {
             | Call::UpdateTaskSet { .. }
             | Call::UpdateServicePrimaryTaskSet { .. }
             | Call::DeleteTaskSet { .. }
+            | Call::CreateDeployment { .. }
+            | Call::StopDeployment { .. }
+            | Call::ContinueDeployment { .. }
             | Call::ModifyRule { .. }
             | Call::ModifyListener { .. } => panic!("no traffic is moved here"),
         }

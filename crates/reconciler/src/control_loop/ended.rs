@@ -124,7 +124,8 @@ impl<C: Cloud> ControlLoop<C> {
         );
         let desired = self.current.services.get(key);
         let holds = desired.is_some_and(|s| s.rollout.breaker.on_failure == OnFailure::Hold);
-        if !holds || verdict.kind == VerdictKind::RolledBackByEcs {
+        let is_back = [VerdictKind::RolledBackByEcs, VerdictKind::RolledBackByCodeDeploy];
+        if !holds || is_back.contains(&verdict.kind) {
             self.metrics.rolled_back(verdict.kind);
         }
     }

@@ -1,6 +1,7 @@
 //! What the AWS edge asks and in which order; never decides what to ask or what to do.
 
 mod balancing;
+mod code_deploy;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -319,6 +320,10 @@ impl Caller<'_> {
     ) {
         observed.target_groups = fact(self.target_groups(&questions.target_groups).await);
         observed.alarms = fact(self.alarms(&questions.alarms).await);
+        if let Some(question) = &questions.code_deploy {
+            let seen = self.code_deploy(question).await;
+            observed.code_deploy = seen.unwrap_or_else(|error| Fact::Unknown(error.into()));
+        }
         if let Some(question) = &questions.metrics {
             observed.metrics = fact(self.metrics(question).await);
         }
@@ -329,7 +334,7 @@ impl Caller<'_> {
             return;
         }
         observed.tasks = fact(self.tasks(key).await);
-        if service.is_some_and(ObservedService::is_external) {
+        if service.is_some_and(ObservedService::has_task_sets) {
             observed.service_deployments = Fact::Absent;
             observed.service_revisions = Fact::Absent;
             return;
@@ -392,6 +397,17 @@ impl Caller<'_> {
             }
             Call::ModifyListener { listener, rule, weights } => {
                 self.reweigh(operation, rule, Some(listener), weights).await?
+            }
+            Call::CreateDeployment { input } => {
+                self.call(Api::CodeDeploy, operation, input).await?
+            }
+            Call::StopDeployment { id } => {
+                let input = json!({"deploymentId": id, "autoRollbackEnabled": true});
+                self.call(Api::CodeDeploy, operation, &input).await?
+            }
+            Call::ContinueDeployment { id } => {
+                let input = json!({"deploymentId": id, "deploymentWaitType": "READY_WAIT"});
+                self.call(Api::CodeDeploy, operation, &input).await?
             }
             Call::StopServiceDeployment { arn } => {
                 let input = json!({"serviceDeploymentArn": arn, "stopType": "ROLLBACK"});

@@ -1,6 +1,7 @@
 //! Plays steps in a course: manifests, the world, other people, faults and time; never looks into a
 //! daemon.
 
+mod code_deploy;
 mod front;
 mod rest;
 mod route;
@@ -45,6 +46,9 @@ pub enum Step {
     Group(String, u32),
     /// Two target groups, a rule that moves production traffic between them, and one for test traffic.
     Front(String, u32),
+    /// CodeDeploy gets an application and a deployment group for a service behind a front, which waits so long before
+    /// traffic moves, if it does.
+    DeploymentGroup(String, String, Option<Duration>),
     /// The rules of a front are changed by hand.
     Route(String, Route),
     /// From now on so many requests a second come to the production listener of a group or front.
@@ -295,6 +299,9 @@ impl Stage {
             Step::Garble(name) => self.garble(name)?,
             Step::Group(name, drains) => self.make_group(name, *drains)?,
             Step::Front(name, drains) => self.make_front(name, *drains)?,
+            Step::DeploymentGroup(name, front, waits) => {
+                self.make_deployment_group(name, front, *waits)?;
+            }
             Step::Route(name, route) => self.route(name, *route)?,
             Step::Traffic(name, per_second) => self.send_traffic(name, *per_second)?,
             Step::Edit(..) => self.edit(step).await?,
@@ -385,6 +392,7 @@ impl Stage {
             | Step::WriteAll(_)
             | Step::Delete(_)
             | Step::Garble(_)
+            | Step::DeploymentGroup(..)
             | Step::Group(..)
             | Step::Front(..)
             | Step::Route(..)

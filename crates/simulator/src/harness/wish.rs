@@ -15,7 +15,7 @@ pub struct Wish {
 }
 
 /// Every word there is.
-const WORDS: [&str; 39] = [
+const WORDS: [&str; 40] = [
     "image",
     "count",
     "cluster",
@@ -43,6 +43,7 @@ const WORDS: [&str; 39] = [
     "percent",
     "stepBake",
     "steps",
+    "config",
     "keep",
     "bake",
     "gate",
@@ -206,6 +207,9 @@ impl Wish {
         }
         if let Some(name) = self.word("front") {
             front(text, name, groups)?;
+            if self.word("strategy") != Some("CodeDeploy") {
+                advanced(text, name, groups)?;
+            }
         }
         Ok(())
     }
@@ -227,6 +231,8 @@ impl Wish {
             members.push(format!("{}: {{{}}}", strategy.to_lowercase(), step.join(", ")));
         }
         members.extend(self.word("steps").map(steps));
+        let config = self.word("config");
+        members.extend(config.map(|name| format!("codeDeploy: {{deploymentConfig: {name}}}")));
         members.extend(self.analysis());
         members
     }
@@ -309,15 +315,28 @@ fn steps(words: &str) -> String {
 }
 
 fn front(text: &mut String, name: &str, groups: &BTreeMap<String, String>) -> Result<(), String> {
+    let group = groups.get(name).ok_or_else(|| format!("there is no front {name}"))?;
+    let _ = writeln!(
+        text,
+        "    loadBalancers:\n      - targetGroupArn: \"{group}\"\n        containerName: web\n        \
+         containerPort: 8080"
+    );
+    Ok(())
+}
+
+/// Where the traffic moves, for strategies by which CodeDeploy does not move it.
+fn advanced(
+    text: &mut String,
+    name: &str,
+    groups: &BTreeMap<String, String>,
+) -> Result<(), String> {
     let part = |key: String| groups.get(&key).ok_or_else(|| format!("there is no front {name}"));
     let _ = writeln!(
         text,
-        "    loadBalancers:\n      - targetGroupArn: \"{}\"\n        containerName: web\n        \
-         containerPort: 8080\n        advancedConfiguration:\n          \
+        "        advancedConfiguration:\n          \
          alternateTargetGroupArn: \"{}\"\n          productionListenerRule: \"{}\"\n          \
          testListenerRule: \"{}\"\n          \
          roleArn: arn:aws:iam::123456789012:role/infrastructure",
-        part(name.to_owned())?,
         part(format!("{name}/green"))?,
         part(format!("{name}/production"))?,
         part(format!("{name}/test"))?,

@@ -85,6 +85,9 @@ fn command(words: &[String]) -> Parsed<Command> {
         ["group", name] => Step::Group((*name).to_owned(), 30),
         ["group", name, "drains", drains] => Step::Group((*name).to_owned(), number(drains)?),
         ["front", name] => Step::Front((*name).to_owned(), 30),
+        ["deployment", "group", name, "on", front, rest @ ..] => {
+            Step::DeploymentGroup((*name).to_owned(), (*front).to_owned(), ready(rest)?)
+        }
         ["route", name, rest @ ..] => Step::Route((*name).to_owned(), route(rest)?),
         ["traffic", name, rate] => Step::Traffic((*name).to_owned(), per_second(rate)?),
         ["alarm", name, state] => Step::Alarm((*name).to_owned(), alarm(state)?),
@@ -121,6 +124,15 @@ fn wish(name: &str, words: &[&str]) -> Parsed<Wish> {
         wish.set(&word, &value)?;
     }
     Ok(wish)
+}
+
+/// How long a deployment waits before its traffic moves.
+fn ready(words: &[&str]) -> Parsed<Option<Duration>> {
+    match words {
+        [] => Ok(None),
+        ["waits", time] => duration(time).map(Some),
+        _ => Err("a deployment group waits for a time, or not at all".to_owned()),
+    }
 }
 
 /// `image=web:1`; a word alone is `true`.

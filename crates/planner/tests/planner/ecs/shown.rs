@@ -48,6 +48,7 @@ impl Ecs {
                 Some(_) => Fact::Known(self.balancing.clone()),
                 None => Fact::Unknown(Unknown::NotAsked),
             },
+            code_deploy: Fact::Unknown(Unknown::NotAsked),
             metrics: Fact::Unknown(Unknown::NotAsked),
             expressions: Fact::Unknown(Unknown::NotAsked),
             webhooks: Fact::Unknown(Unknown::NotAsked),

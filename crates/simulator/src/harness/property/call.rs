@@ -6,6 +6,7 @@ use evenkeel_planner::Lane;
 use serde_json::Value;
 
 use super::super::Sent;
+use crate::region::is_read;
 
 /// A call that changes something.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,8 @@ pub(super) enum Write<'a> {
     CreateSet(&'a Value),
     /// Other things done with task sets.
     Set,
+    /// Has CodeDeploy deploy the content of an AppSpec.
+    Deploy(&'a str),
     /// Of the weights of a rule.
     Weigh,
     Tag(&'a Value),
@@ -46,17 +49,17 @@ const STARTING: [&str; 11] = [
 impl<'a> Write<'a> {
     /// `None` for calls that only read.
     pub(super) fn of(call: &'a Sent) -> Option<Self> {
-        let reads = ["Describe", "List", "Get"].iter().any(|verb| call.operation.starts_with(verb));
-        if reads && !call.is_write() {
+        if is_read(&call.operation) && !call.is_write() {
             return None;
         }
         Some(match call.operation.as_str() {
             "RegisterTaskDefinition" => Self::Register(&call.input),
             "CreateService" => Self::Create(&call.input),
             "UpdateService" => Self::Update(&call.input),
-            "StopServiceDeployment" => Self::Stop,
+            "StopServiceDeployment" | "StopDeployment" => Self::Stop,
             "ContinueServiceDeployment" if turns_back(call) => Self::Stop,
-            "ContinueServiceDeployment" => Self::Open,
+            "ContinueServiceDeployment" | "ContinueDeployment" => Self::Open,
+            "CreateDeployment" => Self::Deploy(app_spec(&call.input)),
             "CreateTaskSet" => Self::CreateSet(&call.input),
             "UpdateTaskSet" | "UpdateServicePrimaryTaskSet" | "DeleteTaskSet" => Self::Set,
             "ModifyRule" | "ModifyListener" => Self::Weigh,
@@ -70,7 +73,7 @@ impl<'a> Write<'a> {
     pub(super) fn starts(self, call: &Sent) -> bool {
         !returns(call)
             && match self {
-                Self::Create(_) | Self::CreateSet(_) => true,
+                Self::Create(_) | Self::CreateSet(_) | Self::Deploy(_) => true,
                 Self::Update(input) => starts_a_deployment(input),
                 Self::Register(_)
                 | Self::Stop
@@ -85,6 +88,9 @@ impl<'a> Write<'a> {
 
     /// `taskDefinition` of a call that has one.
     pub(super) fn definition(self) -> Option<&'a str> {
+        if let Self::Deploy(content) = self {
+            return content.split_once("\"TaskDefinition\":\"")?.1.split('"').next();
+        }
         text(self.about_a_service()?, "taskDefinition")
     }
 
@@ -100,6 +106,7 @@ impl<'a> Write<'a> {
             | Self::Stop
             | Self::Open
             | Self::Set
+            | Self::Deploy(_)
             | Self::Weigh
             | Self::Tag(_)
             | Self::Untag(_)
@@ -123,9 +130,17 @@ impl<'a> Write<'a> {
 /// Whether it makes ECS go back to an earlier revision.
 pub(super) fn returns(call: &Sent) -> bool {
     let rollback = matches!(call.action, Some((Lane::Rollback, _)));
+    // CodeDeploy is also told to stop what newer content takes the place of.
+    let by_code_deploy = ["StopDeployment", "CreateDeployment"].contains(&call.operation.as_str());
     call.operation == "StopServiceDeployment"
+        || (rollback && by_code_deploy)
         || (call.operation == "ContinueServiceDeployment" && turns_back(call))
         || (rollback && call.operation == "UpdateService" && starts_a_deployment(&call.input))
+}
+
+fn app_spec(input: &Value) -> &str {
+    let content = input.pointer("/revision/appSpecContent/content");
+    content.and_then(Value::as_str).unwrap_or_default()
 }
 
 fn turns_back(call: &Sent) -> bool {
@@ -169,6 +184,10 @@ pub(super) fn named(input: &Value) -> Option<ServiceKey> {
         let mut parts = arn.split('/').skip(1);
         return Some(ServiceKey::new(parts.next()?, parts.next()?));
     }
+    if let Some(group) = text(input, "deploymentGroupName") {
+        let (cluster, name) = group.strip_prefix("DgpECS-")?.split_once('-')?;
+        return Some(ServiceKey::new(cluster, name));
+    }
     let name = text(input, "service").or_else(|| text(input, "serviceName"))?;
     let cluster = text(input, "cluster").unwrap_or("default");
     Some(ServiceKey::new(last_part(cluster), last_part(name)))
@@ -205,6 +224,7 @@ mod tests {
             json!({"cluster": "main", "service": arn("service", "")}),
             json!({"resourceArn": arn("service", "")}),
             json!({"serviceDeploymentArn": arn("service-deployment", "/abc")}),
+            json!({"applicationName": "AppECS-main-web", "deploymentGroupName": "DgpECS-main-web"}),
         ];
         assert!(inputs.iter().all(|input| named(input) == web));
         assert_eq!(named(&json!({"family": "web"})), None);

@@ -169,6 +169,7 @@ fn changes_no_tag(write: Write<'_>, shown: &Tags) -> bool {
         | Write::Open
         | Write::CreateSet(_)
         | Write::Set
+        | Write::Deploy(_)
         | Write::Weigh
         | Write::Other => false,
     }

@@ -56,6 +56,8 @@ struct Known {
     primary: Option<u64>,
     /// ECS was asked by a daemon to return, and the deployment that does so was not seen yet.
     asked_to_return: bool,
+    /// What a daemon told CodeDeploy to deploy last, and how its task set is to be taken.
+    deploys: Option<(String, Origin)>,
     /// Service revisions that ECS completed once, which takes every task to be healthy.
     completed: BTreeSet<u64>,
     /// The task definitions of all service revisions.
@@ -133,6 +135,8 @@ impl Origins {
             Event::CarriedOut { call, reply: Ok(reply) } => {
                 let primary = call::replied_primary(reply);
                 match (Write::of(call), primary) {
+                    (Some(write @ Write::Deploy(_)), _) => self.deploys(call, write),
+
                     (Some(Write::Stop), _) => {
                         self.services.entry(subject(call)).or_default().asked_to_return = true;
                     }
@@ -167,6 +171,14 @@ impl Origins {
             // What ECS was asked to return from is replaced.
             known.asked_to_return = false;
         }
+    }
+
+    fn deploys(&mut self, call: &Sent, write: Write<'_>) {
+        let wishes = self.wishes_of(call).to_vec();
+        let returns = call::returns(call);
+        let origin = if returns { Origin::Returned } else { Origin::Started(wishes) };
+        let definition = write.definition().unwrap_or_default().to_owned();
+        self.services.entry(subject(call)).or_default().deploys = Some((definition, origin));
     }
 
     fn edited(&mut self, operation: &str, input: &serde_json::Value) {
@@ -218,7 +230,10 @@ impl Known {
         if self.origins.contains_key(&deployment.id) {
             return;
         }
-        let origin = if deployment.revision == deployment.id {
+        let told = self.deploys.take_if(|(definition, _)| **definition == *deployment.definition);
+        let origin = if let Some((_, origin)) = told {
+            origin
+        } else if deployment.revision == deployment.id {
             Origin::Foreign
         } else if std::mem::take(&mut self.asked_to_return) {
             Origin::Returned

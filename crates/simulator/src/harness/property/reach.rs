@@ -1,6 +1,9 @@
 //! S15, S19 and S20: nothing is deleted, nothing beyond what a manifest names is touched, and nothing
 //! that is not ours.
 
+use std::collections::BTreeMap;
+
+use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::Command;
 
 use super::super::event::At;
@@ -42,6 +45,17 @@ impl Property for NoDelete {
 #[derive(Debug, Default)]
 pub(super) struct Scope {
     origins: Origins,
+    /// Deployments of CodeDeploy's, by id, and whose they are.
+    deployments: BTreeMap<String, ServiceKey>,
+}
+
+impl Scope {
+    fn subject(&self, call: &Sent) -> Option<ServiceKey> {
+        match text(&call.input, "deploymentId") {
+            Some(id) => self.deployments.get(id).cloned(),
+            None => call::named(&call.input),
+        }
+    }
 }
 
 impl Property for Scope {
@@ -51,6 +65,11 @@ impl Property for Scope {
 
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
         self.origins.note(at, event);
+        if let Event::CarriedOut { call, reply: Ok(reply) } = event
+            && let Some((id, key)) = text(reply, "deploymentId").zip(call::named(&call.input))
+        {
+            self.deployments.insert(id.to_owned(), key);
+        }
         let Event::Sent(call) = event else { return Ok(()) };
         let Some(write) = Write::of(call) else { return Ok(()) };
         if call.about.is_none() {
@@ -67,7 +86,7 @@ impl Property for Scope {
                 call::named(input) == call.about && text(input, "service").is_none()
             }
             Write::Weigh => true,
-            _ => call::named(&call.input) == call.about,
+            _ => self.subject(call) == call.about,
         };
         if in_scope { Ok(()) } else { Err(format!("{} is about something else", told(call))) }
     }
@@ -174,6 +193,7 @@ fn foreign_tag<'a>(write: Write<'a>, shown: &Tags) -> Option<&'a str> {
         | Write::Open
         | Write::CreateSet(_)
         | Write::Set
+        | Write::Deploy(_)
         | Write::Weigh
         | Write::Other => None,
     }

@@ -107,7 +107,7 @@ impl GatedSteps {
             return Ok(());
         };
         let Some(Origin::Started(wishes)) = self.origins.of(&key, risen.id) else { return Ok(()) };
-        let shifts = |wish: &Arc<Wish>| wish.shifts;
+        let shifts = |wish: &Arc<Wish>| wish.shifts && !wish.is_ungated;
         if wishes.is_empty() || !wishes.iter().all(shifts) {
             return Ok(());
         }

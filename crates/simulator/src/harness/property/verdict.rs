@@ -116,6 +116,8 @@ struct Record {
     failed_before: BTreeMap<u64, u64>,
     /// PRIMARY, and when it began.
     primary: Option<(u64, At)>,
+    /// The youngest ever.
+    newest: Option<(At, u64)>,
     red: BTreeSet<String>,
 }
 
@@ -225,8 +227,11 @@ impl VerdictSoundness {
         write: Write<'_>,
         record: &Record,
     ) -> Result<(), String> {
-        let mark = write.tag(ROLLOUT).and_then(Mark::read);
-        let Some(id) = mark.and_then(|mark| mark.deployment) else {
+        let tag = write.tag(ROLLOUT);
+        // What CodeDeploy carries out has an id of its own, and one at a time.
+        let carried_out = || record.newest.filter(|_| tag.is_some_and(|tag| tag.contains(":d-")));
+        let marked = tag.and_then(Mark::read).and_then(|mark| mark.deployment);
+        let Some(id) = marked.or_else(|| carried_out().map(|(_, id)| id)) else {
             return Err(format!("{} names no deployment", told(call)));
         };
         let wishes = self.origins.wishes_of(call);
@@ -264,6 +269,8 @@ impl Record {
         self.red.extend(red.map(|(name, _)| name.clone()));
         self.accuse(facts);
         self.primary = primary.map(|one| (one.id, one.created_at));
+        self.newest =
+            self.newest.max(facts.deployments.iter().map(|one| (one.created_at, one.id)).max());
     }
 
     fn accuse(&mut self, facts: &ServiceFacts) {

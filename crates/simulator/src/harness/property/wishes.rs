@@ -34,6 +34,8 @@ pub(super) struct Wish {
     pub(super) probe: Probe,
     /// Traffic moves to it; no probe is needed where none is.
     pub(super) shifts: bool,
+    /// CodeDeploy moves it, and asks nobody.
+    pub(super) is_ungated: bool,
     /// The steps that daemons take themselves; none where ECS does.
     pub(super) steps: Vec<Step>,
     pub(super) breaker: Breaker,
@@ -107,6 +109,7 @@ impl Wish {
             adopt: service.adopt,
             probe: service.rollout.probe,
             shifts: service.rollout.strategy != Strategy::Rolling,
+            is_ungated: service.rollout.strategy.code_deploy().is_some(),
             steps: steps(service),
             breaker: service.rollout.breaker.clone(),
             is_measured: service.rollout.analysis.is_some(),

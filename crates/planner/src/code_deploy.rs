@@ -1,0 +1,294 @@
+//! CodeDeploy's deployment groups and deployments in its own words, and the revision that one deploys; never decides.
+//!
+//! Source: ecs-behaviour 6; AWS CodeDeploy User Guide, AppSpec resources for ECS.
+
+use std::collections::BTreeSet;
+
+use evenkeel_manifest::{Digest, Service, sha256};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::observed::{ReadError, epoch, fits_a_tag};
+use crate::tags::Memory;
+use crate::{ObservedService, RolloutPhase};
+
+/// The deployment group of a service, and which of its deployments are asked for besides those on their way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeDeployQuestion {
+    pub application: String,
+    pub group: String,
+    /// All deployments that were created since then.
+    pub since: Option<Timestamp>,
+    /// Deployments by id, however long ago.
+    pub ids: BTreeSet<String>,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CodeDeploy {
+    pub group: DeploymentGroup,
+    /// In no order, each once.
+    pub deployments: Vec<CodeDeployDeployment>,
+}
+
+/// `GetDeploymentGroup.deploymentGroupInfo`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentGroup {
+    pub application_name: String,
+    pub deployment_group_name: String,
+    #[serde(default)]
+    pub deployment_config_name: Option<String>,
+    #[serde(default)]
+    pub ecs_services: Vec<EcsService>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EcsService {
+    #[serde(default)]
+    pub service_name: String,
+    #[serde(default)]
+    pub cluster_name: String,
+}
+
+/// `BatchGetDeployments.deploymentsInfo[]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CodeDeployDeployment {
+    /// `d-` and nine letters or digits.
+    pub deployment_id: String,
+    /// `Created`, `Queued`, `InProgress`, `Baking`, `Ready`, `Succeeded`, `Failed`, `Stopped`, or a newer word.
+    pub status: String,
+    /// `user`, `autoscaling`, `codeDeployRollback`, …
+    #[serde(default)]
+    pub creator: Option<String>,
+    #[serde(default)]
+    pub description: Option<String>,
+    #[serde(default, deserialize_with = "epoch")]
+    pub create_time: Option<Timestamp>,
+    #[serde(default)]
+    pub revision: Option<Value>,
+    #[serde(default)]
+    pub error_information: Option<ErrorInformation>,
+    #[serde(default)]
+    pub rollback_info: Option<RollbackInfo>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct ErrorInformation {
+    #[serde(default)]
+    pub code: Option<String>,
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
+/// A rollback is a deployment of its own, and each names the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RollbackInfo {
+    #[serde(default)]
+    pub rollback_deployment_id: Option<String>,
+    #[serde(default)]
+    pub rollback_triggering_deployment_id: Option<String>,
+}
+
+/// What is written before the digest into the description of a deployment of ours.
+const OURS: &str = "evenkeel ";
+/// The same of one that returns to what was proven.
+const RETURN: &str = "evenkeel return ";
+
+impl CodeDeployQuestion {
+    /// `None` for a service that CodeDeploy does not deploy, or that does not exist yet.
+    pub fn of(desired: &Service, service: Option<&ObservedService>) -> Option<Self> {
+        let (application, group) = names(desired)?;
+        let mark = Memory::read(&service?.tags).rollout;
+        let is_begun = |id: &&str| id.starts_with("d-");
+        let id = mark.as_ref().and_then(|mark| mark.id()).filter(is_begun).map(str::to_owned);
+        let is_known = mark.as_ref().is_some_and(|mark| mark.phase != RolloutPhase::RollingBack);
+        let since = mark.as_ref().filter(|mark| !is_known || mark.id().is_none());
+        Some(Self {
+            application,
+            group,
+            since: since.map(|mark| a_little_before(mark.since)),
+            ids: id.into_iter().collect(),
+        })
+    }
+}
+
+/// The names of application and deployment group: the manifest's, or those that the AWS console gives.
+pub(crate) fn names(desired: &Service) -> Option<(String, String)> {
+    let named = desired.rollout.strategy.code_deploy()?;
+    let usual = |head: &str| format!("{head}-{}-{}", desired.key.cluster, desired.key.name);
+    let or_usual = |name: &Option<String>, head| name.clone().unwrap_or_else(|| usual(head));
+    Some((or_usual(&named.application, "AppECS"), or_usual(&named.deployment_group, "DgpECS")))
+}
+
+/// Two clocks of AWS's may differ by that much.
+fn a_little_before(at: Timestamp) -> Timestamp {
+    at.checked_sub(jiff::SignedDuration::from_secs(10)).unwrap_or(Timestamp::MIN)
+}
+
+impl CodeDeploy {
+    pub(crate) fn deployment(&self, id: &str) -> Option<&CodeDeployDeployment> {
+        self.deployments.iter().find(|one| one.deployment_id == id)
+    }
+
+    /// The one on its way; a group has one at most.
+    pub(crate) fn active(&self) -> Option<&CodeDeployDeployment> {
+        self.deployments.iter().find(|one| one.is_active())
+    }
+
+    /// The newest that was begun for this content since then.
+    pub(crate) fn begun_for(
+        &self,
+        digest: &Digest,
+        since: Timestamp,
+    ) -> Option<&CodeDeployDeployment> {
+        let since = a_little_before(since);
+        let begun = self.deployments.iter().filter(|one| {
+            one.is_for(digest) && one.create_time.is_none_or(|created| created >= since)
+        });
+        begun.max_by_key(|one| one.create_time)
+    }
+
+    /// The rollback that CodeDeploy began because of a deployment.
+    pub(crate) fn rollback_of(&self, id: &str) -> Option<&CodeDeployDeployment> {
+        let named = self.deployment(id).and_then(|one| one.rollback_info.as_ref());
+        let named = named.and_then(|info| info.rollback_deployment_id.as_deref());
+        let is_because = |one: &&CodeDeployDeployment| {
+            let info = one.rollback_info.as_ref();
+            let because = info.and_then(|info| info.rollback_triggering_deployment_id.as_deref());
+            because == Some(id)
+        };
+        named
+            .and_then(|id| self.deployment(id))
+            .or_else(|| self.deployments.iter().find(is_because))
+    }
+
+    /// The newest of ours that returns to what was proven.
+    pub(crate) fn own_return(&self, since: Timestamp) -> Option<&CodeDeployDeployment> {
+        let since = a_little_before(since);
+        let ours = self.deployments.iter().filter(|one| {
+            one.description.as_deref().is_some_and(|text| text.starts_with(RETURN))
+                && one.create_time.is_none_or(|created| created >= since)
+        });
+        ours.max_by_key(|one| one.create_time)
+    }
+}
+
+impl DeploymentGroup {
+    /// Reads `deploymentGroupInfo` (JSON, AWS's camelCase).
+    pub fn read(value: &Value) -> Result<Self, ReadError> {
+        Self::deserialize(value).map_err(|error| ReadError(error.to_string()))
+    }
+
+    pub(crate) fn deploys(&self, desired: &Service) -> bool {
+        let key = &desired.key;
+        self.ecs_services
+            .iter()
+            .any(|one| one.service_name == key.name && one.cluster_name == key.cluster)
+    }
+}
+
+impl CodeDeployDeployment {
+    /// Reads one element of `deploymentsInfo` (JSON, AWS's camelCase).
+    pub fn read(value: &Value) -> Result<Self, ReadError> {
+        let read = Self::deserialize(value).map_err(|error| ReadError(error.to_string()))?;
+        fits_a_tag("a deployment", &read.deployment_id)?;
+        Ok(read)
+    }
+
+    /// A newer word for a status is no end.
+    pub(crate) fn is_active(&self) -> bool {
+        !["Succeeded", "Failed", "Stopped"].contains(&self.status.as_str())
+    }
+
+    pub(crate) fn has_succeeded(&self) -> bool {
+        self.status == "Succeeded"
+    }
+
+    /// Whether it waits for a word before it moves traffic.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.status == "Ready"
+    }
+
+    pub(crate) fn is_for(&self, digest: &Digest) -> bool {
+        self.description.as_deref().and_then(|text| text.strip_prefix(OURS))
+            == Some(digest.as_str())
+    }
+
+    pub(crate) fn is_rollback(&self) -> bool {
+        self.creator.as_deref() == Some("codeDeployRollback")
+    }
+
+    /// `Stopped: ALARM_ACTIVE, one or more alarms have been activated`
+    pub(crate) fn end(&self) -> String {
+        let error = self.error_information.clone().unwrap_or_default();
+        let said = [error.code, error.message].into_iter().flatten().collect::<Vec<_>>();
+        if said.is_empty() {
+            return self.status.clone();
+        }
+        format!("{}: {}", self.status, said.join(", "))
+    }
+}
+
+/// What a deployment of ours says about itself, so that it is found after a lost answer.
+pub(crate) fn description(digest: &Digest) -> String {
+    format!("{OURS}{digest}")
+}
+
+pub(crate) fn description_of_return(definition: &str) -> String {
+    format!("{RETURN}{definition}")
+}
+
+/// `CreateDeployment.revision` with the AppSpec of a task definition.
+pub(crate) fn revision(desired: &Service, definition: &str) -> Value {
+    let content = app_spec(desired, definition).to_string();
+    let sha256 = sha256(&content);
+    json!({
+        "revisionType": "AppSpecContent",
+        "appSpecContent": {"content": content, "sha256": sha256},
+    })
+}
+
+fn app_spec(desired: &Service, definition: &str) -> Value {
+    let members = desired.service.value();
+    let part = |pointer: &str| members.pointer(pointer).cloned();
+    let mut properties = Map::new();
+    properties.insert("TaskDefinition".to_owned(), json!(definition));
+    let balancer = json!({
+        "ContainerName": part("/loadBalancers/0/containerName"),
+        "ContainerPort": part("/loadBalancers/0/containerPort"),
+    });
+    properties.insert("LoadBalancerInfo".to_owned(), balancer);
+    for name in ["platformVersion", "networkConfiguration", "capacityProviderStrategy"] {
+        if let Some(value) = members.get(name).filter(|value| !is_empty(value)) {
+            properties.insert(capital(name), capitals(value));
+        }
+    }
+    let service = json!({"Type": "AWS::ECS::Service", "Properties": properties});
+    json!({"version": 0.0, "Resources": [{"TargetService": service}]})
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
+}
+
+/// The same with the members' names as the AppSpec writes them.
+fn capitals(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| (capital(name), capitals(value))).collect()
+        }
+        Value::Array(elements) => elements.iter().map(capitals).collect(),
+        plain => plain.clone(),
+    }
+}
+
+fn capital(name: &str) -> String {
+    let mut letters = name.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
+}

@@ -1,0 +1,65 @@
+//! What is wanted is PRIMARY: the last judgement, and the proof; never proves what was not seen to be healthy.
+
+use jiff::Timestamp;
+
+use super::{draining, is_alone, leave_rejected, primary};
+use crate::breaker::{judge, red_alarm};
+use crate::steps::rollout::{against, change_in_place, mark_rollout, prove, still};
+use crate::steps::{unknown, unseen_tasks};
+use crate::tags::{Marked, RolloutMark};
+use crate::view::View;
+use crate::{Lane, Plan, RolloutPhase, TaskSet, Wait, WaitReason};
+
+/// No memory says that what runs was judged: it is judged as the end of a rollout.
+pub(super) fn identify(view: &View<'_>) -> Plan {
+    let Some(primary) = primary(view) else { return unknown("no task set is PRIMARY") };
+    let mark = RolloutMark {
+        digest: view.desired.revision_digest.clone(),
+        deployment: Marked::Id(primary.id().to_owned()),
+        phase: RolloutPhase::Shifting,
+        since: view.now(),
+        probe: None,
+        step: 0,
+    };
+    let why = format!("marks {} as the rollout of {}", primary.id(), mark.digest);
+    Plan::acting(vec![mark_rollout(view, &mark, why)], Vec::new())
+}
+
+/// Evidence of before a verdict that was taken back is judged already.
+pub(super) fn judged_since(view: &View<'_>, set: &TaskSet) -> Timestamp {
+    let judged = view.memory.applied.as_ref().map(|last| last.at);
+    let created = set.deployment.created_at.unwrap_or(view.now());
+    judged.map_or(created, |judged| judged.max(created))
+}
+
+pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Plan {
+    let Some(set) = primary(view) else { return unknown("no task set is PRIMARY") };
+    let view = &View::of_task_set(view.input, view.desired, view.service, set);
+    if let Some(plan) = leave_rejected(view, mark.id().unwrap_or(set.id())) {
+        return plan;
+    }
+    let judgement = judge(view, set.id(), mark.phase, judged_since(view, set));
+    if let Some((kind, sentence)) = judgement.against.clone() {
+        return against(view, &judgement, kind, sentence, mark);
+    }
+    if let Some(sentence) = unseen_tasks(view) {
+        return unknown(format!("{sentence}; the rollout is left as it is"));
+    }
+    if let Some(action) = change_in_place(view, Lane::NewChange, "changes in place") {
+        return Plan::acting(vec![action], Vec::new());
+    }
+    if !is_alone(view) {
+        return draining("the tasks of the revision before drain");
+    }
+    let all = usize::try_from(set.deployment.desired_count).unwrap_or(usize::MAX);
+    if judgement.healthy.as_ref().is_none_or(|healthy| healthy.len() < all) {
+        let sentence = format!("{} tasks are to be healthy", set.deployment.desired_count);
+        let wait = Wait::new(WaitReason::Deployment, sentence).until(judgement.deadline);
+        return still(view, &judgement, wait);
+    }
+    if let Some(alarm) = red_alarm(view) {
+        let sentence = format!("the rollout is complete but alarm {alarm} is in ALARM");
+        return still(view, &judgement, Wait::new(WaitReason::Alarm, sentence));
+    }
+    prove(view)
+}

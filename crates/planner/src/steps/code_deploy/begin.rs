@@ -1,0 +1,77 @@
+//! The start of a deployment of CodeDeploy's; never while another one of its group is on its way.
+
+use serde_json::{Map, Value, json};
+
+use super::{foreign, seen, until_read};
+use crate::code_deploy::{description, description_of_return, names, revision};
+use crate::steps::rollout::mark_rollout;
+use crate::steps::start::{kept_back, register};
+use crate::steps::{capability_waits, word};
+use crate::tags::{Marked, RolloutMark};
+use crate::view::View;
+use crate::{Action, Call, Lane, Plan, RolloutPhase};
+
+/// All that there are for a service of ECS's (ecs-behaviour 6.6).
+const ROLLBACK_EVENTS: [&str; 3] =
+    ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM", "DEPLOYMENT_STOP_ON_REQUEST"];
+
+/// Announces what is wanted, and has CodeDeploy deploy it.
+pub(super) fn begin(view: &View<'_>) -> Plan {
+    if let Some(plan) = kept_back(view) {
+        return plan;
+    }
+    let seen = match seen(view) {
+        Ok(seen) => seen,
+        Err(wait) => return until_read(wait),
+    };
+    if let Some(active) = seen.active() {
+        return foreign(active);
+    }
+    let Some(definition) = view.wanted_definition() else {
+        return register(view.desired, view.observed());
+    };
+    let mark = RolloutMark {
+        digest: view.desired.revision_digest.clone(),
+        deployment: Marked::announced(&definition.arn, None),
+        phase: RolloutPhase::Shifting,
+        since: view.now(),
+        probe: None,
+        step: 0,
+    };
+    let announce = mark_rollout(view, &mark, format!("announces the rollout of {}", mark.digest));
+    let description = description(&mark.digest);
+    let why = format!("has CodeDeploy deploy {}", definition.arn);
+    let why = why + &word::in_spite_of_a_freeze(view);
+    let create = deploy(view, &definition.arn, &description, Lane::NewChange, why);
+    Plan::acting(vec![announce, create], capability_waits(view))
+}
+
+/// Has CodeDeploy go back to what was proven, as fast as it can.
+pub(super) fn go_back(view: &View<'_>, definition: &str) -> Plan {
+    let why = format!("has CodeDeploy return to {definition}, which was proven");
+    let description = description_of_return(definition);
+    Plan::acting(vec![deploy(view, definition, &description, Lane::Rollback, why)], Vec::new())
+}
+
+fn deploy(view: &View<'_>, definition: &str, description: &str, lane: Lane, why: String) -> Action {
+    let (application, group) = names(view.desired).unwrap_or_default();
+    let mut input = Map::new();
+    input.insert("applicationName".to_owned(), json!(application));
+    input.insert("deploymentGroupName".to_owned(), json!(group));
+    input.insert("revision".to_owned(), revision(view.desired, definition));
+    input.insert("description".to_owned(), json!(description));
+    // CodeDeploy goes back by itself from whatever fails, should nobody be there to see it.
+    let rollbacks = json!({"enabled": true, "events": ROLLBACK_EVENTS});
+    input.insert("autoRollbackConfiguration".to_owned(), rollbacks);
+    if let Some(config) = config(view, lane) {
+        input.insert("deploymentConfigName".to_owned(), json!(config));
+    }
+    Action { call: Call::CreateDeployment { input: Value::Object(input) }, lane, why }
+}
+
+/// A return takes no steps.
+fn config<'a>(view: &'a View<'_>, lane: Lane) -> Option<&'a str> {
+    const AT_ONCE: &str = "CodeDeployDefault.ECSAllAtOnce";
+    let named = view.desired.rollout.strategy.code_deploy()?.deployment_config.as_deref();
+    if lane == Lane::Rollback { Some(AT_ONCE) } else { named }
+}

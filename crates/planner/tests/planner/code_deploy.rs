@@ -1,0 +1,514 @@
+//! Services that CodeDeploy deploys: single looks at task sets and deployments, what is planned from them, and what the
+//! guard refuses.
+
+#![expect(clippy::indexing_slicing, reason = "a plan without an action is a failed test")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use evenkeel_manifest::{CodeDeploy as Group, Service, Strategy};
+use evenkeel_planner::{
+    Action, Alarm, Call, CodeDeploy, CodeDeployDeployment, DeploymentGroup, Depth, Fact, Lane,
+    Observed, ObservedService, Plan, TargetGroupHealth, TargetHealth, Task, TaskDefinition,
+    VerdictKind, WaitReason, check, plan, questions,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::balanced::GREEN;
+use crate::ecs::input;
+use crate::manifests::{GROUP, key, web};
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_790_000_000).expect("a time")
+}
+
+fn ago(seconds: i64) -> Timestamp {
+    now().checked_sub(SignedDuration::from_secs(seconds)).expect("within all time")
+}
+
+fn wanted(image: &str) -> Service {
+    let balancer =
+        json!([{"targetGroupArn": GROUP, "containerName": "web", "containerPort": 8080}]);
+    let draft = web(image)
+        .with("loadBalancers", balancer)
+        .with("deploymentController", json!({"type": "CODE_DEPLOY"}));
+    let mut desired = draft.service();
+    desired.rollout.strategy = Strategy::CodeDeploy(Group::default());
+    desired
+}
+
+fn definition(number: u64) -> String {
+    format!("arn:aws:ecs:eu-west-1:123456789012:task-definition/web:{number}")
+}
+
+fn set(number: u64, group: &str, status: &str, made_by: &str) -> Value {
+    json!({
+        "id": format!("ecs-svc/{number}"), "taskSetArn": format!("arn:task-set/{number}"), "status": status,
+        "taskDefinition": definition(number), "externalId": made_by, "startedBy": "CODE_DEPLOY",
+        "computedDesiredCount": 4, "runningCount": 4, "pendingCount": 0,
+        "createdAt": ago(600).as_second() + i64::try_from(number).expect("small"),
+        "updatedAt": ago(300).as_second(), "stabilityStatus": "STEADY_STATE",
+        "scale": {"value": 100.0, "unit": "PERCENT"}, "launchType": "FARGATE",
+        "networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-1"]}},
+        "loadBalancers": [{"targetGroupArn": group, "containerName": "web", "containerPort": 8080}],
+    })
+}
+
+/// A look at a service with a task set of `good:1`, PRIMARY, and, if there is one, of `good:2`.
+struct Look {
+    desired: Service,
+    controller: &'static str,
+    sets: Vec<Value>,
+    tags: BTreeMap<String, String>,
+    deployments: Vec<Value>,
+    healthy: usize,
+    alarms: Vec<Alarm>,
+    depth: Depth,
+}
+
+/// `good:1` runs and is proven, and `good:2` is wanted.
+fn at_rest() -> Look {
+    let proven =
+        [("evenkeel:owner", "v1:test:web.yaml".to_owned()), ("evenkeel:proven", definition(1))];
+    Look {
+        tags: proven.map(|(key, value)| (key.to_owned(), value)).into(),
+        desired: wanted("good:2"),
+        controller: "CODE_DEPLOY",
+        sets: vec![set(1, GROUP, "PRIMARY", "")],
+        deployments: Vec::new(),
+        healthy: 4,
+        alarms: Vec::new(),
+        depth: Depth::Deep,
+    }
+}
+
+/// CodeDeploy carries `good:2` out as `d-222222222`, which is in that status.
+fn on_its_way(status: &str) -> Look {
+    let mut look = at_rest();
+    look.mark("d-222222222", "shift", 300);
+    look.sets.push(set(2, GREEN, "ACTIVE", "d-222222222"));
+    let ours = look.deployment("d-222222222", status);
+    look.deployments.push(ours);
+    look
+}
+
+impl Look {
+    fn mark(&mut self, deployment: &str, phase: &str, seconds: i64) {
+        let digest = &self.desired.revision_digest;
+        let mark = format!("v1:{digest}:{deployment}:{phase}:{}", ago(seconds).as_second());
+        self.tags.insert("evenkeel:rollout".to_owned(), mark);
+    }
+
+    fn deployment(&self, id: &str, status: &str) -> Value {
+        json!({
+            "deploymentId": id, "status": status, "creator": "user", "createTime": ago(290).as_second(),
+            "description": format!("evenkeel {}", self.desired.revision_digest),
+        })
+    }
+
+    /// A verdict was written, and the way back began.
+    fn rejected(mut self) -> Self {
+        let digest = &self.desired.revision_digest;
+        let verdict = format!("v1:{digest}:{}:Crashes", ago(5).as_second());
+        self.tags.insert("evenkeel:rejected".to_owned(), verdict);
+        self.mark("d-222222222", "rollback", 5);
+        self
+    }
+
+    fn seen(&self) -> Observed {
+        let tags: Vec<Value> =
+            self.tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+        let service = json!({
+            "serviceArn": "arn:aws:ecs:eu-west-1:123456789012:service/prod/web", "status": "ACTIVE",
+            "desiredCount": 4, "deploymentController": {"type": self.controller},
+            "taskSets": self.sets, "tags": tags, "deployments": [],
+        });
+        let group = json!({
+            "applicationName": "AppECS-prod-web", "deploymentGroupName": "DgpECS-prod-web",
+            "ecsServices": [{"clusterName": "prod", "serviceName": "web"}],
+        });
+        let deployments = self.deployments.iter().map(CodeDeployDeployment::read);
+        let code_deploy = CodeDeploy {
+            group: DeploymentGroup::read(&group).expect("it is a group"),
+            deployments: deployments.collect::<Result<_, _>>().expect("they are deployments"),
+        };
+        Observed {
+            service: Fact::Known(ObservedService::read(&service).expect("it is a service")),
+            task_definitions: Fact::Known(vec![revision(1), revision(2)]),
+            service_deployments: Fact::Absent,
+            service_revisions: Fact::Absent,
+            tasks: Fact::Known(tasks()),
+            target_groups: Fact::Known(self.health()),
+            code_deploy: Fact::Known(code_deploy),
+            alarms: Fact::Known(self.alarms.clone()),
+            ..Observed::unasked(now(), self.depth)
+        }
+    }
+
+    fn health(&self) -> Vec<TargetGroupHealth> {
+        let target = |number: u64, index: usize, state: &str| TargetHealth {
+            id: format!("10.0.{number}.{index}"),
+            port: Some(8080),
+            state: state.to_owned(),
+            reason: None,
+            description: None,
+        };
+        let state = |index| if index < self.healthy { "healthy" } else { "initial" };
+        let health = |arn: &str, number: u64| TargetGroupHealth {
+            arn: arn.to_owned(),
+            targets: (0..4).map(|index| target(number, index, state(index))).collect(),
+        };
+        vec![health(GROUP, 1), health(GREEN, 2)]
+    }
+
+    /// What is planned; the guard must agree.
+    fn plan(&self) -> Plan {
+        let (key, seen) = (key(), self.seen());
+        let input = input(&key, Some(&self.desired), &seen);
+        let plan = plan(&input);
+        assert_eq!(check(&plan, &input), Ok(()), "{plan}");
+        plan
+    }
+
+    fn call(&self) -> Call {
+        let plan = self.plan();
+        assert_eq!(plan.actions.len(), 1, "{plan}");
+        plan.actions[0].call.clone()
+    }
+
+    fn waits(&self) -> WaitReason {
+        let plan = self.plan();
+        assert_eq!(plan.actions, Vec::new());
+        plan.waiting[0].reason
+    }
+
+    /// The value that is written into a tag, and nothing else is done.
+    fn tagged(&self, key: &str) -> String {
+        let Call::TagResource { tags, .. } = self.call() else { panic!("{}", self.plan()) };
+        tags.get(key).cloned().unwrap_or_default()
+    }
+
+    /// What the guard says of a forged action.
+    fn broken(&self, call: Call, lane: Lane) -> String {
+        let actions = vec![Action { call, lane, why: "forged".to_owned() }];
+        let (waiting, look_again) = (Vec::new(), Duration::from_secs(1));
+        let plan = Plan { actions, waiting, verdict: None, look_again };
+        let (key, seen) = (key(), self.seen());
+        check(&plan, &input(&key, Some(&self.desired), &seen)).err().unwrap_or_default().join("\n")
+    }
+
+    /// The content of the AppSpec that is to be deployed last.
+    fn app_spec(&self) -> Value {
+        let plan = self.plan();
+        let last = plan.actions.last().map(|action| &action.call);
+        let Some(Call::CreateDeployment { input }) = last else { panic!("{plan}") };
+        let content = input["revision"]["appSpecContent"]["content"].as_str().expect("inline");
+        serde_json::from_str(content).expect("JSON")
+    }
+}
+
+fn revision(number: u64) -> TaskDefinition {
+    TaskDefinition {
+        arn: definition(number),
+        status: "ACTIVE".to_owned(),
+        digest: wanted(&format!("good:{number}")).task_definition_digest,
+        digest_tag: None,
+        document: None,
+    }
+}
+
+/// Four of each revision, all running.
+fn tasks() -> Vec<Task> {
+    let of = |number: u64, index: usize| {
+        let address =
+            json!([{"name": "privateIPv4Address", "value": format!("10.0.{number}.{index}")}]);
+        let task = json!({
+            "taskArn": format!("arn:task/{number}-{index}"), "startedBy": format!("ecs-svc/{number}"),
+            "lastStatus": "RUNNING", "desiredStatus": "RUNNING",
+            "createdAt": ago(250).as_second(), "startedAt": ago(240).as_second(),
+            "attachments": [{"details": address}],
+        });
+        Task::read(&task).expect("it is a task")
+    };
+    (1..=2).flat_map(|number| (0..4).map(move |index| of(number, index))).collect()
+}
+
+fn create_deployment(number: u64) -> Call {
+    let properties = json!({"TaskDefinition": definition(number)});
+    let content = json!({"Resources": [{"TargetService": {"Properties": properties}}]}).to_string();
+    let input = json!({
+        "applicationName": "AppECS-prod-web", "deploymentGroupName": "DgpECS-prod-web",
+        "revision": {"appSpecContent": {"content": content}},
+    });
+    Call::CreateDeployment { input }
+}
+
+#[test]
+fn what_is_wanted_is_announced_and_then_deployed_by_the_usual_group() {
+    let plan = at_rest().plan();
+    let operations: Vec<&str> = plan.actions.iter().map(|one| one.call.operation()).collect();
+    assert_eq!(operations, ["TagResource", "CreateDeployment"]);
+    let Call::CreateDeployment { input } = &plan.actions[1].call else { panic!("{plan}") };
+    assert_eq!(input["applicationName"], "AppECS-prod-web");
+    assert_eq!(input["deploymentGroupName"], "DgpECS-prod-web");
+    assert_eq!(input.get("deploymentConfigName"), None, "the group's own");
+    assert_eq!(input["autoRollbackConfiguration"]["enabled"], true);
+}
+
+#[test]
+fn the_app_spec_names_definition_container_port_and_network_in_its_own_spelling() {
+    let spec = at_rest().app_spec();
+    let properties = &spec["Resources"][0]["TargetService"]["Properties"];
+    assert_eq!(properties["TaskDefinition"], definition(2));
+    assert_eq!(properties["LoadBalancerInfo"]["ContainerName"], "web");
+    assert_eq!(properties["LoadBalancerInfo"]["ContainerPort"], 8080);
+    let network = &properties["NetworkConfiguration"]["AwsvpcConfiguration"];
+    assert_eq!(network["Subnets"], json!(["subnet-1"]));
+}
+
+#[test]
+fn a_named_group_and_configuration_are_used_and_another_group_is_not() {
+    let mut look = at_rest();
+    look.desired.rollout.strategy = Strategy::CodeDeploy(Group {
+        deployment_config: Some("Tenth".to_owned()),
+        ..Group::default()
+    });
+    let plan = look.plan();
+    let Call::CreateDeployment { input } = &plan.actions[1].call else { panic!("{plan}") };
+    assert_eq!(input["deploymentConfigName"], "Tenth");
+    look.desired.rollout.strategy =
+        Strategy::CodeDeploy(Group { application: Some("shop".to_owned()), ..Group::default() });
+    let asked =
+        questions(Some(&look.desired), Some(&Observed { depth: Depth::Shallow, ..look.seen() }));
+    let asked = asked.and_then(|asked| asked.code_deploy).expect("a rollout is to start");
+    assert_eq!((asked.application.as_str(), asked.group.as_str()), ("shop", "DgpECS-prod-web"));
+}
+
+#[test]
+fn nothing_begins_while_another_deployment_of_the_group_is_on_its_way() {
+    let mut look = at_rest();
+    look.deployments
+        .push(json!({"deploymentId": "d-999999999", "status": "InProgress", "creator": "user"}));
+    assert_eq!(look.waits(), WaitReason::ForeignDeployment);
+    assert!(
+        look.broken(create_deployment(2), Lane::NewChange).contains("d-999999999 is on its way")
+    );
+}
+
+#[test]
+fn an_announced_deployment_is_found_by_its_content_after_a_lost_answer() {
+    let mut look = on_its_way("InProgress");
+    look.mark("-2", "shift", 300);
+    assert!(look.tagged("evenkeel:rollout").contains(":d-222222222:shift:"));
+}
+
+#[test]
+fn a_deployment_of_the_same_content_before_the_announcement_is_not_ours() {
+    let mut look = on_its_way("Succeeded");
+    look.sets.pop();
+    look.mark("-2", "shift", 60);
+    assert_eq!(look.waits(), WaitReason::Deployment, "until it is sure that the call was lost");
+    look.mark("-2", "shift", 200);
+    assert!(matches!(look.call(), Call::UntagResource { .. }), "it is begun anew then");
+}
+
+#[test]
+fn a_deployment_on_its_way_is_waited_for() {
+    assert_eq!(on_its_way("InProgress").waits(), WaitReason::Deployment);
+}
+
+#[test]
+fn one_that_waits_for_a_word_is_let_through_when_its_tasks_are_healthy() {
+    let mut look = on_its_way("Ready");
+    let through = Call::ContinueDeployment { id: "d-222222222".to_owned() };
+    assert_eq!(look.call(), through);
+    look.healthy = 3;
+    assert_eq!(look.waits(), WaitReason::Deployment);
+}
+
+#[test]
+fn a_pause_keeps_one_that_waits_for_a_word() {
+    let mut look = on_its_way("Ready");
+    look.tags.insert("evenkeel:pause".to_owned(), "v1:1789999990:ann:lunch".to_owned());
+    assert_eq!(look.waits(), WaitReason::Person);
+    let through = Call::ContinueDeployment { id: "d-222222222".to_owned() };
+    assert!(look.broken(through, Lane::RolloutStep).contains("paused"));
+}
+
+#[test]
+fn a_red_alarm_rejects_what_is_on_its_way() {
+    let mut look = on_its_way("InProgress");
+    look.desired.rollout.breaker.alarms = vec!["web-5xx".to_owned()];
+    look.alarms = vec![Alarm {
+        name: "web-5xx".to_owned(),
+        state: "ALARM".to_owned(),
+        reason: None,
+        since: Some(ago(30)),
+    }];
+    let plan = look.plan();
+    assert_eq!(plan.verdict.as_ref().map(|verdict| verdict.kind), Some(VerdictKind::Alarm));
+    assert!(look.tagged("evenkeel:rollout").contains(":d-222222222:rollback:"));
+}
+
+#[test]
+fn what_was_rejected_is_stopped_and_its_rollback_waited_for() {
+    let mut look = on_its_way("InProgress").rejected();
+    assert_eq!(look.call(), Call::StopDeployment { id: "d-222222222".to_owned() });
+    look.deployments[0]["status"] = json!("Stopped");
+    look.deployments.push(json!({
+        "deploymentId": "d-333333333", "status": "InProgress", "creator": "codeDeployRollback",
+        "rollbackInfo": {"rollbackTriggeringDeploymentId": "d-222222222"},
+    }));
+    assert_eq!(look.waits(), WaitReason::Rollback);
+    look.deployments[1]["status"] = json!("Succeeded");
+    look.sets.pop();
+    assert!(matches!(look.call(), Call::UntagResource { .. }), "the rollback is over");
+}
+
+#[test]
+fn nothing_is_stopped_without_a_verdict() {
+    let stop = Call::StopDeployment { id: "d-222222222".to_owned() };
+    let broken = on_its_way("InProgress").broken(stop, Lane::Rollback);
+    assert!(broken.contains("no verdict was written before"), "{broken}");
+}
+
+#[test]
+fn somebody_else_s_deployment_is_never_stopped() {
+    let mut look = on_its_way("InProgress").rejected();
+    look.deployments.push(json!({"deploymentId": "d-999999999", "status": "InProgress"}));
+    let broken = look.broken(Call::StopDeployment { id: "d-999999999".to_owned() }, Lane::Rollback);
+    assert!(broken.contains("not the deployment of our rollout"), "{broken}");
+}
+
+#[test]
+fn what_code_deploy_ended_itself_is_rejected() {
+    let mut look = on_its_way("Stopped");
+    look.deployments[0]["errorInformation"] = json!({"code": "ALARM_ACTIVE", "message": "red"});
+    let verdict = look.plan().verdict.expect("a verdict");
+    assert_eq!(verdict.kind, VerdictKind::RolledBackByCodeDeploy);
+    assert!(verdict.sentence.contains("ALARM_ACTIVE, red"), "{}", verdict.sentence);
+}
+
+#[test]
+fn where_code_deploy_did_not_go_back_the_proven_revision_is_deployed_once() {
+    let mut look = on_its_way("Succeeded").rejected();
+    look.sets = vec![set(2, GREEN, "PRIMARY", "d-222222222")];
+    let spec = look.app_spec();
+    let target = &spec["Resources"][0]["TargetService"]["Properties"]["TaskDefinition"];
+    assert_eq!(*target, definition(1));
+    look.deployments.push(json!({
+        "deploymentId": "d-444444444", "status": "Failed", "createTime": ago(2).as_second(),
+        "description": format!("evenkeel return {}", definition(1)),
+    }));
+    assert_eq!(look.waits(), WaitReason::Person, "a failed return is a person's");
+}
+
+#[test]
+fn a_return_goes_nowhere_but_to_the_proven_revision() {
+    let look = on_its_way("Stopped").rejected();
+    let broken = look.broken(create_deployment(2), Lane::Rollback);
+    assert!(broken.contains("not the proven revision"), "{broken}");
+    let broken = look.broken(create_deployment(2), Lane::NewChange);
+    assert!(broken.contains("was rejected"), "{broken}");
+}
+
+#[test]
+fn newer_content_ends_a_deployment_before_it_begins_its_own() {
+    let mut look = on_its_way("InProgress");
+    look.desired = wanted("good:3");
+    assert_eq!(look.call(), Call::StopDeployment { id: "d-222222222".to_owned() });
+    look.deployments[0]["status"] = json!("Stopped");
+    assert!(matches!(look.call(), Call::UntagResource { .. }));
+}
+
+#[test]
+fn what_arrived_alone_and_healthy_is_proven() {
+    let mut look = on_its_way("Succeeded");
+    look.sets = vec![set(1, GROUP, "DRAINING", ""), set(2, GREEN, "PRIMARY", "d-222222222")];
+    assert_eq!(look.waits(), WaitReason::Draining);
+    look.sets.remove(0);
+    let plan = look.plan();
+    let Call::TagResource { tags, .. } = &plan.actions[0].call else { panic!("{plan}") };
+    assert_eq!(tags.get("evenkeel:proven"), Some(&definition(2)));
+    assert!(matches!(plan.actions[1].call, Call::UntagResource { .. }));
+}
+
+#[test]
+fn a_created_service_is_proven_before_it_has_a_deployment_group() {
+    let mut look = at_rest();
+    look.desired = wanted("good:1");
+    look.tags.remove("evenkeel:proven");
+    look.mark("-1", "shift", 300);
+    let (key, mut seen) = (key(), look.seen());
+    seen.code_deploy = Fact::Absent;
+    let proven = plan(&input(&key, Some(&look.desired), &seen));
+    let Call::TagResource { tags, .. } = &proven.actions[0].call else { panic!("{proven}") };
+    assert_eq!(tags.get("evenkeel:proven"), Some(&definition(1)));
+}
+
+#[test]
+fn a_group_that_does_not_exist_or_deploys_another_service_starts_nothing() {
+    let look = at_rest();
+    let (key, mut seen) = (key(), look.seen());
+    seen.code_deploy = Fact::Absent;
+    let absent = plan(&input(&key, Some(&look.desired), &seen));
+    assert_eq!((absent.actions.len(), absent.waiting[0].reason), (0, WaitReason::Preflight));
+    let other = json!({
+        "applicationName": "AppECS-prod-web", "deploymentGroupName": "DgpECS-prod-web",
+        "ecsServices": [{"clusterName": "prod", "serviceName": "shop"}],
+    });
+    let group = DeploymentGroup::read(&other).expect("it is a group");
+    seen.code_deploy = Fact::Known(CodeDeploy { group, deployments: Vec::new() });
+    let other = plan(&input(&key, Some(&look.desired), &seen));
+    assert_eq!((other.actions.len(), other.waiting[0].reason), (0, WaitReason::Preflight));
+}
+
+/// A look at the same service, for which the manifest wants ECS's own rolling updates.
+fn to_be_moved(controller: &'static str) -> Look {
+    let mut look = Look { controller, ..at_rest() };
+    look.desired = web("good:1").service();
+    look
+}
+
+#[test]
+fn a_service_leaves_code_deploy_by_the_controller_alone() {
+    for controller in ["CODE_DEPLOY", "EXTERNAL"] {
+        let Call::UpdateService { input } = to_be_moved(controller).call() else { panic!() };
+        let expected = json!({
+            "cluster": "prod", "service": "web", "deploymentController": {"type": "ECS"},
+        });
+        assert_eq!(input, expected);
+    }
+}
+
+#[test]
+fn the_controller_waits_until_nothing_is_rolled_out() {
+    let mut look = to_be_moved("CODE_DEPLOY");
+    look.sets.push(set(2, GREEN, "ACTIVE", "d-222222222"));
+    assert_eq!(look.waits(), WaitReason::Deployment);
+    let input = json!({
+        "cluster": "prod", "service": "web", "deploymentController": {"type": "ECS"},
+    });
+    let broken = look.broken(Call::UpdateService { input }, Lane::NewChange);
+    assert!(broken.contains("2 task sets"), "{broken}");
+}
+
+#[test]
+fn a_service_that_ecs_deploys_is_not_moved_to_code_deploy() {
+    let mut look = Look { controller: "ECS", ..at_rest() };
+    assert_eq!(look.waits(), WaitReason::Unsupported);
+    look.controller = "EXTERNAL";
+    assert_eq!(look.waits(), WaitReason::Unsupported);
+}
+
+#[test]
+fn the_controller_never_changes_together_with_anything_else() {
+    let look = to_be_moved("CODE_DEPLOY");
+    let input = json!({
+        "cluster": "prod", "service": "web", "deploymentController": {"type": "ECS"},
+        "desiredCount": 4,
+    });
+    let broken = look.broken(Call::UpdateService { input }, Lane::NewChange);
+    assert!(broken.contains("alone, not with desiredCount"), "{broken}");
+}

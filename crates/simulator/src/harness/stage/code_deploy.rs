@@ -1,0 +1,65 @@
+//! The CodeDeploy application and deployment group of a service on a stage; never a deployment.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::super::course::lock;
+use super::Stage;
+use crate::Api;
+
+impl Stage {
+    /// Under the names that a manifest means when it gives none. With `waits` a deployment is READY for so long before
+    /// its traffic moves, and ends when nobody says go.
+    pub(super) fn make_deployment_group(
+        &self,
+        name: &str,
+        front: &str,
+        waits: Option<Duration>,
+    ) -> Result<(), String> {
+        let cluster = self.wish(name).map_or("main", super::Wish::cluster);
+        let application = format!("AppECS-{cluster}-{name}");
+        let made = json!({"applicationName": application, "computePlatform": "ECS"});
+        self.code_deploy("CreateApplication", &made)?;
+        let pair = json!({
+            "targetGroups": [{"name": front}, {"name": format!("{front}-green")}],
+            "prodTrafficRoute": {"listenerArns": [self.noted(&format!("{front}/listener"))?]},
+            "testTrafficRoute": {"listenerArns": [self.noted(&format!("{front}/test-listener"))?]},
+        });
+        let ready = match waits {
+            Some(time) => json!({
+                "actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": time.as_secs() / 60,
+            }),
+            None => json!({"actionOnTimeout": "CONTINUE_DEPLOYMENT"}),
+        };
+        let group = json!({
+            "applicationName": application,
+            "deploymentGroupName": format!("DgpECS-{cluster}-{name}"),
+            "serviceRoleArn": "arn:aws:iam::123456789012:role/ecsCodeDeployRole",
+            "deploymentConfigName": "CodeDeployDefault.ECSCanary10Percent5Minutes",
+            "deploymentStyle": {
+                "deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL",
+            },
+            "ecsServices": [{"clusterName": cluster, "serviceName": name}],
+            "loadBalancerInfo": {"targetGroupPairInfoList": [pair]},
+            "blueGreenDeploymentConfiguration": {
+                "terminateBlueInstancesOnDeploymentSuccess": {
+                    "action": "TERMINATE", "terminationWaitTimeInMinutes": 5,
+                },
+                "deploymentReadyOption": ready,
+            },
+        });
+        self.code_deploy("CreateDeploymentGroup", &group)
+    }
+
+    fn noted(&self, name: &str) -> Result<&str, String> {
+        let arn = self.groups.get(name).map(String::as_str);
+        arn.ok_or_else(|| format!("there is no front with {name}"))
+    }
+
+    fn code_deploy(&self, operation: &str, input: &Value) -> Result<(), String> {
+        let course = lock(&self.course);
+        let reply = course.simulation.call(Api::CodeDeploy, operation, input);
+        reply.map(|_| ()).map_err(|error| error.to_string())
+    }
+}
