@@ -29,7 +29,7 @@ struct Strategy {
     least: usize,
 }
 
-const STRATEGIES: [Strategy; 5] = [
+const STRATEGIES: [Strategy; 6] = [
     // Registered, announced, started, marked, probed, widened, marked, proven, ended.
     Strategy { name: "Rolling", words: "", least: 9 },
     // Registered, announced, started, marked; gates after test traffic, before the one step and after it; proven, ended.
@@ -53,6 +53,8 @@ const STRATEGIES: [Strategy; 5] = [
         words: "front=shop strategy=Steps steps=10/3m,50/3m,100/2m keep=5m",
         least: 19,
     },
+    // Registered, announced, deployed, marked, proven, ended: CodeDeploy moves traffic without asking.
+    Strategy { name: "CodeDeploy", words: "front=shop strategy=CodeDeploy", least: 6 },
 ];
 
 /// Those about the service, by operation.
@@ -98,9 +100,11 @@ impl Property for Counting {
 
 impl Strategy {
     fn script(&self, tasks: u32) -> Result<Scenario, BadInput> {
+        let is_code_deploy_s = self.words.contains("CodeDeploy");
+        let group = if is_code_deploy_s { "deployment group web on shop\n" } else { "" };
         let text = format!(
             "One rollout.\n\nfront shop\nimage web:1 healthy\nimage web:2 healthy\nload web image=web:1 count={tasks} {}\n\
-             advance 1h\nset web image=web:2\nadvance 1h\nexpect web runs web:2\n",
+             advance 1h\n{group}set web image=web:2\nadvance 1h\nexpect web runs web:2\n",
             self.words
         );
         Ok(Scenario::read(self.name, &text)?)
