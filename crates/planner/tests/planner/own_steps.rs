@@ -534,3 +534,10 @@ fn the_guard_lets_the_first_gate_open_once_and_nothing_rise_before() {
     assert!(tag(&look, "test0").contains("a gate opens once"));
     assert!(tag(&baking_for(30), "test0").contains("a gate opens once"));
 }
+
+#[test]
+fn a_rejected_revision_gives_no_traffic_to_one_that_was_never_complete() {
+    let mut look = baking_for(30).rejected();
+    look.sets = vec![set(1, GROUP, "ACTIVE", 100.0), set(2, GREEN, "ACTIVE", 10.0)];
+    assert!(look.waits().contains("there is nothing to return to"), "{}", look.waits());
+}

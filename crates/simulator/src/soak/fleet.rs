@@ -100,7 +100,7 @@ fn front(group: &str) -> String {
 fn moving_traffic(rng: &mut Rng, mut wish: Wish, group: &str) -> Wish {
     let mut minutes = |most: u32| format!("{}m", rng.u32(1..=most));
     let (bake, step, gate) = (minutes(3), minutes(3), minutes(20));
-    let strategy = *pick(rng, &["BlueGreen", "Canary", "Linear"]);
+    let strategy = *pick(rng, &["BlueGreen", "Canary", "Linear", "Steps"]);
     let percent = *pick(rng, &["10", "25", "50"]);
     let mut say = |word: &str, value: &str| wish.set(word, value).expect("it is one of the words");
     say("group", "");
@@ -108,9 +108,17 @@ fn moving_traffic(rng: &mut Rng, mut wish: Wish, group: &str) -> Wish {
     say("strategy", strategy);
     say("bake", &bake);
     say("gate", &gate);
-    if strategy != "BlueGreen" {
-        say("stepBake", &step);
-        say("percent", percent);
+    match strategy {
+        "BlueGreen" => {}
+        "Steps" => {
+            say("bake", "");
+            say("steps", &format!("{percent}/{step},100/{bake}"));
+            say("keep", &step);
+        }
+        _ => {
+            say("stepBake", &step);
+            say("percent", percent);
+        }
     }
     wish
 }

@@ -25,6 +25,10 @@ pub(super) fn step(view: &View<'_>, sets: &Sets<'_>, mark: &RolloutMark) -> Plan
             "{} runs a rejected revision and onFailure is Hold: a person decides",
             bad.id()
         )),
+        // What else stands was never complete either: traffic is better off where it is.
+        Some(bad) if sets.primary.is_none() => {
+            held(format!("{} is to be left, and there is nothing to return to", bad.id()))
+        }
         Some(bad) => withdraw(view, sets, bad, Lane::Rollback),
         None if sets.is_draining => {
             let wait = Wait::new(WaitReason::Rollback, "the tasks of the rejected revision drain");

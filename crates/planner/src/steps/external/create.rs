@@ -3,6 +3,7 @@
 use evenkeel_manifest::{Digest, Service, TrafficStep};
 use serde_json::{Map, Value, json};
 
+use super::back;
 use super::sets::Sets;
 use super::traffic::Traffic;
 use crate::plan::IN_FLIGHT;
@@ -13,7 +14,7 @@ use crate::steps::{preflight, stand_still, unknown, word};
 use crate::tags::{Memory, tag};
 use crate::task_set::EXTERNAL_ID;
 use crate::view::{SET_MEMBERS, View, wanted_definition};
-use crate::{Action, Call, Input, Lane, ObservedService, Plan, Wait, WaitReason};
+use crate::{Action, Call, Input, Lane, ObservedService, Plan, TaskSet, Wait, WaitReason};
 
 /// A service takes five, those that drain included (ecs-behaviour 5.3).
 const MOST: usize = 5;
@@ -68,6 +69,9 @@ pub(super) fn next(view: &View<'_>, sets: &Sets<'_>) -> Plan {
         Ok(traffic) => traffic,
         Err(why) => return unknown(format!("{why}; the rollout starts when traffic can be moved")),
     };
+    if let Some(spare) = spare(sets, &traffic) {
+        return back::withdraw(view, sets, spare, Lane::NewChange);
+    }
     let group = traffic.group_beside(sets.primary.or(sets.outdated.first().copied()));
     if traffic.production_share(group) > 0 && sets.primary.is_some() {
         let sentence =
@@ -80,6 +84,16 @@ pub(super) fn next(view: &View<'_>, sets: &Sets<'_>) -> Plan {
     let mut create = set.create(&definition.arn);
     create.why += &word::in_spite_of_a_freeze(view);
     Plan::acting(vec![create], preflight::left_out(view.observed()).into_iter().collect())
+}
+
+/// Each group holds one task set. Of two that were wanted before anything was ever complete, the one without traffic makes
+/// room, else the newer one.
+fn spare<'a>(sets: &Sets<'a>, traffic: &Traffic<'_>) -> Option<&'a TaskSet> {
+    let [_, .., newest] = sets.outdated.as_slice() else { return None };
+    let has_traffic =
+        |set: &TaskSet| set.target_group().is_some_and(|one| traffic.production_share(one) > 0);
+    let idle = sets.outdated.iter().find(|set| !has_traffic(set));
+    sets.primary.is_none().then_some(*idle.unwrap_or(newest))
 }
 
 fn first_step(desired: &Service) -> Option<&TrafficStep> {
@@ -132,7 +146,7 @@ impl NewSet<'_> {
     /// Equal for a repeated call, so that a lost answer creates no second one; another one beside other task
     /// sets, or after a verdict.
     fn client_token(&self, definition: &str) -> String {
-        let sets: Vec<&str> = self.service.task_sets.iter().map(crate::TaskSet::id).collect();
+        let sets: Vec<&str> = self.service.task_sets.iter().map(TaskSet::id).collect();
         let applied = self.service.tags.get(tag::DIGEST);
         let content = json!({
             "key": self.desired.key.to_string(), "revision": self.desired.revision_digest.as_str(),

@@ -205,11 +205,23 @@ impl NamedGates {
         if !self.asks.for_call(call, |command| *command == Command::Promote { full }) {
             return Err(format!("{} promotes what nobody asked for", told(call)));
         }
-        match promotion.hook.filter(|hook| !self.gates.is_open(call, hook)) {
+        let is_step = |hook: &str| {
+            let mark = self.passes.shown(call).and_then(|shown| mark(&shown.tags));
+            mark.is_some_and(|mark| names_its_step(hook, &mark.phase))
+        };
+        match promotion.hook.filter(|hook| !self.gates.is_open(call, hook) && !is_step(hook)) {
             Some(hook) => Err(format!("{} promotes {hook}, at which nothing waits", told(call))),
             None => Ok(()),
         }
     }
+}
+
+/// Whether a word is about the step that a mark tells of: `take-2` of one that is being taken, `step-2` of one that bakes.
+fn names_its_step(hook: &str, phase: &str) -> bool {
+    let at = |word: &str| phase.strip_prefix(word)?.parse::<u32>().ok();
+    let taken = at("step").or_else(|| at("test")).map(|step| format!("take-{}", step + 1));
+    let baking = at("bake").map(|step| format!("step-{}", step + 1));
+    [taken, baking].into_iter().flatten().any(|name| name == hook)
 }
 
 #[cfg(test)]
@@ -342,6 +354,14 @@ mod tests {
     fn says(course: &mut Course<NamedGates>, hook: &str) {
         let value = promotion(&approved(), hook);
         course.writes("TagResource", tagging(&[(PROMOTE, &value)]));
+    }
+
+    #[test]
+    fn a_word_names_the_step_that_is_marked_and_no_other() {
+        assert!(names_its_step("step-2", "bake1") && names_its_step("take-1", "test0"));
+        for (hook, phase) in [("step-1", "bake1"), ("take-2", "bake1"), ("step-1", "shift")] {
+            assert!(!names_its_step(hook, phase), "{hook} {phase}");
+        }
     }
 
     #[test]

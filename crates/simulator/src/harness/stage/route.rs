@@ -74,7 +74,10 @@ impl Stage {
                 ["SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"]
                     .contains(&status)
             };
-            facts.life == Life::Active && last.is_some_and(|last| !is_over(last.status))
+            // Task sets have no history: more than one of them is a rollout.
+            let is_in_flight =
+                last.map_or(facts.deployments.len() > 1, |last| !is_over(last.status));
+            facts.life == Life::Active && is_in_flight
         };
         let behind = self.wishes.values().filter(|wish| wish.word("front") == Some(front));
         behind.filter_map(|wish| self.facts(&wish.name)).any(moves)
