@@ -9,8 +9,10 @@ use super::Ground;
 use super::external::{gaining, is_of_production};
 use crate::{Action, Call, Lane};
 
-/// What the tag `evenkeel:rollout` says of the step: `step`, `test` or `bake`, its number from 0, and since when.
+/// What the tag `evenkeel:rollout` says of the step: whose it is, `step`, `test` or `bake`, its number from 0, and since
+/// when.
 struct Stand<'a> {
+    set: &'a str,
     phase: &'a str,
     step: usize,
     since: i64,
@@ -19,10 +21,11 @@ struct Stand<'a> {
 impl<'a> Stand<'a> {
     fn read(mark: &'a str) -> Option<Self> {
         let (rest, since) = mark.rsplit_once(':')?;
-        let (_, word) = rest.rsplit_once(':')?;
+        let (rest, word) = rest.rsplit_once(':')?;
+        let (_, set) = rest.rsplit_once(':')?;
         let phase = word.trim_end_matches(|c: char| c.is_ascii_digit());
         let step = word.get(phase.len()..)?.parse().ok()?;
-        Some(Self { phase, step, since: since.parse().ok()? })
+        Some(Self { set, phase, step, since: since.parse().ok()? })
     }
 
     /// What a promotion names.
@@ -71,11 +74,21 @@ pub(super) fn rises_with_open_eyes(ground: &Ground<'_>, action: &Action) -> Opti
     Some(format!("alarm {red} is red or not seen"))
 }
 
+/// Another task set begins with the first step; with the last one where nobody is served yet.
+fn begins_late(ground: &Ground<'_>, next: &Stand<'_>) -> Option<String> {
+    let serves = ground.service?.task_sets.iter().any(|set| set.deployment.status == "PRIMARY");
+    let begins = next.phase == "step" && serves && next.step > 0;
+    begins.then(|| format!("the rollout of {} begins with step {}", next.set, next.step + 1))
+}
+
 /// The next step begins after the bake of the one before it and with the approval that the manifest wants there, unless
 /// a person lets it pass; and it is the next one.
 pub(super) fn takes_the_next_step(ground: &Ground<'_>, action: &Action) -> Option<String> {
     let Call::TagResource { tags, .. } = &action.call else { return None };
     let (next, now) = (Stand::read(tags.get("evenkeel:rollout")?)?, stand(ground)?);
+    if next.set != now.set {
+        return begins_late(ground, &next);
+    }
     if next.phase == "test" && (now.phase != "step" || now.step != next.step) {
         return Some("a gate opens once, before the step that it is about".to_owned());
     }

@@ -15,7 +15,7 @@ use evenkeel_manifest::Service;
 
 use super::settled::{heal, rejected_sentence};
 use super::{rollback, stand_still, unknown};
-use crate::plan::{IN_FLIGHT, SETTLED};
+use crate::plan::IN_FLIGHT;
 use crate::tags::RolloutMark;
 use crate::view::View;
 use crate::{Depth, Input, ObservedService, Plan, RolloutPhase, Wait, WaitReason};
@@ -120,6 +120,19 @@ fn settle(view: &View<'_>, sets: &Sets<'_>) -> Plan {
     create::next(view, sets)
 }
 
+/// What is wanted was rejected before it had a task set, and what stands is neither that nor PRIMARY.
+fn rejected(view: &View<'_>, mark: Option<&RolloutMark>) -> Plan {
+    if let Some(mark) = mark {
+        let why = format!(
+            "forgets the rollout of {}: it is wanted no more, and what is was rejected",
+            mark.digest
+        );
+        return Plan::acting(vec![super::rollout::forget_rollout(view, why)], Vec::new());
+    }
+    let sentence = rejected_sentence(view.desired, &view.memory);
+    heal(view, vec![Wait::new(WaitReason::Rejected, sentence)])
+}
+
 /// A task set beside the PRIMARY one: of what is wanted, or of what was wanted before.
 fn in_flight(view: &View<'_>, sets: &Sets<'_>, mark: Option<&RolloutMark>) -> Plan {
     // Before anything was ever complete, what was wanted before stands until what is wanted now serves.
@@ -145,11 +158,7 @@ fn in_flight(view: &View<'_>, sets: &Sets<'_>, mark: Option<&RolloutMark>) -> Pl
             Plan::acting(vec![super::rollout::forget_rollout(view, why)], Vec::new())
         }
         None if sets.runs_the_wanted => keep::identify(view, sets),
-        None if rejects => {
-            let wait =
-                Wait::new(WaitReason::Rejected, rejected_sentence(view.desired, &view.memory));
-            Plan::waiting(vec![wait], SETTLED)
-        }
+        None if rejects => rejected(view, mark),
         None => create::next(view, sets),
     }
 }

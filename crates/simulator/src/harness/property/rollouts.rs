@@ -65,6 +65,8 @@ pub(super) struct Rollout {
     pub(super) has_proven: bool,
     /// How many tasks may start at once: one, or one percent of more than a hundred.
     pub(super) surge: u64,
+    /// `desiredCount`, as last told.
+    desired: u64,
     /// Tasks that were missing when it began, or were lost of other deployments since.
     pub(super) excused: u64,
     /// Somebody else, or a call of long ago, has changed the service since the look that it began from, or
@@ -222,6 +224,7 @@ impl Known {
             began: at,
             has_proven: before.has_proven && !is_created,
             surge: if is_created { 1 } else { (desired / 100).max(1) },
+            desired: u64::from(facts.desired),
             excused: if is_created { 0 } else { missing },
             is_disturbed: self.is_blind,
             is_widened: false,
@@ -261,6 +264,7 @@ impl Rollout {
 
     fn changed(&mut self, at: At, facts: &ServiceFacts, before: Option<&Before>) {
         let deployment = self.deployment;
+        self.desired = u64::from(facts.desired);
         for task in facts.tasks.iter().filter(|one| one.deployment == deployment) {
             self.seen(at, task);
         }
@@ -289,6 +293,15 @@ impl Rollout {
         }
     }
 
+    /// Whether percentages alone change, to those that leave room for the probe and no more.
+    fn fits(&self, update: &Value) -> bool {
+        let maximum = update.pointer("/deploymentConfiguration/maximumPercent");
+        let room = maximum.and_then(Value::as_u64).map(|most| self.desired * most / 100);
+        let is_lower = update.pointer("/deploymentConfiguration/minimumHealthyPercent").is_some();
+        let is_counted = update.get("desiredCount").is_some();
+        !is_lower && !is_counted && room.is_some_and(|room| room <= self.desired + self.surge)
+    }
+
     fn is_widening(&self, mark: &Mark) -> bool {
         mark.phase == "widen" && mark.deployment.is_none_or(|id| id == self.deployment)
     }
@@ -311,7 +324,7 @@ pub(super) fn widens(call: &Sent, rollout: &Rollout) -> bool {
             let is_wider = ["deploymentConfiguration", "desiredCount"]
                 .iter()
                 .any(|name| input.get(name).is_some());
-            is_wider && !call::starts_a_deployment(input)
+            is_wider && !call::starts_a_deployment(input) && !rollout.fits(input)
         }
         _ => write.tag(ROLLOUT).and_then(Mark::read).is_some_and(|mark| rollout.is_widening(&mark)),
     }
