@@ -46,6 +46,8 @@ pub(crate) struct Judgement {
     pub(crate) deadline: Option<Timestamp>,
     /// What is measured while traffic moves.
     pub(crate) measurements: Vec<Measurement>,
+    /// Whether these are all that this place wants: where they are none, nothing is missing.
+    pub(crate) is_asked: bool,
 }
 
 impl Judgement {
@@ -90,6 +92,7 @@ pub(crate) fn judge(
     let progress =
         listed.and_then(|one| Progress::of(view, one, since, healthy.as_deref()?, &evidence));
     let trial = Trial::of(view, deployment, phase);
+    let is_asked = trial.as_ref().is_some_and(|trial| trial.can_ask(view.desired));
     let measurements = trial.map(|trial| judge::measure(view, &trial, since)).unwrap_or_default();
     let against = tripped(&counts, &evidence)
         .or_else(|| alarmed(view, listed))
@@ -103,6 +106,7 @@ pub(crate) fn judge(
         deadline: progress.and_then(|one| one.deadline(view)),
         evidence: evidence.into_iter().take(EVIDENCE_MAX).collect(),
         measurements,
+        is_asked,
     }
 }
 

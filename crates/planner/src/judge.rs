@@ -65,7 +65,8 @@ pub(crate) fn measure(view: &View<'_>, trial: &Trial, since: Timestamp) -> Vec<M
     let Some(analysis) = &view.desired.rollout.analysis else { return Vec::new() };
     let began = view.primary.created_at.map_or(since, |created| created.max(since));
     let bench = Bench::of(view, trial, analysis, began);
-    let measured = analysis.metrics.iter().map(|metric| bench.measure(metric));
+    let is_judged = |metric: &&Metric| trial.step.as_ref().is_none_or(|step| step.judges(metric));
+    let measured = analysis.metrics.iter().filter(is_judged).map(|metric| bench.measure(metric));
     let asked = trial
         .gate
         .as_ref()

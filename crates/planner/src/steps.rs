@@ -22,7 +22,7 @@ mod word;
 pub(crate) use code_deploy::is_moved_by_code_deploy;
 pub use command::obey;
 pub(crate) use command::runs_the_wanted;
-pub(crate) use external::{Traffic, is_stepped, step_gate};
+pub(crate) use external::{Traffic, is_stepped, step_at, step_gate};
 pub(crate) use gate::own_pause;
 pub(crate) use preflight::is_due;
 pub(crate) use rollout::is_settled;

@@ -131,6 +131,8 @@ fn default_timeout() -> String {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(into = "written::WrittenMetric")]
 pub struct Metric {
+    /// What it is called; `None`: what it measures.
+    pub name: Option<String>,
     pub source: MetricSource,
     pub condition: Condition,
 }
@@ -260,8 +262,23 @@ fn rounded(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+impl Metric {
+    /// Its name, or the word of what it measures.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or_else(|| self.source.word())
+    }
+
+    /// A word such as `latency` names all metrics that measure it.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.name.as_deref() == Some(name) || self.source.word() == name
+    }
+}
+
 impl std::fmt::Display for Metric {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(name) = &self.name {
+            return f.write_str(name);
+        }
         match &self.source {
             MetricSource::Latency(statistic)
             | MetricSource::Cpu(statistic)

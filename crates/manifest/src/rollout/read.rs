@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use super::analysis::read::analysis;
 use super::approvals::gates;
 use super::code_deploy::code_deploy;
-use super::steps::steps;
+use super::steps::{check_names, steps};
 use super::window::read::windows;
 use super::{
     Breaker, Counting, OnFailure, Percent, Probe, Rollout, Shift, Step, Strategy, Threshold,
@@ -70,6 +70,7 @@ pub(crate) fn rollout(at: &Cursor<'_>, report: &mut Report) -> Rollout {
         probe: at.member("probe").map(|at| probe(&at, report)).unwrap_or_default(),
     };
     check_hold(at, &rollout, report);
+    check_names(at, rollout.analysis.as_ref(), report);
     rollout
 }
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
-use super::Percent;
 use super::read::{between, chosen_duration, short};
+use super::{Analysis, Metric, Percent};
 use crate::envelope::{flag, known_members};
 use crate::node::{Cursor, Kind};
 use crate::problem::Report;
+use crate::spelling;
 
 /// All steps of a rollout, and what follows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct Steps {
 }
 
 /// One step: tasks first, then traffic, then time, then judgement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(default, deny_unknown_fields)]
 pub struct TrafficStep {
     /// What the new revision gets of the traffic, in percent with at most one decimal place. 0 is for a first step
@@ -36,13 +37,24 @@ pub struct TrafficStep {
     #[serde(serialize_with = "super::friendly")]
     #[schemars(with = "String")]
     pub bake: Duration,
+    /// The metrics of `analysis` that are judged at this step, by their names or by the word of `metric`; all of them
+    /// unless given, none where the list is empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub analysis: Option<Vec<String>>,
     /// Whether a person must say `evenkeel rollout promote` before the next step.
     pub approve: bool,
 }
 
 impl Default for TrafficStep {
     fn default() -> Self {
-        Self { weight: Percent::ALL, scale: Scale::Auto, bake: Duration::ZERO, approve: false }
+        Self {
+            weight: Percent::ALL,
+            scale: Scale::Auto,
+            bake: Duration::ZERO,
+            analysis: None,
+            approve: false,
+        }
     }
 }
 
@@ -57,6 +69,11 @@ pub enum Scale {
 }
 
 impl TrafficStep {
+    /// Whether `metric` is judged at this step.
+    pub fn judges(&self, metric: &Metric) -> bool {
+        self.analysis.as_ref().is_none_or(|names| names.iter().any(|name| metric.is_named(name)))
+    }
+
     /// The scale of the task set, in percent of the desired count.
     pub fn scale_percent(&self) -> f64 {
         match self.scale {
@@ -134,7 +151,7 @@ fn all(rollout: &Cursor<'_>, report: &mut Report) -> Vec<TrafficStep> {
 
 /// `None` when it has no weight, which was reported.
 fn step(at: &Cursor<'_>, report: &mut Report) -> Option<TrafficStep> {
-    known_members(at, &["weight", "scale", "bake", "approve"], |_| false, report);
+    known_members(at, &["weight", "scale", "bake", "analysis", "approve"], |_| false, report);
     let usual = TrafficStep::default();
     if at.member("weight").is_none() {
         crate::envelope::missing(at, "weight", report);
@@ -147,6 +164,7 @@ fn step(at: &Cursor<'_>, report: &mut Report) -> Option<TrafficStep> {
             .member("bake")
             .and_then(|at| between(&at, Duration::ZERO, DAY, report))
             .unwrap_or(usual.bake),
+        analysis: at.member("analysis").map(|at| names(&at, report)),
         approve: flag(at, "approve", report).unwrap_or(usual.approve),
     };
     if let Some(scale) = at.member("scale")
@@ -156,6 +174,44 @@ fn step(at: &Cursor<'_>, report: &mut Report) -> Option<TrafficStep> {
         report.warning(&scale, message);
     }
     weight.map(|_| step)
+}
+
+/// The metrics that a step names; [`check_names`] looks for them.
+fn names(at: &Cursor<'_>, report: &mut Report) -> Vec<String> {
+    if !matches!(at.node.kind, Kind::List(_)) {
+        let found = at.node.kind.noun();
+        report.error(at, format!("expected a list of names of metrics, found {found}"));
+    }
+    let mut names: Vec<String> = Vec::new();
+    for element in at.elements() {
+        match element.text() {
+            Some(name) if names.iter().any(|known| known == name) => {
+                report.error(&element, "this metric is already in the list");
+            }
+            Some(name) => names.push(name.to_owned()),
+            None => report.error(&element, "expected the name of a metric of `analysis`"),
+        }
+    }
+    names
+}
+
+/// Each name is of a metric that is measured: a step judged by nothing would pass in silence.
+pub(crate) fn check_names(rollout: &Cursor<'_>, analysis: Option<&Analysis>, report: &mut Report) {
+    let metrics = analysis.map(|one| one.metrics.as_slice()).unwrap_or_default();
+    let mut known: Vec<&str> = metrics.iter().map(Metric::name).collect();
+    known.sort_unstable();
+    known.dedup();
+    let named =
+        rollout.elements_of("steps").into_iter().flat_map(|step| step.elements_of("analysis"));
+    for at in named {
+        let Some(name) = at.text() else { continue };
+        if !metrics.iter().any(|metric| metric.is_named(name)) {
+            let suggestion = spelling::suggestion(name, &known);
+            let message =
+                format!("`{}` is no metric of spec.rollout.analysis{suggestion}", short(name));
+            report.error(&at, message);
+        }
+    }
 }
 
 /// All traffic needs all tasks.

@@ -1,16 +1,18 @@
 //! What is tried on users: which group, with how much of the traffic, since when; never how it comes out.
 
-use evenkeel_manifest::Gate;
+use evenkeel_manifest::{Gate, Service, TrafficStep};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::steps::{Traffic, own_pause, step_gate};
+use crate::steps::{Traffic, own_pause, step_at, step_gate};
 use crate::view::{View, target_revision};
 use crate::{HookDetail, Observed, RolloutPhase, ServiceDeployment};
 
 /// A revision that gets some of the traffic.
 #[derive(Debug)]
 pub(crate) struct Trial {
+    /// The step of Evenkeel's own that it is at.
+    pub(super) step: Option<TrafficStep>,
     /// The gate that stands open, and what names it.
     pub(super) gate: Option<(Gate, String)>,
     /// The target group of the new revision.
@@ -26,6 +28,12 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
+    /// Whether everybody who is to be asked at this place can be: no web hook is, but at an open gate.
+    pub(crate) fn can_ask(&self, desired: &Service) -> bool {
+        let analysis = desired.rollout.analysis.as_ref();
+        self.gate.is_some() || analysis.is_none_or(|one| one.webhooks.is_empty())
+    }
+
     /// `None` of a deployment that moves no traffic.
     pub(crate) fn of(view: &View<'_>, deployment: &str, phase: RolloutPhase) -> Option<Self> {
         match phase {
@@ -44,6 +52,7 @@ impl Trial {
         let opened = opened_at(view, rollout);
         let bake = SignedDuration::try_from(rollout.step_bake()).unwrap_or_default();
         Self {
+            step: None,
             gate: own_pause(rollout).map(|(gate, pause)| (gate, pause.hook_id.clone())),
             group: target_group(view.observed(), rollout),
             share: rollout.target_share(),
@@ -65,6 +74,7 @@ impl Trial {
         let gate = gate.filter(|_| is_tested);
         let tenths = u32::try_from(traffic.production_share(group)).unwrap_or(0);
         Some(Self {
+            step: step_at(view, mark).cloned(),
             opened: gate.as_ref().map(|(_, opened)| *opened),
             gate: gate.map(|(gate, _)| (gate.gate, gate.id)),
             group: Some(group.to_owned()),

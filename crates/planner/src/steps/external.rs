@@ -19,7 +19,7 @@ use crate::plan::IN_FLIGHT;
 use crate::tags::RolloutMark;
 use crate::view::View;
 use crate::{Depth, Input, ObservedService, Plan, RolloutPhase, Wait, WaitReason};
-pub(crate) use forward::step_gate;
+pub(crate) use forward::{step_at, step_gate};
 use sets::Sets;
 pub(crate) use traffic::Traffic;
 

@@ -120,7 +120,7 @@ fn unhealthy(view: &View<'_>, judgement: &Judgement) -> Option<String> {
 pub(super) fn unmeasured(view: &View<'_>, judgement: &Judgement) -> Option<Wait> {
     let analysis = view.desired.rollout.analysis.as_ref()?;
     let Some(one) = decisive(&judgement.measurements) else {
-        return Some(Wait::new(WaitReason::Gate, "nothing was measured"));
+        return (!judgement.is_asked).then(|| Wait::new(WaitReason::Gate, "nothing was measured"));
     };
     let told = format!("{}: {}", one.metric, one.sentence);
     match one.result {

@@ -147,7 +147,7 @@ fn of_group(group: &str, name: &str, statistic: &str) -> MetricId {
 }
 
 fn most(source: MetricSource, limit: f64) -> Metric {
-    Metric { source, condition: Condition::Most(Limit::new(limit).expect("finite")) }
+    Metric { name: None, source, condition: Condition::Most(Limit::new(limit).expect("finite")) }
 }
 
 fn error_rate() -> Vec<Metric> {
@@ -159,12 +159,12 @@ fn p99() -> MetricSource {
 }
 
 fn as_stable(source: MetricSource) -> Vec<Metric> {
-    vec![Metric { source, condition: Condition::AsStable }]
+    vec![Metric { name: None, source, condition: Condition::AsStable }]
 }
 
 #[test]
 fn the_newest_windows_are_told_as_numbers_beside_their_limit() {
-    let limited = |condition| Metric { source: MetricSource::ErrorRate, condition };
+    let limited = |condition| Metric { name: None, source: MetricSource::ErrorRate, condition };
     let limit = Limit::new(1.0).expect("finite");
     let all = [Condition::Most(limit), Condition::Least(limit), Condition::AsStable];
     let canary = Canary::at(10.0, all.map(limited).to_vec())
@@ -360,7 +360,7 @@ fn a_slow_revision_and_one_with_too_few_healthy_targets_fail() {
     let sentence = slow.plan().verdict.expect("one fell").sentence;
     assert!(sentence.starts_with("latency p99: 1.2s, 1.2s, 1.2s"), "{sentence}");
     let least = Condition::Least(Limit::new(2.0).expect("finite"));
-    let hosts = vec![Metric { source: MetricSource::HealthyHosts, condition: least }];
+    let hosts = vec![Metric { name: None, source: MetricSource::HealthyHosts, condition: least }];
     let mut few = Canary::at(10.0, hosts);
     few.series(of_group(GREEN, "HealthyHostCount", "Minimum"), |_| Some(1.0));
     assert_eq!(few.0.verdict(), Some(VerdictKind::Analysis));
@@ -502,6 +502,16 @@ fn an_answer_to_an_earlier_pause_and_no_answer_at_all_open_nothing() {
     let mut unasked = heard(Some(("ecs-pause-1", AnalysisResult::Passed)));
     unasked.0.seen.webhooks = Fact::Unknown(Unknown::NotAsked);
     assert_eq!((unasked.opens(), unasked.told().0), (false, AnalysisResult::Error));
+}
+
+#[test]
+fn a_gate_for_which_nobody_is_to_be_asked_opens_without_an_answer() {
+    let mut canary = heard(None).with(|analysis| {
+        analysis.webhooks[0].at = vec![Gate::AfterTestTraffic];
+    });
+    assert!(canary.opens(), "{}", canary.plan());
+    canary = canary.with(|analysis| analysis.webhooks[0].at = vec![Gate::BeforeStep]);
+    assert!(!canary.opens(), "{}", canary.plan());
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evenkeel_manifest::{
-    Analysis, Gate, InFlight, Percent, Scale, Service, Steps, Strategy, TrafficStep, Webhook,
+    Analysis, Condition, Gate, InFlight, Limit, Metric, MetricSource, Percent, Scale, Service,
+    Steps, Strategy, TrafficStep, Webhook,
 };
 use evenkeel_planner::{
     Action, Call, Depth, Fact, Lane, ListenerRule, LoadBalancing, Observed, ObservedService, Plan,
@@ -40,7 +41,7 @@ fn wanted(image: &str) -> Service {
         weight: Percent::whole(percent),
         scale: Scale::Auto,
         bake: Duration::from_secs(bake),
-        approve: false,
+        ..TrafficStep::default()
     };
     let mut desired = draft.service();
     desired.rollout.strategy = Strategy::Steps(Steps {
@@ -491,6 +492,46 @@ fn asked_before_the_first_step() -> Look {
     look.desired.rollout.analysis =
         Some(Analysis { webhooks: vec![hook], ..Analysis::of(Vec::new()) });
     look
+}
+
+/// It has baked for long enough, nobody has asked for anything, and its first step judges these of two metrics.
+fn baked_and_judged_by(names: Option<&[&str]>) -> Look {
+    let mut look = baking_for(90);
+    let most = |name: Option<&str>, source| Metric {
+        name: name.map(str::to_owned),
+        source,
+        condition: Condition::Most(Limit::new(1.0).expect("finite")),
+    };
+    let (errors, requests) = (MetricSource::ErrorRate, MetricSource::RequestCount);
+    look.desired.rollout.analysis =
+        Some(Analysis::of(vec![most(None, errors), most(Some("quiet"), requests)]));
+    let Strategy::Steps(all) = &mut look.desired.rollout.strategy else { panic!("it has steps") };
+    let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    all.steps[0].analysis = names.map(own);
+    look
+}
+
+#[test]
+fn a_step_is_judged_by_the_metrics_that_it_names_and_by_all_when_it_names_none() {
+    for (names, waits_for) in [
+        (None, "errorRate: "),
+        (Some(&["errorRate"][..]), "errorRate: "),
+        (Some(&["quiet"][..]), "quiet: "),
+        (Some(&["requestCount"][..]), "quiet: "),
+    ] {
+        let waits = baked_and_judged_by(names).waits();
+        assert!(waits.contains(waits_for), "{names:?}: {waits}");
+        let other = if waits_for == "quiet: " { "errorRate: " } else { "quiet: " };
+        assert!(!waits.contains(other), "{names:?}: {waits}");
+    }
+}
+
+#[test]
+fn a_step_that_is_judged_by_no_metric_is_left_after_its_time() {
+    let Call::TagResource { tags, .. } = baked_and_judged_by(Some(&[])).call() else {
+        panic!("the next step is marked");
+    };
+    assert!(tags["evenkeel:rollout"].contains(":step1:"), "{tags:?}");
 }
 
 #[test]

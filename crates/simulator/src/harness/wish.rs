@@ -298,13 +298,15 @@ impl Wish {
     }
 }
 
-/// `10/2m,50/5m/approve,100`: weights, how long each bakes, and whether a person is asked.
+/// `10/2m,50/5m/approve,100/unjudged`: weights, how long each bakes, whether a person is asked, and whether no metric
+/// is judged.
 fn steps(words: &str) -> String {
     let step = |words: &str| {
         let mut parts = words.split('/');
         let mut members = vec![format!("weight: {}", parts.next().unwrap_or_default())];
         members.extend(parts.map(|part| match part {
             "approve" => "approve: true".to_owned(),
+            "unjudged" => "analysis: []".to_owned(),
             scale if scale.ends_with('%') => format!("scale: {scale}"),
             bake => format!("bake: {bake}"),
         }));

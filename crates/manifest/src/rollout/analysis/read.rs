@@ -25,7 +25,8 @@ const ANALYSIS: [&str; 8] = [
     "patience",
     "onInconclusive",
 ];
-const METRIC: [&str; 7] = ["metric", "statistic", "max", "min", "compare", "query", "expression"];
+const METRIC: [&str; 8] =
+    ["name", "metric", "statistic", "max", "min", "compare", "query", "expression"];
 const WEBHOOK: [&str; 3] = ["url", "at", "timeout"];
 const QUERY: [&str; 4] = ["namespace", "metricName", "dimensions", "missing"];
 
@@ -102,6 +103,7 @@ fn metrics(analysis: &Cursor<'_>, report: &mut Report) -> Option<Vec<Metric>> {
     }
     let metrics: Vec<Metric> =
         elements.iter().filter_map(|element| metric(element, report)).collect();
+    check_distinct(&elements, report);
     (!metrics.is_empty()).then_some(metrics)
 }
 
@@ -109,7 +111,36 @@ fn metric(at: &Cursor<'_>, report: &mut Report) -> Option<Metric> {
     known_members(at, &METRIC, |_| false, report);
     let source = source(at, report)?;
     let condition = condition(at, &source, report)?;
-    Some(Metric { source, condition })
+    let name = at.member("name").and_then(|at| name(&at, report));
+    Some(Metric { name, source, condition })
+}
+
+fn name(at: &Cursor<'_>, report: &mut Report) -> Option<String> {
+    let is_plain = |text: &&str| {
+        (1..=64).contains(&text.len())
+            && text.chars().all(|one| one.is_ascii_alphanumeric() || "-_. ".contains(one))
+            && text.trim() == *text
+    };
+    let text = at.text().filter(is_plain);
+    match text {
+        Some(word) if MetricSource::WORDS.contains(&word) => {
+            report.error(at, format!("`{word}` names all metrics of that kind: choose another"));
+        }
+        Some(_) => {}
+        None => report.error(at, "expected 1 to 64 letters, digits, spaces, `-`, `_` and `.`"),
+    }
+    text.map(str::to_owned)
+}
+
+fn check_distinct(metrics: &[Cursor<'_>], report: &mut Report) {
+    let mut seen = Vec::new();
+    for at in metrics.iter().filter_map(|metric| metric.member("name")) {
+        let Some(name) = at.text() else { continue };
+        if seen.iter().any(|known| known == name) {
+            report.error(&at, format!("another metric is called `{}`", short(name)));
+        }
+        seen.push(name.to_owned());
+    }
 }
 
 fn source(at: &Cursor<'_>, report: &mut Report) -> Option<MetricSource> {

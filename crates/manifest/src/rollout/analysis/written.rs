@@ -15,6 +15,9 @@ use super::{Condition, Limit, Metric, MetricSource, Query, Statistic};
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub(super) struct WrittenMetric {
+    /// What it is called, here and in `steps`; by itself it is called after what it measures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     #[schemars(extend("enum" = MetricSource::WORDS))]
     metric: String,
     /// `Average`, `Sum`, `Minimum`, `Maximum`, `SampleCount`, or a percentile such as `p99`.
@@ -64,6 +67,7 @@ impl From<Metric> for WrittenMetric {
             Condition::AsStable => (None, None, Some("Stable".to_owned())),
         };
         Self {
+            name: metric.name,
             metric: metric.source.word().to_owned(),
             statistic: statistic(&metric.source).map(|one| one.word().to_owned()),
             max,

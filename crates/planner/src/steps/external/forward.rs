@@ -25,7 +25,7 @@ struct Course<'a> {
     view: &'a View<'a>,
     green: &'a TaskSet,
     mark: &'a RolloutMark,
-    step: TrafficStep,
+    step: &'a TrafficStep,
     traffic: Traffic<'a>,
     judgement: Judgement,
 }
@@ -75,9 +75,9 @@ pub(super) fn judged_since(view: &View<'_>, set: &TaskSet) -> Timestamp {
 }
 
 /// A manifest whose steps became fewer goes on at its last.
-fn step_at(view: &View<'_>, mark: &RolloutMark) -> Option<TrafficStep> {
+pub(crate) fn step_at<'a>(view: &View<'a>, mark: &RolloutMark) -> Option<&'a TrafficStep> {
     let steps = &view.desired.rollout.strategy.steps()?.steps;
-    steps.get(usize::from(mark.step)).or(steps.last()).copied()
+    steps.get(usize::from(mark.step)).or(steps.last())
 }
 
 /// The gate of a step that stands open, and since when: before the first step, after test traffic if there is any, and
