@@ -6,9 +6,10 @@
 //! While the probe lasts nothing sets the counts back: a revision that is healthy for some seconds and
 //! then fails must not earn itself another task each time.
 //!
-//! After it, with consecutive counting, a task sets the counts back once it is healthy *and* has outlived every
-//! failed task of its deployment: only failures after its start count. ECS's own rule, any healthy
-//! task, lets a revision that crashes after a minute loop for ever (ecs-behaviour 3.3).
+//! After it, with consecutive counting, a task sets the counts back once it is healthy *and* has run for twice as
+//! long as any failed task of its deployment: only failures after its start count. ECS's own rule, any healthy
+//! task, lets a revision that crashes after a minute loop for ever (ecs-behaviour 3.3); and tasks that all turn
+//! bad at about the same age outlive each other by the jitter of their health checks.
 
 mod health;
 mod reasons;
@@ -144,6 +145,9 @@ fn ended_at(task: &Task) -> Option<Timestamp> {
     task.stopping_at.or(task.stopped_at)
 }
 
+/// How many times longer than the longest-lived failed task a healthy one must run to set the counts back.
+const OUTLIVES: i32 = 2;
+
 /// Since when failures count: the start of the youngest healthy task that has outlived all failed ones.
 fn reset_at(view: &View<'_>, healthy: &[&Task], all: &[&Task]) -> Option<Timestamp> {
     if view.desired.rollout.breaker.counting == Counting::Cumulative {
@@ -157,7 +161,7 @@ fn reset_at(view: &View<'_>, healthy: &[&Task], all: &[&Task]) -> Option<Timesta
         .unwrap_or(SignedDuration::ZERO);
     healthy
         .iter()
-        .filter(|task| health::running_for(task, view.now()) > longest_failed)
+        .filter(|task| health::running_for(task, view.now()) > longest_failed * OUTLIVES)
         .filter_map(|task| task.started_at)
         .max()
 }
@@ -368,13 +372,15 @@ fn lasted_until(
     }
 }
 
-/// Old tasks that drain hold the room that new ones need: waiting for them is no stall.
+/// Old tasks that drain hold the room that new ones need: waiting for them is no stall. Those that failed are no
+/// exception to wait for: where the old revision fails again and again there is always one.
 fn others_drain(view: &View<'_>, deployment: &str) -> bool {
     let tasks = view.observed().tasks.known().map(Vec::as_slice).unwrap_or_default();
     tasks.iter().any(|task| {
         task.started_by.as_deref() != Some(deployment)
             && task.desired_status == "STOPPED"
             && task.last_status != "STOPPED"
+            && !reasons::classify(task).is_some_and(|ending| is_failure(ending.kind))
     })
 }
 

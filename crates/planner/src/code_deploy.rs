@@ -103,7 +103,8 @@ impl CodeDeployQuestion {
     /// `None` for a service that CodeDeploy does not deploy, or that does not exist yet.
     pub fn of(desired: &Service, service: Option<&ObservedService>) -> Option<Self> {
         let (application, group) = names(desired)?;
-        let mark = Memory::read(&service?.tags).rollout;
+        let service = service?;
+        let mark = Memory::read(&service.tags).rollout;
         let is_begun = |id: &&str| id.starts_with("d-");
         let id = mark.as_ref().and_then(|mark| mark.id()).filter(is_begun).map(str::to_owned);
         let is_known = mark.as_ref().is_some_and(|mark| mark.phase != RolloutPhase::RollingBack);
@@ -112,9 +113,16 @@ impl CodeDeployQuestion {
             application,
             group,
             since: since.map(|mark| a_little_before(mark.since)),
-            ids: id.into_iter().collect(),
+            ids: id.into_iter().chain(beside_the_primary(service)).collect(),
         })
     }
+}
+
+/// The deployments that made the other task sets: what has ended without a rollback leaves one.
+fn beside_the_primary(service: &ObservedService) -> impl Iterator<Item = String> {
+    let others = service.task_sets.iter().filter(|set| !set.is_primary() && !set.is_draining());
+    let made_by = others.filter_map(|set| set.deployed_by());
+    made_by.filter(|id| id.starts_with("d-")).map(str::to_owned)
 }
 
 /// The names of application and deployment group: the manifest's, or those that the AWS console gives.

@@ -72,6 +72,9 @@ pub fn soak(manner: Manner) -> Soaked {
     Soaked { played, services, replicas, acts: chaos.acts() }
 }
 
+/// A deployment group is made for a service that is there.
+const TIME_TO_BE_CREATED: Duration = Duration::from_mins(15);
+
 /// Within a factor of two of each other, between half and twice the true rate.
 fn clock_rates(rng: &mut Rng, replicas: usize) -> Vec<f64> {
     let slowest = *pick(rng, &[0.5, 0.75, 1.0]);
@@ -91,6 +94,14 @@ async fn play(stage: &mut Stage, mut fleet: Fleet, chaos: &mut Chaos) {
     }
     for step in fleet.ending().into_iter().chain(people::ending(&fleet)) {
         must(stage, &step).await;
+    }
+    let groups: Vec<Step> = fleet.deployment_groups().collect();
+    if !groups.is_empty() {
+        must(stage, &Step::Advance(TIME_TO_BE_CREATED)).await;
+    }
+    for group in &groups {
+        // Most are there by now.
+        drop(stage.perform(group).await);
     }
 }
 

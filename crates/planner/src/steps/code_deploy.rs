@@ -33,7 +33,7 @@ fn step_of(view: &View<'_>) -> Plan {
         return plan;
     }
     if is_at_rest(view) {
-        return settle(view);
+        return settle(view, None);
     }
     if view.observed().depth != Depth::Deep {
         return unknown("a rollout is in flight: it is judged from a deep look only");
@@ -149,21 +149,22 @@ fn until_read(wait: Wait) -> Plan {
     Plan::waiting(vec![wait], look_again)
 }
 
-fn settle(view: &View<'_>) -> Plan {
+/// `beside` is what else is to be told.
+fn settle(view: &View<'_>, beside: Option<&Wait>) -> Plan {
+    let heal = |wait: Option<Wait>| heal(view, wait.into_iter().chain(beside.cloned()).collect());
     if view.memory.rejects(&view.desired.revision_digest) {
         let sentence = rejected_sentence(view.desired, &view.memory);
-        return heal(view, vec![Wait::new(WaitReason::Rejected, sentence)]);
+        return heal(Some(Wait::new(WaitReason::Rejected, sentence)));
     }
     if runs_the_wanted(view) {
-        return heal(view, Vec::new());
+        return heal(None);
     }
     if let Some(until) = too_soon(view) {
         let sentence = format!(
             "{} replaced what the manifest wants; it is put back once an hour at most",
             view.primary.id
         );
-        let wait = Wait::new(WaitReason::ForeignDeployment, sentence).until(Some(until));
-        return heal(view, vec![wait]);
+        return heal(Some(Wait::new(WaitReason::ForeignDeployment, sentence).until(Some(until))));
     }
     begin::begin(view)
 }
@@ -173,10 +174,28 @@ fn unmarked(view: &View<'_>, seen: &CodeDeploy) -> Plan {
     if let Some(active) = seen.active() {
         return foreign(active);
     }
-    if !is_alone(view) {
+    let left_behind = left_behind(view);
+    if !is_alone(view) && left_behind.is_none() {
         return draining("a task set is on its way out");
     }
-    arrive::identify(view)
+    if is_unproven(view) { arrive::identify(view) } else { settle(view, left_behind.as_ref()) }
+}
+
+/// Every task set beside the PRIMARY one is there for good: its deployment has ended, and only the next one takes it
+/// away. `None` while one may go by itself.
+fn left_behind(view: &View<'_>) -> Option<Wait> {
+    let seen = view.observed().code_deploy.known()?;
+    let ended = |set: &TaskSet| {
+        let maker = seen.deployment(set.deployed_by()?)?;
+        (!set.is_draining() && !maker.is_active()).then(|| maker.deployment_id.clone())
+    };
+    let others = view.service.task_sets.iter().filter(|set| !set.is_primary());
+    let makers: Vec<String> = others.map(ended).collect::<Option<_>>()?;
+    let maker = makers.first()?;
+    let sentence = format!(
+        "{maker} has ended and left a task set behind, which may still get traffic: the next deployment replaces it"
+    );
+    Some(Wait::new(WaitReason::Person, sentence))
 }
 
 fn foreign(active: &CodeDeployDeployment) -> Plan {

@@ -244,6 +244,53 @@ fn create_deployment(number: u64) -> Call {
     Call::CreateDeployment { input }
 }
 
+/// Somebody's deployment has ended like that, and left the task set of `good:2` beside what is proven and wanted.
+fn left_behind(status: &str) -> Look {
+    let mut look = at_rest();
+    look.desired = wanted("good:1");
+    look.sets.push(set(2, GREEN, "ACTIVE", "d-999999999"));
+    let mut theirs = look.deployment("d-999999999", status);
+    theirs["description"] = json!("by hand");
+    look.deployments.push(theirs);
+    look.tags.insert(
+        "evenkeel:digest".to_owned(),
+        format!("v1:{}:{}:lb", look.desired.revision_digest, ago(900).as_second()),
+    );
+    look
+}
+
+#[test]
+fn what_an_ended_deployment_left_behind_is_told_and_keeps_nothing_from_being_healed() {
+    for status in ["Failed", "Stopped"] {
+        let plan = left_behind(status).plan();
+        let told: Vec<&str> = plan.waiting.iter().map(|wait| wait.sentence.as_str()).collect();
+        assert!(told.iter().any(|one| one.contains("d-999999999 has ended and left")), "{plan}");
+    }
+    let mut scaled = left_behind("Failed");
+    let mut members = scaled.desired.service.value();
+    members["desiredCount"] = json!(6);
+    scaled.desired.service = evenkeel_manifest::Document::new(&members);
+    assert!(matches!(scaled.plan().actions[0].call, Call::UpdateService { .. }));
+}
+
+#[test]
+fn what_an_ended_deployment_left_behind_does_not_keep_the_next_one_from_beginning() {
+    let mut look = left_behind("Stopped");
+    look.desired = wanted("good:2");
+    let plan = look.plan();
+    let begins = |action: &Action| matches!(action.call, Call::CreateDeployment { .. });
+    assert!(plan.actions.iter().any(begins), "{plan}");
+}
+
+#[test]
+fn a_task_set_whose_deployment_goes_on_or_is_not_shown_may_go_by_itself() {
+    let waits = |look: &Look| look.plan().waiting[0].reason;
+    assert_eq!(waits(&left_behind("InProgress")), WaitReason::ForeignDeployment);
+    let mut unknown = left_behind("Failed");
+    unknown.deployments.clear();
+    assert_eq!(waits(&unknown), WaitReason::Draining);
+}
+
 #[test]
 fn what_is_wanted_is_announced_and_then_deployed_by_the_usual_group() {
     let plan = at_rest().plan();

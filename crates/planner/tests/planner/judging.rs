@@ -24,14 +24,14 @@ fn widened(draft: impl Fn(&str) -> Draft) -> Look {
 fn crashed_three_times() -> Look {
     let mut look = widened(unchecked);
     for _ in 0..3 {
-        look.crashed(60, 100);
+        look.crashed(40, 100);
     }
     look
 }
 
 #[test]
-fn a_healthy_task_that_has_not_outlived_the_failed_ones_sets_no_count_back() {
-    for runs in [50, 60] {
+fn a_healthy_task_that_has_not_outlived_the_failed_ones_twice_sets_no_count_back() {
+    for runs in [40, 50, 80] {
         let mut look = crashed_three_times();
         look.runs(runs);
         assert_eq!(look.verdict(), Some(VerdictKind::Crashes), "{runs}");
@@ -129,6 +129,17 @@ fn the_clock_stands_while_old_tasks_drain_and_not_while_new_ones_do() {
         task.started_by = Some("ecs-svc/1".to_owned());
     }
     assert_eq!(look.verdict(), None);
+}
+
+#[test]
+fn the_clock_goes_on_while_old_tasks_drain_that_failed_by_themselves() {
+    let mut look = overdue();
+    look.add_task(json!({
+        "lastStatus": "DEACTIVATING", "desiredStatus": "STOPPED", "startedBy": "ecs-svc/1",
+        "stopCode": "ServiceSchedulerInitiated",
+        "stoppedReason": "Task failed ELB health checks in (target-group web)",
+    }));
+    assert_eq!(look.verdict(), Some(VerdictKind::Stalled));
 }
 
 #[test]

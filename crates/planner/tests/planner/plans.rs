@@ -534,9 +534,9 @@ fn cumulative_counting_trips_on_failures_between_healthy_tasks() {
             drop(ecs.pass(&v2.service()));
             ecs.tick();
         }
-        for _ in 0..2 {
+        for until_judged in [30, 200] {
             ecs.crash_oldest();
-            for _ in 0..30 {
+            for _ in 0..until_judged {
                 ecs.tick();
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use serde_json::json;
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, is_code_deployed};
 use super::{people, pick, seconds};
 use crate::harness::{Edit, Replica, Step, Storm};
 
@@ -42,6 +42,8 @@ impl Chaos {
 
     fn act(&mut self, fleet: &mut Fleet, index: usize) -> Vec<Step> {
         match self.rng.u8(..100) {
+            // Somebody sees to it that CodeDeploy can deploy, as soon as the service is there.
+            _ if self.played % 20 == 10 => fleet.deployment_groups().collect(),
             0..14 => self.edit_manifest(fleet, index),
             14..22 => self.disturb_manifest(fleet, index),
             22..42 => self.rival(fleet, index),
@@ -95,6 +97,9 @@ impl Chaos {
             5..8 => Edit::Update(json!({"desiredCount": self.rng.u32(1..=6)})),
             8 => Edit::Update(json!({"forceNewDeployment": true})),
             9 => Edit::Update(json!({"deploymentConfiguration": {"maximumPercent": 150}})),
+            10..13 if is_code_deployed(wish) => {
+                Edit::CodeDeploy { image: fleet.image(&mut self.rng) }
+            }
             10..13 => Edit::Deploy { image: fleet.image(&mut self.rng) },
             13 => Edit::RollBack,
             14 => Edit::Delete,
@@ -161,8 +166,15 @@ impl Chaos {
                 "ListTasks",
                 "ListTaskDefinitions",
                 "DescribeServiceDeployments",
+                "CreateDeployment",
+                "StopDeployment",
+                "ListDeployments",
+                "GetDeployment",
             ],
         );
-        vec![Step::Fail(operation.to_owned(), self.storm.way(operation.starts_with(['D', 'L'])))]
+        vec![Step::Fail(
+            operation.to_owned(),
+            self.storm.way(operation.starts_with(['D', 'L', 'G'])),
+        )]
     }
 }

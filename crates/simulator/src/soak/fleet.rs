@@ -34,6 +34,14 @@ impl Fleet {
         fleet
     }
 
+    /// The services that CodeDeploy deploys, each with its front.
+    pub(super) fn deployment_groups(&self) -> impl Iterator<Item = Step> {
+        let fronts = self.wishes.iter().zip(&self.groups);
+        fronts
+            .filter(|(wish, _)| is_code_deployed(wish))
+            .map(|(wish, group)| Step::DeploymentGroup(wish.name.clone(), front(group), None))
+    }
+
     fn wish(&self, rng: &mut Rng, index: usize, size: usize) -> Wish {
         let count = match rng.u8(..20) {
             0 => 0,
@@ -91,6 +99,10 @@ impl Fleet {
     }
 }
 
+pub(super) fn is_code_deployed(wish: &Wish) -> bool {
+    wish.word("strategy") == Some("CodeDeploy")
+}
+
 /// The front beside a group.
 fn front(group: &str) -> String {
     format!("{group}f")
@@ -100,7 +112,7 @@ fn front(group: &str) -> String {
 fn moving_traffic(rng: &mut Rng, mut wish: Wish, group: &str) -> Wish {
     let mut minutes = |most: u32| format!("{}m", rng.u32(1..=most));
     let (bake, step, gate) = (minutes(3), minutes(3), minutes(20));
-    let strategy = *pick(rng, &["BlueGreen", "Canary", "Linear", "Steps"]);
+    let strategy = *pick(rng, &["BlueGreen", "Canary", "Linear", "Steps", "CodeDeploy"]);
     let percent = *pick(rng, &["10", "25", "50"]);
     let mut say = |word: &str, value: &str| wish.set(word, value).expect("it is one of the words");
     say("group", "");
@@ -110,6 +122,11 @@ fn moving_traffic(rng: &mut Rng, mut wish: Wish, group: &str) -> Wish {
     say("gate", &gate);
     match strategy {
         "BlueGreen" => {}
+        "CodeDeploy" => {
+            for word in ["bake", "gate", "onFailure"] {
+                say(word, "");
+            }
+        }
         "Steps" => {
             say("bake", "");
             say("steps", &format!("{percent}/{step},100/{bake}"));

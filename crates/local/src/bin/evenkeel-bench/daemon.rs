@@ -42,7 +42,7 @@ impl Daemon {
         resync: Duration,
     ) -> BenchResult<Self> {
         let began = Instant::now();
-        let mut process = Command::new(binary()?)
+        let mut process = Command::new(binary("evenkeel")?)
             .args([OsStr::new("run"), OsStr::new("--manifests"), manifests.as_os_str()])
             .args(["--listen", "127.0.0.1:0", "--endpoint-url", endpoint, "--region", "us-east-1"])
             .args(["--log-format", "json"])
@@ -98,9 +98,9 @@ impl Daemon {
     }
 }
 
-/// `evenkeel` beside this program, where cargo puts both.
-fn binary() -> BenchResult<PathBuf> {
-    let binary = std::env::current_exe()?.with_file_name("evenkeel");
+/// A program beside this one, where cargo puts all.
+pub(crate) fn binary(name: &str) -> BenchResult<PathBuf> {
+    let binary = std::env::current_exe()?.with_file_name(name);
     if binary.is_file() {
         return Ok(binary);
     }

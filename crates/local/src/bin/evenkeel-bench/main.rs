@@ -3,6 +3,7 @@
 //! The daemon that is measured is the binary `evenkeel` beside this one, as a process of its own.
 
 mod daemon;
+mod demos;
 mod figures;
 mod fleet;
 mod manifests;
@@ -22,7 +23,7 @@ use figures::Figures;
 #[derive(Debug, Parser)]
 #[command(name = "evenkeel-bench", version)]
 struct Cli {
-    /// Leave out the fleet of 10,000 services.
+    /// Leave out the fleet of 10,000 services and the demos, which take minutes.
     #[arg(long)]
     quick: bool,
     /// The size of the fleet whose sweep is measured.
@@ -55,6 +56,7 @@ async fn measure(cli: &Cli) -> BenchResult<()> {
     sweep::measure(&mut figures, cli.services).await?;
     if !cli.quick {
         sweep::measure_memory(&mut figures, 10_000).await?;
+        demos::measure(&mut figures).await?;
     }
     match &cli.report {
         Some(file) => figures.report(file),

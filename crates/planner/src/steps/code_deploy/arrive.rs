@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{draining, is_alone, leave_rejected, primary};
+use super::{draining, is_alone, leave_rejected, left_behind, primary};
 use crate::breaker::{judge, red_alarm};
 use crate::steps::rollout::{against, change_in_place, mark_rollout, prove, still};
 use crate::steps::{unknown, unseen_tasks};
@@ -48,7 +48,7 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Plan {
     if let Some(action) = change_in_place(view, Lane::NewChange, "changes in place") {
         return Plan::acting(vec![action], Vec::new());
     }
-    if !is_alone(view) {
+    if !is_alone(view) && left_behind(view).is_none() {
         return draining("the tasks of the revision before drain");
     }
     let all = usize::try_from(set.deployment.desired_count).unwrap_or(usize::MAX);

@@ -29,10 +29,12 @@ pub(super) fn step(view: &View<'_>, seen: &CodeDeploy, mark: &RolloutMark) -> Pl
         return superseded(view, seen, mark, ours);
     }
     match ours {
-        Some(deployment) if mark.id().is_none() => found(view, mark, deployment),
         Some(deployment) => {
             let rejected = leave_rejected(view, &deployment.deployment_id);
-            rejected.unwrap_or_else(|| course(view, mark, deployment))
+            rejected.unwrap_or_else(|| match mark.id() {
+                Some(_) => course(view, mark, deployment),
+                None => found(view, mark, deployment),
+            })
         }
         None if runs_the_wanted(view) && seen.active().is_none() => arrive::step(view, mark),
         None => lost(view, seen, mark),

@@ -10,13 +10,14 @@ use serde_json::Value;
 use super::super::event::At;
 use super::super::{Event, Property, Sent};
 use super::call::{Write, named, starts_a_deployment};
+use super::memory::REJECTED;
 use super::ordering::told;
 use super::origins::Origins;
 use super::passes::Passes;
 use super::wishes::Wish;
 
-/// L9: without a new wish, a person's command or somebody else's hand, daemons change no field of a service more than twice
-/// an hour. What was written because of an answer from the past, overtaken by such a wish or hand, or
+/// L9: without a new wish, a person's command, a verdict on other content or somebody else's hand, daemons change no field
+/// of a service more than twice an hour. What was written because of an answer from the past, overtaken by such a wish or hand, or
 /// carried out long after it was given up, is no wish of theirs.
 #[derive(Debug, Default)]
 pub(super) struct NoOscillation {
@@ -34,6 +35,8 @@ pub(super) struct NoOscillation {
     /// Services in which somebody else began a deployment that no daemon has answered yet, which they do
     /// after up to an hour.
     replaced: BTreeSet<ServiceKey>,
+    /// The content that was rejected last: the way back from it is one for each.
+    rejected: BTreeMap<ServiceKey, String>,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +68,10 @@ impl Property for NoOscillation {
                 self.sent.insert(call.number, at);
                 Ok(())
             }
-            Event::CarriedOut { call, reply: Ok(_) } => self.carried_out(at, call),
+            Event::CarriedOut { call, reply: Ok(_) } => {
+                self.rejected(call);
+                self.carried_out(at, call)
+            }
             Event::Edited { input, .. } => {
                 if let Some(key) = named(input) {
                     self.fields.remove(&key);
@@ -99,6 +105,17 @@ impl NoOscillation {
             self.wished.insert(key.clone(), at);
         }
         *before = now;
+    }
+
+    fn rejected(&mut self, call: &Sent) {
+        let content = Write::of(call)
+            .and_then(|write| write.tag(REJECTED))
+            .and_then(|verdict| verdict.split(':').nth(2));
+        let (Some(content), Some(key)) = (content, &call.about) else { return };
+        let before = self.rejected.insert(key.clone(), content.to_owned());
+        if before.as_deref() != Some(content) {
+            self.fields.remove(key);
+        }
     }
 
     fn carried_out(&mut self, at: At, call: &Sent) -> Result<(), String> {
@@ -156,7 +173,7 @@ fn members(input: &Value) -> Vec<(String, &Value)> {
 mod tests {
     use serde_json::json;
 
-    use super::super::course::{Course, FIRST, manifest, update};
+    use super::super::course::{Course, FIRST, manifest, tagging, update};
     use super::*;
 
     fn surge(percent: u64) -> Value {
@@ -189,6 +206,20 @@ mod tests {
         let mut course = course();
         course.pass("UpdateService", surge(125));
         course.breaks("maximumPercent the 3. time");
+    }
+
+    #[test]
+    fn the_way_back_from_other_content_begins_anew_and_from_the_same_it_does_not() {
+        let rejects = |content: &str| tagging(&[(REJECTED, &format!("v1:v1:{content}:7:Crashes"))]);
+        for (then, broken) in [("b", false), ("a", true)] {
+            let mut course = Course::of(NoOscillation::default());
+            course.pass("TagResource", rejects("a"));
+            course.pass("UpdateService", surge(125));
+            course.pass("UpdateService", surge(200));
+            course.pass("TagResource", rejects(then));
+            course.pass("UpdateService", surge(125));
+            if broken { course.breaks("the 3. time") } else { course.passes() }
+        }
     }
 
     #[test]

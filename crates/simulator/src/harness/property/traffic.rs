@@ -14,7 +14,8 @@ use super::origins::{Origin, Origins, is_in_flight};
 use super::wishes::Wish;
 use crate::{DeploymentCourse, DeploymentFacts, ServiceFacts};
 
-/// S2: what gets more production traffic has a healthy task, unless none is desired or somebody else began it.
+/// S2: what gets more production traffic has a healthy task, unless none is desired or somebody else began it. CodeDeploy
+/// moves traffic without asking, and looks at tasks once, when they have become steady.
 #[derive(Debug, Default)]
 pub(super) struct NoEmptyTarget {
     origins: Origins,
@@ -65,7 +66,12 @@ impl Property for NoEmptyTarget {
         let Event::Changed(facts) = event else { return Ok(()) };
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
         let risen = self.shares.risen(&key, facts);
-        if let Some((risen, _)) = risen.filter(|_| !self.origins.is_foreign_shift(&key, facts)) {
+        let is_asked = |id| match self.origins.of(&key, id) {
+            Some(Origin::Started(wishes)) => !wishes.iter().any(|wish| wish.is_ungated),
+            _ => true,
+        };
+        let risen = risen.filter(|_| !self.origins.is_foreign_shift(&key, facts));
+        if let Some((risen, _)) = risen.filter(|(one, _)| is_asked(one.id)) {
             let has_healthy =
                 facts.tasks.iter().any(|task| task.deployment == risen.id && task.healthy);
             if facts.desired > 0 && !has_healthy {

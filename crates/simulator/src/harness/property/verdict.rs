@@ -13,7 +13,7 @@ use super::super::{Event, Property, Sent};
 use super::asks::Asks;
 use super::call::{self, Write};
 use super::definitions::Definitions;
-use super::memory::{DIGEST, Mark, OWNER, PROVEN, REJECTED, ROLLOUT, names, rejects};
+use super::memory::{DIGEST, Mark, OWNER, PROVEN, REJECTED, ROLLOUT, Tags, names, rejects};
 use super::ordering::told;
 use super::origins::{Origin, Origins};
 use super::passes::{Passes, Shown};
@@ -51,7 +51,7 @@ impl DurableVerdict {
         let Some(shown) = self.passes.shown(call).filter(|_| !is_new) else { return Ok(()) };
         let wishes = self.origins.wishes_of(call);
         let mut rejected = wishes.iter().filter(|wish| rejects(&shown.tags, &wish.revision));
-        if call::returns(call) && rejected.next().is_none() {
+        if call::returns(call) && rejected.next().is_none() && !is_about_a_verdict(&shown.tags) {
             return Err(format!("{} although no verdict was written before", told(call)));
         }
         match wishes.iter().find(|wish| rejects(&shown.tags, &wish.revision)) {
@@ -82,6 +82,12 @@ impl DurableVerdict {
             .any(|name| input.get(name).is_some());
         runs && widens && !call::returns(call)
     }
+}
+
+/// Whether the rollout that is marked is of what was rejected, which newer manifests may not want any more.
+fn is_about_a_verdict(tags: &Tags) -> bool {
+    let mark = tags.get(ROLLOUT).and_then(|value| Mark::read(value));
+    mark.is_some_and(|mark| rejects(tags, &Digest::from_tag(&mark.digest)))
 }
 
 /// S26: the tag `evenkeel:proven` is written only after ECS completed the revision wanted, with every
@@ -379,6 +385,19 @@ mod tests {
         course.looks(FIRST);
         course.returns("StopServiceDeployment", json!({}));
         course.breaks("no verdict");
+    }
+
+    #[test]
+    fn what_newer_manifests_replaced_is_returned_from_by_its_own_verdict() {
+        for (marked, broken) in [("2", false), ("4", true)] {
+            let mut course = rejected();
+            course.tags(ROLLOUT, &mark(&manifest(marked), "ecs-svc/2", "rollback"));
+            course.wants(FIRST, Some(&manifest("3")));
+            course.pause(1);
+            course.looks(FIRST);
+            course.returns("StopServiceDeployment", json!({}));
+            if broken { course.breaks("no verdict") } else { course.passes() }
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::Stage;
 use crate::Api;
 
 impl Stage {
-    /// Under the names that a manifest means when it gives none. With `waits` a deployment is READY for so long before
+    /// Under the names that a manifest means when it gives none, in an application that may be there already. With `waits` a deployment is READY for so long before
     /// its traffic moves, and ends when nobody says go.
     pub(super) fn make_deployment_group(
         &self,
@@ -20,7 +20,10 @@ impl Stage {
         let cluster = self.wish(name).map_or("main", super::Wish::cluster);
         let application = format!("AppECS-{cluster}-{name}");
         let made = json!({"applicationName": application, "computePlatform": "ECS"});
-        self.code_deploy("CreateApplication", &made)?;
+        match self.code_deploy("CreateApplication", &made) {
+            Err(why) if !why.contains("ApplicationAlreadyExists") => return Err(why),
+            _ => {}
+        }
         let pair = json!({
             "targetGroups": [{"name": front}, {"name": format!("{front}-green")}],
             "prodTrafficRoute": {"listenerArns": [self.noted(&format!("{front}/listener"))?]},

@@ -61,14 +61,16 @@ impl Stage {
         calm(course);
     }
 
-    /// Whether some daemon lately saw every service, and waits for nothing or for a person.
+    /// Whether some daemon lately saw every service, and waits for nothing or for a person. The status of a daemon that
+    /// looks after none of it has the time of this machine, which is no time of the course.
     fn is_at_rest(&self) -> bool {
         self.look(|course| {
             let lately = course.now() - STILL_FOR;
             let rests = |status: &Status| {
                 let persons = [WaitReason::Paused, WaitReason::Held, WaitReason::NotOwned];
                 let persons = |wait: &Wait| persons.contains(&wait.reason);
-                status.observed_at >= lately && status.waiting.iter().all(persons)
+                (lately..=course.now()).contains(&status.observed_at)
+                    && status.waiting.iter().all(persons)
             };
             self.wishes.values().all(|wish| {
                 let key = ServiceKey::new(wish.cluster(), &*wish.name);
