@@ -1,6 +1,7 @@
 //! What can be typed, with the texts that teach it; never what it does.
 
 mod control;
+mod set;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +13,7 @@ pub(crate) use control::{
     AbortArgs, CallerArgs, GoOnArgs, HistoryArgs, HoldArgs, PromoteArgs, ReleaseArgs, RolloutArgs,
     RolloutCommand, ScopeArgs, StatusArgs, StopArgs, UndoArgs,
 };
+pub(crate) use set::{SetArgs, SetCommand, SetImageArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -114,6 +116,8 @@ pub(crate) enum Command {
     /// Prints every problem with file, line and column, and what was expected, and exits with 1 if there
     /// is any error. Warnings alone pass, unless --strict.
     Validate(ValidateArgs),
+    /// Change a manifest in place, for pipelines; needs neither credentials nor a daemon
+    Set(SetArgs),
     /// Print the JSON Schema of manifests, for editors
     ///
     /// For example: `evenkeel schema > evenkeel.schema.json`, and as the first line of a manifest

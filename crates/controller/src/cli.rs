@@ -54,6 +54,8 @@ pub enum CommandError {
     Client(#[from] crate::client::ClientError),
     #[error(transparent)]
     Token(#[from] crate::client::TokenError),
+    #[error(transparent)]
+    SetImage(#[from] evenkeel_manifest::SetImageError),
     #[error("{0}")]
     Sentence(String),
     #[error("the output cannot be written: {0}")]
@@ -140,6 +142,7 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, CommandError> {
             runtime()?.block_on(commands::release(Config::load(&layers)?, args, out))
         }
         Command::Validate(args) => commands::validate(&args, out),
+        Command::Set(args) => commands::set(&args, out),
         Command::Schema => commands::schema(out),
         Command::Config(args) => commands::config(&layers, &args, out),
         Command::Version(args) => commands::version(&args, out),

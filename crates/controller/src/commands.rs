@@ -8,6 +8,7 @@ mod plain;
 mod plan;
 mod rollout;
 mod run;
+mod set_image;
 mod validate;
 
 use std::io::Write;
@@ -24,6 +25,7 @@ pub(crate) use plain::{config, schema, version};
 pub(crate) use plan::plan;
 pub(crate) use rollout::rollout;
 pub(crate) use run::run;
+pub(crate) use set_image::set;
 pub(crate) use validate::validate;
 
 /// Writes `value` for a machine; text is the business of each command.

@@ -33,6 +33,35 @@ pub enum InputError {
 
 const STDIN: &str = "-";
 
+/// One manifest file with the files that it names, before anything is made of them.
+#[derive(Debug)]
+pub(crate) struct OneFile {
+    /// The name of the manifest among `files`.
+    pub name: Arc<str>,
+    pub files: Vec<File>,
+    paths: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+impl OneFile {
+    pub(crate) fn read(path: &Path) -> Result<Self, InputError> {
+        let mut files = Gathered::default();
+        if path.is_dir() {
+            let message = "is a directory".to_owned();
+            return Err(InputError::File { path: path.display().to_string(), message });
+        }
+        files.add(path, true)?;
+        files.add_references();
+        let Gathered { tree, shown } = files;
+        let name = tree.files.first().map(|file| file.name.clone()).unwrap_or_default();
+        Ok(Self { name, files: tree.files, paths: shown })
+    }
+
+    /// Where a file is; `None` of standard input.
+    pub(crate) fn path(&self, file: &str) -> Option<&Path> {
+        self.paths.get(file).map(|path| Path::new(&**path))
+    }
+}
+
 /// Reads and validates everything under `paths`.
 pub(crate) fn load(paths: &[PathBuf]) -> Result<Input, InputError> {
     let mut files = Gathered::default();
@@ -84,7 +113,7 @@ impl Gathered {
         if path == Path::new(STDIN) {
             let mut text = String::new();
             let limit = TreeLimits::default().file_bytes;
-            io::stdin().take(limit).read_to_string(&mut text).map_err(InputError::Stdin)?;
+            io::stdin().take(limit + 1).read_to_string(&mut text).map_err(InputError::Stdin)?;
             self.tree.files.push(File { name: "standard input".into(), text });
             return Ok(());
         }

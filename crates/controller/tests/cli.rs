@@ -122,6 +122,81 @@ fn validate_of_nothing_is_an_error() {
 }
 
 #[test]
+fn set_image_writes_the_file_in_place_and_keeps_its_mode_and_every_other_byte() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    let commented = GOOD.replace("image: app}", "image: 'app:1'}") + "# the end";
+    let dir = directory(&[("web.yaml", &commented)]);
+    let path = dir.path().join("web.yaml");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+    symlink("web.yaml", dir.path().join("link.yaml")).unwrap();
+    let arguments = ["set", "image", "link.yaml", "web=example.com/app:2"];
+    let shown = run(dir.path(), &[&arguments[..], &["--dry-run"]].concat());
+    assert_eq!((code(&shown), stderr(&shown)), (0, String::new()));
+    insta::assert_snapshot!(stdout(&shown));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), commented, "a dry run writes nothing");
+    let set = run(dir.path(), &arguments);
+    assert_eq!((code(&set), stderr(&set)), (0, String::new()));
+    insta::assert_snapshot!(stdout(&set), @"link.yaml:8:47: web/app app:1 -> example.com/app:2");
+    let expected = commented.replace("app:1", "example.com/app:2");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    assert!(dir.path().join("link.yaml").is_symlink());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left behind");
+    let again = run(dir.path(), &arguments);
+    insta::assert_snapshot!(stdout(&again), @"link.yaml:8:47: web/app has example.com/app:2 already");
+}
+
+#[test]
+fn set_image_takes_several_images_across_a_manifest_and_its_task_definition() {
+    let inline = "  taskDefinition:\n    memory: '512'\n    containerDefinitions: [{name: app, image: app}]\n";
+    let api = GOOD.replace("web", "api").replace(inline, "  taskDefinition: {file: t.json}\n");
+    let taskdef = "{\"memory\": \"512\", \"containerDefinitions\": [\n  {\"name\": \"api\", \"image\": \"api:1\"},\n  {\"name\": \"log\", \"image\": \"log:1\"}]}\n";
+    let both = format!("{GOOD}---\n{api}");
+    let dir = directory(&[("m/all.yaml", &both), ("m/t.json", taskdef)]);
+    let arguments = ["set", "image", "m/all.yaml", "web=web:2", "api/api=api:2", "api/log=log:1"];
+    let output = run(dir.path(), &[&arguments[..], &["-o", "json"]].concat());
+    assert_eq!((code(&output), stderr(&output)), (0, String::new()));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["files"], serde_json::json!(["m/all.yaml", "m/t.json"]));
+    assert_eq!(report["images"][1]["line"], 2);
+    assert_eq!(report["images"][2]["changed"], false);
+    let text = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    assert_eq!(text("m/all.yaml"), both.replace("image: app", "image: web:2"));
+    assert_eq!(text("m/t.json"), taskdef.replace("api:1", "api:2"));
+}
+
+#[test]
+fn set_image_filters_standard_input() {
+    let dir = directory(&[]);
+    let mut child = evenkeel(dir.path(), &["set", "image", "-", "web=app:2"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(GOOD.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 0);
+    assert_eq!(stdout(&output), GOOD.replace("image: app", "image: app:2"));
+}
+
+#[test]
+fn set_image_says_what_is_wrong_and_writes_nothing() {
+    let dir = directory(&[("web.yaml", GOOD)]);
+    let says = |arguments: &[&str], expected: &str| {
+        let output = run(dir.path(), &[&["set", "image"], arguments].concat());
+        assert_eq!((code(&output), stdout(&output)), (1, String::new()), "{arguments:?}");
+        assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
+    };
+    says(&["web.yaml", "web=app:2", "wbe=app:2"], "did you mean `web`?");
+    says(&["web.yaml", "web=app:"], "`app:` is no image");
+    says(&["nothing.yaml", "web=app:2"], "nothing.yaml cannot be opened");
+    says(&[".", "web=app:2"], ". is a directory");
+    says(&["-", "web=app:2", "-o", "json"], "leave out -o");
+    assert_eq!(std::fs::read_to_string(dir.path().join("web.yaml")).unwrap(), GOOD);
+}
+
+#[test]
 fn the_schema_is_json_schema_and_names_its_references() {
     let output = run(&std::env::temp_dir(), &["schema"]);
     assert_eq!(code(&output), 0);

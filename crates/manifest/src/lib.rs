@@ -55,11 +55,15 @@ mod task_size;
 pub mod canonical;
 mod digest;
 
+mod image;
+mod set_image;
+
 mod schema;
 
 pub use approval::Approval;
 pub use digest::{Digest, sha256};
 pub use document::Document;
+pub use image::{ImageError, ImageReference};
 pub use key::ServiceKey;
 pub use limits::Limits;
 pub use load::{File, ManifestSet, included_paths, load, load_with};
@@ -73,3 +77,4 @@ pub use rollout::{
 pub use schedule::Schedule;
 pub use schema::schema;
 pub use service::{Metadata, Service, Source, application_balancer, target_groups};
+pub use set_image::{ImageChange, ImageTarget, SetImageError, set_image};

@@ -13,7 +13,8 @@ use crate::node::{Cursor, Kind, Node, Position};
 use crate::problem::Report;
 use crate::reader::{self, Fault};
 use crate::{Limits, Problem, Service, ServiceKey, Severity};
-use included::Files;
+pub(crate) use document::described;
+pub(crate) use included::{Files, PathError};
 
 pub use included::included_paths;
 

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
+pub(crate) use scalar::plain as plain_kind;
+
 use crate::Limits;
 use crate::node::{Entry, Kind, Node, Position};
 
@@ -364,6 +366,23 @@ fn join_surrogates(text: &str) -> Cow<'_, str> {
     }
     joined.push_str(rest);
     Cow::Owned(joined)
+}
+
+/// The same text with twelve other characters for each such pair of escapes: what is read from it stands at
+/// the same places as in the text itself.
+pub(crate) fn mask_surrogates(text: &str) -> Cow<'_, str> {
+    let mut masked = String::new();
+    let mut rest = text;
+    while let Some((before, _, after)) = next_pair(rest) {
+        masked.push_str(before);
+        masked.push_str("____________");
+        rest = after;
+    }
+    if masked.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    masked.push_str(rest);
+    Cow::Owned(masked)
 }
 
 /// The first `\ud83d\ude00` of `text` whose backslash is not itself escaped.

@@ -130,7 +130,7 @@ fn included(file: &File, limits: &Limits, report: &mut Report) -> Option<Node> {
 
 /// The task definition in what `describe-task-definition` printed, which people keep in files;
 /// anything else as it is.
-fn described<'a>(root: Cursor<'a>, report: &mut Report) -> Cursor<'a> {
+pub(crate) fn described<'a>(root: Cursor<'a>, report: &mut Report) -> Cursor<'a> {
     let only = |name: &str| matches!(name, "taskDefinition" | "tags");
     let Some(inner) = root.member("taskDefinition") else { return root };
     if !root.members().all(|(name, _)| only(name)) {

@@ -35,7 +35,8 @@ fn tagged(text: &str, tag: &str) -> Option<Kind> {
     }
 }
 
-fn plain(text: &str) -> Kind {
+/// What a text without quotes and tags stands for.
+pub(crate) fn plain(text: &str) -> Kind {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Kind::Null,
         "true" | "True" | "TRUE" => Kind::Boolean(true),
