@@ -11,9 +11,10 @@ use crate::{Metadata, ServiceKey};
 /// The one version of manifests.
 pub(crate) const API_VERSION: &str = "evenkeel.dev/v1";
 pub(crate) const KIND: &str = "Service";
+pub(crate) const ENVIRONMENT: &str = "Environment";
 
-const TOP: [&str; 4] = ["apiVersion", "kind", "metadata", "spec"];
-const METADATA: [&str; 3] = ["name", "labels", "annotations"];
+pub(crate) const TOP: [&str; 4] = ["apiVersion", "kind", "metadata", "spec"];
+pub(crate) const METADATA: [&str; 3] = ["name", "labels", "annotations"];
 const SPEC: [&str; 7] =
     ["target", "cluster", "taskDefinition", "service", "rollout", "paused", "adopt"];
 
@@ -28,6 +29,8 @@ pub(crate) const ELSEWHERE: [(&str, &str); 3] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recognised {
     Manifest,
+    /// A `kind: Environment`.
+    Environment,
     /// Something that happens to lie among manifests.
     Foreign,
     Empty,
@@ -43,6 +46,7 @@ pub(crate) fn recognise(root: &Cursor<'_>) -> Recognised {
     match group {
         Some(group) if spelling::nearest(group, ["evenkeel.dev"]).is_none() => Recognised::Foreign,
         None if !named => Recognised::Foreign,
+        _ if root.text_of("kind") == Some(ENVIRONMENT) => Recognised::Environment,
         _ => Recognised::Manifest,
     }
 }
@@ -52,7 +56,11 @@ pub(crate) fn check_members(root: &Cursor<'_>, report: &mut Report) {
     // Members beginning with `x-` are for the author: a place for anchors, as in Compose files.
     known_members(root, &TOP, |name| name.starts_with("x-"), report);
     expect_word(root, "apiVersion", API_VERSION, report);
-    expect_word(root, "kind", KIND, report);
+    match root.member("kind") {
+        None => missing(root, "kind", report),
+        Some(at) if at.text() == Some(KIND) => {}
+        Some(at) => report.error(&at, format!("expected `{KIND}` or `{ENVIRONMENT}`")),
+    }
     match root.member("metadata") {
         Some(at) => known_members(&at, &METADATA, |_| false, report),
         None => missing(root, "metadata", report),
@@ -70,7 +78,7 @@ fn check_spec(at: &Cursor<'_>, report: &mut Report) {
     }
 }
 
-fn expect_word(root: &Cursor<'_>, name: &str, word: &str, report: &mut Report) {
+pub(crate) fn expect_word(root: &Cursor<'_>, name: &str, word: &str, report: &mut Report) {
     match root.member(name) {
         None => missing(root, name, report),
         Some(at) if at.text() == Some(word) => {}
@@ -148,20 +156,23 @@ fn is_name(text: &str) -> bool {
 
 /// The short name of a cluster given by name or ARN.
 fn cluster_name(at: &Cursor<'_>, report: &mut Report) -> Option<String> {
-    let text = at.text()?;
-    let name = match text.strip_prefix("arn:") {
-        None => Some(text),
-        // partition:ecs:region:account:cluster/name, in any partition
-        Some(arn) => match arn.split(':').collect::<Vec<_>>().as_slice() {
-            [_, "ecs", _, _, resource] => resource.strip_prefix("cluster/"),
-            _ => None,
-        },
-    };
+    let name = short_cluster(at.text()?);
     let name = name.filter(|name| is_name(name)).map(str::to_owned);
     if name.is_none() {
         report.error(at, "expected the name or the ARN of a cluster");
     }
     name
+}
+
+/// The name in the name or the ARN of a cluster: `arn:PARTITION:ecs:REGION:ACCOUNT:cluster/NAME`.
+pub(crate) fn short_cluster(text: &str) -> Option<&str> {
+    match text.strip_prefix("arn:") {
+        None => Some(text),
+        Some(arn) => match arn.split(':').collect::<Vec<_>>().as_slice() {
+            [_, "ecs", _, _, resource] => resource.strip_prefix("cluster/"),
+            _ => None,
+        },
+    }
 }
 
 /// `metadata`, when its name is readable.
@@ -174,7 +185,11 @@ pub(crate) fn metadata(root: &Cursor<'_>, report: &mut Report) -> Metadata {
     }
 }
 
-fn text_map(parent: &Cursor<'_>, name: &str, report: &mut Report) -> BTreeMap<String, String> {
+pub(crate) fn text_map(
+    parent: &Cursor<'_>,
+    name: &str,
+    report: &mut Report,
+) -> BTreeMap<String, String> {
     let Some(at) = parent.member(name) else { return BTreeMap::new() };
     known_members(&at, &[], |_| true, report);
     let texts = at.members().filter_map(|(name, member)| {

@@ -55,6 +55,7 @@ mod task_size;
 pub mod canonical;
 mod digest;
 
+mod environment;
 mod image;
 mod set_image;
 
@@ -66,7 +67,9 @@ pub use document::Document;
 pub use image::{ImageError, ImageReference};
 pub use key::ServiceKey;
 pub use limits::Limits;
-pub use load::{File, ManifestSet, included_paths, load, load_with};
+pub use load::{
+    File, ManifestSet, RenderedManifest, included_paths, load, load_in, load_with, render,
+};
 pub use problem::{Problem, Severity};
 pub use rollout::{
     Analysis, Breaker, CodeDeploy, Condition, Counting, Gate, InFlight, Limit, Metric,

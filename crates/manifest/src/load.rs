@@ -2,19 +2,26 @@
 //! spoil another.
 
 mod document;
+mod environments;
 mod included;
+mod render;
 mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::envelope::{Recognised, recognise};
+use serde_json::Value;
+
+use crate::envelope::{self, Recognised, recognise};
+use crate::environment::variables::Uses;
 use crate::node::{Cursor, Kind, Node, Position};
 use crate::problem::Report;
 use crate::reader::{self, Fault};
-use crate::{Limits, Problem, Service, ServiceKey, Severity};
+use crate::{Limits, Problem, Service, ServiceKey, Severity, Source, environment, shape_check};
 pub(crate) use document::described;
+use environments::Selected;
 pub(crate) use included::{Files, PathError};
+use render::Rendered;
 
 pub use included::included_paths;
 
@@ -33,6 +40,16 @@ pub struct ManifestSet {
     pub services: Vec<Service>,
     /// In the order of the files, then by place.
     pub problems: Vec<Problem>,
+    /// The names of the environments among the files, valid or not.
+    pub environments: BTreeSet<String>,
+}
+
+/// A manifest with an environment over it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RenderedManifest {
+    pub source: Source,
+    /// The whole document; a task definition from a file is in its place.
+    pub value: Value,
 }
 
 impl ManifestSet {
@@ -48,11 +65,38 @@ pub fn load(files: &[File]) -> ManifestSet {
     load_with(files, &Limits::default())
 }
 
+/// As [`load`], with the environment of that name, which is a document among `files`, laid over every
+/// manifest before it is validated. Without a name nothing is, and `${` means nothing.
+///
+/// When the environment is missing or has errors no manifest is used, and each has an error that says so.
+pub fn load_in(files: &[File], environment: Option<&str>) -> ManifestSet {
+    load_all(files, environment, &Limits::default(), None)
+}
+
+/// What [`load_in`] validates, in the order of the files, with what it says. Manifests that could not be
+/// rendered are left out; those that are not valid are not.
+pub fn render(files: &[File], environment: Option<&str>) -> (Vec<RenderedManifest>, ManifestSet) {
+    let mut rendered = Vec::new();
+    let set = load_all(files, environment, &Limits::default(), Some(&mut rendered));
+    (rendered, set)
+}
+
 /// Reads and validates `files`. A document with an error yields no service and hinders no other; two
 /// documents for one service are both rejected.
 pub fn load_with(files: &[File], limits: &Limits) -> ManifestSet {
+    load_all(files, None, limits, None)
+}
+
+fn load_all(
+    files: &[File],
+    environment: Option<&str>,
+    limits: &Limits,
+    rendered: Option<&mut Vec<RenderedManifest>>,
+) -> ManifestSet {
     let (files, beyond) = files.split_at_checked(limits.files).unwrap_or((files, &[]));
-    let mut loader = Loader::new(files, limits);
+    let selected = Selected::of(files, environment, limits);
+    let mut loader = Loader::new(files, selected, limits);
+    loader.rendered = rendered;
     for file in files {
         loader.file(file);
     }
@@ -64,8 +108,12 @@ pub fn load_with(files: &[File], limits: &Limits) -> ManifestSet {
     loader.finish()
 }
 
-struct Loader<'a> {
+struct Loader<'a, 'r> {
     files: Files<'a>,
+    selected: Selected,
+    /// Where rendered manifests go, if anybody wants them.
+    rendered: Option<&'r mut Vec<RenderedManifest>>,
+    environments: BTreeMap<String, Vec<Claim>>,
     limits: &'a Limits,
     services: Vec<Service>,
     problems: Vec<Problem>,
@@ -82,10 +130,19 @@ struct Claim {
     position: Position,
 }
 
-impl<'a> Loader<'a> {
-    fn new(files: &'a [File], limits: &'a Limits) -> Self {
+impl Claim {
+    fn of(root: &Cursor<'_>) -> Self {
+        Self { file: Arc::clone(root.file), position: root.position }
+    }
+}
+
+impl<'a> Loader<'a, '_> {
+    fn new(files: &'a [File], selected: Selected, limits: &'a Limits) -> Self {
         Self {
             files: Files::new(files),
+            selected,
+            rendered: None,
+            environments: BTreeMap::new(),
             limits,
             services: Vec::new(),
             problems: Vec::new(),
@@ -117,28 +174,87 @@ impl<'a> Loader<'a> {
                 let message = "not a manifest of Evenkeel: it is ignored".to_owned();
                 self.strays.push(root.problem(Severity::Warning, message));
             }
+            Recognised::Environment => self.environment(file, &root, faults),
             Recognised::Manifest => self.manifest(&root, faults),
         }
     }
 
     fn manifest(&mut self, root: &Cursor<'_>, faults: &[Fault]) {
         let mut report = Report::default();
-        for fault in faults {
-            let at = Cursor { position: fault.position, ..root.clone() };
-            report.error(&at, fault.message.clone());
+        tell(root, faults, &mut report);
+        if let Selected::Unusable(why) = &self.selected {
+            report.error(root, format!("not used, because {why}"));
+            self.problems.extend(report.finish(root, None));
+            let path = root.descendant("spec.taskDefinition.file");
+            let path = path.as_ref().and_then(Cursor::text);
+            let file = path.and_then(|path| self.files.find(root.file, path).ok());
+            self.included.extend(file.map(|file| Arc::clone(&file.name)));
+        } else if matches!(self.selected, Selected::None) && self.rendered.is_none() {
+            self.validate(root, report, &Uses::default());
+        } else {
+            self.render(root, report);
         }
+    }
+
+    /// Lays the environment over a manifest. One to which that cannot be done is not validated, because
+    /// what is wrong would be told twice.
+    fn render(&mut self, root: &Cursor<'_>, mut report: Report) {
+        let environment = match &self.selected {
+            Selected::Found(found) => Some(&found.environment),
+            Selected::None | Selected::Unusable(_) => None,
+        };
+        let Rendered { root: node, included, uses, overlays } =
+            render::render(root, environment, &self.files, self.limits, &mut report);
+        self.included.extend(included);
+        let rendered = Cursor::root(root.file, &node);
+        if report.has_errors() {
+            let key = envelope::key(&rendered, &mut Report::default());
+            self.problems.extend(report.finish(&rendered, key.as_ref()));
+            self.claim(key, root);
+        } else {
+            if let Some(all) = &mut self.rendered {
+                let source = Source { file: Arc::clone(root.file), line: root.position.line };
+                all.push(RenderedManifest { source, value: shape_check::document(&rendered) });
+            }
+            self.validate(&rendered, report, &uses);
+        }
+        if let Selected::Found(found) = &mut self.selected {
+            found.overlays.extend(overlays);
+            found.variables.extend(uses.into_names());
+        }
+    }
+
+    fn validate(&mut self, root: &Cursor<'_>, mut report: Report, uses: &Uses) {
         let read = document::read(root, &self.files, self.limits, &mut report);
         self.included.extend(read.included);
-        self.problems.extend(report.finish(root, read.key.as_ref()));
-        if let Some(key) = read.key {
-            let claim = Claim { file: Arc::clone(root.file), position: root.position };
-            self.claims.entry(key).or_default().push(claim);
+        let mut problems = report.finish(root, read.key.as_ref());
+        for problem in &mut problems {
+            uses.explain(problem);
         }
+        self.problems.extend(problems);
+        self.claim(read.key, root);
         self.services.extend(read.service);
     }
 
+    fn claim(&mut self, key: Option<ServiceKey>, root: &Cursor<'_>) {
+        if let Some(key) = key {
+            self.claims.entry(key).or_default().push(Claim::of(root));
+        }
+    }
+
+    /// Every environment is checked, whichever is asked for.
+    fn environment(&mut self, file: &File, root: &Cursor<'_>, faults: &[Fault]) {
+        let mut report = Report::default();
+        tell(root, faults, &mut report);
+        let _used_elsewhere = environment::environment(root, &file.text, &mut report);
+        self.problems.extend(report.finish(root, None));
+        if let Some(name) = root.descendant("metadata.name").and_then(|at| at.text()) {
+            self.environments.entry(name.to_owned()).or_default().push(Claim::of(root));
+        }
+    }
+
     fn stray(&mut self, file: &File, position: Position, message: String) {
-        let node = Node { position, kind: Kind::Null };
+        let node = Node::new(position, Kind::Null);
         let problem = Cursor::root(&file.name, &node).problem(Severity::Error, message);
         self.strays.push(problem);
     }
@@ -147,7 +263,21 @@ impl<'a> Loader<'a> {
         self.claims.retain(|_, claims| claims.len() > 1);
         self.services.retain(|service| !self.claims.contains_key(&service.key));
         for (key, claims) in &self.claims {
-            self.problems.extend(conflicts(key, claims));
+            self.problems.extend(conflicts(
+                &format!("the service {key} also has a manifest"),
+                Some(key),
+                claims,
+            ));
+        }
+        for (name, claims) in self.environments.iter().filter(|(_, claims)| claims.len() > 1) {
+            self.problems.extend(conflicts(
+                &format!("the environment {name} is also written"),
+                None,
+                claims,
+            ));
+        }
+        if let Selected::Found(found) = &self.selected {
+            self.problems.extend(found.idle());
         }
         let shared = shared::problems(&self.services);
         let keys: BTreeSet<&ServiceKey> =
@@ -162,12 +292,20 @@ impl<'a> Loader<'a> {
             let file = order.get(&*problem.file).copied();
             (file, problem.line, problem.column, problem.severity)
         });
-        ManifestSet { services: self.services, problems: self.problems }
+        let environments = self.environments.into_keys().collect();
+        ManifestSet { services: self.services, problems: self.problems, environments }
     }
 }
 
-/// One problem for each of several manifests of one service, each naming the others.
-fn conflicts(key: &ServiceKey, claims: &[Claim]) -> Vec<Problem> {
+fn tell(root: &Cursor<'_>, faults: &[Fault], report: &mut Report) {
+    for fault in faults {
+        let at = Cursor { position: fault.position, ..root.clone() };
+        report.error(&at, fault.message.clone());
+    }
+}
+
+/// One problem for each of several documents about the same, each naming the others.
+fn conflicts(what: &str, key: Option<&ServiceKey>, claims: &[Claim]) -> Vec<Problem> {
     let conflict = |(index, claim): (usize, &Claim)| {
         let others: Vec<String> = claims
             .iter()
@@ -181,12 +319,9 @@ fn conflicts(key: &ServiceKey, claims: &[Claim]) -> Vec<Problem> {
             line: claim.position.line,
             column: claim.position.column,
             path: String::new(),
-            message: format!(
-                "the service {key} also has a manifest at {}: all are rejected, keep one",
-                others.join(", ")
-            ),
+            message: format!("{what} at {}: all are rejected, keep one", others.join(", ")),
             severity: Severity::Error,
-            service: Some(key.clone()),
+            service: key.cloned(),
         }
     };
     claims.iter().enumerate().map(conflict).collect()

@@ -11,10 +11,46 @@ pub(crate) struct Position {
     pub(crate) column: usize,
 }
 
+impl Position {
+    /// The byte of `text` at this place. Lines end as YAML says: by a line feed, a carriage return, or both.
+    pub(crate) fn offset_in(self, text: &str) -> Option<usize> {
+        let (mut line, mut column) = (1, 1);
+        let mut characters = text.char_indices().peekable();
+        while let Some((index, character)) = characters.next() {
+            if (line, column) == (self.line, self.column) {
+                return Some(index);
+            }
+            let next = characters.peek().map(|(_, next)| *next);
+            if character == '\n' || (character == '\r' && next != Some('\n')) {
+                (line, column) = (line + 1, 1);
+            } else {
+                column += 1;
+            }
+        }
+        None
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) position: Position,
     pub(crate) kind: Kind,
+    /// The file that it is from with all below it, where that is not the one of the node above it.
+    pub(crate) origin: Option<Arc<str>>,
+}
+
+impl Node {
+    pub(crate) fn new(position: Position, kind: Kind) -> Self {
+        Self { position, kind, origin: None }
+    }
+
+    /// The node at `a.b.c` below this one.
+    pub(crate) fn descendant_mut(&mut self, path: &str) -> Option<&mut Self> {
+        path.split('.').try_fold(self, |node, name| {
+            let Kind::Mapping(entries) = &mut node.kind else { return None };
+            entries.iter_mut().find(|entry| &*entry.name == name).map(|entry| &mut entry.value)
+        })
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -63,6 +99,7 @@ pub(crate) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(crate) fn root(file: &'a Arc<str>, node: &'a Node) -> Self {
+        let file = node.origin.as_ref().unwrap_or(file);
         Self { file, path: String::new(), position: node.position, node }
     }
 
@@ -87,7 +124,7 @@ impl<'a> Cursor<'a> {
             _ => &[],
         };
         elements.iter().enumerate().map(|(index, node)| Self {
-            file: self.file,
+            file: node.origin.as_ref().unwrap_or(self.file),
             path: format!("{}[{index}]", self.path),
             position: node.position,
             node,
@@ -159,7 +196,7 @@ impl<'a> Cursor<'a> {
 
     fn at_entry(&self, entry: &'a Entry) -> Self {
         Self {
-            file: self.file,
+            file: entry.value.origin.as_ref().unwrap_or(self.file),
             path: join(&self.path, &entry.name),
             position: entry.position,
             node: &entry.value,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::ServiceKey;
-use crate::node::Cursor;
+use crate::environment::Place;
+use crate::node::{Cursor, Kind, Node};
 
 /// One finding, addressed to the author of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -71,6 +72,22 @@ impl Report {
         self.add(at, Severity::Warning, message);
     }
 
+    /// As [`Report::error`], where no cursor is at hand.
+    pub(crate) fn error_at(&mut self, place: &Place, message: impl Into<String>) {
+        self.errors = true;
+        self.add_at(place, Severity::Error, message);
+    }
+
+    pub(crate) fn warning_at(&mut self, place: &Place, message: impl Into<String>) {
+        self.add_at(place, Severity::Warning, message);
+    }
+
+    fn add_at(&mut self, place: &Place, severity: Severity, message: impl Into<String>) {
+        let node = Node::new(place.position, Kind::Null);
+        let at = Cursor { path: place.path.clone(), ..Cursor::root(&place.file, &node) };
+        self.add(&at, severity, message);
+    }
+
     fn add(&mut self, at: &Cursor<'_>, severity: Severity, message: impl Into<String>) {
         if self.is_full() {
             self.beyond += 1;
@@ -86,6 +103,11 @@ impl Report {
     /// Whether more problems are only counted, so that finding words for them is in vain.
     pub(crate) fn is_full(&self) -> bool {
         self.problems.len() >= Self::MOST
+    }
+
+    /// What was found so far, of no document in particular.
+    pub(crate) fn into_problems(self) -> Vec<Problem> {
+        self.problems
     }
 
     /// All problems of the document at `root`, which is about `service`.

@@ -148,7 +148,7 @@ impl<'text, 'limits> Reader<'text, 'limits> {
             Some(Event::Alias(anchor)) => return self.alias(anchor, depth),
             _ => return Err(self.fault("the document ends in the middle".to_owned())),
         };
-        let node = Node { position, kind };
+        let node = Node::new(position, kind);
         if anchor > 0 {
             self.remember(anchor, &node, self.nodes - nodes, self.bytes - bytes)?;
         }

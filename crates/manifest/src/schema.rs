@@ -1,8 +1,12 @@
 //! The JSON Schema of manifests, for editors; never stricter than what is loaded, and never the
 //! only check.
 //!
+//! Where a variable of an environment may stand for a value, the schema takes `${name}` too.
+//!
 //! The members around the AWS shapes come from types; the AWS shapes from AWS's own tree of fields,
 //! with the defaults and required members of the same tables that loading uses.
+
+mod environment;
 
 use std::collections::BTreeMap;
 
@@ -13,30 +17,68 @@ use serde_json::{Map, Value, json};
 use crate::Rollout;
 use crate::canonical::rules::default_of;
 use crate::checks::required;
-use crate::envelope::{API_VERSION, ELSEWHERE, KIND};
+use crate::envelope::{API_VERSION, ELSEWHERE, ENVIRONMENT, KIND};
 use crate::shape_check::SIZES;
 use crate::shapes::{Shape, shapes};
+use environment::Environment;
 
-/// JSON Schema (draft 2020-12) of one manifest.
+/// JSON Schema (draft 2020-12) of one manifest or environment.
 pub fn schema() -> Value {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
-    let root = generator.root_schema_for::<Manifest>();
-    let mut schema = root.to_value();
-    if let Some(definitions) = schema.get_mut("$defs").and_then(Value::as_object_mut) {
-        let shapes = shapes();
-        let task_definition = AwsInput { of_service: false };
-        let service = AwsInput { of_service: true };
-        definitions.insert(
-            "RegisterTaskDefinition".to_owned(),
-            task_definition.root(&shapes.register_task_definition, &SIZES, &[]),
-        );
-        let elsewhere: Vec<&str> = ELSEWHERE.iter().map(|(name, _)| *name).collect();
-        definitions.insert(
-            "CreateService".to_owned(),
-            service.root(&shapes.create_service, &[], &elsewhere),
-        );
+    let service = generator.subschema_for::<Manifest>();
+    let environment = generator.subschema_for::<Environment>();
+    let mut definitions = generator.take_definitions(true);
+    definitions.extend(aws_inputs());
+    definitions.values_mut().for_each(allow_variables);
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "if": { "properties": { "kind": { "const": ENVIRONMENT } }, "required": ["kind"] },
+        "then": environment,
+        "else": service,
+        "$defs": definitions,
+    })
+}
+
+fn aws_inputs() -> [(String, Value); 2] {
+    let shapes = shapes();
+    let task_definition = AwsInput { of_service: false };
+    let task_definition = task_definition.root(&shapes.register_task_definition, &SIZES, &[]);
+    let elsewhere: Vec<&str> = ELSEWHERE.iter().map(|(name, _)| *name).collect();
+    let service = AwsInput { of_service: true };
+    let service = service.root(&shapes.create_service, &[], &elsewhere);
+    [("RegisterTaskDefinition".to_owned(), task_definition), ("CreateService".to_owned(), service)]
+}
+
+/// The name of a variable in a string.
+const VARIABLE: &str = r"\$\{[A-Za-z][A-Za-z0-9_-]*\}";
+
+/// Where only a number or a boolean is taken, a variable alone is taken too; where a text has a pattern,
+/// one with a variable in it.
+fn allow_variables(schema: &mut Value) {
+    if let Some(keywords) = schema.as_object_mut() {
+        let types = match keywords.get("type") {
+            Some(Value::String(one)) => vec![one.clone()],
+            Some(Value::Array(all)) => {
+                all.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+            }
+            _ => Vec::new(),
+        };
+        let takes = |name: &str| types.iter().any(|one| one == name);
+        let pattern = keywords.get("pattern").and_then(Value::as_str);
+        if let (true, Some(pattern)) = (takes("string"), pattern) {
+            let either = format!("({pattern})|{VARIABLE}");
+            keywords.insert("pattern".to_owned(), either.into());
+        } else if !takes("string") && ["integer", "number", "boolean"].into_iter().any(takes) {
+            let types = [types, vec!["string".to_owned()]].concat();
+            keywords.insert("type".to_owned(), types.into());
+            keywords.insert("pattern".to_owned(), format!("^{VARIABLE}$").into());
+        }
     }
-    schema
+    match schema {
+        Value::Object(keywords) => keywords.values_mut().for_each(allow_variables),
+        Value::Array(elements) => elements.iter_mut().for_each(allow_variables),
+        _ => {}
+    }
 }
 
 /// One ECS service as it is wanted.

@@ -162,8 +162,7 @@ fn name_of<'a>(root: &Cursor<'a>) -> Option<&'a str> {
 }
 
 fn cluster_of<'a>(root: &Cursor<'a>) -> Option<&'a str> {
-    let text = root.member("spec")?.text_of("cluster")?;
-    Some(text.rsplit_once(":cluster/").map_or(text, |(_, name)| name))
+    envelope::short_cluster(root.member("spec")?.text_of("cluster")?)
 }
 
 fn the_service<'m, 'a>(

@@ -87,6 +87,47 @@ fn refuses_what_loading_refuses_for_its_shape() {
     }
 }
 
+fn environment(spec: &Value) -> Value {
+    json!({
+        "apiVersion": "evenkeel.dev/v1", "kind": "Environment", "metadata": { "name": "prod" }, "spec": spec,
+    })
+}
+
+#[test]
+fn knows_environments_and_variables() {
+    let validator = validator();
+    let merge = json!([{ "match": { "name": "web" }, "merge": { "spec": { "paused": null } } }]);
+    let patch = json!([{ "match": {}, "patch": [{ "op": "remove", "path": "/spec/service" }] }]);
+    for spec in [
+        json!({}),
+        json!({ "vars": { "a": 1, "b": "x", "c-d": true }, "overlays": merge }),
+        json!({ "overlays": patch }),
+    ] {
+        let errors: Vec<String> =
+            validator.iter_errors(&environment(&spec)).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{spec}: {errors:?}");
+    }
+    for spec in [
+        json!({ "vars": { "a": [] } }),
+        json!({ "vars": { "1a": 1 } }),
+        json!({ "overlays": [{ "merge": {} }] }),
+        json!({ "overlays": [{ "match": {} }] }),
+        json!({ "overlays": [{ "match": {}, "merge": {}, "patch": [] }] }),
+        json!({ "overlays": [{ "match": { "nmae": "web" }, "merge": {} }] }),
+        json!({ "overlays": [{ "match": {}, "patch": [{ "op": "relpace", "path": "" }] }] }),
+    ] {
+        assert!(!validator.is_valid(&environment(&spec)), "{spec}");
+    }
+    let template = manifest(|m| {
+        m["spec"]["service"]["desiredCount"] = "${replicas}".into();
+        m["spec"]["cluster"] = "arn:${x}".into();
+        m["spec"]["rollout"] = json!({ "bake": "${bake}", "canary": { "percent": "${p}" } });
+    });
+    let errors: Vec<String> =
+        validator.iter_errors(&template).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
 #[test]
 fn shows_the_defaults_of_aws_and_of_evenkeel() {
     let schema = schema();

@@ -46,7 +46,7 @@ impl LastGood {
     /// Takes in one look at the directory. A service leaves only when its file is truly gone or was
     /// edited into a valid one without it; in doubt it stays, marked invalid.
     pub(crate) fn settle(&mut self, tree: &Tree, set: ManifestSet) -> Settled {
-        let ManifestSet { services, mut problems } = set;
+        let ManifestSet { services, mut problems, .. } = set;
         problems.extend(problems_of(tree));
         problems.extend(self.emptied_files(tree));
         let (mut ours, elsewhere): (Vec<_>, Vec<_>) =

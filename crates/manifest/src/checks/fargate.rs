@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn accepts_exactly_the_pairs_that_fargate_has() {
         let file = "web.yaml".into();
-        let node = Node { position: Position { line: 1, column: 1 }, kind: Kind::Null };
+        let node = Node::new(Position { line: 1, column: 1 }, Kind::Null);
         let size = |amount| Size { at: Cursor::root(&file, &node), amount };
         for cpu in [0, 128, 256, 300, 512, 1024, 2048, 3072, 4096, 8192, 16384, 32768] {
             let documented = documented(cpu);

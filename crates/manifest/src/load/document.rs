@@ -36,22 +36,14 @@ pub(super) fn read(
     let Some(spec) = root.member("spec") else {
         return Outcome { key, ..Outcome::default() };
     };
-    let empty = Node { position: spec.position, kind: Kind::Mapping(Vec::new()) };
+    let empty = Node::new(spec.position, Kind::Mapping(Vec::new()));
     let service = spec.member("service").unwrap_or_else(|| Cursor {
         path: "spec.service".to_owned(),
         node: &empty,
         ..spec.clone()
     });
     let origin = origin_of(&spec, files, report);
-    let included = match &origin {
-        Origin::File(file) if files.include(file) > limits.included_bytes => {
-            let limit = limits.included_bytes;
-            report.error(&spec, format!("more than {limit} bytes of included files in all"));
-            None
-        }
-        Origin::File(file) => included(file, limits, report),
-        Origin::Manifest | Origin::Nowhere => None,
-    };
+    let included = content(&origin, &spec, files, limits, report);
     let task_definition = match &origin {
         Origin::File(file) => {
             included.as_ref().map(|node| described(Cursor::root(&file.name, node), report))
@@ -61,21 +53,31 @@ pub(super) fn read(
     };
     let draft = Draft { root, spec: &spec, service: &service, task_definition };
     let service = draft.service(key.as_ref(), limits, report);
-    let included = match origin {
-        Origin::File(file) => Some(Arc::clone(&file.name)),
-        Origin::Manifest | Origin::Nowhere => None,
-    };
+    let included = origin.file().map(|file| Arc::clone(&file.name));
     Outcome { key, service, included }
 }
 
 /// Where the task definition stands.
-enum Origin<'a> {
+pub(super) enum Origin<'a> {
     Manifest,
     File(&'a File),
     Nowhere,
 }
 
-fn origin_of<'a>(spec: &Cursor<'_>, files: &Files<'a>, report: &mut Report) -> Origin<'a> {
+impl<'a> Origin<'a> {
+    pub(super) fn file(&self) -> Option<&'a File> {
+        match self {
+            Self::File(file) => Some(file),
+            Self::Manifest | Self::Nowhere => None,
+        }
+    }
+}
+
+pub(super) fn origin_of<'a>(
+    spec: &Cursor<'_>,
+    files: &Files<'a>,
+    report: &mut Report,
+) -> Origin<'a> {
     let Some(at) = spec.member("taskDefinition") else {
         envelope::missing(spec, "taskDefinition", report);
         return Origin::Nowhere;
@@ -93,7 +95,7 @@ fn origin_of<'a>(spec: &Cursor<'_>, files: &Files<'a>, report: &mut Report) -> O
         report.error(&file, "expected a path relative to this file");
         return Origin::Nowhere;
     };
-    match files.find(spec.file, path) {
+    match files.find(file.file, path) {
         Ok(file) => Origin::File(file),
         Err(error) => {
             report.error(&file, error.to_string());
@@ -102,10 +104,27 @@ fn origin_of<'a>(spec: &Cursor<'_>, files: &Files<'a>, report: &mut Report) -> O
     }
 }
 
+/// The document of the file that the task definition stands in, if it stands in one.
+pub(super) fn content(
+    origin: &Origin<'_>,
+    spec: &Cursor<'_>,
+    files: &Files<'_>,
+    limits: &Limits,
+    report: &mut Report,
+) -> Option<Node> {
+    let file = origin.file()?;
+    if files.include(file) > limits.included_bytes {
+        let limit = limits.included_bytes;
+        report.error(spec, format!("more than {limit} bytes of included files in all"));
+        return None;
+    }
+    included(file, limits, report)
+}
+
 /// The one document of an included file; what keeps it from being read is reported.
 fn included(file: &File, limits: &Limits, report: &mut Report) -> Option<Node> {
     let mut fault = |position, message: String| {
-        let node = Node { position, kind: Kind::Null };
+        let node = Node::new(position, Kind::Null);
         report.error(&Cursor::root(&file.name, &node), message);
     };
     let start = Position { line: 1, column: 1 };

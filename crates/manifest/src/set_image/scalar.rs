@@ -6,7 +6,7 @@ use crate::reader::plain_kind;
 /// `text` with `new` for the scalar `old` at `position`; `None` when it is not written there as it is,
 /// plainly or in quotes. Neither may hold a quote or a backslash.
 pub(super) fn replace(text: &str, position: Position, old: &str, new: &str) -> Option<String> {
-    let (_, rest) = text.split_at_checked(offset(text, position)?)?;
+    let (_, rest) = text.split_at_checked(position.offset_in(text)?)?;
     let rest = behind_properties(rest);
     let before = text.strip_suffix(rest)?;
     let quote = rest.chars().next().filter(|first| "'\"".contains(*first));
@@ -31,24 +31,6 @@ fn behind_properties(text: &str) -> &str {
         }
         _ => text,
     }
-}
-
-/// The byte at which a position is. Lines end as YAML says: by a line feed, a carriage return, or both.
-fn offset(text: &str, position: Position) -> Option<usize> {
-    let (mut line, mut column) = (1, 1);
-    let mut characters = text.char_indices().peekable();
-    while let Some((index, character)) = characters.next() {
-        if (line, column) == (position.line, position.column) {
-            return Some(index);
-        }
-        let next = characters.peek().map(|(_, next)| *next);
-        if character == '\n' || (character == '\r' && next != Some('\n')) {
-            (line, column) = (line + 1, 1);
-        } else {
-            column += 1;
-        }
-    }
-    None
 }
 
 #[cfg(test)]
