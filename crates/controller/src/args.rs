@@ -116,6 +116,10 @@ pub(crate) enum Command {
     /// Prints every problem with file, line and column, and what was expected, and exits with 1 if there
     /// is any error. Warnings alone pass, unless --strict.
     Validate(ValidateArgs),
+    /// Print manifests as they are after an environment's overlays and variables, as YAML
+    ///
+    /// Exits with 1 on any error; what could be rendered is printed all the same.
+    Render(RenderArgs),
     /// Change a manifest in place, for pipelines; needs neither credentials nor a daemon
     Set(SetArgs),
     /// Print the JSON Schema of manifests, for editors
@@ -220,6 +224,15 @@ pub(crate) struct ValidateArgs {
     /// Exit with 1 on warnings too
     #[arg(long)]
     pub strict: bool,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RenderArgs {
+    /// Files or directories of manifests, `-` for standard input; the environment is one of the documents
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }

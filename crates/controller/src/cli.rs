@@ -141,7 +141,8 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, CommandError> {
         Command::Release(args) => {
             runtime()?.block_on(commands::release(Config::load(&layers)?, args, out))
         }
-        Command::Validate(args) => commands::validate(&args, out),
+        Command::Validate(args) => commands::validate(&layers, &args, out),
+        Command::Render(args) => commands::render(&layers, &args, out),
         Command::Set(args) => commands::set(&args, out),
         Command::Schema => commands::schema(out),
         Command::Config(args) => commands::config(&layers, &args, out),

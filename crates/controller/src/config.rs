@@ -44,6 +44,8 @@ pub struct Config {
 pub struct ManifestsConfig {
     /// The directory that is watched.
     pub path: PathBuf,
+    /// The environment that is laid over the manifests; it is one of the documents among them.
+    pub environment: Option<String>,
     /// How long the directory must be quiet before it is read.
     pub debounce: Duration,
     /// How often it is read even if nothing was notified (network file systems notify nothing).
@@ -146,6 +148,7 @@ impl Config {
             target,
             manifests: ManifestsConfig {
                 path: manifests.path,
+                environment: given(manifests.environment),
                 debounce: manifests.debounce,
                 reread: manifests.reread,
             },

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use evenkeel_manifest::{File, ManifestSet, Service, Severity};
+use evenkeel_manifest::{File, ManifestSet, RenderedManifest, Service, Severity};
 
 use crate::config::Config;
 use crate::source::{Tree, TreeError, TreeLimits, read, read_text};
@@ -62,26 +62,40 @@ impl OneFile {
     }
 }
 
-/// Reads and validates everything under `paths`.
-pub(crate) fn load(paths: &[PathBuf]) -> Result<Input, InputError> {
+/// Reads and validates everything under `paths`, with the environment of that name laid over it.
+pub(crate) fn load(paths: &[PathBuf], environment: Option<&str>) -> Result<Input, InputError> {
+    let files = gather(paths)?;
+    let set = evenkeel_manifest::load_in(&files.tree.files, environment);
+    Ok(files.input(set))
+}
+
+/// As [`load`], with what the manifests became.
+pub(crate) fn render(
+    paths: &[PathBuf],
+    environment: Option<&str>,
+) -> Result<(Vec<RenderedManifest>, Input), InputError> {
+    let files = gather(paths)?;
+    let (mut rendered, set) = evenkeel_manifest::render(&files.tree.files, environment);
+    for manifest in &mut rendered {
+        if let Some(shown) = files.shown.get(&manifest.source.file) {
+            manifest.source.file = shown.clone();
+        }
+    }
+    Ok((rendered, files.input(set)))
+}
+
+fn gather(paths: &[PathBuf]) -> Result<Gathered, InputError> {
     let mut files = Gathered::default();
     for path in paths {
         files.add(path, paths.len() == 1)?;
     }
     files.add_references();
-    let Gathered { tree, shown } = files;
+    let tree = &files.tree;
     if tree.files.is_empty() && tree.unreadable.is_empty() {
         let names: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
         return Err(InputError::Nothing(names.join(", ")));
     }
-    let mut set = evenkeel_manifest::load(&tree.files);
-    set.problems.extend(crate::source::problems_of(&tree));
-    for problem in &mut set.problems {
-        if let Some(shown) = shown.get(&problem.file) {
-            problem.file = shown.clone();
-        }
-    }
-    Ok(Input { set, files: tree.files.len() })
+    Ok(files)
 }
 
 impl Input {
@@ -109,6 +123,17 @@ struct Gathered {
 }
 
 impl Gathered {
+    /// What the files say, under the names by which they were given.
+    fn input(self, mut set: ManifestSet) -> Input {
+        set.problems.extend(crate::source::problems_of(&self.tree));
+        for problem in &mut set.problems {
+            if let Some(shown) = self.shown.get(&problem.file) {
+                problem.file = shown.clone();
+            }
+        }
+        Input { set, files: self.tree.files.len() }
+    }
+
     fn add(&mut self, path: &Path, alone: bool) -> Result<(), InputError> {
         if path == Path::new(STDIN) {
             let mut text = String::new();

@@ -35,6 +35,7 @@ const DEBOUNCES_MAX: u32 = 20;
 #[derive(Debug)]
 pub(crate) struct DirectorySource {
     path: PathBuf,
+    environment: Option<String>,
     debounce: Duration,
     reread: Duration,
     limits: TreeLimits,
@@ -54,6 +55,7 @@ impl DirectorySource {
     ) -> Self {
         Self {
             path: config.manifests.path.clone(),
+            environment: config.manifests.environment.clone(),
             debounce: config.manifests.debounce,
             reread: config.manifests.reread,
             limits: TreeLimits::default(),
@@ -86,7 +88,9 @@ impl DirectorySource {
     pub(crate) async fn look(&mut self) {
         self.watcher.follow(&self.path);
         let (path, limits, seen) = (self.path.clone(), self.limits, self.seen.take());
-        let read = tokio::task::spawn_blocking(move || look(&path, &limits, seen)).await;
+        let environment = self.environment.clone();
+        let look = move || look(&path, environment.as_deref(), &limits, seen);
+        let read = tokio::task::spawn_blocking(look).await;
         match read {
             Ok(Look::Same) => {
                 self.seen = seen;
@@ -179,7 +183,7 @@ enum Look {
     Failed(TreeError),
 }
 
-fn look(path: &Path, limits: &TreeLimits, seen: Option<u64>) -> Look {
+fn look(path: &Path, environment: Option<&str>, limits: &TreeLimits, seen: Option<u64>) -> Look {
     let unchanged = match seen {
         Some(seen) => fingerprint(path, limits).map(|now| now == seen),
         None => Ok(false),
@@ -192,7 +196,7 @@ fn look(path: &Path, limits: &TreeLimits, seen: Option<u64>) -> Look {
     match walk(path, limits, true) {
         Err(error) => Look::Failed(error),
         Ok((tree, fingerprint)) => {
-            let set = evenkeel_manifest::load(&tree.files);
+            let set = evenkeel_manifest::load_in(&tree.files, environment);
             Look::Changed { tree, fingerprint, set }
         }
     }

@@ -196,6 +196,58 @@ fn set_image_says_what_is_wrong_and_writes_nothing() {
     assert_eq!(std::fs::read_to_string(dir.path().join("web.yaml")).unwrap(), GOOD);
 }
 
+const STAGING: &str = "\
+apiVersion: evenkeel.dev/v1
+kind: Environment
+metadata: {name: staging}
+spec:
+  vars: {tag: 1.4.2-rc.1, replicas: 2}
+  overlays:
+    - match: {name: web}
+      merge: {spec: {cluster: staging}}
+";
+
+/// [`GOOD`] with variables, and an environment for them.
+fn templates() -> tempfile::TempDir {
+    let web = GOOD
+        .replace("image: app}", "image: 'app:${tag}'}")
+        .replace("desiredCount: 1", "desiredCount: '${replicas}'");
+    directory(&[("m/web.yaml", &web), ("m/environments/staging.yaml", STAGING)])
+}
+
+#[test]
+fn render_prints_the_manifests_of_an_environment() {
+    let dir = templates();
+    let output = run(dir.path(), &["render", "m", "--environment", "staging"]);
+    assert_eq!((code(&output), stderr(&output)), (0, String::new()));
+    insta::assert_snapshot!(stdout(&output));
+    let json = run(dir.path(), &["render", "m", "--environment", "staging", "-o", "json"]);
+    let report: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(report["manifests"][0]["manifest"]["spec"]["service"]["desiredCount"], 2);
+    assert_eq!(report["manifests"][0]["file"], "m/web.yaml");
+    std::fs::write(dir.path().join("rendered.yaml"), stdout(&output)).unwrap();
+    assert_eq!(code(&run(dir.path(), &["validate", "rendered.yaml"])), 0);
+}
+
+#[test]
+fn the_environment_is_a_flag_a_variable_or_configuration_to_every_command() {
+    let dir = templates();
+    let valid = |command: &mut Command| code(&command.output().unwrap());
+    assert_eq!(valid(&mut evenkeel(dir.path(), &["validate", "m"])), 1, "it is a template");
+    assert_eq!(valid(&mut evenkeel(dir.path(), &["validate", "m", "--environment", "staging"])), 0);
+    let mut by_variable = evenkeel(dir.path(), &["validate", "m"]);
+    assert_eq!(valid(by_variable.env("EVENKEEL_MANIFESTS__ENVIRONMENT", "staging")), 0);
+    std::fs::write(dir.path().join("evenkeel.toml"), "[manifests]\nenvironment = \"staging\"\n")
+        .unwrap();
+    assert_eq!(valid(&mut evenkeel(dir.path(), &["validate", "m"])), 0);
+    let plan = run(dir.path(), &["plan", "m", "-o", "json"]);
+    let report: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    assert_eq!(report["services"][0]["key"]["cluster"], "staging");
+    let wrong = run(dir.path(), &["apply", "m", "--environment", "stagin"]);
+    assert_eq!(code(&wrong), 1);
+    insta::assert_snapshot!(stderr(&wrong));
+}
+
 #[test]
 fn the_schema_is_json_schema_and_names_its_references() {
     let output = run(&std::env::temp_dir(), &["schema"]);

@@ -35,7 +35,7 @@ pub(crate) async fn apply(
     args: ApplyArgs,
     out: &mut dyn Write,
 ) -> Result<Exit, CommandError> {
-    let input = input::load(&args.paths)?;
+    let input = input::load(&args.paths, config.manifests.environment.as_deref())?;
     for problem in &input.set.problems {
         writeln!(anstream::stderr(), "{}", line(problem))?;
     }

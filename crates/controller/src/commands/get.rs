@@ -99,7 +99,7 @@ async fn services(config: &Config, args: &ServerArgs) -> Result<Vec<Value>, Comm
         return Ok(client(config, args)?.services().await?);
     }
     let path = args.manifests.clone().unwrap_or_else(|| config.manifests.path.clone());
-    let input = input::load(&[path])?;
+    let input = input::load(&[path], config.manifests.environment.as_deref())?;
     for problem in &input.set.problems {
         writeln!(anstream::stderr(), "{}", line(problem))?;
     }

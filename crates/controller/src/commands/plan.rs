@@ -27,7 +27,7 @@ pub(crate) async fn plan(
 ) -> Result<Exit, CommandError> {
     let paths =
         if args.paths.is_empty() { vec![config.manifests.path.clone()] } else { args.paths };
-    let input = input::load(&paths)?;
+    let input = input::load(&paths, config.manifests.environment.as_deref())?;
     let problems = input.set.problems.clone();
     let (services, elsewhere) = input.services_of(&config);
     let reports = if services.is_empty() {

@@ -8,13 +8,19 @@ use serde_json::json;
 use super::write_data;
 use crate::args::{Output, ValidateArgs};
 use crate::cli::{CommandError, Exit};
+use crate::config::Layers;
 use crate::input::{self, Input};
 use crate::style::{self, paint, safe};
 
-pub(crate) fn validate(args: &ValidateArgs, out: &mut dyn Write) -> Result<Exit, CommandError> {
-    let input = input::load(&args.paths)?;
+pub(crate) fn validate(
+    layers: &Layers,
+    args: &ValidateArgs,
+    out: &mut dyn Write,
+) -> Result<Exit, CommandError> {
+    let environment = layers.environment_of_manifests()?;
+    let input = input::load(&args.paths, environment.as_deref())?;
     let (errors, warnings) = (input.count(Severity::Error), input.count(Severity::Warning));
-    let nothing = errors == 0 && input.set.services.is_empty();
+    let nothing = errors == 0 && input.set.services.is_empty() && input.set.environments.is_empty();
     let valid = errors == 0 && !nothing && (warnings == 0 || !args.strict);
     match args.output {
         Output::Text => write_text(out, &input, nothing)?,
@@ -24,6 +30,8 @@ pub(crate) fn validate(args: &ValidateArgs, out: &mut dyn Write) -> Result<Exit,
                 "valid": valid,
                 "files": input.files,
                 "services": services,
+                "environment": environment,
+                "environments": input.set.environments,
                 "problems": input.set.problems,
             });
             write_data(out, args.output, &report)?;

@@ -41,8 +41,7 @@ pub struct Flags {
     pub aws: AwsFlags,
     #[command(flatten)]
     pub log: LogFlags,
-    /// Set by `run`, which alone watches a directory.
-    #[arg(skip)]
+    #[command(flatten)]
     #[serde(skip_serializing_if = "ManifestsFlags::is_empty")]
     pub manifests: ManifestsFlags,
     /// Set by `run`, which alone serves HTTP.
@@ -93,15 +92,21 @@ pub struct LogFlags {
     pub level: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, clap::Args)]
 pub struct ManifestsFlags {
+    /// The environment whose variables and overlays are laid over the manifests [default: none]
+    #[arg(long, value_name = "NAME", global = true, help_heading = "Configuration")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// Set by `run`, which alone watches a directory.
+    #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
 }
 
 impl ManifestsFlags {
     fn is_empty(&self) -> bool {
-        self.path.is_none()
+        self.path.is_none() && self.environment.is_none()
     }
 }
 
@@ -137,6 +142,11 @@ impl Layers {
         self.figment()?
             .extract()
             .map_err(|error| ConfigError(error.into_iter().map(|error| blame(&error)).collect()))
+    }
+
+    /// The environment of the manifests, for commands that need nothing else of the configuration.
+    pub(crate) fn environment_of_manifests(&self) -> Result<Option<String>, ConfigError> {
+        Ok(super::given(self.merge()?.manifests.environment))
     }
 
     /// The layers, merged but not yet read, with the origin of every value.

@@ -36,6 +36,8 @@ pub struct RawConfig {
 #[serde(default, rename_all = "camelCase")]
 pub struct RawManifests {
     pub path: PathBuf,
+    #[serde(deserialize_with = "optional_text")]
+    pub environment: Option<String>,
     #[serde(with = "friendly")]
     pub debounce: Duration,
     #[serde(with = "friendly")]
@@ -146,6 +148,7 @@ impl Default for RawManifests {
     fn default() -> Self {
         Self {
             path: PathBuf::from("manifests"),
+            environment: None,
             debounce: Duration::from_millis(200),
             reread: Duration::from_mins(1),
         }

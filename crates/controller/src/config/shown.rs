@@ -202,6 +202,7 @@ mod tests {
 
         [manifests]
         debounce = "200ms"                           # default
+        # environment is not set                     # default
         path = "manifests"                           # default
         reread = "1m"                                # default
         "#);

@@ -425,4 +425,39 @@ mod tests {
         let settled = directory.look();
         assert_eq!((names(&settled), settled.elsewhere), (vec!["api"], 1));
     }
+
+    #[test]
+    fn without_its_environment_every_service_stays_as_it_was() {
+        let environment = |tag: &str| {
+            format!(
+                "apiVersion: evenkeel.dev/v1\nkind: Environment\nmetadata: {{name: prod}}\nspec: \
+                 {{vars: {{tag: {tag}}}}}\n"
+            )
+        };
+        let mut directory = Directory::holding(&[]);
+        directory.write("web.yaml", &manifest("web", "app:${tag}"));
+        let look = |directory: &mut Directory, text: Option<String>| {
+            directory.remove("prod.yaml");
+            if let Some(text) = text {
+                directory.write("prod.yaml", &text);
+            }
+            let set = evenkeel_manifest::load_in(&directory.tree.files, Some("prod"));
+            let settled = directory.last_good.settle(&directory.tree, set);
+            let service = &settled.desired.services[&ServiceKey::new("prod", "web")];
+            let image = |tag: &str| service.task_definition.text().contains(tag);
+            (image("app:a1"), image("app:b2"), invalid(&settled).len())
+        };
+        assert_eq!(look(&mut directory, Some(environment("a1"))), (true, false, 0));
+        assert_eq!(look(&mut directory, Some(environment("b2"))), (false, true, 0));
+        directory.write("web.yaml", &manifest("web", "new:${tag}"));
+        for broken in [None, Some("{".to_owned()), Some(environment("[]")), Some(String::new())] {
+            assert_eq!(look(&mut directory, broken), (false, true, 1), "changed at the same time");
+        }
+        let text = environment("c3");
+        directory.write("prod.yaml", &text);
+        let set = evenkeel_manifest::load_in(&directory.tree.files, Some("prod"));
+        let settled = directory.last_good.settle(&directory.tree, set);
+        let service = &settled.desired.services[&ServiceKey::new("prod", "web")];
+        assert!(service.task_definition.text().contains("new:c3"));
+    }
 }
