@@ -57,6 +57,7 @@ mod digest;
 
 mod environment;
 mod image;
+mod import;
 mod set_image;
 
 mod schema;
@@ -65,6 +66,7 @@ pub use approval::Approval;
 pub use digest::{Digest, sha256};
 pub use document::Document;
 pub use image::{ImageError, ImageReference};
+pub use import::{ImportError, Shown, import, task_definition_in_use};
 pub use key::ServiceKey;
 pub use limits::Limits;
 pub use load::{
