@@ -78,76 +78,43 @@ fn specimen(name: &'static str, task_definition: Value, service: Value) -> Speci
 fn zoo(group: &str) -> Vec<Specimen> {
     let balancer =
         json!([{"targetGroupArn": group, "containerName": "web", "containerPort": 8080}]);
-    let breaker = |enable: bool, rollback: bool| json!({"deploymentConfiguration": {"deploymentCircuitBreaker": {"enable": enable, "rollback": rollback}}});
+    let alarms = json!({"alarms": {"alarmNames": ["errors"], "enable": true, "rollback": true}});
+    let spot = json!([
+        {"capacityProvider": "FARGATE_SPOT", "weight": 3},
+        {"capacityProvider": "FARGATE", "weight": 1, "base": 1},
+    ]);
+    let public = json!({"awsvpcConfiguration": {
+        "subnets": ["subnet-a"], "securityGroups": ["sg-1"], "assignPublicIp": "ENABLED",
+    }});
+    let tagged = json!({
+        "tags": [{"key": "b", "value": "2"}, {"key": "a", "value": "1"}], "propagateTags": "SERVICE",
+        "enableECSManagedTags": true, "enableExecuteCommand": true, "platformVersion": "1.4.0",
+    });
+    let placed = json!({
+        "desiredCount": 1, "launchType": "EC2", "placementConstraints": [{"type": "distinctInstance"}],
+        "placementStrategy": [
+            {"type": "spread", "field": "attribute:ecs.availability-zone"}, {"type": "binpack", "field": "memory"},
+        ],
+    });
+    let daemon = json!({"launchType": "EC2", "schedulingStrategy": "DAEMON"});
+    let usual = |name, members| specimen(name, fargate(), with(on_fargate(), members));
+    let deployed = |name, members| usual(name, json!({"deploymentConfiguration": members}));
+    let breaker = |enable: bool, rollback: bool| json!({"deploymentCircuitBreaker": {"enable": enable, "rollback": rollback}});
+    let strategy = json!({"desiredCount": 3, "capacityProviderStrategy": spot, "networkConfiguration": public});
     vec![
-        specimen("plain", fargate(), on_fargate()),
+        usual("plain", json!({})),
+        usual("none", json!({"desiredCount": 0})),
+        usual("balanced", json!({"loadBalancers": balancer, "healthCheckGracePeriodSeconds": 90})),
+        usual("tagged", tagged),
+        deployed("breaker-on", breaker(true, true)),
+        deployed("breaker-half", breaker(true, false)),
+        deployed("breaker-off", breaker(false, false)),
+        deployed("percentages", json!({"maximumPercent": 150, "minimumHealthyPercent": 50})),
+        deployed("alarms", alarms),
         specimen("rich", rich(), on_fargate()),
-        specimen("breaker-on", fargate(), with(on_fargate(), breaker(true, true))),
-        specimen("breaker-half", fargate(), with(on_fargate(), breaker(true, false))),
-        specimen("breaker-off", fargate(), with(on_fargate(), breaker(false, false))),
-        specimen(
-            "percentages",
-            fargate(),
-            with(
-                on_fargate(),
-                json!({"deploymentConfiguration": {"maximumPercent": 150, "minimumHealthyPercent": 50}}),
-            ),
-        ),
-        specimen(
-            "alarms",
-            fargate(),
-            with(
-                on_fargate(),
-                json!({"deploymentConfiguration": {"alarms": {"alarmNames": ["errors"], "enable": true, "rollback": true}}}),
-            ),
-        ),
-        specimen(
-            "balanced",
-            fargate(),
-            with(
-                on_fargate(),
-                json!({"loadBalancers": balancer, "healthCheckGracePeriodSeconds": 90}),
-            ),
-        ),
-        specimen(
-            "tagged",
-            fargate(),
-            with(
-                on_fargate(),
-                json!({
-                    "tags": [{"key": "b", "value": "2"}, {"key": "a", "value": "1"}], "propagateTags": "SERVICE",
-                    "enableECSManagedTags": true, "enableExecuteCommand": true, "platformVersion": "1.4.0",
-                }),
-            ),
-        ),
-        specimen(
-            "spot",
-            fargate(),
-            json!({
-                "desiredCount": 3,
-                "capacityProviderStrategy": [
-                    {"capacityProvider": "FARGATE_SPOT", "weight": 3}, {"capacityProvider": "FARGATE", "weight": 1, "base": 1},
-                ],
-                "networkConfiguration": {"awsvpcConfiguration": {
-                    "subnets": ["subnet-a"], "securityGroups": ["sg-1"], "assignPublicIp": "ENABLED",
-                }},
-            }),
-        ),
-        specimen("none", fargate(), with(on_fargate(), json!({"desiredCount": 0}))),
-        specimen(
-            "placed",
-            on_instances(),
-            json!({
-                "desiredCount": 1, "launchType": "EC2",
-                "placementStrategy": [{"type": "spread", "field": "attribute:ecs.availability-zone"}, {"type": "binpack", "field": "memory"}],
-                "placementConstraints": [{"type": "distinctInstance"}],
-            }),
-        ),
-        specimen(
-            "daemon",
-            on_instances(),
-            json!({"launchType": "EC2", "schedulingStrategy": "DAEMON"}),
-        ),
+        specimen("spot", fargate(), strategy),
+        specimen("placed", on_instances(), placed),
+        specimen("daemon", on_instances(), daemon),
     ]
 }
 

@@ -195,11 +195,15 @@ fn update_back(view: &View<'_>, proven: &str) -> Plan {
     if view.definition(definition).is_some_and(|one| one.status != "ACTIVE") {
         return held(format!("{definition}, the revision to return to, is no longer active"));
     }
-    if definition != view.primary.task_definition {
+    // Registered anew, what was rejected may have the content of what was proven before.
+    let digest = |arn: &str| view.definition(arn).map(|one| &one.digest);
+    let now = &view.primary.task_definition;
+    if definition != now && (digest(definition).is_none() || digest(definition) != digest(now)) {
         body.insert("taskDefinition".to_owned(), json!(definition));
     }
     if body.is_empty() {
-        return held(format!("{} is the proven revision and was rejected", view.primary.id));
+        let id = &view.primary.id;
+        return held(format!("{id} has the content of the proven revision, and was rejected"));
     }
     resend_volumes(view, proven, &mut body);
     pass_no_gates(view, &mut body);

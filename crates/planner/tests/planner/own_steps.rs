@@ -527,6 +527,16 @@ fn a_step_is_judged_by_the_metrics_that_it_names_and_by_all_when_it_names_none()
 }
 
 #[test]
+fn tasks_that_are_missing_after_the_bake_have_the_breaker_s_clock_and_not_the_gate_s() {
+    let mut look = baking_for(7200);
+    assert!(!look.plan().actions.is_empty(), "{}", look.plan());
+    look.healthy = 0;
+    let plan = look.plan();
+    assert!(plan.waiting[0].sentence.contains("0 of 1 tasks"), "{plan}");
+    assert_eq!(plan.verdict, None);
+}
+
+#[test]
 fn a_step_that_is_judged_by_no_metric_is_left_after_its_time() {
     let Call::TagResource { tags, .. } = baked_and_judged_by(Some(&[])).call() else {
         panic!("the next step is marked");

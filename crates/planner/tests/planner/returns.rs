@@ -73,6 +73,20 @@ fn ecs_is_let_return_to_a_revision_with_the_content_of_the_proven_one() {
 }
 
 #[test]
+fn nobody_returns_to_the_content_that_was_rejected_however_it_is_registered() {
+    let mut look = bad();
+    look.history()[0].status = "SUCCESSFUL".to_owned();
+    assert_eq!(look.calls(), ["UpdateService"]);
+    let Fact::Known(definitions) = &mut look.seen.task_definitions else {
+        panic!("they were seen")
+    };
+    let rejected = look.desired.task_definition_digest.clone();
+    definitions.iter_mut().for_each(|one| one.digest = rejected.clone());
+    assert_eq!(look.calls(), [""; 0]);
+    assert_eq!(reasons(&look.plan()), [WaitReason::Held]);
+}
+
+#[test]
 fn a_bad_deployment_that_ecs_leaves_itself_is_waited_for_and_held_when_that_fails() {
     for (status, waits) in [
         ("ROLLBACK_REQUESTED", WaitReason::Rollback),

@@ -17,7 +17,7 @@ use crate::steps::{unknown, unseen_tasks, word};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::{View, last_part};
 use crate::{
-    Action, Call, Lane, Plan, RolloutPhase, StepGate, TaskSet, VerdictKind, Wait, WaitReason,
+    Action, Call, Lane, Plan, RolloutPhase, StepGate, Task, TaskSet, VerdictKind, Wait, WaitReason,
 };
 
 /// A rollout on its way, and the step that it is at.
@@ -221,7 +221,12 @@ impl Course<'_> {
             let wait = Wait::new(WaitReason::Gate, format!("{} bakes", self.position()));
             return still(self.view, &self.judgement, wait.until(Some(end)));
         }
-        if let Some(plan) = self.undecided(end) {
+        if let Some(sentence) = self.incomplete() {
+            // How long tasks may take has a clock of its own, which stands while AWS cannot start any.
+            let wait = Wait::new(WaitReason::Gate, format!("{}: {sentence}", self.position()));
+            return still(self.view, &self.judgement, wait.until(self.judgement.deadline));
+        }
+        if let Some(plan) = self.undecided(self.complete_since(end)) {
             return plan;
         }
         if self.is_last() {
@@ -231,13 +236,19 @@ impl Course<'_> {
         acting(self.marked(RolloutPhase::Stepping, self.mark.step + 1, why))
     }
 
+    /// Since when nothing but numbers or people can keep the step: the end of its bake, or the last start of a task.
+    fn complete_since(&self, end: Timestamp) -> Timestamp {
+        let tasks = self.view.observed().tasks.known().map(Vec::as_slice).unwrap_or_default();
+        let ours = |task: &&Task| task.started_by.as_deref() == Some(self.green.id());
+        let started = tasks.iter().filter(ours).filter_map(|task| task.started_at).max();
+        started.map_or(end, |started| started.max(end))
+    }
+
     /// What the step waits for after its time, until it was waited for too long.
     fn undecided(&self, end: Timestamp) -> Option<Plan> {
         let at = self.position();
-        let wait = self
-            .incomplete()
-            .map(|sentence| Wait::new(WaitReason::Gate, sentence))
-            .or_else(|| unmeasured(self.view, &self.judgement).filter(|_| !self.is_promoted()))
+        let wait = unmeasured(self.view, &self.judgement)
+            .filter(|_| !self.is_promoted())
             .or_else(|| self.unapproved(&at))
             .or_else(|| self.shut(&at))?;
         Some(self.waits(&wait, end))
