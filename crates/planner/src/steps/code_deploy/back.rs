@@ -74,6 +74,9 @@ fn redeploy(view: &View<'_>, seen: &CodeDeploy, mark: &RolloutMark, id: &str) ->
             "what was proven, {proven}, was before CodeDeploy: revert the commit"
         ));
     }
+    if view.definition(proven).is_some_and(|one| one.status != "ACTIVE") {
+        return held(format!("{proven}, the revision to return to, is no longer active"));
+    }
     if let Some(failed) = seen.own_return(mark.since) {
         return if failed.has_succeeded() {
             unknown(format!(

@@ -270,7 +270,11 @@ impl Ending<'_> {
 
     /// The task definition of the proven revision.
     fn proven(&self) -> Option<&str> {
-        let proven = number(self.truth?.tags.get(PROVEN)?)?;
+        let proven = self.truth?.tags.get(PROVEN)?;
+        if proven.contains(":task-definition/") {
+            return Some(proven);
+        }
+        let proven = number(proven)?;
         self.calm.origins.definition(self.key, proven)
     }
 
