@@ -19,7 +19,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for `plan`: nothing would change
   1  an error, or an invalid manifest
-  2  `plan` only: something would change
+  2  `plan`: something would change; `diff`: something differs
   3  `apply`, `rollout status`: a revision was rejected, and rolled back where that was possible
   4  `apply` only: not settled in time
   5  `apply`, `rollout status`: a service waits for a person (paused, held, not owned, unsupported);
@@ -88,6 +88,11 @@ pub(crate) enum Command {
     ///
     /// Exits with 0 when nothing would change, 2 when something would, 1 on an error.
     Plan(PlanArgs),
+    /// Show who owns what of a service and what differs: last, wanted and live; changes nothing
+    ///
+    /// A field is git's, where the manifest names it, or Evenkeel's own; an autoscaler's; somebody's outside; or
+    /// AWS's default. Exits with 0 when nothing differs, 2 when something does, 1 on an error.
+    Diff(DiffArgs),
     /// Make AWS match some manifests once, for pipelines
     ///
     /// With --wait it stays until every service has settled, shows the progress, and tells by its
@@ -161,6 +166,20 @@ pub(crate) struct PlanArgs {
     /// Files or directories of manifests, `-` for standard input [default: `manifests.path`]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DiffArgs {
+    /// As cluster/name or name; all services if left out
+    pub service: Option<String>,
+    /// Files or a directory of manifests [default: `manifests.path` of the configuration]
+    #[arg(long, short, value_name = "PATH")]
+    pub manifests: Option<PathBuf>,
+    /// Fields with AWS's defaults too
+    #[arg(long)]
+    pub all: bool,
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }

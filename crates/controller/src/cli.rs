@@ -16,7 +16,7 @@ pub enum Exit {
     Done,
     /// The command worked and what it looked at is bad.
     Bad,
-    /// `plan` found changes.
+    /// `plan` or `diff` found changes.
     Changes,
     RolledBack,
     TimedOut,
@@ -124,6 +124,9 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, CommandError> {
         Command::Run(_) => runtime()?.block_on(commands::run(Config::load(&layers)?)),
         Command::Plan(args) => {
             runtime()?.block_on(commands::plan(Config::load(&layers)?, args, out))
+        }
+        Command::Diff(args) => {
+            runtime()?.block_on(commands::diff(Config::load(&layers)?, args, out))
         }
         Command::Apply(args) => {
             runtime()?.block_on(commands::apply(Config::load(&layers)?, args, out))

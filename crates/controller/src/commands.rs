@@ -1,6 +1,7 @@
 //! One module a command; each is told everything and returns how it ended.
 
 mod apply;
+mod diff;
 mod get;
 mod look;
 mod order;
@@ -20,6 +21,7 @@ use crate::args::Output;
 use crate::cli::CommandError;
 
 pub(crate) use apply::apply;
+pub(crate) use diff::diff;
 pub(crate) use get::{describe, get};
 pub(crate) use order::{hold, release};
 pub(crate) use plain::{config, schema, version};

@@ -326,6 +326,19 @@ fn plan_says_when_aws_cannot_be_reached() {
 }
 
 #[test]
+fn diff_says_when_aws_cannot_be_reached_and_when_no_manifest_names_the_service() {
+    let dir = directory(&[("manifests/web.yaml", GOOD)]);
+    let output = run(dir.path(), &["diff", "-o", "json"]);
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["services"][0]["key"]["name"], "web");
+    assert!(report["services"][0]["error"].is_string(), "{report}");
+    let other = run(dir.path(), &["diff", "prod/shop"]);
+    assert_eq!(code(&other), 1);
+    assert!(stderr(&other).contains("no valid manifest names"), "{}", stderr(&other));
+}
+
+#[test]
 fn get_without_a_daemon_says_what_to_do() {
     let dir = std::env::temp_dir();
     let output = run(&dir, &["get", "--server", "http://127.0.0.1:9"]);

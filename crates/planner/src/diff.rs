@@ -2,6 +2,7 @@
 //! sends it and never says when.
 
 mod changes;
+mod fields;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,7 @@ use crate::ServiceRevision;
 use crate::view::{View, may_be_hidden};
 
 pub use changes::changes;
+pub use fields::{Cause, Field, FieldOwner, fields};
 
 /// A member of `UpdateService`.
 struct Member {

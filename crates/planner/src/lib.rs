@@ -34,7 +34,7 @@ pub use code_deploy::{
     ErrorInformation, RollbackInfo,
 };
 pub use command::{Command, Obedience, Order, Refusal};
-pub use diff::changes;
+pub use diff::{Cause, Field, FieldOwner, changes, fields};
 pub use fact::{Fact, Unknown};
 pub use history::{PastDeployment, history};
 pub use judge::{

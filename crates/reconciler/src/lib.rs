@@ -10,6 +10,7 @@ mod cloud;
 mod control_loop;
 mod delay;
 mod desired;
+mod inspect;
 pub mod lease;
 mod metrics;
 mod orders;
@@ -31,6 +32,7 @@ pub use board::StatusBoard;
 pub use cloud::{Cloud, CloudAround, CloudError};
 pub use control_loop::{ControlLoop, LoopError};
 pub use desired::DesiredState;
+pub use inspect::{Inspection, inspect};
 pub use lease::{
     HeldShards, LeaseKeeper, LeaseMetrics, LeaseRecord, LeaseSettings, LeaseStore, LeaseStoreError,
 };

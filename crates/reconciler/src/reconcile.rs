@@ -130,7 +130,7 @@ pub(crate) async fn reconcile_after<C: Cloud>(
 }
 
 /// What the last look showed, and when that look began: each shows the whole service anew.
-async fn observe<C: Cloud>(
+pub(crate) async fn observe<C: Cloud>(
     cloud: &C,
     key: &ServiceKey,
     desired: Option<&Service>,
@@ -166,7 +166,7 @@ async fn ask<C: Cloud>(
 
 /// What is known when the service could not be read: nothing, and why. The planner then says in
 /// its own words what it waits for.
-fn unreadable(error: &CloudError) -> Observed {
+pub(crate) fn unreadable(error: &CloudError) -> Observed {
     let why = match error {
         CloudError::CapabilityMissing { operation } => {
             Unknown::CapabilityMissing { operation: operation.clone() }

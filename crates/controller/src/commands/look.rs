@@ -1,4 +1,4 @@
-//! Looks at AWS without changing anything, for `plan` and `--direct`; never calls a write.
+//! Looks at AWS without changing anything, for `plan`, `diff` and `--direct`; never calls a write.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,15 +17,33 @@ pub(super) async fn look<C: Cloud>(
     services: Vec<Service>,
     config: &Config,
 ) -> Result<BTreeMap<ServiceKey, PassReport>, CommandError> {
+    for_each(services, config, move |service, instance| {
+        let cloud = cloud.clone();
+        async move {
+            reconcile(&*cloud, &service.key, Some(&service), &instance, Mode::DryRun).await
+        }
+    })
+    .await
+}
+
+/// What `ask` says of every service, many at a time.
+pub(super) async fn for_each<T, F>(
+    services: Vec<Service>,
+    config: &Config,
+    ask: impl Fn(Arc<Service>, String) -> F,
+) -> Result<BTreeMap<ServiceKey, T>, CommandError>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
     let free = Arc::new(Semaphore::new(config.control_loop.passes));
     let mut passes = JoinSet::new();
     for service in services {
-        let (cloud, free, instance) = (cloud.clone(), free.clone(), config.instance.clone());
+        let key = service.key.clone();
+        let (free, asked) = (free.clone(), ask(Arc::new(service), config.instance.clone()));
         passes.spawn(async move {
             let _permit = free.acquire_owned().await;
-            let pass = reconcile(&*cloud, &service.key, Some(&service), &instance, Mode::DryRun);
-            let report = pass.await;
-            (service.key, report)
+            (key, asked.await)
         });
     }
     let mut reports = BTreeMap::new();

@@ -120,13 +120,13 @@ fn tag_changes(view: &View<'_>) -> Vec<Change> {
 }
 
 /// Differences of two documents, gathered leaf by leaf.
-struct Found {
+pub(super) struct Found {
     effect: &'static str,
-    changes: Vec<Change>,
+    pub(super) changes: Vec<Change>,
 }
 
 impl Found {
-    fn new(effect: &'static str) -> Self {
+    pub(super) fn new(effect: &'static str) -> Self {
         Self { effect, changes: Vec::new() }
     }
 
@@ -136,7 +136,7 @@ impl Found {
         self.changes.push(Change { path: path.to_owned(), old, new, effect });
     }
 
-    fn compare(&mut self, path: &str, old: Option<&Value>, new: Option<&Value>) {
+    pub(super) fn compare(&mut self, path: &str, old: Option<&Value>, new: Option<&Value>) {
         if old == new || (is_nothing(old) && is_nothing(new)) {
             return;
         }

@@ -9,6 +9,7 @@ mod commands;
 mod creation;
 mod drift;
 mod ecs;
+mod fields;
 mod freezes;
 mod gates;
 mod judging;
