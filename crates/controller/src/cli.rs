@@ -121,7 +121,7 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, CommandError> {
     }
     let layers = Layers::of_process(config, flags);
     match command {
-        Command::Run(_) => runtime()?.block_on(commands::run(Config::load(&layers)?)),
+        Command::Run(_) => run_daemon(Config::load(&layers)?),
         Command::Plan(args) => {
             runtime()?.block_on(commands::plan(Config::load(&layers)?, args, out))
         }
@@ -158,6 +158,14 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, CommandError> {
             Ok(Exit::Done)
         }
     }
+}
+
+/// A look at a server that hangs would otherwise hold up the end: nothing depends on how it ends.
+fn run_daemon(config: Config) -> Result<Exit, CommandError> {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(commands::run(config));
+    runtime.shutdown_background();
+    ended
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {

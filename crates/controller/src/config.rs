@@ -7,6 +7,7 @@ mod layers;
 mod problem;
 mod raw;
 mod shown;
+mod sources;
 mod windows;
 
 use std::net::SocketAddr;
@@ -17,6 +18,10 @@ pub use layers::{Flags, Layers};
 pub use problem::{ConfigError, ConfigProblem};
 pub use raw::{LeaseBackend, LogFormat, RawConfig, RawLease};
 pub use shown::{Format, Setting, render, settings};
+pub use sources::{
+    Credentials, GitConfig, GitRevision, GitUrl, RawCredentials, RawDirectory, RawGit, RawHook,
+    RawSource, Secret, SourceConfig, SourceOrigin,
+};
 pub use windows::{RawWindow, Windows};
 
 /// A checked configuration.
@@ -28,6 +33,11 @@ pub struct Config {
     /// name none.
     pub target: String,
     pub manifests: ManifestsConfig,
+    /// Where manifests come from instead of `manifests.path`; empty: from there.
+    pub sources: Vec<SourceConfig>,
+    /// Where copies of repositories are kept between starts; `None`: a directory that is removed at the
+    /// end.
+    pub cache_directory: Option<PathBuf>,
     pub aws: AwsConfig,
     pub control_loop: LoopConfig,
     /// `None`: this daemon is the only one of its instance and target.
@@ -141,6 +151,8 @@ impl Config {
             control,
             log,
             windows,
+            sources,
+            cache_directory,
         } = raw;
         Ok(Self {
             lease: LeaseConfig::of(lease, &instance, &target),
@@ -173,6 +185,8 @@ impl Config {
             control: ControlConfig { tokens_file: given(control.tokens_file).map(PathBuf::from) },
             log: LogConfig { format: log.format, level: log.level },
             windows: Windows::read(&windows).0,
+            sources: sources::read(&sources).0,
+            cache_directory: given(cache_directory).map(PathBuf::from),
         })
     }
 }

@@ -28,7 +28,7 @@ use crate::http;
 use crate::metrics;
 use crate::outside::{Outside, OutsideError};
 use crate::replica::{self, Replica};
-use crate::source::{DirectorySource, ManifestsReport};
+use crate::source::{DirectorySource, ManifestsReport, Sources};
 use crate::tokens::{self, Tokens, TokensError};
 use first_read::FirstRead;
 use first_table_read::FirstTableRead;
@@ -73,6 +73,10 @@ pub enum StartError {
     Outside(#[from] OutsideError),
     #[error("the lease cannot be kept as configured: {0}")]
     Lease(#[from] LeaseSettingsError),
+    #[error("no cache of repositories can be made: {0}; name a directory in cacheDirectory")]
+    Cache(io::Error),
+    #[error("web hooks cannot be taken as configured: {0}")]
+    Hooks(String),
     #[error("commands cannot be taken as configured: {0}")]
     Tokens(#[from] TokensError),
 }
@@ -161,7 +165,7 @@ impl Daemon {
             spawn_keeper(&mut tasks, keeper, shutdown.clone());
         }
         let handle = control_loop.handle();
-        let source = DirectorySource::new(&config, desired.clone(), report_sender);
+        let source = Source::new(&config, desired.clone(), report_sender)?;
         log_start(&config, address, replica.as_ref());
         let state = http::State {
             target: config.target.clone(),
@@ -171,6 +175,7 @@ impl Daemon {
             first_read,
             replica,
             draining: shutdown.drain.clone(),
+            hooks: source.hooks()?,
             control: http::Control {
                 handle: handle.clone(),
                 tokens: Arc::new(tokens),
@@ -250,6 +255,34 @@ impl Daemon {
     }
 }
 
+/// Where manifests come from.
+enum Source {
+    Directory(Box<DirectorySource>),
+    Several(Box<Sources>),
+}
+
+impl Source {
+    fn new(
+        config: &Config,
+        desired: watch::Sender<Arc<DesiredState>>,
+        report: watch::Sender<Arc<ManifestsReport>>,
+    ) -> Result<Self, StartError> {
+        if config.sources.is_empty() {
+            let source = DirectorySource::new(config, desired, report);
+            return Ok(Self::Directory(Box::new(source)));
+        }
+        let several = Sources::new(config, desired, report).map(Box::new);
+        several.map(Self::Several).map_err(StartError::Cache)
+    }
+
+    fn hooks(&self) -> Result<http::Hooks, StartError> {
+        match self {
+            Self::Directory(_) => Ok(http::Hooks::default()),
+            Self::Several(sources) => http::Hooks::new(sources.hints()).map_err(StartError::Hooks),
+        }
+    }
+}
+
 fn tokens(config: &Config) -> Result<Tokens, TokensError> {
     let variable = std::env::var_os(tokens::DAEMON_VARIABLE);
     Tokens::load(config.control.tokens_file.as_deref(), variable.as_deref())
@@ -285,9 +318,12 @@ fn spawn_loop<C: Cloud>(tasks: &mut Tasks, control_loop: ControlLoop<C>, shutdow
     });
 }
 
-fn spawn_source(tasks: &mut Tasks, source: DirectorySource, shutdown: Shutdown) {
+fn spawn_source(tasks: &mut Tasks, source: Source, shutdown: Shutdown) {
     tasks.spawn(MANIFESTS, async move {
-        source.run(shutdown).await;
+        match source {
+            Source::Directory(source) => source.run(shutdown).await,
+            Source::Several(sources) => sources.run(shutdown).await,
+        }
         Ok(())
     });
 }
@@ -316,11 +352,16 @@ fn log_start(config: &Config, address: SocketAddr, replica: Option<&Replica>) {
         version = env!("CARGO_PKG_VERSION"),
         instance = config.instance,
         target_name = config.target,
-        manifests = %config.manifests.path.display(),
+        manifests = came_from(config),
         replica = replica.map(|replica| replica.name.as_str()),
         http = %address,
         "evenkeel started"
     );
+}
+
+fn came_from(config: &Config) -> String {
+    let names: Vec<&str> = config.sources.iter().map(|one| one.name.as_str()).collect();
+    if names.is_empty() { config.manifests.path.display().to_string() } else { names.join(", ") }
 }
 
 fn why_ended(ended: Result<Result<(), String>, JoinError>) -> String {

@@ -2,6 +2,7 @@
 //! without a token nothing can be changed this way.
 
 mod control;
+mod hooks;
 mod server;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::extract::{DefaultBodyLimit, Path, Query, State as Shared};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::Status;
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use control::Control;
+pub(crate) use hooks::Hooks;
 pub(crate) use server::serve;
 
 use crate::replica::Replica;
@@ -44,6 +46,7 @@ pub(crate) struct State {
     pub replica: Option<Replica>,
     pub draining: CancellationToken,
     pub control: Control,
+    pub hooks: Hooks,
 }
 
 /// All routes.
@@ -59,9 +62,15 @@ pub(crate) fn router(state: State) -> Router {
         .route("/v1/hold", post(control::hold))
         .route("/v1/release", post(control::release))
         .route("/v1/manifests", get(manifests))
+        .route("/hooks/{source}", hook_route())
         .layer(DefaultBodyLimit::max(control::BODY_BYTES_MAX))
         .fallback(no_such_page)
         .with_state(state)
+}
+
+/// A push of many commits is told in more than a command is.
+fn hook_route() -> MethodRouter<State> {
+    post(hooks::hook).layer(DefaultBodyLimit::max(hooks::BODY_BYTES_MAX))
 }
 
 async fn metrics(Shared(state): Shared<State>) -> Response {
@@ -97,7 +106,7 @@ impl State {
         }
         if report.read_at.is_none() {
             let why = report.stale.clone().unwrap_or_else(|| "it is being read".to_owned());
-            waits_for.push(format!("the directory of manifests: {why}"));
+            waits_for.push(format!("the manifests: {why}"));
         }
         if report.services > 0 && self.looks_at_aws() && !self.first_read.load(Ordering::Relaxed) {
             waits_for.push("a first successful look at AWS".to_owned());
@@ -191,7 +200,8 @@ async fn no_such_page() -> Response {
         StatusCode::NOT_FOUND,
         "there are /metrics, /healthz, /readyz, /v1/services, /v1/services/{cluster}/{name}, \
          /v1/services/{cluster}/{name}/history and /v1/manifests; commands are POSTed to \
-         /v1/services/{cluster}/{name}/{command}, /v1/hold and /v1/release",
+         /v1/services/{cluster}/{name}/{command}, /v1/hold and /v1/release, and hints to \
+         /hooks/{source}",
     )
 }
 

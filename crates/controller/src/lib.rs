@@ -23,5 +23,5 @@ mod view;
 
 pub use config::Config;
 pub use daemon::{Daemon, DaemonError, StartError, run};
-pub use source::ManifestsReport;
+pub use source::{ManifestsReport, Revision, SourceReport};
 pub use telemetry::Logging;

@@ -1,5 +1,7 @@
 //! The daemon's own metrics; never those of the loop or of AWS, which register theirs.
 
+mod sources;
+
 use std::sync::Arc;
 
 use evenkeel_manifest::Severity;
@@ -10,6 +12,7 @@ use tokio::sync::watch;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::source::ManifestsReport;
+use sources::SourcesCollector;
 
 /// Registers everything that the daemon itself knows. Values are taken when they are read.
 pub(crate) fn register(
@@ -17,6 +20,7 @@ pub(crate) fn register(
     report: watch::Receiver<Arc<ManifestsReport>>,
     dropped_lines: Option<ErrorCounter>,
 ) -> Result<(), prometheus::Error> {
+    registry.register(Box::new(SourcesCollector::new(report.clone())?))?;
     registry.register(Box::new(ManifestsCollector::new(report)?))?;
     registry.register(Box::new(build_info()?))?;
     if let Some(dropped) = dropped_lines {
@@ -34,7 +38,7 @@ fn build_info() -> Result<IntGaugeVec, prometheus::Error> {
     Ok(info)
 }
 
-/// What the directory of manifests says.
+/// What the manifests say.
 #[derive(Debug)]
 struct ManifestsCollector {
     report: watch::Receiver<Arc<ManifestsReport>>,
@@ -61,12 +65,12 @@ impl ManifestsCollector {
             problems: IntGaugeVec::new(problems, &["severity"])?,
             read_at: Gauge::new(
                 "evenkeel_manifest_last_read_timestamp_seconds",
-                "When the directory of manifests was last read successfully; 0 before that.",
+                "When manifests were last read successfully; 0 before that.",
             )?,
             stale: IntGauge::new(
                 "evenkeel_manifest_stale",
-                "1 while the directory cannot be read or is suddenly empty and what was read \
-                 before stays in force, else 0.",
+                "1 while a source of manifests cannot be read, is held, or is suddenly empty and what \
+                 was read before stays in force, else 0.",
             )?,
         })
     }

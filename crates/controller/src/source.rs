@@ -1,9 +1,13 @@
 //! Manifests from a directory that is watched; never lets a fault of the directory or of one file
 //! change what is in force for another.
 
+mod follow;
+mod git;
 mod last_good;
+mod publisher;
 mod report;
 mod tree;
+mod union;
 mod watcher;
 
 use std::path::{Path, PathBuf};
@@ -16,10 +20,12 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+pub(crate) use follow::Sources;
+pub use git::Revision;
+pub(crate) use last_good::LastGood;
 pub(crate) use last_good::problems_of;
-pub(crate) use last_good::{LastGood, Settled};
-pub use report::ManifestsReport;
-use report::log_difference;
+use publisher::Publisher;
+pub use report::{ManifestsReport, SourceReport};
 pub(crate) use tree::read_text;
 pub(crate) use tree::{Tree, TreeError, TreeLimits, read};
 use tree::{fingerprint, walk};
@@ -43,8 +49,7 @@ pub(crate) struct DirectorySource {
     last_good: LastGood,
     /// The fingerprint of the last look; `None` when that failed.
     seen: Option<u64>,
-    desired: watch::Sender<Arc<DesiredState>>,
-    report: watch::Sender<Arc<ManifestsReport>>,
+    publisher: Publisher,
 }
 
 impl DirectorySource {
@@ -62,8 +67,7 @@ impl DirectorySource {
             watcher: Watcher::default(),
             last_good: LastGood::new(config.target.clone(), config.windows.clone()),
             seen: None,
-            desired,
-            report,
+            publisher: Publisher::new(desired, report),
         }
     }
 
@@ -99,7 +103,7 @@ impl DirectorySource {
             Ok(Look::Changed { tree, fingerprint, set }) => {
                 let settled = self.last_good.settle(&tree, set);
                 self.seen = Some(fingerprint);
-                self.publish(settled);
+                self.publisher.publish(settled, Some(Timestamp::now()), Vec::new());
             }
             Ok(Look::Failed(error)) => self.failed(&error.to_string()),
             // A panic while reading is a fault of one look, as any other.
@@ -128,47 +132,23 @@ impl DirectorySource {
         }
     }
 
-    fn publish(&mut self, settled: Settled) {
-        let Settled { desired, problems, elsewhere, stale } = settled;
-        let report = ManifestsReport {
-            services: desired.services.len(),
-            invalid: desired.invalid.len(),
-            elsewhere,
-            problems,
-            stale,
-            read_at: Some(Timestamp::now()),
-        };
-        self.desired.send_if_modified(|current| {
-            let changed = **current != desired;
-            if changed {
-                *current = Arc::new(desired);
-            }
-            changed
-        });
-        self.replace_report(report);
-    }
-
     fn publish_unchanged(&self) {
-        let before = self.report.borrow().clone();
+        let before = self.publisher.report();
         let report = ManifestsReport { read_at: Some(Timestamp::now()), ..(*before).clone() };
-        self.replace_report(report);
+        self.publisher.replace_report(report);
     }
 
     /// The last good state stays in force; only the report says that it is old.
     fn failed(&mut self, message: &str) {
         self.watcher.forget();
-        let before = self.report.borrow().clone();
+        let before = self.publisher.report();
         let stale = if self.last_good.is_empty() {
             format!("{message}; no manifest has been read yet")
         } else {
             format!("{message}; the services read before stay in force")
         };
-        self.replace_report(ManifestsReport { stale: Some(stale), ..(*before).clone() });
-    }
-
-    fn replace_report(&self, report: ManifestsReport) {
-        let before = self.report.send_replace(Arc::new(report));
-        log_difference(&before, &self.report.borrow());
+        let report = ManifestsReport { stale: Some(stale), ..(*before).clone() };
+        self.publisher.replace_report(report);
     }
 }
 

@@ -130,6 +130,9 @@ async fn write_manifests(
     let elsewhere =
         if elsewhere > 0 { format!(", {elsewhere} of other targets") } else { String::new() };
     writeln!(out, "\n{in_force} in force by their manifests{elsewhere}")?;
+    for source in report.get("sources").and_then(Value::as_array).into_iter().flatten() {
+        writeln!(out, "{}", source_line(source))?;
+    }
     if let Some(stale) = report.get("stale").and_then(Value::as_str) {
         writeln!(out, "\n{}", paint(style::BAD, safe(stale)))?;
     }
@@ -139,4 +142,18 @@ async fn write_manifests(
         writeln!(out, "\n{}", paint(style::CAREFUL, text))?;
     }
     Ok(())
+}
+
+/// `source shop: commit 0123… of https://git.example/shop, 3 services, since …`
+fn source_line(source: &Value) -> String {
+    let text = |pointer: &str| source.pointer(pointer).and_then(Value::as_str).map(safe);
+    let services = source.get("services").and_then(Value::as_u64).unwrap_or(0);
+    let name = text("/name").unwrap_or_default();
+    let from = text("/from").unwrap_or_default();
+    let what = match text("/revision/commit") {
+        Some(commit) => format!("commit {commit} of {from}"),
+        None => from.into_owned(),
+    };
+    let since = text("/since").map(|since| format!(", since {since}")).unwrap_or_default();
+    format!("source {name}: {what}, services: {services}{since}")
 }

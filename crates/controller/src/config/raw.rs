@@ -10,7 +10,7 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-use super::{ConfigProblem, RawWindow, Windows, given};
+use super::{ConfigProblem, RawSource, RawWindow, Windows, given, sources};
 
 /// Every key there is, with its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub struct RawConfig {
     pub control: RawControl,
     pub log: RawLog,
     pub windows: Vec<RawWindow>,
+    pub sources: Vec<RawSource>,
+    #[serde(deserialize_with = "optional_text")]
+    pub cache_directory: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +143,8 @@ impl Default for RawConfig {
             control: RawControl::default(),
             log: RawLog::default(),
             windows: Vec::new(),
+            sources: Vec::new(),
+            cache_directory: None,
         }
     }
 }
@@ -197,6 +202,8 @@ impl RawConfig {
         need(is_name(&self.instance), "instance", NAME);
         need(is_name(&self.target), "target", NAME);
         need(!self.manifests.path.as_os_str().is_empty(), "manifests.path", "a directory");
+        let is_default = self.manifests.path == RawManifests::default().path;
+        need(self.sources.is_empty() || is_default, "manifests.path", INSTEAD);
         need(self.manifests.debounce <= MINUTE, "manifests.debounce", "at most 1m");
         need(within(self.manifests.reread, SECOND, DAY), "manifests.reread", "between 1s and 1d");
         need(self.aws.endpoint_url.as_deref().is_none_or(is_url), "aws.endpointUrl", URL);
@@ -221,6 +228,7 @@ impl RawConfig {
         need(is_level(&self.log.level), "log.level", LEVEL);
         self.lease.need(&mut need);
         problems.extend(Windows::read(&self.windows).1);
+        problems.extend(sources::read(&self.sources).1);
         problems
     }
 }
@@ -244,6 +252,7 @@ const DAY: Duration = Duration::from_hours(24);
 const NAME: &str = "1 to 63 letters, digits, `.`, `_` or `-`";
 const TABLE: &str = "the name of a DynamoDB table: 3 to 255 letters, digits, `.`, `_` or `-`";
 const UNUSED: &str = "lease.backend = \"dynamodb\" beside it: without it there is no lease";
+const INSTEAD: &str = "no path beside `sources`: name the directory as one of them";
 const URL: &str = "a URL that begins with http:// or https://";
 const URLS: &str = "a list of URLs that begin with http:// or https://";
 const LEVEL: &str =

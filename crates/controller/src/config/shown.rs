@@ -164,7 +164,9 @@ mod tests {
         let mut layers = Layers { environment, ..Layers::default() };
         layers.flags.aws.region = Some("eu-central-1".to_owned());
         insta::assert_snapshot!(render(&settings(&layers).unwrap(), Format::Toml), @r#"
+        # cacheDirectory is not set                  # default
         instance = "evenkeel"                        # default
+        sources = []                                 # default
         target = "default"                           # default
         windows = []                                 # default
 

@@ -1,0 +1,495 @@
+//! Where manifests come from when that is more than one directory; never holds a secret, only the names of
+//! files and variables that do.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use super::ConfigProblem;
+
+/// A source as it is written down: a directory or a git repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawSource {
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<RawDirectory>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub git: Option<RawGit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook: Option<RawHook>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawDirectory {
+    pub path: PathBuf,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawGit {
+    pub url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Patterns; none at all means every file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<RawCredentials>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_force_push: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawCredentials {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_env: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh_key_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_hosts_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawHook {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_env: Option<String>,
+}
+
+/// A source, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceConfig {
+    /// Also the first part of the names of its files.
+    pub name: String,
+    pub origin: SourceOrigin,
+    /// The secret that a web hook proves to know; `None`: there is no web hook.
+    pub hook: Option<Secret>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceOrigin {
+    Directory(PathBuf),
+    Git(Box<GitConfig>),
+}
+
+/// One reference of a repository and what of it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitConfig {
+    pub url: GitUrl,
+    pub revision: GitRevision,
+    /// The directory of the repository below which manifests are, without `/` at its ends; empty for all.
+    pub path: String,
+    /// Patterns of paths below `path`; empty for all.
+    pub include: Vec<String>,
+    pub exclude: Vec<String>,
+    /// The time between two looks, give or take a tenth.
+    pub interval: Duration,
+    /// A look that takes longer is given up.
+    pub timeout: Duration,
+    pub credentials: Credentials,
+    /// Whether a commit may take over that does not descend from the one in force.
+    pub allow_force_push: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GitUrl {
+    Http(String),
+    Ssh(String),
+    /// A repository on this machine, read in place.
+    Local(PathBuf),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GitRevision {
+    /// What the repository says is its default branch.
+    Default,
+    Branch(String),
+    Tag(String),
+    /// 40 hexadecimal digits.
+    Commit(String),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    pub username: Option<String>,
+    pub token: Option<Secret>,
+    pub ssh_key_file: Option<PathBuf>,
+    pub known_hosts_file: Option<PathBuf>,
+}
+
+/// Where a secret is, never the secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Secret {
+    File(PathBuf),
+    Variable(String),
+}
+
+impl Secret {
+    /// Read anew every time, because secrets are rotated. Errors never show it.
+    pub(crate) fn read(&self) -> Result<String, String> {
+        let text = match self {
+            Self::File(path) => std::fs::read_to_string(path)
+                .map_err(|error| format!("{} cannot be read: {error}", path.display()))?,
+            Self::Variable(name) => std::env::var(name)
+                .map_err(|_| format!("the environment variable {name} is not set"))?,
+        };
+        match text.trim() {
+            "" => Err(format!("{self} is empty")),
+            secret => Ok(secret.to_owned()),
+        }
+    }
+
+    fn of(file: Option<&PathBuf>, variable: Option<&String>) -> Option<Self> {
+        file.map(|file| Self::File(file.clone()))
+            .or_else(|| variable.map(|name| Self::Variable(name.clone())))
+    }
+}
+
+impl std::fmt::Display for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Variable(name) => write!(f, "the environment variable {name}"),
+        }
+    }
+}
+
+/// Enough for the teams of one account and region.
+const MOST: usize = 50;
+const PATTERNS_MOST: usize = 50;
+const INTERVAL: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// What was written, and everything that is wrong with it.
+pub(super) fn read(raw: &[RawSource]) -> (Vec<SourceConfig>, Vec<ConfigProblem>) {
+    let mut problems = Vec::new();
+    if raw.len() > MOST {
+        let message = format!("expected at most {MOST} sources, found {}", raw.len());
+        problems.push(ConfigProblem::new("sources", message));
+    }
+    let mut names = BTreeSet::new();
+    let mut sources = Vec::new();
+    for (index, one) in raw.iter().take(MOST).enumerate() {
+        let mut told = Told { key: format!("sources[{index}]"), problems: &mut problems };
+        if !names.insert(&one.name) {
+            told.problem("name", "expected a name that no other source has");
+        }
+        sources.extend(source(one, &mut told));
+    }
+    (sources, problems)
+}
+
+struct Told<'a> {
+    key: String,
+    problems: &'a mut Vec<ConfigProblem>,
+}
+
+impl Told<'_> {
+    fn problem(&mut self, member: &str, message: &str) {
+        let key = format!("{}.{member}", self.key);
+        self.problems.push(ConfigProblem::new(key, message));
+    }
+
+    fn need(&mut self, holds: bool, member: &str, expected: &str) {
+        if !holds {
+            self.problem(member, &format!("expected {expected}"));
+        }
+    }
+}
+
+fn source(raw: &RawSource, told: &mut Told<'_>) -> Option<SourceConfig> {
+    told.need(is_name(&raw.name), "name", "1 to 63 letters, digits, `_` or `-`");
+    let origin = match (&raw.directory, &raw.git) {
+        (Some(directory), None) => {
+            told.need(!directory.path.as_os_str().is_empty(), "directory.path", "a directory");
+            Some(SourceOrigin::Directory(directory.path.clone()))
+        }
+        (None, Some(raw)) => git(raw, told).map(Box::new).map(SourceOrigin::Git),
+        _ => {
+            told.problem("git", "expected either `git` or `directory`");
+            None
+        }
+    };
+    let hook = raw.hook.as_ref().and_then(|hook| {
+        let (file, variable) = (hook.secret_file.as_ref(), hook.secret_env.as_ref());
+        told.need(file.is_some() != variable.is_some(), "hook", "either secretFile or secretEnv");
+        Secret::of(file, variable)
+    });
+    Some(SourceConfig { name: raw.name.clone(), origin: origin?, hook })
+}
+
+fn git(raw: &RawGit, told: &mut Told<'_>) -> Option<GitConfig> {
+    let path = raw.path.clone().unwrap_or_default();
+    let path = path.trim_matches('/');
+    told.need(path.is_empty() || is_path(path), "git.path", PATH);
+    for (member, patterns) in [("git.include", &raw.include), ("git.exclude", &raw.exclude)] {
+        let fit = patterns.iter().all(|pattern| is_pattern(pattern));
+        told.need(patterns.len() <= PATTERNS_MOST && fit, member, PATTERNS);
+    }
+    let interval = duration(raw.interval.as_deref(), INTERVAL, "git.interval", told);
+    let timeout = duration(raw.timeout.as_deref(), TIMEOUT, "git.timeout", told);
+    let url = url(&raw.url).map_err(|why| told.problem("git.url", &why)).ok();
+    let revision = revision(raw, told);
+    Some(GitConfig {
+        credentials: credentials(raw, url.as_ref(), told),
+        url: url?,
+        revision: revision?,
+        path: path.to_owned(),
+        include: raw.include.clone(),
+        exclude: raw.exclude.clone(),
+        interval,
+        timeout,
+        allow_force_push: raw.allow_force_push,
+    })
+}
+
+fn duration(text: Option<&str>, default: Duration, member: &str, told: &mut Told<'_>) -> Duration {
+    let Some(text) = text else { return default };
+    let read = text.parse::<SignedDuration>().ok().and_then(|one| Duration::try_from(one).ok());
+    let within = |one: &Duration| (Duration::from_secs(1)..=Duration::from_hours(24)).contains(one);
+    read.filter(within).unwrap_or_else(|| {
+        told.problem(member, "expected a duration between 1s and 1d, such as 30s or 5m");
+        default
+    })
+}
+
+/// The problem never repeats the URL: it may hold a password.
+fn url(text: &str) -> Result<GitUrl, String> {
+    let text = text.trim();
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) || text.is_empty() {
+        return Err(format!("expected {URL}"));
+    }
+    if text.starts_with('/') {
+        return Ok(GitUrl::Local(PathBuf::from(text)));
+    }
+    let Some((scheme, rest)) = text.split_once("://") else { return scp_like(text) };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map(|(user, _)| user);
+    if user.is_some_and(|user| user.contains(':')) {
+        return Err("a password in a URL would be shown: put it in a file and name that in \
+                    credentials.tokenFile"
+            .to_owned());
+    }
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    match scheme {
+        "file" if rest.starts_with('/') => Ok(GitUrl::Local(PathBuf::from(rest))),
+        "https" | "http" if user.is_some() => Err("a user in a URL is often a token: put it in \
+             credentials.username, or the token in a file named by credentials.tokenFile"
+            .to_owned()),
+        "https" | "http" if text.contains(['?', '#']) || host.is_empty() => {
+            Err(format!("expected {URL}"))
+        }
+        "https" | "http" => Ok(GitUrl::Http(text.to_owned())),
+        "ssh" if !host.is_empty() && !authority.starts_with('-') && !host.starts_with('-') => {
+            Ok(GitUrl::Ssh(text.to_owned()))
+        }
+        _ => Err(format!("expected {URL}")),
+    }
+}
+
+/// `git@host:path`, as people copy it from their git hosting.
+fn scp_like(text: &str) -> Result<GitUrl, String> {
+    let fits = |(host, path): &(&str, &str)| {
+        !host.is_empty() && !path.is_empty() && !host.contains('/') && !host.starts_with('-')
+    };
+    match text.split_once(':').filter(fits) {
+        Some((host, path)) => Ok(GitUrl::Ssh(format!("ssh://{host}/{}", path.trim_matches('/')))),
+        None => Err(format!("expected {URL}")),
+    }
+}
+
+fn revision(raw: &RawGit, told: &mut Told<'_>) -> Option<GitRevision> {
+    match (&raw.branch, &raw.tag, &raw.commit) {
+        (None, None, None) => Some(GitRevision::Default),
+        (Some(branch), None, None) => {
+            told.need(is_reference(branch), "git.branch", "the name of a branch, such as main");
+            Some(GitRevision::Branch(branch.clone()))
+        }
+        (None, Some(tag), None) => {
+            told.need(is_reference(tag), "git.tag", "the name of a tag, such as v1");
+            Some(GitRevision::Tag(tag.clone()))
+        }
+        (None, None, Some(commit)) => {
+            let is_id = commit.len() == 40 && commit.chars().all(|c| c.is_ascii_hexdigit());
+            told.need(is_id, "git.commit", "all 40 hexadecimal digits of a commit");
+            Some(GitRevision::Commit(commit.to_ascii_lowercase()))
+        }
+        _ => {
+            told.problem("git.branch", "expected only one of branch, tag and commit");
+            None
+        }
+    }
+}
+
+fn credentials(raw: &RawGit, url: Option<&GitUrl>, told: &mut Told<'_>) -> Credentials {
+    let Some(raw) = &raw.credentials else { return Credentials::default() };
+    let (file, variable) = (raw.token_file.as_ref(), raw.token_env.as_ref());
+    told.need(
+        file.is_none() || variable.is_none(),
+        "git.credentials",
+        "only one of tokenFile and tokenEnv",
+    );
+    let token = Secret::of(file, variable);
+    let is_plain = matches!(url, Some(GitUrl::Http(url)) if url.starts_with("http://"));
+    told.need(token.is_none() || !is_plain, "git.url", "https:// beside a token");
+    let is_ssh = matches!(url, Some(GitUrl::Ssh(_)) | None);
+    let of_ssh = raw.ssh_key_file.is_some() || raw.known_hosts_file.is_some();
+    told.need(!of_ssh || is_ssh, "git.credentials", "an ssh:// URL beside a key or known hosts");
+    Credentials {
+        username: raw.username.clone(),
+        token,
+        ssh_key_file: raw.ssh_key_file.clone(),
+        known_hosts_file: raw.known_hosts_file.clone(),
+    }
+}
+
+const URL: &str = "https://HOST/PATH, ssh://USER@HOST/PATH, USER@HOST:PATH or file:///PATH";
+const PATH: &str = "a directory of the repository without `.`, `..` or `\\`";
+const PATTERNS: &str = "at most 50 patterns such as `prod/**/*.yaml`, relative to `path`";
+
+/// A name is a directory in the names of files, a part of URLs and the value of a label.
+fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    (1..=63).contains(&name.len()) && name.chars().all(allowed)
+}
+
+fn is_path(path: &str) -> bool {
+    let is_part = |part: &str| !matches!(part, "" | "." | "..");
+    path.len() <= 1024 && path.split('/').all(is_part) && !path.contains(['\\', '\0'])
+}
+
+fn is_pattern(pattern: &str) -> bool {
+    (1..=512).contains(&pattern.len()) && !pattern.chars().any(char::is_control)
+}
+
+/// Stricter than git-check-ref-format, so that nothing is a refspec by mistake.
+fn is_reference(name: &str) -> bool {
+    let allowed =
+        |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | '#' | '=' | '%');
+    let is_part = |part: &str| {
+        !part.is_empty() && !part.starts_with(['.', '-']) && !part.as_bytes().ends_with(b".lock")
+    };
+    (1..=255).contains(&name.len())
+        && name.chars().all(allowed)
+        && name.split('/').all(is_part)
+        && !name.contains("..")
+        && !name.ends_with('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(git: RawGit) -> String {
+        let one = RawSource { name: "shop".to_owned(), git: Some(git), ..RawSource::default() };
+        let told: Vec<String> = read(&[one]).1.iter().map(ToString::to_string).collect();
+        told.join("\n")
+    }
+
+    fn of(url: &str) -> RawGit {
+        RawGit { url: url.to_owned(), ..RawGit::default() }
+    }
+
+    #[test]
+    fn the_urls_of_git_hosting_are_taken() {
+        for (text, read) in [
+            ("https://git.example/a/b.git", GitUrl::Http("https://git.example/a/b.git".into())),
+            ("git@git.example:a/b.git", GitUrl::Ssh("ssh://git@git.example/a/b.git".into())),
+            ("ssh://git@git.example:22/a", GitUrl::Ssh("ssh://git@git.example:22/a".into())),
+            ("file:///srv/a.git", GitUrl::Local("/srv/a.git".into())),
+            ("/srv/a.git", GitUrl::Local("/srv/a.git".into())),
+        ] {
+            assert_eq!(url(text), Ok(read), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_holds_a_secret_or_an_option_is_refused_and_not_repeated() {
+        for text in [
+            "https://me:hunter2@git.example/a",
+            "https://hunter2@git.example/a",
+            "ssh://me:hunter2@git.example/a",
+            "https://git.example/a?token=hunter2",
+            "ssh://-oProxyCommand=hunter2/a",
+            "ssh://x@-oProxyCommand=hunter2/a",
+            "-oProxyCommand=hunter2:a",
+            "ext::sh -c hunter2",
+            "git://hunter2/a",
+            "hunter2",
+            "",
+        ] {
+            let told = problems(of(text));
+            assert!(told.starts_with("sources[0].git.url: "), "{text}: {told}");
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_at_its_key() {
+        let good = || of("https://git.example/a");
+        for (git, key) in [
+            (RawGit { branch: Some("a:b".into()), ..good() }, "git.branch"),
+            (RawGit { branch: Some("-x".into()), ..good() }, "git.branch"),
+            (RawGit { tag: Some("a..b".into()), ..good() }, "git.tag"),
+            (RawGit { commit: Some("abc".into()), ..good() }, "git.commit"),
+            (RawGit { branch: Some("a".into()), tag: Some("b".into()), ..good() }, "git.branch"),
+            (RawGit { path: Some("a/../b".into()), ..good() }, "git.path"),
+            (RawGit { include: vec![String::new()], ..good() }, "git.include"),
+            (RawGit { interval: Some("0s".into()), ..good() }, "git.interval"),
+            (RawGit { timeout: Some("soon".into()), ..good() }, "git.timeout"),
+        ] {
+            let told = problems(git);
+            assert!(told.starts_with(&format!("sources[0].{key}: expected ")), "{key}: {told}");
+        }
+        assert_eq!(problems(good()), "");
+    }
+
+    #[test]
+    fn a_token_is_not_sent_in_the_clear_and_a_key_needs_ssh() {
+        let token = RawCredentials { token_env: Some("T".into()), ..RawCredentials::default() };
+        let told = problems(RawGit { credentials: Some(token), ..of("http://git.example/a") });
+        assert_eq!(told, "sources[0].git.url: expected https:// beside a token");
+        let key = RawCredentials { ssh_key_file: Some("/k".into()), ..RawCredentials::default() };
+        let told = problems(RawGit { credentials: Some(key), ..of("https://git.example/a") });
+        assert!(told.contains("git.credentials: expected an ssh:// URL"), "{told}");
+    }
+
+    #[test]
+    fn two_sources_need_two_names_and_each_one_origin() {
+        let one = RawSource { name: "a".to_owned(), ..RawSource::default() };
+        let told: Vec<String> =
+            read(&[one.clone(), one]).1.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "sources[0].git: expected either `git` or `directory`",
+                "sources[1].name: expected a name that no other source has",
+                "sources[1].git: expected either `git` or `directory`",
+            ]
+        );
+    }
+}

@@ -1,0 +1,231 @@
+//! One reference of a git repository, read without a checkout; never lets a commit that cannot be read,
+//! or that does not follow from the one in force, take its place.
+
+mod cache;
+mod fetch;
+mod history;
+mod objects;
+mod wanted;
+mod web;
+
+use std::path::Path;
+use std::time::Instant;
+
+use gix::ObjectId;
+
+use super::tree::{Tree, TreeLimits};
+use crate::config::{GitConfig, GitRevision, GitUrl};
+use crate::style::safe;
+use cache::Cache;
+use wanted::Wanted;
+use web::GitWeb;
+
+/// What is known about the commit that a source has in force.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Revision {
+    /// 40 hexadecimal digits.
+    pub commit: String,
+    /// The id of the tree of all that is read of the commit: two commits with the same digest say the same.
+    pub digest: String,
+}
+
+/// Reads one source again and again, from one thread at a time.
+#[derive(Debug)]
+pub(crate) struct GitReader {
+    config: GitConfig,
+    limits: TreeLimits,
+    wanted: Wanted,
+    cache: Cache,
+    web: Option<GitWeb>,
+    in_force: Option<InForce>,
+}
+
+#[derive(Clone, Debug)]
+struct InForce {
+    commit: ObjectId,
+    tree: ObjectId,
+    /// Manifests were there: their sudden absence is a fault.
+    had_files: bool,
+}
+
+/// What one look came to. A fault leaves in force what was.
+#[derive(Debug, Default)]
+pub(crate) struct GitLook {
+    pub found: Option<Found>,
+    pub fault: Option<String>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// The commit in force is still the one that is wanted, or it differs elsewhere in the repository only.
+    Same(Revision),
+    Changed(Revision, Tree),
+}
+
+impl GitReader {
+    /// `cache` is the directory of this source alone.
+    pub(crate) fn new(config: GitConfig, cache: &Path) -> Self {
+        let wanted = Wanted::new(&config.include, &config.exclude);
+        let cache = Cache::new(cache, &config);
+        let limits = TreeLimits::default();
+        Self { config, limits, wanted, cache, web: None, in_force: None }
+    }
+
+    /// Blocks for at most about the configured time-out.
+    pub(crate) fn look(&mut self) -> GitLook {
+        let deadline = Instant::now() + self.config.timeout;
+        match self.newest(deadline) {
+            Ok(found) => GitLook { found: Some(found), fault: None },
+            Err(fault) => GitLook { found: self.restored(deadline), fault: Some(shown(&fault)) },
+        }
+    }
+
+    fn newest(&mut self, deadline: Instant) -> Result<Found, String> {
+        let (repository, commit) = self.wanted_commit(deadline)?;
+        self.refuse_other_history(&repository, commit)?;
+        let found = self.take(&repository, commit, deadline)?;
+        self.cache.keep(commit);
+        Ok(found)
+    }
+
+    fn wanted_commit(&mut self, deadline: Instant) -> Result<(gix::Repository, ObjectId), String> {
+        match &self.config.url {
+            GitUrl::Local(path) => in_place(path, &self.config.revision),
+            GitUrl::Http(_) => {
+                if self.web.is_none() {
+                    self.web = Some(GitWeb::new().map_err(|error| {
+                        format!("the certificates of this machine cannot be read: {error}")
+                    })?);
+                }
+                self.cache.fetch(&self.config, self.web.as_ref(), deadline)
+            }
+            GitUrl::Ssh(_) => self.cache.fetch(&self.config, None, deadline),
+        }
+    }
+
+    /// The commit before the last restart, when nothing newer can be had.
+    fn restored(&mut self, deadline: Instant) -> Option<Found> {
+        if self.in_force.is_some() {
+            return None;
+        }
+        let (repository, commit) = self.cache.kept()?;
+        self.take(&repository, commit, deadline).ok()
+    }
+
+    /// A commit that the configuration names is what somebody wants, wherever it stands.
+    fn refuse_other_history(
+        &self,
+        repository: &gix::Repository,
+        to: ObjectId,
+    ) -> Result<(), String> {
+        let pinned = matches!(self.config.revision, GitRevision::Commit(_));
+        let before = self.in_force.as_ref().map(|one| one.commit).or_else(|| self.cache.kept_id());
+        match before {
+            Some(from) if from != to && !pinned && !self.config.allow_force_push => {
+                history::follows(repository, from, to)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn take(
+        &mut self,
+        repository: &gix::Repository,
+        commit: ObjectId,
+        deadline: Instant,
+    ) -> Result<Found, String> {
+        let tree = objects::root(repository, commit, &self.config.path, &self.limits)?;
+        let revision = Revision { commit: commit.to_string(), digest: tree.to_string() };
+        if let Some(before) = &mut self.in_force
+            && before.tree == tree
+        {
+            before.commit = commit;
+            return Ok(Found::Same(revision));
+        }
+        let read = objects::read(repository, tree, &self.wanted, &self.limits, deadline)?;
+        let had_files = self.in_force.as_ref().is_some_and(|before| before.had_files);
+        if read.files.is_empty() && read.unreadable.is_empty() && had_files {
+            return Err(format!(
+                "the commit {commit} holds no manifest{}: if all services are to go, remove the source \
+                 from the configuration",
+                below(&self.config.path)
+            ));
+        }
+        self.in_force = Some(InForce { commit, tree, had_files: !read.files.is_empty() });
+        Ok(Found::Changed(revision, read))
+    }
+}
+
+/// For messages.
+fn below(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!(" below {path}") }
+}
+
+fn in_place(path: &Path, revision: &GitRevision) -> Result<(gix::Repository, ObjectId), String> {
+    let repository = cache::open(path).map_err(|error| {
+        format!("the repository {} cannot be opened: {}", path.display(), in_words(&error))
+    })?;
+    let name = match revision {
+        GitRevision::Default => "HEAD".to_owned(),
+        GitRevision::Branch(name) => format!("refs/heads/{name}"),
+        GitRevision::Tag(name) => format!("refs/tags/{name}"),
+        GitRevision::Commit(id) => {
+            let id = ObjectId::from_hex(id.as_bytes()).map_err(|error| error.to_string())?;
+            return Ok((repository, id));
+        }
+    };
+    let missing = || gone(revision);
+    let reference =
+        repository.try_find_reference(name.as_str()).map_err(|error| in_words(&error))?;
+    let mut reference = reference.ok_or_else(missing)?;
+    let id = reference.peel_to_id().map_err(|_| missing())?.detach();
+    Ok((repository, id))
+}
+
+/// What a vanished reference is told as.
+fn gone(revision: &GitRevision) -> String {
+    match revision {
+        GitRevision::Default => {
+            "the repository has no default branch with a commit: push one, or name \
+                                 a branch"
+                .to_owned()
+        }
+        GitRevision::Branch(name) => {
+            format!("the repository has no branch {name} (any more): push it, or name another one")
+        }
+        GitRevision::Tag(name) => {
+            format!("the repository has no tag {name} (any more): push it, or name another one")
+        }
+        GitRevision::Commit(id) => format!(
+            "the server does not give out the commit {id}: it is unknown there, or no branch leads to it"
+        ),
+    }
+}
+
+/// The whole chain of causes, each once.
+fn in_words(error: &gix::Error) -> String {
+    let mut said: Vec<String> = Vec::new();
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !said.iter().any(|before| before.contains(&text)) {
+            said.push(text);
+        }
+        cause = error.source();
+    }
+    said.join(": ")
+}
+
+/// Servers write parts of messages: they are kept short and on one line.
+fn shown(message: &str) -> String {
+    const MOST: usize = 600;
+    let text: String = safe(message).chars().take(MOST + 1).collect();
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests;

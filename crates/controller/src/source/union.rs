@@ -1,0 +1,262 @@
+//! Several sources as one desired state; never lets what is unknown about one source take away the
+//! services of another, and never prefers one of two that claim the same service.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use evenkeel_manifest::{File, ManifestSet, Problem, ServiceKey, Severity};
+
+use super::tree::{Tree, Unreadable};
+
+/// What one source was last read as, its files named `SOURCE/PATH`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Reading {
+    /// In place of each text stands a hash of it, or nothing where the text is blank.
+    tree: Tree,
+    set: ManifestSet,
+}
+
+impl Reading {
+    /// Parses all files of one source. What they name under `taskDefinition.file` is found in this source
+    /// alone. Blocks for as long as parsing takes.
+    pub(super) fn of(source: &str, tree: Tree) -> Self {
+        let mut set = evenkeel_manifest::load(&tree.files);
+        for service in &mut set.services {
+            service.source.file = named(source, &service.source.file);
+        }
+        for problem in &mut set.problems {
+            problem.file = named(source, &problem.file);
+        }
+        let Tree { files, unreadable } = tree;
+        let file = |file: File| File { name: named(source, &file.name), text: mark(&file.text) };
+        let unreadable = unreadable
+            .into_iter()
+            .map(|one| Unreadable { name: named(source, &one.name), message: one.message });
+        let tree =
+            Tree { files: files.into_iter().map(file).collect(), unreadable: unreadable.collect() };
+        Self { tree, set }
+    }
+
+    pub(super) fn services(&self) -> usize {
+        self.set.services.len()
+    }
+}
+
+fn named(source: &str, file: &str) -> Arc<str> {
+    format!("{source}/{file}").into()
+}
+
+/// The last good state asks only whether a text is another one, or blank.
+fn mark(text: &str) -> String {
+    if text.trim().is_empty() {
+        return String::new();
+    }
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+/// One source in the union.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Member {
+    pub name: String,
+    /// `None`: it was never read.
+    pub reading: Option<Arc<Reading>>,
+    /// Why its newest state is not known.
+    pub fault: Option<String>,
+}
+
+/// All sources as if they were one directory with a directory for each.
+pub(super) fn unite(members: &[Member]) -> (Tree, ManifestSet) {
+    let mut tree = Tree::default();
+    let mut set = ManifestSet::default();
+    for member in members {
+        if let Some(reading) = &member.reading {
+            tree.files.extend(reading.tree.files.iter().cloned());
+            tree.unreadable.extend(reading.tree.unreadable.iter().cloned());
+            set.services.extend(reading.set.services.iter().cloned());
+            set.problems.extend(reading.set.problems.iter().cloned());
+        }
+        if let Some(fault) = &member.fault {
+            tree.unreadable.push(unknown(member, fault));
+        }
+    }
+    reject_double_claims(members, &mut set);
+    (tree, set)
+}
+
+/// While the newest state of one source is not known, no service is let go: it may have moved there.
+fn unknown(member: &Member, fault: &str) -> Unreadable {
+    let what = if member.reading.is_some() {
+        "was not read again, and its last good state stays in force"
+    } else {
+        "has never been read"
+    };
+    Unreadable { name: member.name.as_str().into(), message: format!("{what}: {fault}") }
+}
+
+fn reject_double_claims(members: &[Member], set: &mut ManifestSet) {
+    let mut claims: BTreeMap<ServiceKey, BTreeMap<usize, (Arc<str>, usize)>> = BTreeMap::new();
+    for (index, member) in members.iter().enumerate() {
+        let Some(reading) = &member.reading else { continue };
+        for (key, file, line) in claimed(&reading.set) {
+            let of_key = claims.entry(key.clone()).or_default();
+            of_key.entry(index).or_insert((file, line));
+        }
+    }
+    claims.retain(|_, of_key| of_key.len() > 1);
+    set.services.retain(|service| !claims.contains_key(&service.key));
+    for (key, of_key) in &claims {
+        set.problems.extend(told(key, of_key, members));
+    }
+}
+
+/// A manifest with an error claims its service, too.
+fn claimed(set: &ManifestSet) -> impl Iterator<Item = (&ServiceKey, Arc<str>, usize)> {
+    let good = set.services.iter().map(|one| (&one.key, one.source.file.clone(), one.source.line));
+    let bad = set.problems.iter().filter(|one| one.severity == Severity::Error);
+    let bad = bad.filter_map(|one| Some((one.service.as_ref()?, one.file.clone(), one.line)));
+    good.chain(bad)
+}
+
+fn told(
+    key: &ServiceKey,
+    claims: &BTreeMap<usize, (Arc<str>, usize)>,
+    members: &[Member],
+) -> Vec<Problem> {
+    let problem = |(index, (file, line)): (&usize, &(Arc<str>, usize))| {
+        let others = claims.iter().filter(|(other, _)| *other != index).take(5);
+        let others: BTreeSet<String> = others
+            .filter_map(|(other, (file, line))| {
+                Some(format!("{} ({file}:{line})", members.get(*other)?.name))
+            })
+            .collect();
+        let others: Vec<String> = others.into_iter().collect();
+        Problem {
+            file: file.clone(),
+            line: *line,
+            column: 1,
+            path: String::new(),
+            message: format!(
+                "the service {key} is also claimed by the source {}: all are held, keep one",
+                others.join(", ")
+            ),
+            severity: Severity::Error,
+            service: Some(key.clone()),
+        }
+    };
+    claims.iter().map(problem).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Windows;
+    use crate::source::last_good::{LastGood, Settled};
+
+    fn manifest(name: &str, image: &str) -> String {
+        format!(
+            "apiVersion: evenkeel.dev/v1\nkind: Service\nmetadata: {{name: {name}}}\nspec:\n  \
+             cluster: prod\n  taskDefinition:\n    memory: \"512\"\n    containerDefinitions:\n    \
+             - {{name: app, image: \"{image}\"}}\n  service: {{desiredCount: 1}}\n"
+        )
+    }
+
+    fn reading(source: &str, files: &[(&str, String)]) -> Arc<Reading> {
+        let file =
+            |(name, text): &(&str, String)| File { name: (*name).into(), text: text.clone() };
+        let tree = Tree { files: files.iter().map(file).collect(), unreadable: Vec::new() };
+        Arc::new(Reading::of(source, tree))
+    }
+
+    fn member(name: &str, files: &[(&str, String)]) -> Member {
+        Member { name: name.to_owned(), reading: Some(reading(name, files)), fault: None }
+    }
+
+    fn settle(last_good: &mut LastGood, members: &[Member]) -> Settled {
+        let (tree, set) = unite(members);
+        last_good.settle(&tree, set)
+    }
+
+    fn names(settled: &Settled) -> (Vec<&str>, Vec<&str>) {
+        let services = settled.desired.services.keys().map(|key| key.name.as_str());
+        let invalid = settled.desired.invalid.keys().map(|key| key.name.as_str());
+        (services.collect(), invalid.collect())
+    }
+
+    fn last_good() -> LastGood {
+        LastGood::new("default", Windows::default())
+    }
+
+    #[test]
+    fn files_of_one_name_in_two_sources_are_two_files() {
+        let members = [
+            member("a", &[("web.yaml", manifest("web", "app:1"))]),
+            member("b", &[("web.yaml", manifest("api", "app:1"))]),
+        ];
+        let settled = settle(&mut last_good(), &members);
+        assert_eq!(names(&settled), (vec!["api", "web"], vec![]));
+        let files: Vec<_> =
+            settled.desired.services.values().map(|one| one.source.file.to_string()).collect();
+        assert_eq!(files, ["b/web.yaml", "a/web.yaml"]);
+    }
+
+    #[test]
+    fn two_sources_that_claim_one_service_are_both_held_and_both_told() {
+        let mut last_good = last_good();
+        let alone = [member("a", &[("web.yaml", manifest("web", "app:1"))]), member("b", &[])];
+        settle(&mut last_good, &alone);
+        let both = [
+            member("a", &[("web.yaml", manifest("web", "app:2"))]),
+            member("b", &[("other.yaml", manifest("web", "app:3"))]),
+        ];
+        let settled = settle(&mut last_good, &both);
+        assert_eq!(names(&settled), (vec!["web"], vec!["web"]));
+        let key = ServiceKey::new("prod", "web");
+        let text = settled.desired.services[&key].task_definition.text();
+        assert!(text.contains("app:1"), "neither new content is in force: {text}");
+        let files: Vec<_> = settled.problems.iter().map(|one| one.file.to_string()).collect();
+        assert_eq!(files, ["a/web.yaml", "b/other.yaml"]);
+    }
+
+    #[test]
+    fn a_bad_manifest_of_another_source_claims_its_service_too() {
+        let bad = manifest("web", "app:2").replace("memory", "memroy");
+        let members = [
+            member("a", &[("web.yaml", manifest("web", "app:1"))]),
+            member("b", &[("web.yaml", bad)]),
+        ];
+        assert_eq!(names(&settle(&mut last_good(), &members)), (vec![], vec!["web"]));
+    }
+
+    #[test]
+    fn a_source_that_was_never_read_hinders_no_other_and_lets_nothing_go() {
+        let mut last_good = last_good();
+        let unread = Member {
+            name: "b".to_owned(),
+            reading: None,
+            fault: Some("the server cannot be reached".to_owned()),
+        };
+        let two = [("web.yaml", manifest("web", "a")), ("api.yaml", manifest("api", "a"))];
+        let settled = settle(&mut last_good, &[member("a", &two), unread.clone()]);
+        assert_eq!(names(&settled), (vec!["api", "web"], vec![]));
+        let settled = settle(&mut last_good, &[member("a", &two[..1]), unread]);
+        assert_eq!(names(&settled), (vec!["api", "web"], vec!["api"]));
+        let settled = settle(&mut last_good, &[member("a", &two[..1]), member("b", &[])]);
+        assert_eq!(names(&settled), (vec!["web"], vec![]));
+    }
+
+    #[test]
+    fn a_task_definition_of_another_source_cannot_be_included() {
+        let taskdef = r#"{"memory": "512", "containerDefinitions": [{"name": "a", "image": "b"}]}"#;
+        let web = "apiVersion: evenkeel.dev/v1\nkind: Service\nmetadata: {name: web}\nspec: {cluster: \
+                   prod, taskDefinition: {file: ../b/taskdef.json}, service: {desiredCount: 1}}\n";
+        let members = [
+            member("a", &[("web.yaml", web.to_owned())]),
+            member("b", &[("taskdef.json", taskdef.to_owned())]),
+        ];
+        let settled = settle(&mut last_good(), &members);
+        assert_eq!(names(&settled), (vec![], vec!["web"]));
+    }
+}

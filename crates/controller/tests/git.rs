@@ -1,0 +1,301 @@
+//! The daemon with a git repository as its source, served by git itself: good and bad pushes, failures of
+//! every kind, restarts and web hooks. Needs the program git (Debian's package git).
+
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
+#![expect(clippy::indexing_slicing, reason = "a test that panics is a test that fails")]
+
+#[path = "git/host.rs"]
+mod host;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_controller::config::{
+    Credentials, GitConfig, GitRevision, GitUrl, Secret, SourceConfig, SourceOrigin,
+};
+use evenkeel_controller::{Config, Daemon, ManifestsReport};
+use evenkeel_manifest::ServiceKey;
+use evenkeel_planner::{Action, Applied, Fact, Observed, Questions};
+use evenkeel_reconciler::{Cloud, CloudError, Shutdown};
+use prometheus::Registry;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use host::{Host, Mood};
+
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// A cloud without services.
+#[derive(Debug)]
+struct Empty;
+
+impl Cloud for Empty {
+    async fn owned(&self, _: &str, _: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
+        Ok(Vec::new())
+    }
+
+    async fn observe(&self, _: &ServiceKey, questions: &Questions) -> Result<Observed, CloudError> {
+        let at = "2026-01-01T00:00:00Z".parse().expect("a time");
+        Ok(Observed {
+            service: Fact::Absent,
+            task_definitions: Fact::Known(Vec::new()),
+            ..Observed::unasked(at, questions.depth)
+        })
+    }
+
+    async fn apply(&self, _: &ServiceKey, _: &Action) -> Result<Applied, CloudError> {
+        Ok(Applied::Done)
+    }
+}
+
+fn manifest(name: &str) -> String {
+    format!(
+        "apiVersion: evenkeel.dev/v1\nkind: Service\nmetadata: {{name: {name}}}\nspec:\n  cluster: \
+         prod\n  taskDefinition:\n    memory: \"512\"\n    containerDefinitions: [{{name: app, image: \
+         app}}]\n  service: {{desiredCount: 1}}\n"
+    )
+}
+
+fn source(host: &Host, interval: Duration) -> SourceConfig {
+    let git = GitConfig {
+        url: GitUrl::Http(host.url()),
+        revision: GitRevision::Branch("main".to_owned()),
+        path: String::new(),
+        include: Vec::new(),
+        exclude: Vec::new(),
+        interval,
+        timeout: Duration::from_secs(5),
+        credentials: Credentials::default(),
+        allow_force_push: false,
+    };
+    SourceConfig { name: "shop".to_owned(), origin: SourceOrigin::Git(Box::new(git)), hook: None }
+}
+
+async fn start(source: SourceConfig, cache: Option<&Path>, shutdown: &Shutdown) -> Daemon {
+    let mut config = Config {
+        sources: vec![source],
+        cache_directory: cache.map(Into::into),
+        ..Config::default()
+    };
+    config.http.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    Daemon::start_with(config, Arc::new(Empty), Registry::new(), shutdown.clone(), None)
+        .await
+        .unwrap()
+}
+
+const OFTEN: Duration = Duration::from_millis(100);
+const NEVER: Duration = Duration::from_hours(24);
+
+async fn until(daemon: &Daemon, what: &str, good: impl Fn(&ManifestsReport) -> bool) {
+    let mut report = daemon.manifests();
+    let waited = tokio::time::timeout(DEADLINE, report.wait_for(|report| good(report))).await;
+    assert!(waited.is_ok(), "waited too long for {what}: {:?}", daemon.manifests().borrow());
+}
+
+async fn until_commit(daemon: &Daemon, commit: &str, services: usize) {
+    until(daemon, commit, |report| {
+        let source = report.sources.first();
+        let of = source.and_then(|source| source.revision.as_ref());
+        of.is_some_and(|one| one.commit == commit)
+            && report.services == services
+            && report.stale.is_none()
+    })
+    .await;
+}
+
+/// What is in force stays, and the report says why it is old.
+async fn until_stale(daemon: &Daemon, commit: &str, services: usize, why: &str) {
+    until(daemon, why, |report| report.stale.as_ref().is_some_and(|stale| stale.contains(why)))
+        .await;
+    let report = daemon.manifests().borrow().clone();
+    let revision = report.sources[0].revision.as_ref().unwrap();
+    assert_eq!((revision.commit.as_str(), report.services), (commit, services), "{why}");
+    let stale = report.stale.clone().unwrap();
+    assert!(stale.contains(&format!("the commit {commit} stays in force")), "{stale}");
+    assert!(!stale.contains("secret"), "{stale}");
+}
+
+async fn request(address: SocketAddr, head: &str, body: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let length = body.len();
+    let text =
+        format!("{head}host: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushes_take_over_and_the_commit_is_told() {
+    let host = Host::start().await;
+    let first = host.push(&[("web.yaml", &manifest("web"))]);
+    let shutdown = Shutdown::default();
+    let daemon = start(source(&host, OFTEN), None, &shutdown).await;
+    until_commit(&daemon, &first, 1).await;
+    let second = host.push(&[("api.yaml", &manifest("api"))]);
+    until_commit(&daemon, &second, 2).await;
+    let (_, metrics) = request(daemon.http_address(), "GET /metrics HTTP/1.1\r\n", "").await;
+    let expected = format!("evenkeel_source_info{{commit=\"{second}\",source=\"shop\"}} 1");
+    assert!(metrics.contains(&expected) && !metrics.contains(&first), "{metrics}");
+    let (_, report) = request(daemon.http_address(), "GET /v1/manifests HTTP/1.1\r\n", "").await;
+    assert!(report.contains(&format!("\"commit\":\"{second}\"")), "{report}");
+    shutdown.drain.cancel();
+    daemon.wait().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unchanged_poll_asks_for_one_reference_and_fetches_nothing() {
+    let host = Host::start().await;
+    let first = host.push(&[("web.yaml", &manifest("web"))]);
+    let mut one = source(&host, NEVER);
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "0123456789abcdef").unwrap();
+    one.hook = Some(Secret::File(secret.path().to_owned()));
+    let shutdown = Shutdown::default();
+    let daemon = start(one, None, &shutdown).await;
+    until_commit(&daemon, &first, 1).await;
+    host.take_seen();
+    let before = daemon.manifests().borrow().sources[0].read_at;
+    hint(&daemon, "0123456789abcdef", 202).await;
+    until(&daemon, "a second look", |report| report.sources[0].read_at > before).await;
+    assert_eq!(
+        host.take_seen(),
+        ["GET /shop.git/info/refs", "POST /shop.git/git-upload-pack"],
+        "the handshake and ls-refs"
+    );
+    shutdown.drain.cancel();
+    daemon.wait().await.unwrap();
+}
+
+async fn hint(daemon: &Daemon, secret: &str, expected: u16) {
+    let head = format!("POST /hooks/shop HTTP/1.1\r\nx-gitlab-token: {secret}\r\n");
+    let (status, answer) = request(daemon.http_address(), &head, "{}").await;
+    assert_eq!(status, expected, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_hook_makes_it_look_at_once_and_only_with_the_secret() {
+    let host = Host::start().await;
+    let first = host.push(&[("web.yaml", &manifest("web"))]);
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "0123456789abcdef\n").unwrap();
+    let hook = Some(Secret::File(secret.path().to_owned()));
+    let shutdown = Shutdown::default();
+    let daemon = start(SourceConfig { hook, ..source(&host, NEVER) }, None, &shutdown).await;
+    until_commit(&daemon, &first, 1).await;
+    hint(&daemon, "0123456789abcdeF", 401).await;
+    let second = host.push(&[("api.yaml", &manifest("api"))]);
+    hint(&daemon, "0123456789abcdef", 202).await;
+    until_commit(&daemon, &second, 2).await;
+    let head = "POST /hooks/other HTTP/1.1\r\nx-gitlab-token: 0123456789abcdef\r\n";
+    assert_eq!(request(daemon.http_address(), head, "{}").await.0, 404);
+    let large = "x".repeat(2 << 20);
+    let head = "POST /hooks/shop HTTP/1.1\r\nx-gitlab-token: 0123456789abcdef\r\n";
+    assert_eq!(request(daemon.http_address(), head, &large).await.0, 413);
+    shutdown.drain.cancel();
+    daemon.wait().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_good_commit_stays_in_force_through_any_failure() {
+    let host = Host::start().await;
+    let first = host.push(&[("web.yaml", &manifest("web"))]);
+    let shutdown = Shutdown::default();
+    let daemon = start(source(&host, OFTEN), None, &shutdown).await;
+    until_commit(&daemon, &first, 1).await;
+    for (mood, why) in [
+        (Mood::Answers(401), "refuses the credentials"),
+        (Mood::Answers(403), "refuses the credentials"),
+        (Mood::Answers(404), "there is no such repository"),
+        (Mood::Answers(429), "raise git.interval"),
+        (Mood::Answers(500), "the server answered 500"),
+        (Mood::Redirects, "the repository moved to elsewhere"),
+        (Mood::Never, "the server did not answer in time"),
+    ] {
+        host.feels(mood);
+        until_stale(&daemon, &first, 1, why).await;
+    }
+    host.feels(Mood::Good);
+    until_commit(&daemon, &first, 1).await;
+    let mut second = host.push(&[("api.yaml", &manifest("api"))]);
+    until_commit(&daemon, &second, 2).await;
+    for mood in [Mood::Halves, Mood::Garbles] {
+        host.feels(mood);
+        let third = host.push(&[("README", &format!("{mood:?}"))]);
+        until_stale(&daemon, &second, 2, "the source shop: ").await;
+        host.feels(Mood::Good);
+        until_commit(&daemon, &third, 2).await;
+        second = third;
+    }
+    shutdown.drain.cancel();
+    daemon.wait().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rewritten_history_a_vanished_branch_and_an_emptied_tree_are_held() {
+    let host = Host::start().await;
+    let first = host.push(&[("web.yaml", &manifest("web"))]);
+    let second = host.push(&[("api.yaml", &manifest("api"))]);
+    let shutdown = Shutdown::default();
+    let daemon = start(source(&host, OFTEN), None, &shutdown).await;
+    until_commit(&daemon, &second, 2).await;
+    host.git(&["reset", "--quiet", "--hard", &first]);
+    host.push_head();
+    until_stale(&daemon, &second, 2, "does not follow from").await;
+    host.git(&["reset", "--quiet", "--hard", &second]);
+    host.git(&["rm", "--quiet", "web.yaml", "api.yaml"]);
+    host.push(&[("README", "x")]);
+    until_stale(&daemon, &second, 2, "holds no manifest").await;
+    let repository = host.repository();
+    std::fs::remove_file(repository.join("refs/heads/main")).unwrap();
+    until_stale(&daemon, &second, 2, "has no branch main (any more)").await;
+    std::fs::rename(&repository, repository.with_extension("gone")).unwrap();
+    until_stale(&daemon, &second, 2, "there is no such repository").await;
+    std::fs::rename(repository.with_extension("gone"), &repository).unwrap();
+    let third = host.push(&[("web.yaml", &manifest("web"))]);
+    until_commit(&daemon, &third, 1).await;
+    shutdown.drain.cancel();
+    daemon.wait().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bomb_in_a_pack_is_refused_and_what_was_good_stays() {
+    let host = Host::start().await;
+    let first = host.push(&[("web.yaml", &manifest("web"))]);
+    let shutdown = Shutdown::default();
+    let daemon = start(source(&host, OFTEN), None, &shutdown).await;
+    until_commit(&daemon, &first, 1).await;
+    // It is 300 KiB on the wire.
+    host.push(&[("bomb.bin", &"\0".repeat(300 << 20))]);
+    until_stale(&daemon, &first, 1, "the source shop: ").await;
+    shutdown.drain.cancel();
+    daemon.wait().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commit_in_force_outlives_a_restart_while_the_server_is_down() {
+    let host = Host::start().await;
+    let first = host.push(&[("web.yaml", &manifest("web"))]);
+    let cache = tempfile::tempdir().unwrap();
+    let shutdown = Shutdown::default();
+    let daemon = start(source(&host, OFTEN), Some(cache.path()), &shutdown).await;
+    until_commit(&daemon, &first, 1).await;
+    shutdown.drain.cancel();
+    daemon.wait().await.unwrap();
+    host.feels(Mood::Answers(503));
+    let shutdown = Shutdown::default();
+    let daemon = start(source(&host, OFTEN), Some(cache.path()), &shutdown).await;
+    until_stale(&daemon, &first, 1, "the server answered 503").await;
+    let rewritten = {
+        host.git(&["commit", "--quiet", "--amend", "-m", "y"]);
+        host.feels(Mood::Good);
+        host.push_head()
+    };
+    until_stale(&daemon, &first, 1, &rewritten).await;
+    shutdown.drain.cancel();
+    daemon.wait().await.unwrap();
+}
