@@ -154,13 +154,15 @@ impl Config {
             sources,
             cache_directory,
         } = raw;
+        let environment = given(manifests.environment);
         Ok(Self {
+            sources: sources::read(&sources, environment.as_deref()).0,
             lease: LeaseConfig::of(lease, &instance, &target),
             instance,
             target,
             manifests: ManifestsConfig {
                 path: manifests.path,
-                environment: given(manifests.environment),
+                environment: environment.clone(),
                 debounce: manifests.debounce,
                 reread: manifests.reread,
             },
@@ -185,7 +187,6 @@ impl Config {
             control: ControlConfig { tokens_file: given(control.tokens_file).map(PathBuf::from) },
             log: LogConfig { format: log.format, level: log.level },
             windows: Windows::read(&windows).0,
-            sources: sources::read(&sources).0,
             cache_directory: given(cache_directory).map(PathBuf::from),
         })
     }

@@ -70,7 +70,8 @@ fn source(host: &Host, interval: Duration) -> SourceConfig {
         credentials: Credentials::default(),
         allow_force_push: false,
     };
-    SourceConfig { name: "shop".to_owned(), origin: SourceOrigin::Git(Box::new(git)), hook: None }
+    let origin = SourceOrigin::Git(Box::new(git));
+    SourceConfig { name: "shop".to_owned(), environment: None, origin, hook: None }
 }
 
 async fn start(source: SourceConfig, cache: Option<&Path>, shutdown: &Shutdown) -> Daemon {

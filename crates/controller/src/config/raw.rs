@@ -228,7 +228,7 @@ impl RawConfig {
         need(is_level(&self.log.level), "log.level", LEVEL);
         self.lease.need(&mut need);
         problems.extend(Windows::read(&self.windows).1);
-        problems.extend(sources::read(&self.sources).1);
+        problems.extend(sources::read(&self.sources, None).1);
         problems
     }
 }

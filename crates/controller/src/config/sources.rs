@@ -16,6 +16,8 @@ use super::ConfigProblem;
 pub struct RawSource {
     pub name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub directory: Option<RawDirectory>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub git: Option<RawGit>,
@@ -85,6 +87,8 @@ pub struct RawHook {
 pub struct SourceConfig {
     /// Also the first part of the names of its files.
     pub name: String,
+    /// What is laid over its manifests: its own, or that of all sources.
+    pub environment: Option<String>,
     pub origin: SourceOrigin,
     /// The secret that a web hook proves to know; `None`: there is no web hook.
     pub hook: Option<Secret>,
@@ -184,8 +188,11 @@ const PATTERNS_MOST: usize = 50;
 const INTERVAL: Duration = Duration::from_mins(1);
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What was written, and everything that is wrong with it.
-pub(super) fn read(raw: &[RawSource]) -> (Vec<SourceConfig>, Vec<ConfigProblem>) {
+/// What was written, and everything that is wrong with it. `environment` is that of sources that name none.
+pub(super) fn read(
+    raw: &[RawSource],
+    environment: Option<&str>,
+) -> (Vec<SourceConfig>, Vec<ConfigProblem>) {
     let mut problems = Vec::new();
     if raw.len() > MOST {
         let message = format!("expected at most {MOST} sources, found {}", raw.len());
@@ -198,7 +205,11 @@ pub(super) fn read(raw: &[RawSource]) -> (Vec<SourceConfig>, Vec<ConfigProblem>)
         if !names.insert(&one.name) {
             told.problem("name", "expected a name that no other source has");
         }
-        sources.extend(source(one, &mut told));
+        let source = source(one, &mut told).map(|source| SourceConfig {
+            environment: source.environment.or_else(|| environment.map(str::to_owned)),
+            ..source
+        });
+        sources.extend(source);
     }
     (sources, problems)
 }
@@ -239,7 +250,8 @@ fn source(raw: &RawSource, told: &mut Told<'_>) -> Option<SourceConfig> {
         told.need(file.is_some() != variable.is_some(), "hook", "either secretFile or secretEnv");
         Secret::of(file, variable)
     });
-    Some(SourceConfig { name: raw.name.clone(), origin: origin?, hook })
+    let environment = raw.environment.clone().filter(|name| !name.is_empty());
+    Some(SourceConfig { name: raw.name.clone(), environment, origin: origin?, hook })
 }
 
 fn git(raw: &RawGit, told: &mut Told<'_>) -> Option<GitConfig> {
@@ -406,12 +418,27 @@ mod tests {
 
     fn problems(git: RawGit) -> String {
         let one = RawSource { name: "shop".to_owned(), git: Some(git), ..RawSource::default() };
-        let told: Vec<String> = read(&[one]).1.iter().map(ToString::to_string).collect();
+        let told: Vec<String> = read(&[one], None).1.iter().map(ToString::to_string).collect();
         told.join("\n")
     }
 
     fn of(url: &str) -> RawGit {
         RawGit { url: url.to_owned(), ..RawGit::default() }
+    }
+
+    #[test]
+    fn a_source_has_its_own_environment_or_that_of_all() {
+        let source = |name: &str, environment: Option<&str>| RawSource {
+            name: name.to_owned(),
+            environment: environment.map(str::to_owned),
+            directory: Some(RawDirectory { path: PathBuf::from("manifests") }),
+            ..RawSource::default()
+        };
+        let (sources, problems) =
+            read(&[source("a", None), source("b", Some("test"))], Some("prod"));
+        assert_eq!(problems, vec![]);
+        let environments: Vec<_> = sources.iter().map(|one| one.environment.as_deref()).collect();
+        assert_eq!(environments, [Some("prod"), Some("test")]);
     }
 
     #[test]
@@ -482,7 +509,7 @@ mod tests {
     fn two_sources_need_two_names_and_each_one_origin() {
         let one = RawSource { name: "a".to_owned(), ..RawSource::default() };
         let told: Vec<String> =
-            read(&[one.clone(), one]).1.iter().map(ToString::to_string).collect();
+            read(&[one.clone(), one], None).1.iter().map(ToString::to_string).collect();
         assert_eq!(
             told,
             [

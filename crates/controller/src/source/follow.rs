@@ -121,17 +121,19 @@ impl Sources {
         hint: Arc<Notify>,
         looks: mpsc::Sender<Look>,
     ) {
-        let name = source.name.clone();
+        let (name, environment) = (source.name.clone(), source.environment.clone());
         match source.origin.clone() {
             SourceOrigin::Directory(path) => {
                 let (debounce, reread) =
                     (self.config.manifests.debounce, self.config.manifests.reread);
-                let follower = Directory { index, name, path, debounce, reread, seen: None };
+                let follower =
+                    Directory { index, name, environment, path, debounce, reread, seen: None };
                 followers.spawn(follower.follow(hint, looks));
             }
             SourceOrigin::Git(git) => {
                 let cache = self.cache.join(&name);
-                let follower = Git { index, name, config: *git, cache, reader: None, late: None };
+                let (config, reader, late) = (*git, None, None);
+                let follower = Git { index, name, environment, config, cache, reader, late };
                 followers.spawn(follower.follow(hint, looks));
             }
         }
@@ -188,6 +190,7 @@ impl Sources {
 struct Git {
     index: usize,
     name: String,
+    environment: Option<String>,
     config: GitConfig,
     cache: PathBuf,
     /// `None` before the first look, and while a look that was given up still has it.
@@ -231,14 +234,15 @@ impl Git {
     }
 
     fn start(&self, mut reader: GitReader) -> JoinHandle<(GitReader, Look)> {
-        let (index, name) = (self.index, self.name.clone());
+        let (index, name, environment) = (self.index, self.name.clone(), self.environment.clone());
         tokio::task::spawn_blocking(move || {
             let GitLook { found, fault } = reader.look();
             let read = found.map(|found| match found {
                 Found::Same(revision) => Read::Same(Some(revision)),
-                Found::Changed(revision, tree) => {
-                    Read::Changed(Arc::new(Reading::of(&name, tree)), Some(revision))
-                }
+                Found::Changed(revision, tree) => Read::Changed(
+                    Arc::new(Reading::of(&name, environment.as_deref(), tree)),
+                    Some(revision),
+                ),
             });
             (reader, Look { index, read, fault })
         })
@@ -261,6 +265,7 @@ fn jittered(interval: Duration, name: &str, now: Instant) -> Duration {
 struct Directory {
     index: usize,
     name: String,
+    environment: Option<String>,
     path: PathBuf,
     debounce: Duration,
     reread: Duration,
@@ -289,9 +294,11 @@ impl Directory {
     }
 
     async fn look(&mut self) -> Look {
-        let (index, name, path, seen) =
-            (self.index, self.name.clone(), self.path.clone(), self.seen);
-        let read = tokio::task::spawn_blocking(move || look_at(&name, &path, seen)).await;
+        let (index, seen) = (self.index, self.seen);
+        let (name, environment, path) =
+            (self.name.clone(), self.environment.clone(), self.path.clone());
+        let look = move || look_at(&name, environment.as_deref(), &path, seen);
+        let read = tokio::task::spawn_blocking(look).await;
         match read.unwrap_or_else(|error| Err(format!("reading the manifests failed: {error}"))) {
             Ok((read, seen)) => {
                 self.seen = Some(seen);
@@ -305,6 +312,7 @@ impl Directory {
 /// With the fingerprint and the number of files, by which the next look knows whether anything changed.
 fn look_at(
     name: &str,
+    environment: Option<&str>,
     path: &Path,
     seen: Option<(u64, usize)>,
 ) -> Result<(Read, (u64, usize)), String> {
@@ -320,7 +328,7 @@ fn look_at(
     if files == 0 && tree.unreadable.is_empty() && seen.is_some_and(|(_, before)| before > 0) {
         return Err(format!("no manifest is left in {}", path.display()));
     }
-    Ok((Read::Changed(Arc::new(Reading::of(name, tree)), None), (now, files)))
+    Ok((Read::Changed(Arc::new(Reading::of(name, environment, tree)), None), (now, files)))
 }
 
 /// A directory that nobody else can write to, removed with everything in it.

@@ -18,10 +18,10 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Parses all files of one source. What they name under `taskDefinition.file` is found in this source
+    /// Parses all files of one source, with its environment laid over them. What they name under `taskDefinition.file` is found in this source
     /// alone. Blocks for as long as parsing takes.
-    pub(super) fn of(source: &str, tree: Tree) -> Self {
-        let mut set = evenkeel_manifest::load(&tree.files);
+    pub(super) fn of(source: &str, environment: Option<&str>, tree: Tree) -> Self {
+        let mut set = evenkeel_manifest::load_in(&tree.files, environment);
         for service in &mut set.services {
             service.source.file = named(source, &service.source.file);
         }
@@ -167,7 +167,7 @@ mod tests {
         let file =
             |(name, text): &(&str, String)| File { name: (*name).into(), text: text.clone() };
         let tree = Tree { files: files.iter().map(file).collect(), unreadable: Vec::new() };
-        Arc::new(Reading::of(source, tree))
+        Arc::new(Reading::of(source, None, tree))
     }
 
     fn member(name: &str, files: &[(&str, String)]) -> Member {
