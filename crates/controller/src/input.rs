@@ -188,7 +188,10 @@ impl Gathered {
 
     /// A single file may refer to a task definition beside it.
     fn add_references(&mut self) {
-        let known: BTreeSet<Arc<str>> = self.tree.files.iter().map(|f| f.name.clone()).collect();
+        // The files of a directory are named relative to it.
+        let shown = self.shown.values().map(|path| file_name(Path::new(&**path)).into());
+        let names = self.tree.files.iter().map(|file| file.name.clone());
+        let known: BTreeSet<Arc<str>> = names.chain(shown).collect();
         let mut found = Vec::new();
         for file in &self.tree.files {
             let Some(shown) = self.shown.get(&file.name) else { continue };

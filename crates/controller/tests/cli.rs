@@ -95,8 +95,12 @@ fn validate_finds_the_task_definition_beside_a_single_file() {
     let taskdef =
         r#"{"family":"web","memory":"512","containerDefinitions":[{"name":"app","image":"app"}]}"#;
     let dir = directory(&[("deploy/web.yaml", &manifest), ("deploy/taskdef.json", taskdef)]);
-    let output = run(dir.path(), &["validate", "deploy/web.yaml"]);
-    assert_eq!((code(&output), stderr(&output)), (0, String::new()), "{}", stdout(&output));
+    for path in ["deploy/web.yaml", "deploy"] {
+        let output = run(dir.path(), &["validate", path]);
+        assert_eq!((code(&output), stderr(&output)), (0, String::new()), "{}", stdout(&output));
+        let summary = "1 service valid in 2 files: 0 errors, 0 warnings\n";
+        assert_eq!(stdout(&output), summary, "{path}");
+    }
 }
 
 #[test]
@@ -233,7 +237,10 @@ fn render_prints_the_manifests_of_an_environment() {
 fn the_environment_is_a_flag_a_variable_or_configuration_to_every_command() {
     let dir = templates();
     let valid = |command: &mut Command| code(&command.output().unwrap());
-    assert_eq!(valid(&mut evenkeel(dir.path(), &["validate", "m"])), 1, "it is a template");
+    let template = run(dir.path(), &["validate", "m"]);
+    assert_eq!(code(&template), 1);
+    let text = stdout(&template);
+    assert!(text.ends_with("environments, for --environment: staging\n"), "{text}");
     assert_eq!(valid(&mut evenkeel(dir.path(), &["validate", "m", "--environment", "staging"])), 0);
     let mut by_variable = evenkeel(dir.path(), &["validate", "m"]);
     assert_eq!(valid(by_variable.env("EVENKEEL_MANIFESTS__ENVIRONMENT", "staging")), 0);

@@ -226,7 +226,38 @@ fn environment(vars: &Value, overlays: &Value) -> File {
     file("e.json", &document.to_string())
 }
 
+/// A text with a stretch replaced by another of its own, or by something that means much.
+fn damaged(text: &str, at: usize, length: usize, from: usize, with: &str) -> String {
+    let characters: Vec<char> = text.chars().collect();
+    let cut = |at: usize, length: usize| {
+        let at = at % characters.len();
+        (at, (at + length).min(characters.len()))
+    };
+    let ((start, end), (copy, copied)) = (cut(at, length), cut(from, length));
+    let part = |from: usize, to: usize| characters.get(from..to).unwrap_or_default().iter();
+    let moved = part(copy, copied).filter(|_| with.is_empty());
+    let all = part(0, start).chain(moved).copied().chain(with.chars());
+    all.chain(part(end, characters.len()).copied()).collect()
+}
+
 proptest! {
+    #[test]
+    fn no_damaged_environment_panics_and_each_is_an_error_or_means_something(
+        at in 0..2000_usize, length in 0..40_usize, from in 0..2000_usize,
+        with in select(vec!["", "${", "}", "*a", "null", "[]", "{}", "/spec", "~", "- ", "\n", "\t", "copy", "\u{0}"]),
+    ) {
+        for (index, text) in [PROD, API, WEB, TASKDEF].into_iter().enumerate() {
+            let mut files = files(PROD);
+            let name = ["env/prod.yaml", "api.yaml", "web.yaml", "taskdef.json"].get(index);
+            for file in files.iter_mut().filter(|file| Some(&&*file.name) == name) {
+                file.text = damaged(text, at, length, from, with);
+            }
+            let (rendered, set) = render(&files, Some("prod"));
+            prop_assert!(set.services.len() <= rendered.len());
+            prop_assert_eq!(&set, &load_in(&files, Some("prod")));
+        }
+    }
+
     #[test]
     fn an_empty_environment_changes_nothing(overlays in subsequence(vec![0, 1], 0..=2)) {
         let api = API.replace("${cluster}", "prod").replace("${tag}", "1").replace("$${HOME}", "$HOME");

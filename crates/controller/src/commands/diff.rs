@@ -31,6 +31,9 @@ pub(crate) async fn diff(
     let (mut services, _elsewhere) = input.services_of(&config);
     services.retain(|service| is_meant(service, args.service.as_deref()));
     if let (Some(name), true) = (&args.service, services.is_empty()) {
+        for problem in &problems {
+            writeln!(anstream::stderr(), "{}", line(problem))?;
+        }
         let message = format!("no valid manifest names the service `{}`", safe(name));
         return Err(CommandError::Sentence(message));
     }
@@ -127,8 +130,9 @@ fn write_service(
         (Some(false), _) => writeln!(out, "{} {name}: does not exist", paint(style::CAREFUL, "+"))?,
         (_, 0) => writeln!(out, "= {name}: no difference")?,
         (_, count) => {
-            let count = counted(count, "field");
-            writeln!(out, "{} {name}: {count} differ", paint(style::CAREFUL, "~"))?;
+            let what =
+                if count == 1 { "1 field differs" } else { &format!("{count} fields differ") };
+            writeln!(out, "{} {name}: {what}", paint(style::CAREFUL, "~"))?;
         }
     }
     for field in one.fields.iter().filter(|field| is_told(field, all)) {

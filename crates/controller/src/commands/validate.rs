@@ -23,7 +23,12 @@ pub(crate) fn validate(
     let nothing = errors == 0 && input.set.services.is_empty() && input.set.environments.is_empty();
     let valid = errors == 0 && !nothing && (warnings == 0 || !args.strict);
     match args.output {
-        Output::Text => write_text(out, &input, nothing)?,
+        Output::Text => {
+            write_text(out, &input, nothing)?;
+            if errors > 0 && environment.is_none() {
+                write_environments(out, &input)?;
+            }
+        }
         Output::Json | Output::Yaml => {
             let services: Vec<_> = input.set.services.iter().map(|service| &service.key).collect();
             let report = json!({
@@ -61,6 +66,16 @@ fn write_text(out: &mut dyn Write, input: &Input, nothing: bool) -> Result<(), C
     writeln!(out, "{}", paint(colour, summary))?;
     if nothing {
         writeln!(out, "a manifest has `apiVersion: evenkeel.dev/v1` and `kind: Service`")?;
+    }
+    Ok(())
+}
+
+/// Templates are no manifests without an environment.
+fn write_environments(out: &mut dyn Write, input: &Input) -> Result<(), CommandError> {
+    let names: Vec<&str> = input.set.environments.iter().map(String::as_str).collect();
+    if !names.is_empty() {
+        let names = names.join(", ");
+        writeln!(out, "among the manifests are environments, for --environment: {}", safe(&names))?;
     }
     Ok(())
 }

@@ -189,6 +189,8 @@ impl Left<'_> {
         let change = found.changes.pop()?;
         let owner = match way {
             ["desiredCount"] => FieldOwner::Autoscaler,
+            // Which of both is the default depends on the service's age and shape (ecs-behaviour 8).
+            ["availabilityZoneRebalancing"] => FieldOwner::AwsDefault,
             _ if default == Some(live) => FieldOwner::AwsDefault,
             _ => FieldOwner::Outside,
         };
