@@ -13,7 +13,7 @@ pub(crate) use control::{
     AbortArgs, CallerArgs, GoOnArgs, HistoryArgs, HoldArgs, PromoteArgs, ReleaseArgs, RolloutArgs,
     RolloutCommand, ScopeArgs, StatusArgs, StopArgs, UndoArgs,
 };
-pub(crate) use set::{SetArgs, SetCommand, SetImageArgs};
+pub(crate) use set::{SetArgs, SetCommand, SetOptions};
 
 const EXIT_CODES: &str = "\
 Exit codes:

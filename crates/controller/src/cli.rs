@@ -56,6 +56,8 @@ pub enum CommandError {
     Token(#[from] crate::client::TokenError),
     #[error(transparent)]
     SetImage(#[from] evenkeel_manifest::SetImageError),
+    #[error(transparent)]
+    SetVariable(#[from] evenkeel_manifest::SetVariableError),
     #[error("{0}")]
     Sentence(String),
     #[error("the output cannot be written: {0}")]

@@ -10,7 +10,7 @@ mod plan;
 mod render;
 mod rollout;
 mod run;
-mod set_image;
+mod set;
 mod validate;
 
 use std::io::Write;
@@ -29,7 +29,7 @@ pub(crate) use plan::plan;
 pub(crate) use render::render;
 pub(crate) use rollout::rollout;
 pub(crate) use run::run;
-pub(crate) use set_image::set;
+pub(crate) use set::set;
 pub(crate) use validate::validate;
 
 /// Writes `value` for a machine; text is the business of each command.

@@ -256,6 +256,20 @@ fn the_environment_is_a_flag_a_variable_or_configuration_to_every_command() {
 }
 
 #[test]
+fn set_var_writes_the_environment_in_place() {
+    let dir = directory(&[("staging.yaml", STAGING)]);
+    let output =
+        run(dir.path(), &["set", "var", "staging.yaml", "tag=1.5.0", "staging/replicas=3"]);
+    assert_eq!((code(&output), stderr(&output)), (0, String::new()));
+    insta::assert_snapshot!(stdout(&output));
+    let text = std::fs::read_to_string(dir.path().join("staging.yaml")).unwrap();
+    assert_eq!(text, STAGING.replace("1.4.2-rc.1", "1.5.0").replace("replicas: 2", "replicas: 3"));
+    let wrong = run(dir.path(), &["set", "var", "staging.yaml", "replicas=many"]);
+    assert_eq!(code(&wrong), 1);
+    assert!(stderr(&wrong).contains("`replicas` is a number"), "{}", stderr(&wrong));
+}
+
+#[test]
 fn the_schema_is_json_schema_and_names_its_references() {
     let output = run(&std::env::temp_dir(), &["schema"]);
     assert_eq!(code(&output), 0);

@@ -82,4 +82,7 @@ pub use rollout::{
 pub use schedule::Schedule;
 pub use schema::schema;
 pub use service::{Metadata, Service, Source, application_balancer, target_groups};
-pub use set_image::{ImageChange, ImageTarget, SetImageError, set_image};
+pub use set_image::{
+    ImageChange, ImageTarget, SetImageError, SetVariableError, VariableChange, VariableTarget,
+    set_image, set_variable,
+};

@@ -3,15 +3,18 @@
 
 mod proof;
 mod scalar;
+mod variable;
 
 use std::sync::Arc;
 
 use crate::envelope::{self, Recognised};
 use crate::load::{Files, PathError, described};
-use crate::node::{Cursor, Kind};
+use crate::node::{Cursor, Kind, Position};
 use crate::problem::Report;
 use crate::reader::{self, mask_surrogates};
 use crate::{File, ImageReference, Limits, spelling};
+
+pub use variable::{SetVariableError, VariableChange, VariableTarget, set_variable};
 
 /// Whose image is meant: `SERVICE`, `SERVICE/CONTAINER` or `CLUSTER/SERVICE/CONTAINER`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,16 +68,16 @@ pub enum SetImageError {
     #[error("the task definition of `{service}` is in `{path}`: {why}")]
     Include { service: String, path: String, why: String },
     #[error(
-        "{file}:{line}:{column}: the image is made of variables: set those of its environment, or write \
+        "{file}:{line}:{column}: the image is made of variables: set those with `evenkeel set var`, or write \
          the image out"
     )]
     Variables { file: Arc<str>, line: usize, column: usize },
     #[error(
-        "{file}:{line}:{column}: the image is not written on one line as it is, but with escapes, folded, or \
+        "{file}:{line}:{column}: the value is not written on one line as it is, but with escapes, folded, or \
          as a block: write it plainly, or in quotes"
     )]
     NotPlain { file: Arc<str>, line: usize, column: usize },
-    #[error("{file}:{line}:{column}: more than this image would change: {what}")]
+    #[error("{file}:{line}:{column}: more than this value would change: {what}")]
     More { file: Arc<str>, line: usize, column: usize, what: String },
 }
 
@@ -296,12 +299,25 @@ fn replace(
         file.text.clone()
     } else {
         let text = scalar::replace(&file.text, position, old, image.as_str());
-        let text =
-            text.ok_or_else(|| SetImageError::NotPlain { file: name.clone(), line, column })?;
-        let proved = proof::prove(file, &text, position, image.as_str());
-        proved.map_err(|what| SetImageError::More { file: name.clone(), line, column, what })?;
-        text
+        proved(file, text, position, &Kind::String(image.as_str().into()))?
     };
     let (service, container) = (target.service.clone(), found.container.to_owned());
     Ok(ImageChange { file: name, line, column, service, container, old: old.to_string(), text })
+}
+
+/// `text` if it is that of the file but for one scalar.
+fn proved(
+    file: &File,
+    text: Option<String>,
+    position: Position,
+    new: &Kind,
+) -> Result<String, SetImageError> {
+    let (name, line, column) = (Arc::clone(&file.name), position.line, position.column);
+    let Some(text) = text else {
+        return Err(SetImageError::NotPlain { file: name, line, column });
+    };
+    match proof::prove(file, &text, position, new) {
+        Ok(()) => Ok(text),
+        Err(what) => Err(SetImageError::More { file: name, line, column, what }),
+    }
 }

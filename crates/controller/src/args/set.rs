@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use evenkeel_manifest::{ImageReference, ImageTarget};
+use evenkeel_manifest::{ImageReference, ImageTarget, VariableTarget};
 
 use super::Output;
 
@@ -22,6 +22,13 @@ pub(crate) enum SetCommand {
     ///
     /// For example: `evenkeel set image web.yaml web=registry.example.com/web:1.4.3`
     Image(SetImageArgs),
+    /// Set a variable of an environment, and keep every other byte of the file
+    ///
+    /// It must be there already, and keeps its type: a number stays one. The change is proved as that of an
+    /// image is.
+    ///
+    /// For example: `evenkeel set var environments/staging.yaml webTag=1.5.0`
+    Var(SetVarArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -31,11 +38,38 @@ pub(crate) struct SetImageArgs {
     /// As SERVICE=REPO:TAG or SERVICE/CONTAINER=REPO@sha256:DIGEST; with CLUSTER/ before both if need be
     #[arg(value_name = "SERVICE=IMAGE", required = true, value_parser = assignment)]
     pub images: Vec<(ImageTarget, ImageReference)>,
+    #[command(flatten)]
+    pub options: SetOptions,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SetVarArgs {
+    /// A file with an environment, `-` for standard input, which is then written to standard output
+    pub file: PathBuf,
+    /// As NAME=VALUE, or ENVIRONMENT/NAME=VALUE where the file has several
+    #[arg(value_name = "NAME=VALUE", required = true, value_parser = variable)]
+    pub vars: Vec<(VariableTarget, String)>,
+    #[command(flatten)]
+    pub options: SetOptions,
+}
+
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct SetOptions {
     /// Show what would change as a diff, and write nothing
     #[arg(long)]
     pub dry_run: bool,
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
+}
+
+fn variable(text: &str) -> Result<(VariableTarget, String), String> {
+    let (target, value) = text.split_once('=').ok_or("expected NAME=VALUE, such as `tag=1.5.0`")?;
+    let target =
+        VariableTarget::parse(target).ok_or("expected NAME or ENVIRONMENT/NAME before the `=`")?;
+    if value.is_empty() {
+        return Err(format!("the value of `{}` is empty", target.name));
+    }
+    Ok((target, value.to_owned()))
 }
 
 fn assignment(text: &str) -> Result<(ImageTarget, ImageReference), String> {

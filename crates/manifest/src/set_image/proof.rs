@@ -1,13 +1,11 @@
 //! The proof that two texts of one file differ in one scalar; never trusts how the second was made.
 
-use std::sync::Arc;
-
 use crate::node::{Entry, Kind, Node, Position};
 use crate::reader;
 use crate::{File, Limits};
 
 /// Reads both texts and compares them value by value. Errors: what else differs, for people.
-pub(super) fn prove(file: &File, text: &str, at: Position, new: &str) -> Result<(), String> {
+pub(super) fn prove(file: &File, text: &str, at: Position, new: &Kind) -> Result<(), String> {
     let limits = Limits::default();
     let before = reader::read(&file.name, &file.text, &limits);
     let after = reader::read(&file.name, text, &limits);
@@ -23,7 +21,7 @@ pub(super) fn prove(file: &File, text: &str, at: Position, new: &str) -> Result<
         compare(&before.root, &after.root, "", &mut differences);
     }
     match differences.as_slice() {
-        [only] if only.line == at.line && only.new.as_deref() == Some(new) => Ok(()),
+        [only] if only.line == at.line && same_scalar(&only.new, new) => Ok(()),
         [] => Err("nothing differs".to_owned()),
         several => Err(told(several)),
     }
@@ -33,8 +31,8 @@ struct Difference {
     path: String,
     /// Of the value before.
     line: usize,
-    /// The text that stands there now.
-    new: Option<Arc<str>>,
+    /// What stands there now.
+    new: Kind,
 }
 
 fn told(differences: &[Difference]) -> String {
@@ -65,10 +63,7 @@ fn compare(before: &Node, after: &Node, path: &str, differences: &mut Vec<Differ
         (_, new) => differences.push(Difference {
             path: path.to_owned(),
             line: before.position.line,
-            new: match new {
-                Kind::String(text) => Some(Arc::clone(text)),
-                _ => None,
-            },
+            new: new.clone(),
         }),
     }
 }

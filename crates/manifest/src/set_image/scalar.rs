@@ -6,9 +6,7 @@ use crate::reader::plain_kind;
 /// `text` with `new` for the scalar `old` at `position`; `None` when it is not written there as it is,
 /// plainly or in quotes. Neither may hold a quote or a backslash.
 pub(super) fn replace(text: &str, position: Position, old: &str, new: &str) -> Option<String> {
-    let (_, rest) = text.split_at_checked(position.offset_in(text)?)?;
-    let rest = behind_properties(rest);
-    let before = text.strip_suffix(rest)?;
+    let (before, rest) = split_at_scalar(text, position)?;
     let quote = rest.chars().next().filter(|first| "'\"".contains(*first));
     let after = match quote {
         Some(quote) => rest.strip_prefix(quote)?.strip_prefix(old)?.strip_prefix(quote)?,
@@ -16,11 +14,33 @@ pub(super) fn replace(text: &str, position: Position, old: &str, new: &str) -> O
     };
     let new = match quote {
         Some(quote) => format!("{quote}{new}{quote}"),
-        None if matches!(plain_kind(new), Kind::String(_)) => new.to_owned(),
-        // A text that reads as a number.
+        None if is_plain(new) => new.to_owned(),
+        // A text that reads as a number, or as more than a scalar.
         None => format!("\"{new}\""),
     };
     Some(format!("{before}{new}{after}"))
+}
+
+/// The same for a number or a boolean, which is written plainly.
+pub(super) fn replace_plain(text: &str, position: Position, new: &str) -> Option<String> {
+    let (before, rest) = split_at_scalar(text, position)?;
+    let after = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    (after.len() < rest.len()).then(|| format!("{before}{new}{after}"))
+}
+
+fn split_at_scalar(text: &str, position: Position) -> Option<(&str, &str)> {
+    let (_, rest) = text.split_at_checked(position.offset_in(text)?)?;
+    let rest = behind_properties(rest);
+    Some((text.strip_suffix(rest)?, rest))
+}
+
+/// Whether a text is that text without quotes too, wherever it stands.
+fn is_plain(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._/@:+-".contains(c);
+    text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.chars().all(allowed)
+        && !text.ends_with(':')
+        && matches!(plain_kind(text), Kind::String(_))
 }
 
 /// A node stands where its anchor or its tag does, if it has one.

@@ -1,4 +1,4 @@
-//! `evenkeel set image`: puts an image into a file of manifests; never leaves a file half written, and
+//! `evenkeel set`: puts an image or a variable into a file; never leaves a file half written, and
 //! never overwrites what somebody else wrote meanwhile.
 
 use std::collections::BTreeSet;
@@ -7,61 +7,117 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use evenkeel_manifest::{File, ImageChange, set_image};
+use evenkeel_manifest::{
+    File, ImageChange, ImageReference, ImageTarget, VariableChange, VariableTarget, set_image,
+    set_variable,
+};
 use serde_json::{Value, json};
 use similar::TextDiff;
 use tempfile::NamedTempFile;
 
 use super::write_data;
-use crate::args::{Output, SetArgs, SetCommand, SetImageArgs};
+use crate::args::{Output, SetArgs, SetCommand, SetOptions};
 use crate::cli::{CommandError, Exit};
 use crate::input::OneFile;
 use crate::source::{TreeLimits, read_text};
 use crate::style::{self, paint, safe};
 
+/// One value that was replaced.
+struct Change {
+    file: Arc<str>,
+    line: usize,
+    column: usize,
+    /// Whose value it is, such as `web/app`.
+    name: String,
+    old: String,
+    new: String,
+    /// The whole file.
+    text: String,
+    /// What it is, for machines.
+    what: Value,
+}
+
 pub(crate) fn set(args: &SetArgs, out: &mut dyn Write) -> Result<Exit, CommandError> {
-    let SetCommand::Image(args) = &args.command;
-    let before = OneFile::read(&args.file)?;
+    match &args.command {
+        SetCommand::Image(args) => {
+            let before = OneFile::read(&args.file)?;
+            let edits =
+                args.images.iter().map(|one| |files: &[File]| image(files, &before.name, one));
+            carry_out("images", &before, edits, args.options, out)
+        }
+        SetCommand::Var(args) => {
+            let before = OneFile::read(&args.file)?;
+            let edits =
+                args.vars.iter().map(|one| |files: &[File]| variable(files, &before.name, one));
+            carry_out("variables", &before, edits, args.options, out)
+        }
+    }
+}
+
+fn image(
+    files: &[File],
+    manifest: &str,
+    (target, image): &(ImageTarget, ImageReference),
+) -> Result<Change, CommandError> {
+    let ImageChange { file, line, column, service, container, old, text } =
+        set_image(files, manifest, target, image)?;
+    let name = format!("{service}/{container}");
+    let what = json!({ "service": service, "container": container });
+    Ok(Change { file, line, column, name, old, new: image.to_string(), text, what })
+}
+
+fn variable(
+    files: &[File],
+    name: &str,
+    (target, value): &(VariableTarget, String),
+) -> Result<Change, CommandError> {
+    let file = files.iter().find(|file| *file.name == *name);
+    let file = file.ok_or_else(|| sentence(format!("there is no file `{name}`")))?;
+    let VariableChange { file, line, column, environment, old, text } =
+        set_variable(file, target, value)?;
+    let what = json!({ "environment": environment, "name": target.name });
+    let name = format!("{environment}/{}", target.name);
+    Ok(Change { file, line, column, name, old, new: value.clone(), text, what })
+}
+
+/// Makes all edits one after the other, each in the texts that the ones before it made, and writes or
+/// shows what comes of them.
+fn carry_out(
+    noun: &str,
+    before: &OneFile,
+    edits: impl Iterator<Item = impl Fn(&[File]) -> Result<Change, CommandError>>,
+    SetOptions { dry_run, output }: SetOptions,
+    out: &mut dyn Write,
+) -> Result<Exit, CommandError> {
     let from_stdin = before.path(&before.name).is_none();
-    if from_stdin && args.output != Output::Text {
+    if from_stdin && output != Output::Text {
         return Err(sentence("with `-` the manifest is written to standard output: leave out -o"));
     }
-    let mut files = before.files.clone();
-    let changes = edit(&mut files, &before.name, args)?;
-    let edits = edits(&before, &files);
-    match (from_stdin, args.dry_run) {
+    let (mut files, mut changes) = (before.files.clone(), Vec::new());
+    for edit in edits {
+        let change = edit(&files)?;
+        for file in files.iter_mut().filter(|file| file.name == change.file) {
+            file.text.clone_from(&change.text);
+        }
+        changes.push(change);
+    }
+    let edits = self::edits(before, &files);
+    match (from_stdin, dry_run) {
         (true, false) => out.write_all(text_of(&files, &before.name).as_bytes())?,
         (false, false) => write_all(&edits)?,
         (_, true) => {}
     }
-    match args.output {
-        Output::Text if args.dry_run => write_diffs(out, &edits)?,
+    match output {
+        Output::Text if dry_run => write_diffs(out, &edits)?,
         Output::Text if from_stdin => {}
-        Output::Text => write_text(out, &before, &changes)?,
-        output => write_data(out, output, &data(&before, &changes, &edits, args.dry_run))?,
+        Output::Text => write_text(out, before, &changes)?,
+        output => write_data(out, output, &data(noun, before, &changes, &edits, dry_run))?,
     }
     Ok(Exit::Done)
 }
 
 fn sentence(text: impl Into<String>) -> CommandError {
     CommandError::Sentence(text.into())
-}
-
-/// All images one after the other, each into the texts that the ones before it made.
-fn edit(
-    files: &mut [File],
-    manifest: &str,
-    args: &SetImageArgs,
-) -> Result<Vec<(ImageChange, String)>, CommandError> {
-    let mut changes = Vec::new();
-    for (target, image) in &args.images {
-        let change = set_image(files, manifest, target, image)?;
-        for file in files.iter_mut().filter(|file| file.name == change.file) {
-            file.text.clone_from(&change.text);
-        }
-        changes.push((change, image.to_string()));
-    }
-    Ok(changes)
 }
 
 fn text_of<'a>(files: &'a [File], name: &str) -> &'a str {
@@ -158,45 +214,49 @@ fn diff(edit: &Edit<'_>) -> String {
 fn write_text(
     out: &mut dyn Write,
     before: &OneFile,
-    changes: &[(ImageChange, String)],
+    changes: &[Change],
 ) -> Result<(), CommandError> {
-    for (change, new) in changes {
+    for change in changes {
         let place = format!("{}:{}:{}", shown(before, &change.file), change.line, change.column);
-        let name = format!("{}/{}", change.service, change.container);
-        let what = if change.old == *new {
+        let (old, new) = (safe(&change.old), safe(&change.new));
+        let what = if old == new {
             format!("has {new} already")
         } else {
-            format!("{} -> {}", paint(style::OLD, safe(&change.old)), paint(style::NEW, new))
+            format!("{} -> {}", paint(style::OLD, old), paint(style::NEW, new))
         };
-        writeln!(out, "{}: {} {what}", safe(&place), paint(style::TITLE, safe(&name)))?;
+        let name = paint(style::TITLE, safe(&change.name));
+        writeln!(out, "{}: {name} {what}", safe(&place))?;
     }
     Ok(())
 }
 
 fn data(
+    noun: &str,
     before: &OneFile,
-    changes: &[(ImageChange, String)],
+    changes: &[Change],
     edits: &[Edit<'_>],
     dry_run: bool,
 ) -> Value {
-    let image = |(change, new): &(ImageChange, String)| {
-        json!({
-            "service": change.service,
-            "container": change.container,
+    let told = |change: &Change| {
+        let mut told = json!({
             "file": shown(before, &change.file),
             "line": change.line,
             "column": change.column,
             "old": change.old,
-            "new": new,
-            "changed": change.old != *new,
-        })
+            "new": change.new,
+            "changed": change.old != change.new,
+        });
+        if let (Some(all), Some(what)) = (told.as_object_mut(), change.what.as_object()) {
+            all.extend(what.clone());
+        }
+        told
     };
-    let files: BTreeSet<Arc<str>> = edits.iter().map(|edit| edit.shown.as_str().into()).collect();
+    let files: BTreeSet<&str> = edits.iter().map(|edit| edit.shown.as_str()).collect();
     json!({
         "changed": !edits.is_empty(),
         "dryRun": dry_run,
         "files": files,
-        "images": changes.iter().map(image).collect::<Vec<_>>(),
+        noun: changes.iter().map(told).collect::<Vec<_>>(),
         "diff": edits.iter().map(diff).collect::<String>(),
     })
 }
