@@ -300,3 +300,48 @@ async fn the_commit_in_force_outlives_a_restart_while_the_server_is_down() {
     shutdown.drain.cancel();
     daemon.wait().await.unwrap();
 }
+
+/// What stands in for ssh runs here what it was told to run there, as ssh does.
+#[test]
+fn a_repository_is_read_over_ssh_by_the_program_of_this_machine() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let host = runtime.block_on(Host::start());
+    let commit = host.push(&[("web.yaml", &manifest("web"))]);
+    let script = format!(
+        "#!/bin/sh\necho \"$*\" > {}\nwhile [ \"$1\" != git@git.example ]; do shift; done\nshift\nexec sh \
+         -c \"$*\"\n",
+        path("arguments")
+    );
+    std::fs::create_dir(path("bin")).unwrap();
+    std::fs::write(path("bin/ssh"), script).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(path("bin/ssh"), executable).unwrap();
+    let config = format!(
+        "target = \"none\"\n[http]\nlisten = \"127.0.0.1:0\"\n[[sources]]\nname = \"shop\"\ngit = {{ url = \
+         \"git@git.example:{}\", branch = \"main\", credentials = {{ sshKeyFile = \"/the key\", \
+         knownHostsFile = \"/known\" }} }}\n",
+        host.repository().display()
+    );
+    std::fs::write(path("evenkeel.toml"), config).unwrap();
+    let programs = format!("{}:{}", path("bin"), std::env::var("PATH").unwrap());
+    let mut daemon = std::process::Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+        .args(["run", "--config", &path("evenkeel.toml"), "--endpoint-url", "http://127.0.0.1:1"])
+        .args(["--region", "eu-west-1", "--log-format", "json"])
+        .env("PATH", programs)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = std::io::BufReader::new(daemon.stderr.take().unwrap());
+    let mut lines = std::io::BufRead::lines(log).map_while(Result::ok);
+    let told = lines.find(|line| line.contains("in force anew") || line.contains("ERROR"));
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    let told = told.unwrap();
+    assert!(told.contains(&commit), "{told}");
+    let arguments = std::fs::read_to_string(path("arguments")).unwrap();
+    let expected = "-o BatchMode=yes -o StrictHostKeyChecking=yes";
+    let keys = "-o IdentitiesOnly=yes -i /the key -o UserKnownHostsFile=/known";
+    assert!(arguments.starts_with(expected) && arguments.contains(keys), "{arguments}");
+}

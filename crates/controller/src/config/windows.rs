@@ -1,6 +1,8 @@
 //! Windows of time that a platform's team lays over the rollouts of many services; never over one that
 //! no pattern names.
 
+use std::sync::Arc;
+
 use evenkeel_manifest::{Origin, Service, ServiceKey, Window, WindowText};
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +61,13 @@ impl Windows {
         let all = raw.iter().take(MOST).enumerate();
         let read = all.filter_map(|(index, one)| ForSome::read(one, index, &mut problems));
         (Self(read.collect()), problems)
+    }
+
+    /// As [`Self::lay_over`]; a service that no window is for stays shared.
+    pub(crate) fn lay_over_shared(&self, service: &mut Arc<Service>) {
+        if self.0.iter().any(|one| one.is_for(&service.key)) {
+            self.lay_over(Arc::make_mut(service));
+        }
     }
 
     /// Lays the windows that are for it over those of its manifest.

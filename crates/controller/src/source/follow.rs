@@ -40,7 +40,7 @@ struct Look {
 #[derive(Debug)]
 enum Read {
     Same(Option<Revision>),
-    Changed(Arc<Reading>, Option<Revision>),
+    Changed(Box<Reading>, Option<Revision>),
 }
 
 /// All sources of one daemon.
@@ -150,10 +150,13 @@ impl Sources {
         let now = Timestamp::now();
         let mut changed = first || member.fault != fault;
         match read {
-            Some(Read::Changed(reading, revision)) => {
+            Some(Read::Changed(mut reading, revision)) => {
                 changed = true;
+                if let Some(before) = &member.reading {
+                    reading.share_with(before);
+                }
                 report.switched(revision, reading.services(), now);
-                member.reading = Some(reading);
+                member.reading = Some(Arc::from(reading));
             }
             Some(Read::Same(revision)) => report.moved(revision, now),
             None => {}
@@ -175,8 +178,9 @@ impl Sources {
             let report = ManifestsReport { read_at, sources, ..(*before).clone() };
             return self.publisher.replace_report(report);
         }
-        let (tree, set) = unite(&self.members);
-        let mut settled = self.last_good.settle(&tree, set);
+        let united = unite(&self.members);
+        let services = united.services.into_iter();
+        let mut settled = self.last_good.settle_shared(&united.tree, services, united.problems);
         let stale = self
             .reports
             .iter()
@@ -240,7 +244,7 @@ impl Git {
             let read = found.map(|found| match found {
                 Found::Same(revision) => Read::Same(Some(revision)),
                 Found::Changed(revision, tree) => Read::Changed(
-                    Arc::new(Reading::of(&name, environment.as_deref(), tree)),
+                    Box::new(Reading::of(&name, environment.as_deref(), tree)),
                     Some(revision),
                 ),
             });
@@ -328,7 +332,7 @@ fn look_at(
     if files == 0 && tree.unreadable.is_empty() && seen.is_some_and(|(_, before)| before > 0) {
         return Err(format!("no manifest is left in {}", path.display()));
     }
-    Ok((Read::Changed(Arc::new(Reading::of(name, environment, tree)), None), (now, files)))
+    Ok((Read::Changed(Box::new(Reading::of(name, environment, tree)), None), (now, files)))
 }
 
 /// A directory that nobody else can write to, removed with everything in it.

@@ -46,13 +46,23 @@ impl LastGood {
     /// Takes in one look at the directory. A service leaves only when its file is truly gone or was
     /// edited into a valid one without it; in doubt it stays, marked invalid.
     pub(crate) fn settle(&mut self, tree: &Tree, set: ManifestSet) -> Settled {
-        let ManifestSet { services, mut problems, .. } = set;
+        let ManifestSet { services, problems, .. } = set;
+        self.settle_shared(tree, services.into_iter().map(Arc::new), problems)
+    }
+
+    /// As [`Self::settle`], of services that somebody else holds as well.
+    pub(super) fn settle_shared(
+        &mut self,
+        tree: &Tree,
+        services: impl Iterator<Item = Arc<Service>>,
+        mut problems: Vec<Problem>,
+    ) -> Settled {
         problems.extend(problems_of(tree));
         problems.extend(self.emptied_files(tree));
         let (mut ours, elsewhere): (Vec<_>, Vec<_>) =
-            services.into_iter().partition(|service| service.key.target == self.target);
+            services.partition(|service| service.key.target == self.target);
         for service in &mut ours {
-            self.windows.lay_over(service);
+            self.windows.lay_over_shared(service);
         }
         let fresh = ours.iter().map(|service| service.key.clone());
         let held = self.entries.values().map(|entry| entry.file().to_owned());
@@ -97,14 +107,14 @@ impl LastGood {
     }
 
     /// A service that did not change keeps its allocation, by which others see that quickly.
-    fn take_in(&mut self, services: Vec<Service>, look: &Look<'_>) {
+    fn take_in(&mut self, services: Vec<Arc<Service>>, look: &Look<'_>) {
         for service in services {
             let text = look.texts.get(&*service.source.file).copied().unwrap_or_default();
             match self.entries.get_mut(&service.key) {
-                Some(entry) if *entry.service == service => entry.text = text,
+                Some(entry) if entry.service == service => entry.text = text,
                 _ => {
                     let key = service.key.clone();
-                    self.entries.insert(key, Entry { service: Arc::new(service), text });
+                    self.entries.insert(key, Entry { service, text });
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use evenkeel_manifest::{File, ManifestSet, Problem, ServiceKey, Severity};
+use evenkeel_manifest::{File, Problem, Service, ServiceKey, Severity};
 
 use super::tree::{Tree, Unreadable};
 
@@ -14,7 +14,16 @@ use super::tree::{Tree, Unreadable};
 pub(super) struct Reading {
     /// In place of each text stands a hash of it, or nothing where the text is blank.
     tree: Tree,
-    set: ManifestSet,
+    services: Vec<Arc<Service>>,
+    problems: Vec<Problem>,
+}
+
+/// What is known of all sources together.
+#[derive(Debug, Default)]
+pub(super) struct United {
+    pub tree: Tree,
+    pub services: Vec<Arc<Service>>,
+    pub problems: Vec<Problem>,
 }
 
 impl Reading {
@@ -35,11 +44,24 @@ impl Reading {
             .map(|one| Unreadable { name: named(source, &one.name), message: one.message });
         let tree =
             Tree { files: files.into_iter().map(file).collect(), unreadable: unreadable.collect() };
-        Self { tree, set }
+        let services = set.services.into_iter().map(Arc::new).collect();
+        Self { tree, services, problems: set.problems }
+    }
+
+    /// A service that did not change keeps its allocation.
+    pub(super) fn share_with(&mut self, before: &Self) {
+        let known: BTreeMap<&ServiceKey, &Arc<Service>> =
+            before.services.iter().map(|service| (&service.key, service)).collect();
+        for service in &mut self.services {
+            match known.get(&service.key) {
+                Some(same) if *same == service => *service = Arc::clone(same),
+                _ => {}
+            }
+        }
     }
 
     pub(super) fn services(&self) -> usize {
-        self.set.services.len()
+        self.services.len()
     }
 }
 
@@ -68,22 +90,21 @@ pub(super) struct Member {
 }
 
 /// All sources as if they were one directory with a directory for each.
-pub(super) fn unite(members: &[Member]) -> (Tree, ManifestSet) {
-    let mut tree = Tree::default();
-    let mut set = ManifestSet::default();
+pub(super) fn unite(members: &[Member]) -> United {
+    let mut united = United::default();
     for member in members {
         if let Some(reading) = &member.reading {
-            tree.files.extend(reading.tree.files.iter().cloned());
-            tree.unreadable.extend(reading.tree.unreadable.iter().cloned());
-            set.services.extend(reading.set.services.iter().cloned());
-            set.problems.extend(reading.set.problems.iter().cloned());
+            united.tree.files.extend(reading.tree.files.iter().cloned());
+            united.tree.unreadable.extend(reading.tree.unreadable.iter().cloned());
+            united.services.extend(reading.services.iter().cloned());
+            united.problems.extend(reading.problems.iter().cloned());
         }
         if let Some(fault) = &member.fault {
-            tree.unreadable.push(unknown(member, fault));
+            united.tree.unreadable.push(unknown(member, fault));
         }
     }
-    reject_double_claims(members, &mut set);
-    (tree, set)
+    reject_double_claims(members, &mut united);
+    united
 }
 
 /// While the newest state of one source is not known, no service is let go: it may have moved there.
@@ -96,26 +117,27 @@ fn unknown(member: &Member, fault: &str) -> Unreadable {
     Unreadable { name: member.name.as_str().into(), message: format!("{what}: {fault}") }
 }
 
-fn reject_double_claims(members: &[Member], set: &mut ManifestSet) {
+fn reject_double_claims(members: &[Member], united: &mut United) {
     let mut claims: BTreeMap<ServiceKey, BTreeMap<usize, (Arc<str>, usize)>> = BTreeMap::new();
     for (index, member) in members.iter().enumerate() {
         let Some(reading) = &member.reading else { continue };
-        for (key, file, line) in claimed(&reading.set) {
+        for (key, file, line) in claimed(reading) {
             let of_key = claims.entry(key.clone()).or_default();
             of_key.entry(index).or_insert((file, line));
         }
     }
     claims.retain(|_, of_key| of_key.len() > 1);
-    set.services.retain(|service| !claims.contains_key(&service.key));
+    united.services.retain(|service| !claims.contains_key(&service.key));
     for (key, of_key) in &claims {
-        set.problems.extend(told(key, of_key, members));
+        united.problems.extend(told(key, of_key, members));
     }
 }
 
 /// A manifest with an error claims its service, too.
-fn claimed(set: &ManifestSet) -> impl Iterator<Item = (&ServiceKey, Arc<str>, usize)> {
-    let good = set.services.iter().map(|one| (&one.key, one.source.file.clone(), one.source.line));
-    let bad = set.problems.iter().filter(|one| one.severity == Severity::Error);
+fn claimed(reading: &Reading) -> impl Iterator<Item = (&ServiceKey, Arc<str>, usize)> {
+    let good =
+        reading.services.iter().map(|one| (&one.key, one.source.file.clone(), one.source.line));
+    let bad = reading.problems.iter().filter(|one| one.severity == Severity::Error);
     let bad = bad.filter_map(|one| Some((one.service.as_ref()?, one.file.clone(), one.line)));
     good.chain(bad)
 }
@@ -175,8 +197,8 @@ mod tests {
     }
 
     fn settle(last_good: &mut LastGood, members: &[Member]) -> Settled {
-        let (tree, set) = unite(members);
-        last_good.settle(&tree, set)
+        let united = unite(members);
+        last_good.settle_shared(&united.tree, united.services.into_iter(), united.problems)
     }
 
     fn names(settled: &Settled) -> (Vec<&str>, Vec<&str>) {
@@ -200,6 +222,30 @@ mod tests {
         let files: Vec<_> =
             settled.desired.services.values().map(|one| one.source.file.to_string()).collect();
         assert_eq!(files, ["b/web.yaml", "a/web.yaml"]);
+    }
+
+    #[test]
+    fn a_service_that_did_not_change_is_held_once() {
+        let two = [("web.yaml", manifest("web", "a")), ("api.yaml", manifest("api", "a"))];
+        let mut last_good = last_good();
+        let before = reading("a", &two);
+        let of = |reading: Arc<Reading>| Member {
+            name: "a".to_owned(),
+            reading: Some(reading),
+            fault: None,
+        };
+        settle(&mut last_good, &[of(before.clone())]);
+        let edited = [("web.yaml", manifest("web", "b")), two[1].clone()];
+        let mut after = Arc::unwrap_or_clone(reading("a", &edited));
+        after.share_with(&before);
+        let shared: Vec<bool> =
+            before.services.iter().zip(&after.services).map(|(a, b)| Arc::ptr_eq(a, b)).collect();
+        assert_eq!(shared, [false, true]);
+        let settled = settle(&mut last_good, &[of(Arc::new(after))]);
+        assert!(Arc::ptr_eq(
+            &settled.desired.services[&ServiceKey::new("prod", "api")],
+            &before.services[1]
+        ));
     }
 
     #[test]

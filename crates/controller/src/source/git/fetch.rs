@@ -80,7 +80,7 @@ impl Fetch<'_> {
         let watch = Watch::over(self.path, self.deadline);
         let told = |error: gix::Error| watch.fault().unwrap_or_else(|| in_words(&error));
         let prepared = connection
-            .with_credentials(|_| Ok(None))
+            .with_credentials(|_| Err(gix::Error::from_error(std::io::Error::other(REFUSED))))
             .prepare_fetch(Discard, ref_map::Options::default())
             .map_err(told)?;
         let mappings = &prepared.ref_map().mappings;
@@ -110,6 +110,10 @@ impl Fetch<'_> {
         newest.and_then(|one| one.try_id().map(gix::Id::detach)) == Some(id)
     }
 }
+
+/// Over HTTP there is a better sentence.
+const REFUSED: &str = "the server, or ssh on this machine, refuses: see to git.credentials, and to what ssh \
+                       wrote to standard error";
 
 /// Stops a fetch that takes too long or too much; ends when dropped.
 struct Watch {

@@ -406,8 +406,8 @@ fn yaml_bombs_cost_little_and_hinder_nobody() {
             reading: Some(std::sync::Arc::new(reading)),
             fault: None,
         };
-        let (_, set) = unite(&[member]);
-        let names: Vec<&str> = set.services.iter().map(|one| one.key.name.as_str()).collect();
+        let united = unite(&[member]);
+        let names: Vec<&str> = united.services.iter().map(|one| one.key.name.as_str()).collect();
         assert!(names.contains(&"good"), "{case}: {names:?}");
     }
 }
