@@ -272,7 +272,7 @@ async fn a_bomb_in_a_pack_is_refused_and_what_was_good_stays() {
     until_commit(&daemon, &first, 1).await;
     // It is 300 KiB on the wire.
     host.push(&[("bomb.bin", &"\0".repeat(300 << 20))]);
-    until_stale(&daemon, &first, 1, "the source shop: ").await;
+    until_stale(&daemon, &first, 1, "an object of more than 64 MiB").await;
     shutdown.drain.cancel();
     daemon.wait().await.unwrap();
 }

@@ -1,6 +1,8 @@
 //! Several sources as one desired state; never lets what is unknown about one source take away the
 //! services of another, and never prefers one of two that claim the same service.
 
+mod groups;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -104,6 +106,7 @@ pub(super) fn unite(members: &[Member]) -> United {
         }
     }
     reject_double_claims(members, &mut united);
+    reject_shared_groups(&mut united);
     united
 }
 
@@ -131,6 +134,14 @@ fn reject_double_claims(members: &[Member], united: &mut United) {
     for (key, of_key) in &claims {
         united.problems.extend(told(key, of_key, members));
     }
+}
+
+fn reject_shared_groups(united: &mut United) {
+    let problems = groups::problems(&united.services);
+    let keys: BTreeSet<&ServiceKey> =
+        problems.iter().filter_map(|one| one.service.as_ref()).collect();
+    united.services.retain(|service| !keys.contains(&service.key));
+    united.problems.extend(problems);
 }
 
 /// A manifest with an error claims its service, too.
@@ -291,6 +302,36 @@ mod tests {
         assert_eq!(names(&settled), (vec!["api", "web"], vec!["api"]));
         let settled = settle(&mut last_good, &[member("a", &two[..1]), member("b", &[])]);
         assert_eq!(names(&settled), (vec!["web"], vec![]));
+    }
+
+    #[test]
+    fn services_of_two_sources_that_would_move_each_others_traffic_are_both_held() {
+        let arn = |name: &str| {
+            format!("arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/{name}/0123456789abcdef")
+        };
+        let rule = "arn:aws:elasticloadbalancing:eu-west-1:1:listener-rule/app/a/0/1/2";
+        let moving = |name: &str, one: &str, other: &str| {
+            let balancers = format!(
+                "{{desiredCount: 1, loadBalancers: [{{targetGroupArn: \"{}\", containerName: app, \
+                 containerPort: 80, advancedConfiguration: {{alternateTargetGroupArn: \"{}\", \
+                 productionListenerRule: \"{rule}\", roleArn: \"arn:aws:iam::1:role/r\"}}}}]}}",
+                arn(one),
+                arn(other)
+            );
+            let text = manifest(name, "a").replace("{desiredCount: 1}", &balancers);
+            let ports = "image: \"a\", portMappings: [{containerPort: 80}]";
+            text.replace("image: \"a\"", ports) + "  rollout: {strategy: BlueGreen}\n"
+        };
+        let held = |other: &str| {
+            let members = [
+                member("a", &[("web.yaml", moving("web", "one", "two"))]),
+                member("b", &[("api.yaml", moving("api", other, "four"))]),
+            ];
+            let united = unite(&members);
+            (united.services.len(), united.problems.len())
+        };
+        assert_eq!(held("three"), (2, 0));
+        assert_eq!(held("two"), (0, 2));
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl Fetch<'_> {
         shallow: bool,
     ) -> Result<ObjectId, String> {
         let watch = Watch::over(self.path, self.deadline);
-        let told = |error: gix::Error| watch.fault().unwrap_or_else(|| in_words(&error));
+        let told = |error: gix::Error| watch.fault().unwrap_or_else(|| explained(in_words(&error)));
         let prepared = connection
             .with_credentials(|_| Err(gix::Error::from_error(std::io::Error::other(REFUSED))))
             .prepare_fetch(Discard, ref_map::Options::default())
@@ -109,6 +109,17 @@ impl Fetch<'_> {
         let newest = self.repository.try_find_reference(NEWEST).ok().flatten();
         newest.and_then(|one| one.try_id().map(gix::Id::detach)) == Some(id)
     }
+}
+
+/// What gix says of its limit on one allocation names no remedy.
+fn explained(message: String) -> String {
+    if message.contains("too large to fit in memory") {
+        return format!(
+            "what is new on the branch brings an object of more than 64 MiB: take it out of the history \
+             ({message})"
+        );
+    }
+    message
 }
 
 /// Over HTTP there is a better sentence.
