@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use evenkeel_manifest::ServiceKey;
-use evenkeel_planner::{Action, Applied, Observed, Questions};
+use evenkeel_manifest::{ServiceKey, task_definition_in_use};
+use evenkeel_planner::{Action, Applied, Lane, Observed, Questions};
 use evenkeel_reconciler::{Cloud, CloudError};
+use serde_json::{Value, json};
 
 use crate::balancing::Balancing;
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::measured::Measured;
+use crate::operation::Operation;
 use crate::services::Services;
 use crate::task_definitions::TaskDefinitions;
 use crate::tasks::Tasks;
@@ -36,6 +38,45 @@ impl AwsCloud {
         let balancing = Balancing::new(Arc::clone(&caller));
         let measured = Measured::new(Arc::clone(&caller));
         Self { caller, clock, services, task_definitions, tasks, balancing, measured }
+    }
+}
+
+/// What AWS shows of a service and of the task definition that it runs, as it came.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// An element of `DescribeServices.services`, with its tags.
+    pub service: Value,
+    /// The reply of `DescribeTaskDefinition`, with its tags; `None` when the service names none.
+    pub task_definition: Option<Value>,
+}
+
+impl AwsCloud {
+    /// The names of all services of a cluster, in order. The first failure ends it.
+    pub async fn services_of(&self, cluster: &str) -> Result<Vec<String>, CloudError> {
+        let mut names = owned::list(&self.caller, cluster).await?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// `None` when there is no such service.
+    pub async fn describe(
+        &self,
+        cluster: &str,
+        name: &str,
+    ) -> Result<Option<Described>, CloudError> {
+        let service = self.services.read(cluster, name, Lane::Sweep).await?;
+        let Some(service) = service.known().map(|one| Value::clone(&one.document)) else {
+            return Ok(None);
+        };
+        let task_definition = match task_definition_in_use(&service) {
+            Some(arn) => {
+                let input = json!({"taskDefinition": arn, "include": ["TAGS"]});
+                let operation = Operation::DescribeTaskDefinition;
+                Some(self.caller.json(operation, Lane::Sweep, &input).await?)
+            }
+            None => None,
+        };
+        Ok(Some(Described { service, task_definition }))
     }
 }
 

@@ -37,7 +37,7 @@ mod task_definitions;
 mod tasks;
 mod weights;
 
-pub use cloud::AwsCloud;
+pub use cloud::{AwsCloud, Described};
 pub use connect::{AwsSettings, ConnectError};
 pub use http::CaBundleError;
 pub use lease::LeaseTable;

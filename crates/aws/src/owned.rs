@@ -37,7 +37,8 @@ pub(crate) async fn owned(
     Ok(keys)
 }
 
-async fn list(caller: &Caller, cluster: &str) -> Result<Vec<String>, CloudError> {
+/// The names of all services of a cluster. The first failure ends it.
+pub(crate) async fn list(caller: &Caller, cluster: &str) -> Result<Vec<String>, CloudError> {
     let listing = Listing {
         operation: Operation::ListServices,
         input: json!({ "cluster": cluster, "maxResults": 100 }),

@@ -93,6 +93,11 @@ pub(crate) enum Command {
     /// A field is git's, where the manifest names it, or Evenkeel's own; an autoscaler's; somebody's outside; or
     /// AWS's default. Exits with 0 when nothing differs, 2 when something does, 1 on an error.
     Diff(DiffArgs),
+    /// Write manifests of services that exist, which adopt them and change nothing
+    ///
+    /// What equals AWS's defaults is left out. Each manifest is planned before it is handed over: exits with 0 when no
+    /// field would change, 2 when some would (what and why is told), 1 when a service cannot be imported.
+    Import(ImportArgs),
     /// Make AWS match some manifests once, for pipelines
     ///
     /// With --wait it stays until every service has settled, shows the progress, and tells by its
@@ -168,6 +173,22 @@ pub(crate) struct PlanArgs {
     pub paths: Vec<PathBuf>,
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImportArgs {
+    /// The cluster, by its name
+    #[arg(long, value_name = "CLUSTER")]
+    pub cluster: String,
+    /// A service of it; may be repeated [default: all]
+    #[arg(long = "service", value_name = "NAME")]
+    pub services: Vec<String>,
+    /// Write DIR/CLUSTER/NAME.yaml instead of printing; files that exist are left alone
+    #[arg(long, short, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Leave `desiredCount` out, for services that an autoscaler scales
+    #[arg(long)]
+    pub without_count: bool,
 }
 
 #[derive(Debug, clap::Args)]

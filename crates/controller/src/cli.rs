@@ -127,6 +127,9 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, CommandError> {
         Command::Plan(args) => {
             runtime()?.block_on(commands::plan(Config::load(&layers)?, args, out))
         }
+        Command::Import(args) => {
+            runtime()?.block_on(commands::import(Config::load(&layers)?, args, out))
+        }
         Command::Diff(args) => {
             runtime()?.block_on(commands::diff(Config::load(&layers)?, args, out))
         }

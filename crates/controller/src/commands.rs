@@ -3,6 +3,7 @@
 mod apply;
 mod diff;
 mod get;
+mod import;
 mod look;
 mod order;
 mod plain;
@@ -23,6 +24,7 @@ use crate::cli::CommandError;
 pub(crate) use apply::apply;
 pub(crate) use diff::diff;
 pub(crate) use get::{describe, get};
+pub(crate) use import::import;
 pub(crate) use order::{hold, release};
 pub(crate) use plain::{config, schema, version};
 pub(crate) use plan::plan;

@@ -144,7 +144,7 @@ fn write_service(
 }
 
 /// `path: old -> new (effect)`.
-fn change_line(change: &Change) -> String {
+pub(super) fn change_line(change: &Change) -> String {
     let old = change.old.as_ref().map_or_else(|| "(not set)".to_owned(), Value::to_string);
     let new = change.new.as_ref().map_or_else(|| "(not set)".to_owned(), Value::to_string);
     format!(
