@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub use layers::{Flags, Layers};
 pub use problem::{ConfigError, ConfigProblem};
-pub use raw::{LeaseBackend, LogFormat, RawConfig, RawLease};
+pub use raw::{LeaseBackend, LogFormat, RawConfig, RawLease, RunMode};
 pub use shown::{Format, Setting, render, settings};
 pub use sources::{
     Credentials, GitConfig, GitRevision, GitUrl, RawCredentials, RawDirectory, RawGit, RawHook,
@@ -32,6 +32,8 @@ pub struct Config {
     /// Which manifests are this daemon's: those whose `spec.target` is this, `default` when they
     /// name none.
     pub target: String,
+    /// Whether anything is changed.
+    pub mode: RunMode,
     pub manifests: ManifestsConfig,
     /// Where manifests come from instead of `manifests.path`; empty: from there.
     pub sources: Vec<SourceConfig>,
@@ -142,6 +144,7 @@ impl Config {
         let RawConfig {
             instance,
             target,
+            mode,
             manifests,
             aws,
             control_loop,
@@ -160,6 +163,7 @@ impl Config {
             lease: LeaseConfig::of(lease, &instance, &target),
             instance,
             target,
+            mode,
             manifests: ManifestsConfig {
                 path: manifests.path,
                 environment: environment.clone(),

@@ -12,7 +12,7 @@ use evenkeel_aws::{AwsCloud, AwsMetrics, AwsSettings, LeaseTable};
 use evenkeel_reconciler::lease::LeaseSettingsError;
 use evenkeel_reconciler::{
     Cloud, ControlLoop, DesiredState, LeaseKeeper, LeaseMetrics, LeaseSettings, LeaseStore,
-    LoopHandle, LoopMetrics, LoopSettings, Shutdown, StatusBoard,
+    LoopHandle, LoopMetrics, LoopSettings, Mode, Shutdown, StatusBoard,
 };
 use prometheus::Registry;
 use tokio::net::TcpListener;
@@ -23,10 +23,11 @@ use tokio_util::task::JoinMap;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::audit::Audit;
-use crate::config::{Config, LeaseConfig};
+use crate::config::{AnalysisConfig, Config, LeaseConfig, RunMode};
 use crate::http;
 use crate::metrics;
 use crate::outside::{Outside, OutsideError};
+use crate::read_only::ReadOnly;
 use crate::replica::{self, Replica};
 use crate::source::{DirectorySource, ManifestsReport, Sources};
 use crate::tokens::{self, Tokens, TokensError};
@@ -113,6 +114,10 @@ impl Daemon {
         let cloud = connect(&config, &registry).await?;
         let of = |lease: &LeaseConfig| cloud.lease_table(&lease.table, &lease.installation);
         let table = config.lease.as_ref().map(of).map(Arc::new);
+        if config.mode == RunMode::Observe {
+            let cloud = Arc::new(ReadOnly(cloud));
+            return Self::start_with(config, cloud, registry, shutdown, dropped_lines).await;
+        }
         Self::start_replica(config, Arc::new(cloud), table, registry, shutdown, dropped_lines).await
     }
 
@@ -146,7 +151,7 @@ impl Daemon {
         metrics::register(&registry, report.clone(), dropped_lines)?;
         let board = Arc::new(StatusBoard::new());
         let (cloud, first_read) = FirstRead::watching(cloud);
-        let cloud = Outside::new(Arc::new(cloud), &config.analysis)?;
+        let cloud = Outside::new(Arc::new(cloud), &asked(&config))?;
         let loop_metrics = LoopMetrics::register(&registry)?;
         let settings = loop_settings(&config);
         let mut control_loop = ControlLoop::new(
@@ -283,7 +288,19 @@ impl Source {
     }
 }
 
+/// Who besides AWS is asked. A web hook may act on being asked: who only observes asks none.
+fn asked(config: &Config) -> AnalysisConfig {
+    let mut analysis = config.analysis.clone();
+    if config.mode == RunMode::Observe {
+        analysis.webhook_urls.clear();
+    }
+    analysis
+}
+
 fn tokens(config: &Config) -> Result<Tokens, TokensError> {
+    if config.mode == RunMode::Observe {
+        return Ok(Tokens::default());
+    }
     let variable = std::env::var_os(tokens::DAEMON_VARIABLE);
     Tokens::load(config.control.tokens_file.as_deref(), variable.as_deref())
 }
@@ -352,6 +369,7 @@ fn log_start(config: &Config, address: SocketAddr, replica: Option<&Replica>) {
         version = env!("CARGO_PKG_VERSION"),
         instance = config.instance,
         target_name = config.target,
+        only_observes = (config.mode == RunMode::Observe).then_some(true),
         manifests = came_from(config),
         replica = replica.map(|replica| replica.name.as_str()),
         http = %address,
@@ -388,6 +406,10 @@ pub async fn connect(config: &Config, registry: &Registry) -> Result<AwsCloud, S
 pub fn loop_settings(config: &Config) -> LoopSettings {
     LoopSettings {
         instance: config.instance.clone(),
+        mode: match config.mode {
+            RunMode::Apply => Mode::Apply,
+            RunMode::Observe => Mode::DryRun,
+        },
         passes_max: config.control_loop.passes,
         resync_every: config.control_loop.resync,
         look_again_max_in_rollout: config.control_loop.rollout_poll,

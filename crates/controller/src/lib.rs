@@ -14,6 +14,7 @@ mod http;
 mod input;
 mod metrics;
 pub mod outside;
+mod read_only;
 mod replica;
 mod source;
 mod style;

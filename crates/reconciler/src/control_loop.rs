@@ -24,7 +24,7 @@ use crate::roster::Roster;
 use crate::trigger::Triggers;
 use crate::unconfirmed::Unconfirmed;
 use crate::{
-    Cloud, DesiredState, HeldShards, LoopHandle, LoopMetrics, LoopSettings, Mode, PassReport, Room,
+    Cloud, DesiredState, HeldShards, LoopHandle, LoopMetrics, LoopSettings, PassReport, Room,
     Shutdown, StatusBoard, Urgency, WorkQueue, resync, unplanned,
 };
 
@@ -296,7 +296,7 @@ impl<C: Cloud> ControlLoop<C> {
             Err(standing) => return self.not_ours(&key, &standing),
         };
         let cloud = self.cloud.clone();
-        let instance = self.settings.instance.clone();
+        let (instance, mode) = (self.settings.instance.clone(), self.settings.mode);
         let timeout = self.settings.pass_timeout;
         let unconfirmed = self.roster.note(&key).map(|note| note.unconfirmed.clone());
         let unconfirmed = unconfirmed.unwrap_or_default();
@@ -305,7 +305,7 @@ impl<C: Cloud> ControlLoop<C> {
         self.passes.spawn(key.clone(), async move {
             let began = Instant::now();
             let (cloud, desired, instance) = (&*cloud, desired.as_deref(), instance.as_str());
-            let (key, permit, mode) = (&*key, &permit, Mode::Apply);
+            let (key, permit) = (&*key, &permit);
             let (is_asked, mut known, mut answers) = (!asked.is_empty(), unconfirmed, Vec::new());
             let pass = async {
                 let follower =

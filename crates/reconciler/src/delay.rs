@@ -65,6 +65,8 @@ impl PassEnd {
         match (&report.error, &report.outcome) {
             (Some(error), _) => Self::Failed(error.clone()),
             (None, Outcome::Refused(_)) => Self::Refused,
+            // What is planned and not done is planned again at the next turn.
+            (None, Outcome::DryRun) if !report.plan.actions.is_empty() => Self::Settled,
             (None, _) if !report.applied.is_empty() => Self::Acted(look_again),
             (None, _) if report.plan.waiting.is_empty() => Self::Settled,
             (None, _) if !is_stale && report.plan.waiting.iter().any(is_unknown) => {

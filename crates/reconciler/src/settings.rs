@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use crate::Mode;
+
 /// Every number of the control loop. All durations are in real time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoopSettings {
     /// The name of this daemon, written into the owner tag. Default: `evenkeel`.
     pub instance: String,
+    /// Whether passes may change anything. Default: they may.
+    pub mode: Mode,
     /// The most passes at the same time, at least 1. Default: 32, three full DescribeServices
     /// calls of ten and a little.
     pub passes_max: usize,
@@ -56,6 +60,7 @@ impl Default for LoopSettings {
     fn default() -> Self {
         Self {
             instance: "evenkeel".to_owned(),
+            mode: Mode::Apply,
             passes_max: 32,
             passes_kept_for_urgent: 8,
             resync_every: Duration::from_mins(5),

@@ -20,6 +20,7 @@ pub struct RawConfig {
     pub instance: String,
     #[serde(deserialize_with = "text")]
     pub target: String,
+    pub mode: RunMode,
     pub manifests: RawManifests,
     pub aws: RawAws,
     #[serde(rename = "loop")]
@@ -119,6 +120,17 @@ pub struct RawLog {
     pub level: String,
 }
 
+/// What the daemon does about differences.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunMode {
+    /// Makes AWS match the manifests.
+    #[default]
+    Apply,
+    /// Looks, plans and tells, and calls nothing that changes anything.
+    Observe,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -134,6 +146,7 @@ impl Default for RawConfig {
         Self {
             instance: "evenkeel".to_owned(),
             target: evenkeel_manifest::ServiceKey::DEFAULT_TARGET.to_owned(),
+            mode: RunMode::Apply,
             manifests: RawManifests::default(),
             aws: RawAws::default(),
             control_loop: RawLoop::default(),
@@ -227,6 +240,8 @@ impl RawConfig {
         need(are_urls, "analysis.webhookUrls", URLS);
         need(is_level(&self.log.level), "log.level", LEVEL);
         self.lease.need(&mut need);
+        let is_alone = self.lease.backend == LeaseBackend::None;
+        need(self.mode == RunMode::Apply || is_alone, "lease.backend", NO_LEASE);
         problems.extend(Windows::read(&self.windows).1);
         problems.extend(sources::read(&self.sources, None).1);
         problems
@@ -252,6 +267,7 @@ const DAY: Duration = Duration::from_hours(24);
 const NAME: &str = "1 to 63 letters, digits, `.`, `_` or `-`";
 const TABLE: &str = "the name of a DynamoDB table: 3 to 255 letters, digits, `.`, `_` or `-`";
 const UNUSED: &str = "lease.backend = \"dynamodb\" beside it: without it there is no lease";
+const NO_LEASE: &str = "none with mode `observe`: a lease is written";
 const INSTEAD: &str = "no path beside `sources`: name the directory as one of them";
 const URL: &str = "a URL that begins with http:// or https://";
 const URLS: &str = "a list of URLs that begin with http:// or https://";

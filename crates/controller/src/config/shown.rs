@@ -166,6 +166,7 @@ mod tests {
         insta::assert_snapshot!(render(&settings(&layers).unwrap(), Format::Toml), @r#"
         # cacheDirectory is not set                  # default
         instance = "evenkeel"                        # default
+        mode = "apply"                               # default
         sources = []                                 # default
         target = "default"                           # default
         windows = []                                 # default

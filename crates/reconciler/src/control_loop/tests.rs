@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::*;
 
 use crate::testing::{Look, ScriptedCloud, key, service, transient};
-use crate::{CloudError, Withheld, reconcile};
+use crate::{CloudError, Mode, Withheld, reconcile};
 
 mod orders;
 mod withheld;
@@ -550,6 +550,21 @@ async fn a_read_that_lags_behind_a_write_does_not_make_it_again() {
     let running = Running::start(exact(), cloud, state([service("web", "1")]));
     sleep(5 * MINUTE).await;
     assert_eq!(calls_for(&running.cloud, "web"), CREATION);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_only_looks_calls_nothing_and_says_what_it_would_change() {
+    let settings = LoopSettings { mode: Mode::DryRun, ..exact() };
+    let cloud = ScriptedCloud::new(SECOND);
+    cloud.is_absent("web");
+    let running = Running::start(settings, cloud, state([service("web", "1")]));
+    sleep(21 * MINUTE).await;
+    assert_eq!(running.cloud.calls(), Vec::<String>::new());
+    let status = running.board.get(&key("web")).expect("it was looked at");
+    let would = status.conditions.iter().find(|one| one.reason == "WouldChange");
+    assert_eq!(would.map(|one| one.kind), Some(ConditionKind::Ready), "{status:?}");
+    let looks = running.cloud.touches().len();
+    assert!((4..=12).contains(&looks), "{looks} reads in four turns of the sweep");
 }
 
 /// A report as a pass makes it, about a rollout that was judged bad.
