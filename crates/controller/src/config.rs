@@ -3,7 +3,9 @@
 //! Two steps: [`RawConfig`] is what the layers say (defaults < file < environment < flags), with no
 //! meaning checked; [`Config`] is checked and ready to build things from.
 
+mod grant;
 mod layers;
+mod pattern;
 mod problem;
 mod raw;
 mod shown;
@@ -14,7 +16,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use grant::{Grant, RawGrant};
 pub use layers::{Flags, Layers};
+pub(crate) use pattern::Pattern;
 pub use problem::{ConfigError, ConfigProblem};
 pub use raw::{LeaseBackend, LogFormat, RawConfig, RawLease, RunMode};
 pub use shown::{Format, Setting, render, settings};
@@ -23,6 +27,13 @@ pub use sources::{
     RawSource, Secret, SourceConfig, SourceOrigin,
 };
 pub use windows::{RawWindow, Windows};
+
+#[cfg(test)]
+pub(crate) fn granted(raw: &RawGrant) -> Grant {
+    let (grant, wrong) = Grant::read(raw);
+    assert_eq!(wrong, vec![]);
+    grant
+}
 
 /// A checked configuration.
 #[derive(Clone, Debug, PartialEq)]

@@ -116,9 +116,12 @@ impl Daemon {
         let table = config.lease.as_ref().map(of).map(Arc::new);
         if config.mode == RunMode::Observe {
             let cloud = Arc::new(ReadOnly(cloud));
-            return Self::start_with(config, cloud, registry, shutdown, dropped_lines).await;
+            let started = Self::start_with(config, cloud, registry, shutdown, dropped_lines);
+            return Box::pin(started).await;
         }
-        Self::start_replica(config, Arc::new(cloud), table, registry, shutdown, dropped_lines).await
+        let cloud = Arc::new(cloud);
+        let started = Self::start_replica(config, cloud, table, registry, shutdown, dropped_lines);
+        Box::pin(started).await
     }
 
     /// Starts with any cloud, whose metrics are registered in `registry` already, as the only

@@ -3,6 +3,7 @@
 
 mod follow;
 mod git;
+mod granted;
 mod last_good;
 mod publisher;
 mod report;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use super::ConfigProblem;
+use super::{ConfigProblem, Grant, RawGrant};
 
 /// A source as it is written down: a directory or a git repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub struct RawSource {
     pub directory: Option<RawDirectory>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub git: Option<RawGit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant: Option<RawGrant>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hook: Option<RawHook>,
 }
@@ -89,9 +91,20 @@ pub struct SourceConfig {
     pub name: String,
     /// What is laid over its manifests: its own, or that of all sources.
     pub environment: Option<String>,
+    /// What it may manage; `None`: everything.
+    pub grant: Option<Grant>,
     pub origin: SourceOrigin,
     /// The secret that a web hook proves to know; `None`: there is no web hook.
     pub hook: Option<Secret>,
+}
+
+#[cfg(test)]
+impl SourceConfig {
+    /// A directory of that name, for tests of what is made of its files.
+    pub(crate) fn directory(name: &str) -> Self {
+        let origin = SourceOrigin::Directory(PathBuf::from(name));
+        Self { name: name.to_owned(), environment: None, grant: None, origin, hook: None }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,7 +264,14 @@ fn source(raw: &RawSource, told: &mut Told<'_>) -> Option<SourceConfig> {
         Secret::of(file, variable)
     });
     let environment = raw.environment.clone().filter(|name| !name.is_empty());
-    Some(SourceConfig { name: raw.name.clone(), environment, origin: origin?, hook })
+    let grant = raw.grant.as_ref().map(|raw| {
+        let (grant, wrong) = Grant::read(raw);
+        for (member, expected) in wrong {
+            told.need(false, member, expected);
+        }
+        grant
+    });
+    Some(SourceConfig { name: raw.name.clone(), environment, grant, origin: origin?, hook })
 }
 
 fn git(raw: &RawGit, told: &mut Told<'_>) -> Option<GitConfig> {

@@ -7,6 +7,7 @@ use evenkeel_manifest::{Origin, Service, ServiceKey, Window, WindowText};
 use serde::{Deserialize, Serialize};
 
 use super::ConfigProblem;
+use super::pattern::Pattern;
 
 /// A window as it is written down, and for whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,10 +43,6 @@ struct ForSome {
     clusters: Vec<Pattern>,
     services: Vec<Pattern>,
 }
-
-/// A name in which `*` stands for any characters, or for none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Pattern(String);
 
 /// Few enough to ask each at every look.
 const MOST: usize = 50;
@@ -94,7 +91,7 @@ impl ForSome {
             problems.push(ConfigProblem::new(key, fault));
         }
         let mut patterns = |member: &str, texts: &[String]| {
-            let read = texts.iter().filter_map(|text| Pattern::read(text));
+            let read = texts.iter().filter_map(|text| Pattern::of_names(text));
             let read: Vec<_> = read.collect();
             if read.len() < texts.len() {
                 let message = "expected names of letters, digits, `_` and `-`, in which `*` stands \
@@ -113,25 +110,6 @@ impl ForSome {
             patterns.is_empty() || patterns.iter().any(|pattern| pattern.fits(name))
         };
         fits(&self.clusters, &key.cluster) && fits(&self.services, &key.name)
-    }
-}
-
-impl Pattern {
-    fn read(text: &str) -> Option<Self> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '*');
-        let is_one = (1..=255).contains(&text.len()) && text.chars().all(allowed);
-        is_one.then(|| Self(text.to_owned()))
-    }
-
-    /// Each part between two stars is taken where it comes first: a later place fits no more.
-    fn fits(&self, name: &str) -> bool {
-        let Some((head, rest)) = self.0.split_once('*') else { return self.0 == name };
-        let (middle, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
-        let Some(left) = name.strip_prefix(head).and_then(|left| left.strip_suffix(tail)) else {
-            return false;
-        };
-        let mut parts = middle.split('*');
-        parts.try_fold(left, |left, part| Some(left.split_once(part)?.1)).is_some()
     }
 }
 
@@ -158,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_star_stands_for_any_characters() {
-        let fits = |pattern: &str, name: &str| Pattern::read(pattern).unwrap().fits(name);
+        let fits = |pattern: &str, name: &str| Pattern::of_names(pattern).unwrap().fits(name);
         for (pattern, name) in [
             ("web", "web"),
             ("*", "web"),

@@ -121,19 +121,18 @@ impl Sources {
         hint: Arc<Notify>,
         looks: mpsc::Sender<Look>,
     ) {
-        let (name, environment) = (source.name.clone(), source.environment.clone());
+        let (name, source) = (source.name.clone(), Arc::new(source.clone()));
         match source.origin.clone() {
             SourceOrigin::Directory(path) => {
                 let (debounce, reread) =
                     (self.config.manifests.debounce, self.config.manifests.reread);
-                let follower =
-                    Directory { index, name, environment, path, debounce, reread, seen: None };
+                let follower = Directory { index, source, path, debounce, reread, seen: None };
                 followers.spawn(follower.follow(hint, looks));
             }
             SourceOrigin::Git(git) => {
                 let cache = self.cache.join(&name);
                 let (config, reader, late) = (*git, None, None);
-                let follower = Git { index, name, environment, config, cache, reader, late };
+                let follower = Git { index, name, source, config, cache, reader, late };
                 followers.spawn(follower.follow(hint, looks));
             }
         }
@@ -194,7 +193,7 @@ impl Sources {
 struct Git {
     index: usize,
     name: String,
-    environment: Option<String>,
+    source: Arc<SourceConfig>,
     config: GitConfig,
     cache: PathBuf,
     /// `None` before the first look, and while a look that was given up still has it.
@@ -238,15 +237,14 @@ impl Git {
     }
 
     fn start(&self, mut reader: GitReader) -> JoinHandle<(GitReader, Look)> {
-        let (index, name, environment) = (self.index, self.name.clone(), self.environment.clone());
+        let (index, source) = (self.index, self.source.clone());
         tokio::task::spawn_blocking(move || {
             let GitLook { found, fault } = reader.look();
             let read = found.map(|found| match found {
                 Found::Same(revision) => Read::Same(Some(revision)),
-                Found::Changed(revision, tree) => Read::Changed(
-                    Box::new(Reading::of(&name, environment.as_deref(), tree)),
-                    Some(revision),
-                ),
+                Found::Changed(revision, tree) => {
+                    Read::Changed(Box::new(Reading::of(&source, tree)), Some(revision))
+                }
             });
             (reader, Look { index, read, fault })
         })
@@ -268,8 +266,7 @@ fn jittered(interval: Duration, name: &str, now: Instant) -> Duration {
 
 struct Directory {
     index: usize,
-    name: String,
-    environment: Option<String>,
+    source: Arc<SourceConfig>,
     path: PathBuf,
     debounce: Duration,
     reread: Duration,
@@ -299,9 +296,8 @@ impl Directory {
 
     async fn look(&mut self) -> Look {
         let (index, seen) = (self.index, self.seen);
-        let (name, environment, path) =
-            (self.name.clone(), self.environment.clone(), self.path.clone());
-        let look = move || look_at(&name, environment.as_deref(), &path, seen);
+        let (source, path) = (self.source.clone(), self.path.clone());
+        let look = move || look_at(&source, &path, seen);
         let read = tokio::task::spawn_blocking(look).await;
         match read.unwrap_or_else(|error| Err(format!("reading the manifests failed: {error}"))) {
             Ok((read, seen)) => {
@@ -315,8 +311,7 @@ impl Directory {
 
 /// With the fingerprint and the number of files, by which the next look knows whether anything changed.
 fn look_at(
-    name: &str,
-    environment: Option<&str>,
+    source: &SourceConfig,
     path: &Path,
     seen: Option<(u64, usize)>,
 ) -> Result<(Read, (u64, usize)), String> {
@@ -332,7 +327,7 @@ fn look_at(
     if files == 0 && tree.unreadable.is_empty() && seen.is_some_and(|(_, before)| before > 0) {
         return Err(format!("no manifest is left in {}", path.display()));
     }
-    Ok((Read::Changed(Box::new(Reading::of(name, environment, tree)), None), (now, files)))
+    Ok((Read::Changed(Box::new(Reading::of(source, tree)), None), (now, files)))
 }
 
 /// A directory that nobody else can write to, removed with everything in it.

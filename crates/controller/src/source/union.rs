@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use evenkeel_manifest::{File, Problem, Service, ServiceKey, Severity};
+use evenkeel_manifest::{File, ManifestSet, Problem, Service, ServiceKey, Severity};
 
+use super::granted::{excess, foreign};
 use super::tree::{Tree, Unreadable};
+use crate::config::{Grant, SourceConfig};
 
 /// What one source was last read as, its files named `SOURCE/PATH`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,10 +31,14 @@ pub(super) struct United {
 }
 
 impl Reading {
-    /// Parses all files of one source, with its environment laid over them. What they name under `taskDefinition.file` is found in this source
-    /// alone. Blocks for as long as parsing takes.
-    pub(super) fn of(source: &str, environment: Option<&str>, tree: Tree) -> Self {
-        let mut set = evenkeel_manifest::load_in(&tree.files, environment);
+    /// Parses all files of one source, with its environment laid over them. What they name under
+    /// `taskDefinition.file` is found in this source alone. Blocks for as long as parsing takes.
+    pub(super) fn of(config: &SourceConfig, tree: Tree) -> Self {
+        let mut set = evenkeel_manifest::load_in(&tree.files, config.environment.as_deref());
+        if let Some(grant) = &config.grant {
+            limit(grant, &mut set);
+        }
+        let source = config.name.as_str();
         for service in &mut set.services {
             service.source.file = named(source, &service.source.file);
         }
@@ -120,6 +126,30 @@ fn unknown(member: &Member, fault: &str) -> Unreadable {
     Unreadable { name: member.name.as_str().into(), message: format!("{what}: {fault}") }
 }
 
+/// Leaves what the source may not manage out. Of a service that it has no say in, it has none about what is in force
+/// either: such a problem is about no service.
+fn limit(grant: &Grant, set: &mut ManifestSet) {
+    for problem in &mut set.problems {
+        problem.service = problem.service.take().filter(|key| foreign(grant, key).is_none());
+    }
+    let (problems, services) = (&mut set.problems, &mut set.services);
+    services.retain(|service| {
+        let is_foreign = foreign(grant, &service.key);
+        let about = is_foreign.is_none().then(|| service.key.clone());
+        let Some(why) = is_foreign.or_else(|| excess(grant, service)) else { return true };
+        problems.push(Problem {
+            file: service.source.file.clone(),
+            line: service.source.line,
+            column: 1,
+            path: String::new(),
+            message: format!("{why}: ask for it in the daemon's configuration (`sources.grant`)"),
+            severity: Severity::Error,
+            service: about,
+        });
+        false
+    });
+}
+
 fn reject_double_claims(members: &[Member], united: &mut United) {
     let mut claims: BTreeMap<ServiceKey, BTreeMap<usize, (Arc<str>, usize)>> = BTreeMap::new();
     for (index, member) in members.iter().enumerate() {
@@ -200,7 +230,7 @@ mod tests {
         let file =
             |(name, text): &(&str, String)| File { name: (*name).into(), text: text.clone() };
         let tree = Tree { files: files.iter().map(file).collect(), unreadable: Vec::new() };
-        Arc::new(Reading::of(source, None, tree))
+        Arc::new(Reading::of(&SourceConfig::directory(source), tree))
     }
 
     fn member(name: &str, files: &[(&str, String)]) -> Member {
@@ -233,6 +263,45 @@ mod tests {
         let files: Vec<_> =
             settled.desired.services.values().map(|one| one.source.file.to_string()).collect();
         assert_eq!(files, ["b/web.yaml", "a/web.yaml"]);
+    }
+
+    /// As [`member`], of a source that may manage `web` with images of `app` alone.
+    fn limited(name: &str, files: &[(&str, String)]) -> Member {
+        let raw = serde_json::json!({"services": ["web"], "images": ["app:*"]});
+        let grant = crate::config::granted(&serde_json::from_value(raw).unwrap());
+        let config = SourceConfig { grant: Some(grant), ..SourceConfig::directory(name) };
+        let file =
+            |(name, text): &(&str, String)| File { name: (*name).into(), text: text.clone() };
+        let tree = Tree { files: files.iter().map(file).collect(), unreadable: Vec::new() };
+        let reading = Some(Arc::new(Reading::of(&config, tree)));
+        Member { name: name.to_owned(), reading, fault: None }
+    }
+
+    #[test]
+    fn a_source_that_has_no_say_in_a_service_does_not_hold_it_for_another() {
+        let mine = member("a", &[("api.yaml", manifest("api", "app:1"))]);
+        for theirs in [manifest("api", "evil:1"), manifest("api", "evil:1").replace("512", "five")]
+        {
+            let both = [mine.clone(), limited("b", &[("x.yaml", theirs)])];
+            let settled = settle(&mut last_good(), &both);
+            assert_eq!(names(&settled), (vec!["api"], vec![]));
+            assert!(settled.problems.iter().any(|one| &*one.file == "b/x.yaml"), "it is told");
+        }
+    }
+
+    #[test]
+    fn what_a_source_wants_beyond_its_grant_leaves_the_last_good_manifest_in_force() {
+        let mut last_good = last_good();
+        let look = |last_good: &mut LastGood, image: &str| {
+            settle(last_good, &[limited("b", &[("web.yaml", manifest("web", image))])])
+        };
+        assert_eq!(names(&look(&mut last_good, "app:1")), (vec!["web"], vec![]));
+        let settled = look(&mut last_good, "evil:1");
+        assert_eq!(names(&settled), (vec!["web"], vec!["web"]));
+        let (_, service) = settled.desired.services.iter().next().unwrap();
+        let image = "/containerDefinitions/0/image";
+        assert_eq!(service.task_definition.value().pointer(image).unwrap(), "app:1");
+        assert_eq!(names(&look(&mut last_good, "app:2")), (vec!["web"], vec![]));
     }
 
     #[test]
