@@ -81,7 +81,9 @@ fn nobody_returns_to_the_content_that_was_rejected_however_it_is_registered() {
         panic!("they were seen")
     };
     let rejected = look.desired.task_definition_digest.clone();
-    definitions.iter_mut().for_each(|one| one.digest = rejected.clone());
+    for one in definitions {
+        one.digest = rejected.clone();
+    }
     assert_eq!(look.calls(), [""; 0]);
     assert_eq!(reasons(&look.plan()), [WaitReason::Held]);
 }
