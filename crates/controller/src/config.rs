@@ -3,6 +3,7 @@
 //! Two steps: [`RawConfig`] is what the layers say (defaults < file < environment < flags), with no
 //! meaning checked; [`Config`] is checked and ready to build things from.
 
+mod commit_status;
 mod grant;
 mod layers;
 mod pattern;
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use commit_status::{CommitStatusConfig, HostingKind, RawCommitStatus};
 pub use grant::{Grant, RawGrant};
 pub use layers::{Flags, Layers};
 pub(crate) use pattern::Pattern;

@@ -23,6 +23,7 @@ use tokio_util::task::JoinMap;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::audit::Audit;
+use crate::commit_status::CommitStatuses;
 use crate::config::{AnalysisConfig, Config, LeaseConfig, RunMode};
 use crate::http;
 use crate::metrics;
@@ -37,6 +38,7 @@ use first_table_read::FirstTableRead;
 const LOOP: &str = "control loop";
 const MANIFESTS: &str = "manifests";
 const HTTP: &str = "http";
+const COMMIT_STATUS: &str = "commit status";
 const LEASE: &str = "lease";
 
 /// The tasks by their names. When one of them ends unasked, all do.
@@ -78,6 +80,8 @@ pub enum StartError {
     Cache(io::Error),
     #[error("web hooks cannot be taken as configured: {0}")]
     Hooks(String),
+    #[error("git hosting cannot be told how commits fare: {0}")]
+    CommitStatus(String),
     #[error("commands cannot be taken as configured: {0}")]
     Tokens(#[from] TokensError),
 }
@@ -191,7 +195,9 @@ impl Daemon {
             },
         };
 
+        let told = statuses(&config, &report, &desired, &board, &registry)?;
         let http_stop = CancellationToken::new();
+        spawn_statuses(&mut tasks, told, shutdown.clone());
         spawn_loop(&mut tasks, control_loop, shutdown.clone());
         spawn_source(&mut tasks, source, shutdown.clone());
         spawn_http(&mut tasks, listener, state, http_stop.clone());
@@ -346,6 +352,29 @@ fn spawn_source(tasks: &mut Tasks, source: Source, shutdown: Shutdown) {
         }
         Ok(())
     });
+}
+
+/// Who only observes tells nobody that a commit fares well or badly.
+fn statuses(
+    config: &Config,
+    report: &watch::Receiver<Arc<ManifestsReport>>,
+    desired: &watch::Sender<Arc<DesiredState>>,
+    board: &Arc<StatusBoard>,
+    registry: &Registry,
+) -> Result<Option<CommitStatuses>, StartError> {
+    let (report, wanted) = (report.clone(), desired.subscribe());
+    let told = CommitStatuses::new(config, report, wanted, board.clone(), registry);
+    let told = told.map_err(StartError::CommitStatus)?;
+    Ok(told.filter(|_| config.mode == RunMode::Apply))
+}
+
+fn spawn_statuses(tasks: &mut Tasks, told: Option<CommitStatuses>, shutdown: Shutdown) {
+    if let Some(told) = told {
+        tasks.spawn(COMMIT_STATUS, async move {
+            told.run(shutdown).await;
+            Ok(())
+        });
+    }
 }
 
 fn spawn_http(

@@ -8,6 +8,7 @@ mod audit;
 pub mod cli;
 mod client;
 mod commands;
+mod commit_status;
 pub mod config;
 pub mod daemon;
 mod http;

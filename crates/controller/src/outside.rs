@@ -2,7 +2,7 @@
 //! whom the configuration does not name.
 
 mod prometheus;
-mod web;
+pub(crate) mod web;
 mod webhooks;
 
 use std::sync::Arc;

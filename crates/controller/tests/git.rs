@@ -71,7 +71,14 @@ fn source(host: &Host, interval: Duration) -> SourceConfig {
         allow_force_push: false,
     };
     let origin = SourceOrigin::Git(Box::new(git));
-    SourceConfig { name: "shop".to_owned(), environment: None, grant: None, origin, hook: None }
+    SourceConfig {
+        name: "shop".to_owned(),
+        environment: None,
+        grant: None,
+        commit_status: None,
+        origin,
+        hook: None,
+    }
 }
 
 async fn start(source: SourceConfig, cache: Option<&Path>, shutdown: &Shutdown) -> Daemon {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigProblem, Grant, RawGrant};
+use super::{CommitStatusConfig, ConfigProblem, Grant, RawCommitStatus, RawGrant};
 
 /// A source as it is written down: a directory or a git repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub struct RawSource {
     pub git: Option<RawGit>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grant: Option<RawGrant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit_status: Option<RawCommitStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hook: Option<RawHook>,
 }
@@ -93,6 +95,8 @@ pub struct SourceConfig {
     pub environment: Option<String>,
     /// What it may manage; `None`: everything.
     pub grant: Option<Grant>,
+    /// Where it is told how its commits fare; `None`: nowhere.
+    pub commit_status: Option<CommitStatusConfig>,
     pub origin: SourceOrigin,
     /// The secret that a web hook proves to know; `None`: there is no web hook.
     pub hook: Option<Secret>,
@@ -103,7 +107,8 @@ impl SourceConfig {
     /// A directory of that name, for tests of what is made of its files.
     pub(crate) fn directory(name: &str) -> Self {
         let origin = SourceOrigin::Directory(PathBuf::from(name));
-        Self { name: name.to_owned(), environment: None, grant: None, origin, hook: None }
+        let name = name.to_owned();
+        Self { name, environment: None, grant: None, commit_status: None, origin, hook: None }
     }
 }
 
@@ -180,7 +185,7 @@ impl Secret {
         }
     }
 
-    fn of(file: Option<&PathBuf>, variable: Option<&String>) -> Option<Self> {
+    pub(super) fn of(file: Option<&PathBuf>, variable: Option<&String>) -> Option<Self> {
         file.map(|file| Self::File(file.clone()))
             .or_else(|| variable.map(|name| Self::Variable(name.clone())))
     }
@@ -271,7 +276,20 @@ fn source(raw: &RawSource, told: &mut Told<'_>) -> Option<SourceConfig> {
         }
         grant
     });
-    Some(SourceConfig { name: raw.name.clone(), environment, grant, origin: origin?, hook })
+    let commit_status = raw.commit_status.as_ref().map(|raw| {
+        let (read, wrong) = CommitStatusConfig::read(raw);
+        for (member, expected) in wrong {
+            told.need(false, member, expected);
+        }
+        read
+    });
+    told.need(
+        commit_status.is_none() || raw.git.is_some(),
+        "commitStatus",
+        "a git repository: a directory has no commits",
+    );
+    let name = raw.name.clone();
+    Some(SourceConfig { name, environment, grant, commit_status, origin: origin?, hook })
 }
 
 fn git(raw: &RawGit, told: &mut Told<'_>) -> Option<GitConfig> {

@@ -18,10 +18,10 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// A client with the certificates of this machine.
 #[derive(Clone, Debug)]
-pub(super) struct Web(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub(crate) struct Web(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
 impl Web {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let connector = HttpsConnectorBuilder::new()
             .with_provider_and_native_roots(rustls::crypto::ring::default_provider())?
             .https_or_http()
@@ -31,7 +31,7 @@ impl Web {
     }
 
     /// Why there was no answer, in words.
-    pub(super) async fn post(
+    pub(crate) async fn post(
         &self,
         url: &str,
         headers: &[(&str, String)],
