@@ -156,6 +156,16 @@ pub(crate) enum Output {
     Yaml,
 }
 
+/// As [`Output`], or for a comment on a pull request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanOutput {
+    #[default]
+    Text,
+    Json,
+    Yaml,
+    Markdown,
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// The directory to watch [default: `manifests.path` of the configuration]
@@ -171,8 +181,9 @@ pub(crate) struct PlanArgs {
     /// Files or directories of manifests, `-` for standard input [default: `manifests.path`]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// `markdown` is for a comment on a pull request
     #[arg(long, short, value_enum, default_value_t)]
-    pub output: Output,
+    pub output: PlanOutput,
 }
 
 #[derive(Debug, clap::Args)]

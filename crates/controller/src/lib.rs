@@ -13,6 +13,7 @@ pub mod config;
 pub mod daemon;
 mod http;
 mod input;
+mod markdown;
 mod metrics;
 pub mod outside;
 mod read_only;

@@ -578,3 +578,15 @@ fn a_daemon_without_a_token_takes_no_command_and_shows_where_a_rollout_stands() 
     let missing = run(dir.path(), &["rollout", "status", "prod/shop", "--server", &server]);
     assert!(stderr(&missing).contains("no manifest names"), "{}", stderr(&missing));
 }
+
+#[test]
+fn a_plan_as_markdown_tells_problems_and_faults_as_a_comment() {
+    let broken = GOOD.replace("memory", "memroy").replace("{name: web}", "{name: shop}");
+    let dir = directory(&[("web.yaml", GOOD), ("<b>@all.yaml", &broken)]);
+    let output = run(dir.path(), &["plan", ".", "-o", "markdown"]);
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.starts_with("**Evenkeel plan**"), "{text}");
+    assert!(text.contains("<summary><code>prod/web</code>: could not be planned"), "{text}");
+    assert!(text.contains("memroy") && !text.contains("<b>") && !text.contains('@'), "{text}");
+}

@@ -13,11 +13,12 @@ use serde_json::{Value, json};
 use super::look::look;
 use super::validate::{counted, line};
 use super::write_data;
-use crate::args::{Output, PlanArgs};
+use crate::args::{Output, PlanArgs, PlanOutput};
 use crate::cli::{CommandError, Exit};
 use crate::config::Config;
 use crate::daemon::connect;
 use crate::input;
+use crate::markdown::{Comment, Section};
 use crate::style::{self, paint, safe};
 
 pub(crate) async fn plan(
@@ -37,8 +38,12 @@ pub(crate) async fn plan(
         look(Arc::new(cloud), services, &config).await?
     };
     match args.output {
-        Output::Text => write_text(out, &reports, &problems, elsewhere)?,
-        Output::Json | Output::Yaml => write_data(out, args.output, &data(&reports, &problems))?,
+        PlanOutput::Text => write_text(out, &reports, &problems, elsewhere)?,
+        PlanOutput::Json => write_data(out, Output::Json, &data(&reports, &problems))?,
+        PlanOutput::Yaml => write_data(out, Output::Yaml, &data(&reports, &problems))?,
+        PlanOutput::Markdown => {
+            out.write_all(comment(&reports, &problems, elsewhere).as_bytes())?;
+        }
     }
     Ok(exit(&reports, &problems))
 }
@@ -98,19 +103,74 @@ fn write_text(
     for (key, report) in reports {
         write_service(out, key, report)?;
     }
+    Ok(writeln!(out, "{}", summary(reports, problems, elsewhere))?)
+}
+
+fn summary(
+    reports: &BTreeMap<ServiceKey, PassReport>,
+    problems: &[Problem],
+    elsewhere: usize,
+) -> String {
     let changed = reports.values().filter(|report| differs(report)).count();
     let failed = reports.values().filter(|report| fault(report).is_some()).count();
     let errors = problems.iter().filter(|p| p.severity == Severity::Error).count();
-    write!(out, "{}: {changed} with differences", counted(reports.len(), "service"))?;
+    let mut parts =
+        vec![format!("{}: {changed} with differences", counted(reports.len(), "service"))];
     for (count, what) in [(failed, "could not be planned"), (elsewhere, "of another target")] {
         if count > 0 {
-            write!(out, ", {count} {what}")?;
+            parts.push(format!(", {count} {what}"));
         }
     }
     if errors > 0 {
-        write!(out, "; {} in the manifests", counted(errors, "error"))?;
+        parts.push(format!("; {} in the manifests", counted(errors, "error")));
     }
-    Ok(writeln!(out)?)
+    parts.concat()
+}
+
+/// Services for which there is nothing to tell are in the summary alone.
+fn comment(
+    reports: &BTreeMap<ServiceKey, PassReport>,
+    problems: &[Problem],
+    elsewhere: usize,
+) -> String {
+    let mut comment = Comment::new("Evenkeel plan", &summary(reports, problems, elsewhere));
+    comment.list("Problems", problems.iter().map(plain_line));
+    for (key, report) in reports {
+        let is_told = differs(report) || fault(report).is_some() || !report.plan.waiting.is_empty();
+        if is_told {
+            comment.section(&section(key, report));
+        }
+    }
+    comment.text()
+}
+
+pub(super) fn plain_line(problem: &Problem) -> String {
+    anstream::adapter::strip_str(&line(problem)).to_string()
+}
+
+fn section(key: &ServiceKey, report: &PassReport) -> Section {
+    let name = key.to_string();
+    if let Some(fault) = fault(report) {
+        let headline = "could not be planned".to_owned();
+        return Section { name, headline, changes: Vec::new(), lines: vec![("Error", fault)] };
+    }
+    let mut lines = Vec::new();
+    if let Some(wanted) = &report.status.wanted {
+        lines.push(("Wants", wanted.as_str().to_owned()));
+    }
+    for action in &report.plan.actions {
+        lines.push(("Next", format!("{}: {}", action.call.operation(), action.why)));
+    }
+    for wait in &report.plan.waiting {
+        lines.push(("Waits", wait.sentence.clone()));
+    }
+    let headline = match report.changes.len() {
+        0 if differs(report) => "no field differs".to_owned(),
+        0 => "no change".to_owned(),
+        1 => "1 field differs".to_owned(),
+        count => format!("{count} fields differ"),
+    };
+    Section { name, headline, changes: report.changes.clone(), lines }
 }
 
 fn write_service(
