@@ -3,6 +3,7 @@
 
 mod changes;
 mod fields;
+mod revisions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,7 @@ use crate::view::{View, may_be_hidden};
 
 pub use changes::changes;
 pub use fields::{Cause, Field, FieldOwner, fields};
+pub use revisions::{Revised, revised};
 
 /// A member of `UpdateService`.
 struct Member {

@@ -12,6 +12,7 @@ mod code_deploy;
 mod command;
 mod diff;
 mod fact;
+mod forecast;
 mod freeze;
 mod history;
 mod judge;
@@ -34,8 +35,9 @@ pub use code_deploy::{
     ErrorInformation, RollbackInfo,
 };
 pub use command::{Command, Obedience, Order, Refusal};
-pub use diff::{Cause, Field, FieldOwner, changes, fields};
+pub use diff::{Cause, Field, FieldOwner, Revised, changes, fields, revised};
 pub use fact::{Fact, Unknown};
+pub use forecast::{Forecast, forecast};
 pub use history::{PastDeployment, history};
 pub use judge::{
     AnalysisResult, Certainty, Comparison, ComparisonNumbers, ComparisonOutcome,

@@ -10,10 +10,10 @@ use crate::tags::tag;
 use crate::view::{View, wanted_members};
 use crate::{Change, Input};
 
-const REGISTERS: &str = "registers a revision and starts a deployment";
-const STARTS: &str = "starts a deployment";
-const IN_PLACE: &str = "changes in place";
-const CREATES: &str = "creates the service";
+pub(super) const REGISTERS: &str = "registers a revision and starts a deployment";
+pub(super) const STARTS: &str = "starts a deployment";
+pub(super) const IN_PLACE: &str = "changes in place";
+pub(super) const CREATES: &str = "creates the service";
 
 /// Every field that differs between the manifest and AWS, for people. Empty when the manifest or
 /// what it is compared with is not known.

@@ -25,6 +25,7 @@ mod preflight;
 mod probes;
 mod retries;
 mod returns;
+mod revisions;
 mod rivals;
 mod settling;
 mod statuses;
