@@ -178,9 +178,20 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PlanArgs {
-    /// Files or directories of manifests, `-` for standard input [default: `manifests.path`]
+    /// Files or directories of manifests, `-` for standard input [default: `manifests.path`; with --from: all]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// What merging --to into this revision would do: both are read from a git repository, and AWS is not asked
+    ///
+    /// A branch, a tag or a commit, also as `main~1`. PATHs are then from the root of the repository.
+    #[arg(long, value_name = "REV", requires = "to")]
+    pub from: Option<String>,
+    /// The revision that would be in force, with --from
+    #[arg(long, value_name = "REV", requires = "from")]
+    pub to: Option<String>,
+    /// The git repository, with --from [default: the one of the current directory]
+    #[arg(long, value_name = "DIR", requires = "from")]
+    pub repository: Option<PathBuf>,
     /// `markdown` is for a comment on a pull request
     #[arg(long, short, value_enum, default_value_t)]
     pub output: PlanOutput,

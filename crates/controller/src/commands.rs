@@ -9,6 +9,7 @@ mod order;
 mod plain;
 mod plan;
 mod render;
+mod review;
 mod rollout;
 mod run;
 mod set;

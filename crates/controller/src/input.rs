@@ -99,6 +99,13 @@ fn gather(paths: &[PathBuf]) -> Result<Gathered, InputError> {
 }
 
 impl Input {
+    /// What the files of a revision say, with the environment of that name laid over it.
+    pub(crate) fn of_tree(tree: &Tree, environment: Option<&str>) -> Self {
+        let mut set = evenkeel_manifest::load_in(&tree.files, environment);
+        set.problems.extend(crate::source::problems_of(tree));
+        Self { set, files: tree.files.len() }
+    }
+
     pub(crate) fn count(&self, severity: Severity) -> usize {
         self.set.problems.iter().filter(|problem| problem.severity == severity).count()
     }

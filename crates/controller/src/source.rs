@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub(crate) use follow::Sources;
+pub(crate) use git::LocalRepository;
 pub use git::Revision;
 pub(crate) use last_good::LastGood;
 pub(crate) use last_good::problems_of;

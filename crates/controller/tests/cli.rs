@@ -590,3 +590,69 @@ fn a_plan_as_markdown_tells_problems_and_faults_as_a_comment() {
     assert!(text.contains("<summary><code>prod/web</code>: could not be planned"), "{text}");
     assert!(text.contains("memroy") && !text.contains("<b>") && !text.contains('@'), "{text}");
 }
+
+/// A repository in which the branch `next` changes, adds and removes a service of `main`.
+fn repository_of_two_branches() -> tempfile::TempDir {
+    let old = GOOD.replace("{name: web}", "{name: old}");
+    let dir =
+        directory(&[("prod/web.yaml", GOOD), ("prod/old.yaml", &old), ("other/x.yaml", "a: [")]);
+    let git = |arguments: &[&str]| {
+        let who = ["-c", "user.name=a", "-c", "user.email=a@example", "-c", "commit.gpgsign=false"];
+        let mut command = Command::new("git");
+        command.args(who).args(arguments).current_dir(dir.path()).env("HOME", dir.path());
+        assert!(command.output().unwrap().status.success(), "{arguments:?}");
+    };
+    git(&["init", "--quiet", "-b", "main"]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "-m", "first"]);
+    git(&["checkout", "--quiet", "-b", "next"]);
+    std::fs::write(dir.path().join("prod/web.yaml"), GOOD.replace("image: app}", "image: app:2}"))
+        .unwrap();
+    let new = GOOD.replace("{name: web}", "{name: new}").replace("image: app}", "image: new}");
+    std::fs::write(dir.path().join("prod/new.yaml"), new).unwrap();
+    std::fs::remove_file(dir.path().join("prod/old.yaml")).unwrap();
+    git(&["add", "-A"]);
+    git(&["commit", "--quiet", "-m", "second"]);
+    git(&["checkout", "--quiet", "main"]);
+    dir
+}
+
+#[test]
+fn a_plan_of_two_revisions_tells_what_a_merge_would_do_without_aws() {
+    let dir = repository_of_two_branches();
+    let plan = |arguments: &[&str]| run(dir.path(), &[&["plan"], arguments].concat());
+    let output = plan(&["--from", "main", "--to", "next", "prod", "-o", "json"]);
+    assert_eq!(code(&output), 2, "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let kinds: Vec<_> =
+        report["services"].as_array().unwrap().iter().map(|one| &one["kind"]).collect();
+    assert_eq!(kinds, ["added", "removed", "changed"], "{report}");
+    let web = &report["services"][2];
+    assert_eq!(web["changes"][0]["new"], "app:2");
+    assert_eq!(web["forecast"]["tasksRestarted"], 1);
+    assert_eq!(web["forecast"]["registerCalls"], 1);
+    assert_eq!(web["forecast"]["secondsAtLeast"], 30);
+    let text = stdout(&plan(&["--from", "next~1", "--to", "next", "prod"]));
+    assert!(text.contains("~ prod/web: 1 field differs"), "{text}");
+    assert!(text.contains("1 task restarted"), "{text}");
+    let markdown = stdout(&plan(&["--from", "main", "--to", "next", "prod", "-o", "markdown"]));
+    assert!(markdown.contains("<summary><code>prod/old</code>: is removed"), "{markdown}");
+}
+
+#[test]
+fn a_plan_of_two_revisions_ends_as_a_plan_does() {
+    let dir = repository_of_two_branches();
+    let plan = |from: &str, to: &str, path: &str| {
+        run(dir.path(), &["plan", "--from", from, "--to", to, path])
+    };
+    assert_eq!(code(&plan("main", "main", "prod")), 0);
+    assert_eq!(code(&plan("main", "next", "prod")), 2);
+    assert_eq!(code(&plan("main", "next", ".")), 1);
+    let unknown = plan("main", "nowhere", "prod");
+    assert_eq!(code(&unknown), 1);
+    assert!(stderr(&unknown).contains("is no revision"), "{}", stderr(&unknown));
+    let nothing = plan("main", "next", "prdo");
+    assert_eq!(code(&nothing), 1);
+    assert!(stderr(&nothing).contains("neither revision"), "{}", stderr(&nothing));
+    assert_eq!(code(&run(dir.path(), &["plan", "--from", "main"])), 1);
+}

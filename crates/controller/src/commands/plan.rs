@@ -11,6 +11,7 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 
 use super::look::look;
+use super::review::review;
 use super::validate::{counted, line};
 use super::write_data;
 use crate::args::{Output, PlanArgs, PlanOutput};
@@ -26,6 +27,9 @@ pub(crate) async fn plan(
     args: PlanArgs,
     out: &mut dyn Write,
 ) -> Result<Exit, CommandError> {
+    if let (Some(from), Some(to)) = (&args.from, &args.to) {
+        return review(&config, &args, (from, to), out);
+    }
     let paths =
         if args.paths.is_empty() { vec![config.manifests.path.clone()] } else { args.paths };
     let input = input::load(&paths, config.manifests.environment.as_deref())?;

@@ -4,6 +4,7 @@
 mod cache;
 mod fetch;
 mod history;
+mod named;
 mod objects;
 mod wanted;
 mod web;
@@ -17,6 +18,7 @@ use super::tree::{Tree, TreeLimits};
 use crate::config::{GitConfig, GitRevision, GitUrl};
 use crate::style::safe;
 use cache::Cache;
+pub(crate) use named::LocalRepository;
 use wanted::Wanted;
 use web::GitWeb;
 
