@@ -32,8 +32,7 @@ pub fn forecast(old: Option<&Service>, new: &Service) -> Forecast {
     let Revised { registers, deploys, .. } = revised(old, new);
     let (tasks_restarted, surge) = match (deploys, old) {
         (false, _) | (true, None) => (Some(0), Some(0)),
-        // A rollout keeps the count that runs when the manifest leaves it to somebody else.
-        (true, Some(_)) => (desired_count(new), surge(new)),
+        (true, Some(old)) => (desired_count(old), surge(new)),
     };
     let at_least = match (deploys, old) {
         (false, _) => Duration::ZERO,

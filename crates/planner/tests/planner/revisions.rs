@@ -141,3 +141,10 @@ fn each_strategy_takes_its_bakes() {
     assert_eq!(taken(Strategy::Steps(steps(one(100, Scale::Auto)))), (Some(4), 16 * 60));
     assert_eq!(taken(Strategy::Steps(steps(one(30, Scale::Percent(30))))), (Some(2), 16 * 60));
 }
+
+#[test]
+fn the_tasks_that_ran_before_are_restarted_and_the_surge_is_beside_the_new_count() {
+    let new = web("good:2").with("desiredCount", json!(6)).service();
+    let forecast = forecast(Some(&web("good:1").service()), &new);
+    assert_eq!((forecast.tasks_restarted, forecast.surge), (Some(4), Some(6)));
+}
