@@ -26,7 +26,7 @@ pub use raw::{LeaseBackend, LogFormat, RawConfig, RawLease, RunMode};
 pub use shown::{Format, Setting, render, settings};
 pub use sources::{
     Credentials, GitConfig, GitRevision, GitUrl, RawCredentials, RawDirectory, RawGit, RawHook,
-    RawSource, Secret, SourceConfig, SourceOrigin,
+    RawSource, RawVerify, Secret, SourceConfig, SourceOrigin, Verify,
 };
 pub use windows::{RawWindow, Windows};
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_controller::config::{
-    Credentials, GitConfig, GitRevision, GitUrl, Secret, SourceConfig, SourceOrigin,
+    Credentials, GitConfig, GitRevision, GitUrl, Secret, SourceConfig, SourceOrigin, Verify,
 };
 use evenkeel_controller::{Config, Daemon, ManifestsReport};
 use evenkeel_manifest::ServiceKey;
@@ -68,6 +68,7 @@ fn source(host: &Host, interval: Duration) -> SourceConfig {
         interval,
         timeout: Duration::from_secs(5),
         credentials: Credentials::default(),
+        verify: None,
         allow_force_push: false,
     };
     let origin = SourceOrigin::Git(Box::new(git));
@@ -304,6 +305,67 @@ async fn the_commit_in_force_outlives_a_restart_while_the_server_is_down() {
         host.push_head()
     };
     until_stale(&daemon, &first, 1, &rewritten).await;
+    shutdown.drain.cancel();
+    daemon.wait().await.unwrap();
+}
+
+/// Made by ssh-keygen (Debian's package openssh-client): the private key's path and the public key.
+fn key(directory: &Path, name: &str, kind: &[&str]) -> (String, String) {
+    let path = directory.join(name).display().to_string();
+    let made = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-N", "", "-C", name, "-f", &path, "-t"])
+        .args(kind)
+        .status()
+        .expect("ssh-keygen is installed; it is of Debian's package openssh-client");
+    assert!(made.success(), "{kind:?}");
+    let public = std::fs::read_to_string(format!("{path}.pub")).unwrap();
+    (path, public)
+}
+
+fn push_signed(host: &Host, key: &str, message: &str) -> String {
+    let key = format!("user.signingKey={key}");
+    let commit = ["commit", "--quiet", "--allow-empty", "-S", "-m", message];
+    host.git(&[&["-c", "gpg.format=ssh", "-c", &key], &commit[..]].concat());
+    host.push_head()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_an_allowed_key_signed_takes_over() {
+    let host = Host::start().await;
+    let keys = tempfile::tempdir().unwrap();
+    let signers = keys.path().join("signers");
+    let (ann, of_ann) = key(keys.path(), "ann", &["ed25519"]);
+    let (eve, of_eve) = key(keys.path(), "eve", &["ed25519"]);
+    std::fs::write(&signers, format!("ann@example {of_ann}")).unwrap();
+    host.push(&[("web.yaml", &manifest("web"))]);
+    let mut one = source(&host, OFTEN);
+    let SourceOrigin::Git(git) = &mut one.origin else { unreachable!("it is a repository") };
+    git.verify = Some(Verify { ssh_allowed_signers_file: signers.clone() });
+    let shutdown = Shutdown::default();
+    let daemon = start(one, None, &shutdown).await;
+    until(&daemon, "it to be held", |report| {
+        report.stale.as_ref().is_some_and(|stale| stale.contains("it is not signed"))
+    })
+    .await;
+    assert_eq!(daemon.manifests().borrow().sources[0].revision, None, "unsigned from the start");
+    let first = push_signed(&host, &ann, "x");
+    until_commit(&daemon, &first, 1).await;
+    let (_, report) = request(daemon.http_address(), "GET /v1/manifests HTTP/1.1\r\n", "").await;
+    assert!(report.contains("\"principal\":\"ann@example\""), "{report}");
+    host.push(&[("api.yaml", &manifest("api"))]);
+    until_stale(&daemon, &first, 1, "it is not signed").await;
+    let second = push_signed(&host, &eve, "x");
+    until_stale(&daemon, &first, 1, "which is not in").await;
+    std::fs::write(&signers, "").unwrap();
+    until_stale(&daemon, &first, 1, "it holds no key").await;
+    std::fs::write(&signers, format!("eve@example {of_eve}")).unwrap();
+    until_commit(&daemon, &second, 2).await;
+    for kind in [&["ecdsa"][..], &["ecdsa", "-b", "384"], &["rsa", "-b", "2048"]] {
+        let (private, public) = key(keys.path(), &kind.concat(), kind);
+        std::fs::write(&signers, format!("bob {public}")).unwrap();
+        let commit = push_signed(&host, &private, "Grüße\n\nx");
+        until_commit(&daemon, &commit, 2).await;
+    }
     shutdown.drain.cancel();
     daemon.wait().await.unwrap();
 }

@@ -144,7 +144,7 @@ async fn write_manifests(
     Ok(())
 }
 
-/// `source shop: commit 0123… of https://git.example/shop, 3 services, since …`
+/// `source shop: commit 0123… of https://git.example/shop, signed by …, services: 3, since …`
 fn source_line(source: &Value) -> String {
     let text = |pointer: &str| source.pointer(pointer).and_then(Value::as_str).map(safe);
     let services = source.get("services").and_then(Value::as_u64).unwrap_or(0);
@@ -155,5 +155,9 @@ fn source_line(source: &Value) -> String {
         None => from.into_owned(),
     };
     let since = text("/since").map(|since| format!(", since {since}")).unwrap_or_default();
-    format!("source {name}: {what}, services: {services}{since}")
+    let signer = match (text("/revision/signer/principal"), text("/revision/signer/fingerprint")) {
+        (Some(principal), Some(key)) => format!(", signed by {principal} with {key}"),
+        _ => String::new(),
+    };
+    format!("source {name}: {what}{signer}, services: {services}{since}")
 }

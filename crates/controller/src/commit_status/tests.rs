@@ -103,7 +103,7 @@ async fn hosting_is_told_again_after_a_failure_and_once_for_each_change() {
     let web = service();
     let (desired, wanted_now) = watch::channel(Arc::new(wanted(&[&web])));
     let mut report = ManifestsReport::default();
-    let revision = Revision { commit: "abc".to_owned(), digest: "d".to_owned() };
+    let revision = Revision { commit: "abc".to_owned(), digest: "d".to_owned(), signer: None };
     let name = "shop".to_owned();
     report.sources.push(SourceReport { name, revision: Some(revision), ..SourceReport::default() });
     let (reports, reported) = watch::channel(Arc::new(report));

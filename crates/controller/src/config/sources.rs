@@ -58,6 +58,8 @@ pub struct RawGit {
     pub timeout: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials: Option<RawCredentials>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verify: Option<RawVerify>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub allow_force_push: bool,
 }
@@ -75,6 +77,13 @@ pub struct RawCredentials {
     pub ssh_key_file: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known_hosts_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawVerify {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh_allowed_signers_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +142,8 @@ pub struct GitConfig {
     /// A look that takes longer is given up.
     pub timeout: Duration,
     pub credentials: Credentials,
+    /// Who may sign the commits that take over; `None`: nobody has to.
+    pub verify: Option<Verify>,
     /// Whether a commit may take over that does not descend from the one in force.
     pub allow_force_push: bool,
 }
@@ -161,6 +172,13 @@ pub struct Credentials {
     pub token: Option<Secret>,
     pub ssh_key_file: Option<PathBuf>,
     pub known_hosts_file: Option<PathBuf>,
+}
+
+/// Where the public keys are whose owners may sign commits; read at every switch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verify {
+    /// In the format of ssh-keygen's ALLOWED SIGNERS.
+    pub ssh_allowed_signers_file: PathBuf,
 }
 
 /// Where a secret is, never the secret.
@@ -306,6 +324,7 @@ fn git(raw: &RawGit, told: &mut Told<'_>) -> Option<GitConfig> {
     let revision = revision(raw, told);
     Some(GitConfig {
         credentials: credentials(raw, url.as_ref(), told),
+        verify: verify(raw, told),
         url: url?,
         revision: revision?,
         path: path.to_owned(),
@@ -417,6 +436,14 @@ fn credentials(raw: &RawGit, url: Option<&GitUrl>, told: &mut Told<'_>) -> Crede
     }
 }
 
+/// With a file missing, the configuration is refused: nothing is taken unverified.
+fn verify(raw: &RawGit, told: &mut Told<'_>) -> Option<Verify> {
+    let file = raw.verify.as_ref()?.ssh_allowed_signers_file.clone();
+    let file = file.filter(|file| !file.as_os_str().is_empty());
+    told.need(file.is_some(), "git.verify", "sshAllowedSignersFile");
+    Some(Verify { ssh_allowed_signers_file: file? })
+}
+
 const URL: &str = "https://HOST/PATH, ssh://USER@HOST/PATH, USER@HOST:PATH or file:///PATH";
 const PATH: &str = "a directory of the repository without `.`, `..` or `\\`";
 const PATTERNS: &str = "at most 50 patterns such as `prod/**/*.yaml`, relative to `path`";
@@ -526,6 +553,7 @@ mod tests {
             (RawGit { include: vec![String::new()], ..good() }, "git.include"),
             (RawGit { interval: Some("0s".into()), ..good() }, "git.interval"),
             (RawGit { timeout: Some("soon".into()), ..good() }, "git.timeout"),
+            (RawGit { verify: Some(RawVerify::default()), ..good() }, "git.verify"),
         ] {
             let told = problems(git);
             assert!(told.starts_with(&format!("sources[0].{key}: expected ")), "{key}: {told}");

@@ -6,6 +6,9 @@ mod fetch;
 mod history;
 mod named;
 mod objects;
+mod signature;
+mod signers;
+mod ssh;
 mod wanted;
 mod web;
 
@@ -13,12 +16,15 @@ use std::path::Path;
 use std::time::Instant;
 
 use gix::ObjectId;
+use jiff::Timestamp;
 
 use super::tree::{Tree, TreeLimits};
 use crate::config::{GitConfig, GitRevision, GitUrl};
 use crate::style::safe;
 use cache::Cache;
 pub(crate) use named::LocalRepository;
+use objects::Tip;
+pub(crate) use signature::Signer;
 use wanted::Wanted;
 use web::GitWeb;
 
@@ -30,6 +36,9 @@ pub struct Revision {
     pub commit: String,
     /// The id of the tree of all that is read of the commit: two commits with the same digest say the same.
     pub digest: String,
+    /// Who signed it, where that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signer: Option<Signer>,
 }
 
 /// Reads one source again and again, from one thread at a time.
@@ -47,6 +56,8 @@ pub(crate) struct GitReader {
 struct InForce {
     commit: ObjectId,
     tree: ObjectId,
+    /// `None`: nobody has to sign, or after a restart the commit would not be allowed any more.
+    signer: Option<Signer>,
     /// Manifests were there: their sudden absence is a fault.
     had_files: bool,
 }
@@ -84,14 +95,16 @@ impl GitReader {
     }
 
     fn newest(&mut self, deadline: Instant) -> Result<Found, String> {
-        let (repository, commit) = self.wanted_commit(deadline)?;
+        let (repository, tip) = self.wanted_commit(deadline)?;
+        let commit = tip.commit;
         self.refuse_other_history(&repository, commit)?;
-        let found = self.take(&repository, commit, deadline)?;
+        let signer = self.signer(&repository, tip)?;
+        let found = self.take(&repository, commit, signer, deadline)?;
         self.cache.keep(commit);
         Ok(found)
     }
 
-    fn wanted_commit(&mut self, deadline: Instant) -> Result<(gix::Repository, ObjectId), String> {
+    fn wanted_commit(&mut self, deadline: Instant) -> Result<(gix::Repository, Tip), String> {
         match &self.config.url {
             GitUrl::Local(path) => in_place(path, &self.config.revision),
             GitUrl::Http(_) => {
@@ -112,7 +125,23 @@ impl GitReader {
             return None;
         }
         let (repository, commit) = self.cache.kept()?;
-        self.take(&repository, commit, deadline).ok()
+        // It was verified when it took over; here only who signed it is asked for.
+        let signer = self.signer(&repository, Tip { reference: commit, commit });
+        self.take(&repository, commit, signer.ok().flatten(), deadline).ok()
+    }
+
+    /// Who signed the commit that is to take over. One that is in force is not asked for again.
+    fn signer(&self, repository: &gix::Repository, tip: Tip) -> Result<Option<Signer>, String> {
+        let Some(verify) = &self.config.verify else { return Ok(None) };
+        match &self.in_force {
+            Some(before) if before.commit == tip.commit && before.signer.is_some() => {
+                Ok(before.signer.clone())
+            }
+            _ => {
+                let now = Timestamp::now();
+                signature::check(repository, tip, &self.config.revision, verify, now).map(Some)
+            }
+        }
     }
 
     /// A commit that the configuration names is what somebody wants, wherever it stands.
@@ -135,14 +164,16 @@ impl GitReader {
         &mut self,
         repository: &gix::Repository,
         commit: ObjectId,
+        signer: Option<Signer>,
         deadline: Instant,
     ) -> Result<Found, String> {
         let tree = objects::root(repository, commit, &self.config.path, &self.limits)?;
-        let revision = Revision { commit: commit.to_string(), digest: tree.to_string() };
+        let (id, digest) = (commit.to_string(), tree.to_string());
+        let revision = Revision { commit: id, digest, signer: signer.clone() };
         if let Some(before) = &mut self.in_force
             && before.tree == tree
         {
-            before.commit = commit;
+            (before.commit, before.signer) = (commit, signer);
             return Ok(Found::Same(revision));
         }
         let read = objects::read(repository, tree, &self.wanted, &self.limits, deadline)?;
@@ -154,7 +185,8 @@ impl GitReader {
                 below(&self.config.path)
             ));
         }
-        self.in_force = Some(InForce { commit, tree, had_files: !read.files.is_empty() });
+        let had_files = !read.files.is_empty();
+        self.in_force = Some(InForce { commit, tree, signer, had_files });
         Ok(Found::Changed(revision, read))
     }
 }
@@ -164,7 +196,7 @@ fn below(path: &str) -> String {
     if path.is_empty() { String::new() } else { format!(" below {path}") }
 }
 
-fn in_place(path: &Path, revision: &GitRevision) -> Result<(gix::Repository, ObjectId), String> {
+fn in_place(path: &Path, revision: &GitRevision) -> Result<(gix::Repository, Tip), String> {
     let repository = cache::open(path).map_err(|error| {
         format!("the repository {} cannot be opened: {}", path.display(), in_words(&error))
     })?;
@@ -174,15 +206,16 @@ fn in_place(path: &Path, revision: &GitRevision) -> Result<(gix::Repository, Obj
         GitRevision::Tag(name) => format!("refs/tags/{name}"),
         GitRevision::Commit(id) => {
             let id = ObjectId::from_hex(id.as_bytes()).map_err(|error| error.to_string())?;
-            return Ok((repository, id));
+            return Ok((repository, Tip { reference: id, commit: id }));
         }
     };
     let missing = || gone(revision);
     let reference =
         repository.try_find_reference(name.as_str()).map_err(|error| in_words(&error))?;
     let mut reference = reference.ok_or_else(missing)?;
-    let id = reference.peel_to_id().map_err(|_| missing())?.detach();
-    Ok((repository, id))
+    let commit = reference.clone().peel_to_id().map_err(|_| missing())?.detach();
+    let reference = reference.follow_to_object().map_err(|_| missing())?.detach();
+    Ok((repository, Tip { reference, commit }))
 }
 
 /// What a vanished reference is told as.

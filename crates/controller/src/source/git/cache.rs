@@ -11,6 +11,7 @@ use gix::refs::transaction::PreviousValue;
 
 use super::fetch::{self, Fetch};
 use super::in_words;
+use super::objects::Tip;
 use super::web::GitWeb;
 use crate::config::{GitConfig, GitUrl};
 
@@ -30,7 +31,8 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// What is fetched from elsewhere, or another reference, is kept elsewhere.
+    /// What is fetched from elsewhere, or another reference, is kept elsewhere; and what was verified is not
+    /// mistaken for what was not.
     pub(super) fn new(directory: &Path, config: &GitConfig) -> Self {
         let url = match &config.url {
             GitUrl::Local(_) => return Self { path: None },
@@ -38,16 +40,19 @@ impl Cache {
         };
         let mut hasher = DefaultHasher::new();
         (url, format!("{:?}", config.revision)).hash(&mut hasher);
+        if config.verify.is_some() {
+            "verified".hash(&mut hasher);
+        }
         Self { path: Some(directory.join(format!("{:016x}.git", hasher.finish()))) }
     }
 
-    /// The repository with the wanted commit in it.
+    /// The repository with the wanted commit in it, and what the reference leads to.
     pub(super) fn fetch(
         &self,
         config: &GitConfig,
         web: Option<&GitWeb>,
         deadline: Instant,
-    ) -> Result<(gix::Repository, ObjectId), String> {
+    ) -> Result<(gix::Repository, Tip), String> {
         let path = self.path.as_deref().ok_or("the repository is read in place")?;
         let kept = self.kept_id();
         let repository = opened(path, config)?;
@@ -57,7 +62,7 @@ impl Cache {
         if kept == Some(commit) && packs(path) > PACKS_MAX {
             start_anew(path);
         }
-        Ok((repository, commit))
+        Ok((repository, Tip { reference: fetched, commit }))
     }
 
     pub(super) fn kept_id(&self) -> Option<ObjectId> {

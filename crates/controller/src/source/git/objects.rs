@@ -29,6 +29,19 @@ const LINK: u16 = 0o120_000;
 const SUBMODULE: u16 = 0o160_000;
 const DIRECTORY: u16 = 0o040_000;
 
+/// What a reference leads to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tip {
+    /// An annotated tag, or the commit itself.
+    pub reference: ObjectId,
+    pub commit: ObjectId,
+}
+
+/// The bytes of a commit or an annotated tag, without the header of the object.
+pub(super) fn raw(repository: &Repository, id: ObjectId, kind: Kind) -> Result<Vec<u8>, String> {
+    object(repository, id, kind, COMMIT_BYTES_MAX)
+}
+
 /// The tree of `path` in a commit.
 pub(super) fn root(
     repository: &Repository,

@@ -12,7 +12,7 @@ use super::super::union::Member;
 use super::super::union::{Reading, unite};
 use super::wanted::Wanted;
 use super::{Found, GitReader, cache, objects};
-use crate::config::{Credentials, GitConfig, GitRevision, GitUrl};
+use crate::config::{Credentials, GitConfig, GitRevision, GitUrl, Verify};
 
 const GOOD: &str = "apiVersion: evenkeel.dev/v1\nkind: Service\nmetadata: {name: good}\nspec:\n  cluster: \
                     prod\n  taskDefinition:\n    memory: \"512\"\n    containerDefinitions: [{name: app, \
@@ -525,6 +525,7 @@ fn reader(made: &Made, change: impl FnOnce(&mut GitConfig)) -> GitReader {
         interval: Duration::from_mins(1),
         timeout: Duration::from_mins(1),
         credentials: Credentials::default(),
+        verify: None,
         allow_force_push: false,
     };
     change(&mut config);
@@ -580,6 +581,16 @@ fn rewritten_history_is_taken_where_it_is_allowed_or_pinned() {
     let mut pinned =
         reader(&made, |config| config.revision = GitRevision::Commit(first.to_string()));
     assert_eq!(looked(&mut pinned), Ok((true, first.to_string())));
+}
+
+#[test]
+fn the_unsigned_commit_of_before_is_not_taken_once_signatures_are_asked_for() {
+    let made = Made::new();
+    made.push("a", &[]);
+    let signers = made.directory.path().join("signers");
+    let verify = Verify { ssh_allowed_signers_file: signers };
+    let held = looked(&mut reader(&made, |config| config.verify = Some(verify))).unwrap_err();
+    assert!(held.contains("held by git.verify: it is not signed"), "{held}");
 }
 
 #[test]

@@ -1,0 +1,144 @@
+//! Whether a commit may take over by who signed it; never takes "cannot be known" for yes.
+
+use gix::Repository;
+use gix::objs::{Kind, TagRef};
+use jiff::Timestamp;
+use ssh_key::{HashAlg, SshSig};
+
+use super::objects::{self, Tip};
+use super::signers::Signers;
+use super::ssh;
+use crate::config::{GitRevision, Verify};
+
+/// Whose signature a commit carries.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Signer {
+    /// As the file of allowed signers names the owner of the key.
+    pub principal: String,
+    /// `SHA256:` and 43 characters, as ssh-keygen shows it.
+    pub fingerprint: String,
+}
+
+/// The only namespace in which git signs.
+const NAMESPACE: &str = "git";
+const SSH: &str = "-----BEGIN SSH SIGNATURE-----";
+const BEGIN: &str = "-----BEGIN ";
+
+/// Who signed the commit, or the annotated tag by whose name it is wanted. The error is a sentence for people.
+pub(super) fn check(
+    repository: &Repository,
+    tip: Tip,
+    revision: &GitRevision,
+    verify: &Verify,
+    now: Timestamp,
+) -> Result<Signer, String> {
+    if let GitRevision::Tag(name) = revision
+        && tip.reference != tip.commit
+        && let Some(signed) = of_tag(&objects::raw(repository, tip.reference, Kind::Tag)?, name)
+        && let Ok(signer) = signed.by(verify, now)
+    {
+        return Ok(signer);
+    }
+    let raw = objects::raw(repository, tip.commit, Kind::Commit)?;
+    of_commit(&raw)
+        .and_then(|signed| signed.by(verify, now))
+        .map_err(|why| format!("the commit {} is held by git.verify: {why}", tip.commit))
+}
+
+/// What was signed, byte for byte, and the signature as text.
+#[derive(Debug)]
+struct Signed {
+    payload: Vec<u8>,
+    armour: Vec<u8>,
+}
+
+/// The commit without its header `gpgsig`, which the signature cannot cover.
+fn of_commit(raw: &[u8]) -> Result<Signed, String> {
+    let mut signed = Signed { payload: Vec::with_capacity(raw.len()), armour: Vec::new() };
+    let (mut headers, mut within, mut signatures) = (true, false, 0);
+    for line in raw.split_inclusive(|byte| *byte == b'\n') {
+        if within && let Some(more) = line.strip_prefix(b" ") {
+            signed.armour.extend_from_slice(more);
+            continue;
+        }
+        headers &= line != b"\n";
+        within = false;
+        match line.strip_prefix(b"gpgsig ").filter(|_| headers) {
+            Some(first) => {
+                (within, signatures) = (true, signatures + 1);
+                signed.armour.extend_from_slice(first);
+            }
+            None => signed.payload.extend_from_slice(line),
+        }
+    }
+    match signatures {
+        0 => Err("it is not signed: sign it with an allowed key (git commit -S) and push that"
+            .to_owned()),
+        1 => Ok(signed),
+        _ => Err("it carries more than one signature: sign it once and push that".to_owned()),
+    }
+}
+
+/// The tag up to its signature, if it has one and bears the name by which it was found.
+fn of_tag(raw: &[u8], name: &str) -> Option<Signed> {
+    let tag = TagRef::from_bytes(raw, gix::hash::Kind::Sha1).ok()?;
+    if tag.name != name.as_bytes() {
+        return None;
+    }
+    let mut begins = None;
+    let mut at = 0;
+    for line in raw.split_inclusive(|byte| *byte == b'\n') {
+        if line.starts_with(BEGIN.as_bytes()) {
+            begins = Some(at);
+        }
+        at += line.len();
+    }
+    let (payload, armour) = raw.split_at_checked(begins?)?;
+    Some(Signed { payload: payload.to_vec(), armour: armour.to_vec() })
+}
+
+impl Signed {
+    fn by(&self, verify: &Verify, now: Timestamp) -> Result<Signer, String> {
+        let file = &verify.ssh_allowed_signers_file;
+        if !self.armour.starts_with(SSH.as_bytes()) {
+            return Err(format!(
+                "its signature is not one of SSH, and {} allows only such: sign it with git's \
+                 gpg.format=ssh and push that",
+                file.display()
+            ));
+        }
+        let signature = SshSig::from_pem(&self.armour).map_err(|error| {
+            format!("its signature cannot be understood ({error}): sign it anew and push that")
+        })?;
+        let key = signature.public_key();
+        let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
+        let signers = Signers::read(file).map_err(|why| {
+            format!(
+                "the allowed signers in {} cannot be known: {why}. Mend the file; it is read again at \
+                 the next look",
+                file.display()
+            )
+        })?;
+        let principal = signers.principal(key, NAMESPACE, now).map_err(|why| {
+            format!(
+                "it is signed with the key {fingerprint}, which {why} {}: sign it with an allowed key, \
+                 or allow this one",
+                file.display()
+            )
+        })?;
+        if signature.namespace() != NAMESPACE {
+            return Err(format!(
+                "its signature by {fingerprint} was made for another purpose than git: sign it with \
+                 git commit -S and push that"
+            ));
+        }
+        ssh::verify(&signature, &self.payload).map_err(|why| {
+            format!("its signature by {fingerprint} {why}: sign it anew and push that")
+        })?;
+        Ok(Signer { principal: principal.to_owned(), fingerprint })
+    }
+}
+
+#[cfg(test)]
+mod tests;
