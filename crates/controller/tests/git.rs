@@ -370,6 +370,41 @@ async fn only_what_an_allowed_key_signed_takes_over() {
     daemon.wait().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_tag_vouches_for_an_unsigned_commit_only_by_its_own_name() {
+    let host = Host::start().await;
+    let keys = tempfile::tempdir().unwrap();
+    let signers = keys.path().join("signers");
+    let (ann, of_ann) = key(keys.path(), "ann", &["ed25519"]);
+    std::fs::write(&signers, format!("ann@example {of_ann}")).unwrap();
+    let first = host.push(&[("web.yaml", &manifest("web"))]);
+    let signing = format!("user.signingKey={ann}");
+    host.git(&["-c", "gpg.format=ssh", "-c", &signing, "tag", "-s", "-m", "x", "v1"]);
+    let push = |tag: &str| {
+        let to = host.repository().display().to_string();
+        host.git(&["push", "--quiet", "--force", &to, &format!("{tag}:refs/tags/{tag}")]);
+    };
+    push("v1");
+    host.git(&["update-ref", "refs/tags/v2", "refs/tags/v1"]);
+    push("v2");
+    for (tag, taken) in [("v1", true), ("v2", false)] {
+        let mut one = source(&host, OFTEN);
+        let SourceOrigin::Git(git) = &mut one.origin else { unreachable!("it is a repository") };
+        git.revision = GitRevision::Tag(tag.to_owned());
+        git.verify = Some(Verify { ssh_allowed_signers_file: signers.clone() });
+        let shutdown = Shutdown::default();
+        let daemon = start(one, None, &shutdown).await;
+        if taken {
+            until_commit(&daemon, &first, 1).await;
+        } else {
+            let held = |stale: &String| stale.contains("it is not signed");
+            until(&daemon, "v2 to be held", |report| report.stale.as_ref().is_some_and(held)).await;
+        }
+        shutdown.drain.cancel();
+        daemon.wait().await.unwrap();
+    }
+}
+
 /// What stands in for ssh runs here what it was told to run there, as ssh does.
 #[test]
 fn a_repository_is_read_over_ssh_by_the_program_of_this_machine() {
