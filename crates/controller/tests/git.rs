@@ -371,6 +371,35 @@ async fn only_what_an_allowed_key_signed_takes_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_taken_away_leaves_its_commit_in_force_over_a_restart_and_is_told() {
+    let host = Host::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let signers = directory.path().join("signers");
+    let (ann, of_ann) = key(directory.path(), "ann", &["ed25519"]);
+    std::fs::write(&signers, format!("ann@example {of_ann}")).unwrap();
+    std::fs::write(host.work().join("web.yaml"), manifest("web")).unwrap();
+    host.git(&["add", "--all"]);
+    let first = push_signed(&host, &ann, "x");
+    let mut one = source(&host, OFTEN);
+    let SourceOrigin::Git(git) = &mut one.origin else { unreachable!("it is a repository") };
+    git.verify = Some(Verify { ssh_allowed_signers_file: signers.clone() });
+    let cache = directory.path().join("cache");
+    let shutdown = Shutdown::default();
+    let daemon = start(one.clone(), Some(&cache), &shutdown).await;
+    until_commit(&daemon, &first, 1).await;
+    shutdown.drain.cancel();
+    daemon.wait().await.unwrap();
+    std::fs::write(&signers, "").unwrap();
+    let shutdown = Shutdown::default();
+    let daemon = start(one, Some(&cache), &shutdown).await;
+    until_stale(&daemon, &first, 1, "it holds no key").await;
+    until(&daemon, "a second look", |report| report.sources[0].failures > 1).await;
+    until_stale(&daemon, &first, 1, "it holds no key").await;
+    shutdown.drain.cancel();
+    daemon.wait().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_signed_tag_vouches_for_an_unsigned_commit_only_by_its_own_name() {
     let host = Host::start().await;
     let keys = tempfile::tempdir().unwrap();
