@@ -42,13 +42,15 @@ impl Server {
 
 /// The address that the server took, once it answers queries.
 fn listening(log: &mut BufReader<ChildStderr>) -> String {
-    let (mut address, mut told) = (None, String::new());
+    let (mut address, mut is_ready, mut told) = (None, false, String::new());
     while log.read_line(&mut told).is_ok_and(|bytes| bytes > 0) {
         let line = told.lines().last().unwrap_or_default();
         let found = line.split_once("address=127.0.0.1:").map(|(_, rest)| rest);
         let port = found.and_then(|rest| rest.split(' ').next()).filter(|port| *port != "0");
         address = address.or_else(|| port.map(|port| format!("127.0.0.1:{port}")));
-        if let Some(address) = address.clone().filter(|_| line.contains("ready to receive")) {
+        // Two parts of the server say it, and either may be first.
+        is_ready |= line.contains("ready to receive");
+        if let Some(address) = address.clone().filter(|_| is_ready) {
             return address;
         }
     }
