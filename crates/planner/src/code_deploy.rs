@@ -192,6 +192,10 @@ impl DeploymentGroup {
         Self::deserialize(value).map_err(|error| ReadError(error.to_string()))
     }
 
+    pub(crate) fn is_called(&self, application: &str, group: &str) -> bool {
+        self.application_name == application && self.deployment_group_name == group
+    }
+
     pub(crate) fn deploys(&self, desired: &Service) -> bool {
         let key = &desired.key;
         self.ecs_services

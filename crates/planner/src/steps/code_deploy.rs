@@ -128,6 +128,10 @@ fn seen<'a>(view: &View<'a>) -> Result<&'a CodeDeploy, Wait> {
     let (application, group) = crate::code_deploy::names(view.desired).unwrap_or_default();
     let named = format!("the deployment group {group} of the application {application}");
     match &view.observed().code_deploy {
+        Fact::Known(seen) if !seen.group.is_called(&application, &group) => {
+            let sentence = format!("{named} was asked for, and CodeDeploy answered about another");
+            Err(Wait::new(WaitReason::Unknown, sentence))
+        }
         Fact::Known(seen) if seen.group.deploys(view.desired) => Ok(seen),
         Fact::Known(_) => Err(Wait::new(
             WaitReason::Preflight,
