@@ -19,7 +19,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for `plan`: nothing would change
   1  an error, or an invalid manifest
-  2  `plan`: something would change; `diff`: something differs
+  2  `plan`, `import`: something would change; `diff`: something differs
   3  `apply`, `rollout status`: a revision was rejected, and rolled back where that was possible
   4  `apply` only: not settled in time
   5  `apply`, `rollout status`: a service waits for a person (paused, held, not owned, unsupported);

@@ -87,6 +87,21 @@ pub fn revision_members() -> &'static [&'static str] {
     ]
 }
 
+/// The members of CreateService that a task set has in the place of its service, with the controllers EXTERNAL and
+/// `CODE_DEPLOY`.
+///
+/// Source: `CreateTaskSet` and `TaskSet` API references.
+pub fn task_set_members() -> &'static [&'static str] {
+    &[
+        "networkConfiguration",
+        "loadBalancers",
+        "serviceRegistries",
+        "launchType",
+        "capacityProviderStrategy",
+        "platformVersion",
+    ]
+}
+
 /// The members of UpdateService where absent means keep and `[]` means remove.
 ///
 /// Source: UpdateService API reference, which names an empty list as the way to remove for these.

@@ -99,21 +99,14 @@ const OF_THE_DEPLOYMENT: &[&str] = &[
     "monitoring",
 ];
 
-/// Members that a service with the `CODE_DEPLOY` controller has in its PRIMARY task set (`TaskSet` API reference).
-const OF_THE_TASK_SET: &[&str] = &[
-    "networkConfiguration",
-    "loadBalancers",
-    "serviceRegistries",
-    "launchType",
-    "capacityProviderStrategy",
-    "platformVersion",
-];
-
 /// The input of `CreateService` that would make it, without what is AWS's default.
 fn members(service: &Value) -> Result<Map<String, Value>, ImportError> {
     let mut all = service.as_object().cloned().unwrap_or_default();
     let (from, names) = if controller(service) == "CODE_DEPLOY" {
-        (Some(primary(service, "taskSets").ok_or(ImportError::NoTaskSet)?), OF_THE_TASK_SET)
+        (
+            Some(primary(service, "taskSets").ok_or(ImportError::NoTaskSet)?),
+            canonical::task_set_members(),
+        )
     } else {
         (primary(service, "deployments"), OF_THE_DEPLOYMENT)
     };

@@ -71,6 +71,7 @@ pub use key::ServiceKey;
 pub use limits::Limits;
 pub use load::{
     File, ManifestSet, RenderedManifest, included_paths, load, load_in, load_with, render,
+    shared_groups,
 };
 pub use problem::{Problem, Severity};
 pub use rollout::{

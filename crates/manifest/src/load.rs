@@ -24,6 +24,7 @@ pub(crate) use included::{Files, PathError};
 use render::Rendered;
 
 pub use included::included_paths;
+pub use shared::shared_groups;
 
 /// A file by the name that problems show and that `taskDefinition.file` is resolved against, with
 /// `/` between directories.
@@ -279,7 +280,7 @@ impl<'a> Loader<'a, '_> {
         if let Selected::Found(found) = &self.selected {
             self.problems.extend(found.idle());
         }
-        let shared = shared::problems(&self.services);
+        let shared = shared_groups(&self.services);
         let keys: BTreeSet<&ServiceKey> =
             shared.iter().filter_map(|one| one.service.as_ref()).collect();
         self.services.retain(|service| !keys.contains(&service.key));

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::breaker::{self, Judgement};
+use crate::plan::SETTLED;
 use crate::tags::RolloutMark;
 use crate::view::View;
 use crate::{BreakerCount, Evidence, Input, Measurement, ObservedService, Plan, VerdictKind, Wait};
@@ -195,7 +196,11 @@ pub fn status(input: &Input<'_>, plan: &Plan, outcome: &Outcome) -> Status {
         events: service.map(last_events).unwrap_or_default(),
         desired_count: service.map_or(0, |service| service.desired_count),
         running_count: service.map_or(0, |service| service.running_count),
-        look_again: plan.look_again,
+        // What is planned and not done is planned again at the next turn of the sweep.
+        look_again: match outcome {
+            Outcome::DryRun if !plan.actions.is_empty() => SETTLED,
+            _ => plan.look_again,
+        },
         words: words::of(service, input.desired),
     }
 }

@@ -282,16 +282,6 @@ fn subject(service: &ObservedService) -> Option<&TaskSet> {
     marked.or_else(|| sets().find(|set| set.is_primary())).or_else(newest)
 }
 
-/// The members of `CreateTaskSet` that a manifest writes into `spec.service` (`CreateTaskSet` API reference).
-pub(crate) const SET_MEMBERS: &[&str] = &[
-    "networkConfiguration",
-    "loadBalancers",
-    "serviceRegistries",
-    "launchType",
-    "capacityProviderStrategy",
-    "platformVersion",
-];
-
 /// The members that `UpdateService` takes for an EXTERNAL controller (ecs-behaviour 5.1).
 const KEPT_BY_THE_SERVICE: &[&str] = &[
     "desiredCount",
@@ -306,7 +296,7 @@ const KEPT_BY_THE_SERVICE: &[&str] = &[
 /// What the service has itself, and what the task set has.
 fn set_members(service: &ObservedService, set: &TaskSet) -> Value {
     let mut members = service.document.as_object().cloned().unwrap_or_default();
-    for name in SET_MEMBERS {
+    for name in canonical::task_set_members() {
         match set.member(name) {
             Some(value) => members.insert((*name).to_owned(), value.clone()),
             None => members.remove(*name),

@@ -1,13 +1,11 @@
 //! Several sources as one desired state; never lets what is unknown about one source take away the
 //! services of another, and never prefers one of two that claim the same service.
 
-mod groups;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use evenkeel_manifest::{File, ManifestSet, Problem, Service, ServiceKey, Severity};
+use evenkeel_manifest::{File, ManifestSet, Problem, Service, ServiceKey, Severity, shared_groups};
 
 use super::granted::{excess, foreign};
 use super::tree::{Tree, Unreadable};
@@ -167,7 +165,7 @@ fn reject_double_claims(members: &[Member], united: &mut United) {
 }
 
 fn reject_shared_groups(united: &mut United) {
-    let problems = groups::problems(&united.services);
+    let problems = shared_groups(&united.services);
     let keys: BTreeSet<&ServiceKey> =
         problems.iter().filter_map(|one| one.service.as_ref()).collect();
     united.services.retain(|service| !keys.contains(&service.key));

@@ -1,6 +1,7 @@
 //! Target groups that several manifests use although traffic moves between them: two services would move
 //! each other's; never about what one manifest says.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -9,15 +10,16 @@ use serde_json::Value;
 use crate::{Problem, Service, ServiceKey, Severity, target_groups};
 
 /// One problem for each service that shares a group with another one, when traffic moves to or from it in
-/// either.
-pub(super) fn problems(services: &[Service]) -> Vec<Problem> {
+/// either. [`load`](crate::load) finds those of one set of files; this is for several sets together.
+pub fn shared_groups<S: Borrow<Service>>(services: &[S]) -> Vec<Problem> {
+    let services = || services.iter().map(S::borrow);
     // Parsing ten thousand documents for nothing would be noticed.
-    if !services.iter().any(|one| one.service.text().contains("alternateTargetGroupArn")) {
+    if !services().any(|one| one.service.text().contains("alternateTargetGroupArn")) {
         return Vec::new();
     }
     let mut users: BTreeMap<String, Vec<&Service>> = BTreeMap::new();
     let mut moved = BTreeSet::new();
-    for service in services {
+    for service in services() {
         let document = service.service.value();
         let balancers = document.get("loadBalancers").and_then(Value::as_array);
         for balancer in balancers.into_iter().flatten() {
@@ -41,7 +43,8 @@ fn keys<'a>(services: &[&'a Service]) -> BTreeSet<&'a ServiceKey> {
 fn told(group: &str, services: &[&Service]) -> Vec<Problem> {
     let problem = |service: &&Service| {
         let others = services.iter().filter(|other| other.key != service.key).take(5);
-        let others: Vec<String> = others.map(|other| other.key.to_string()).collect();
+        let others: Vec<String> =
+            others.map(|other| format!("{} ({})", other.key, other.source.file)).collect();
         Problem {
             file: Arc::clone(&service.source.file),
             line: service.source.line,

@@ -563,6 +563,7 @@ async fn a_loop_that_only_looks_calls_nothing_and_says_what_it_would_change() {
     let status = running.board.get(&key("web")).expect("it was looked at");
     let would = status.conditions.iter().find(|one| one.reason == "WouldChange");
     assert_eq!(would.map(|one| one.kind), Some(ConditionKind::Ready), "{status:?}");
+    assert_eq!(status.look_again, 5 * MINUTE);
     let looks = running.cloud.touches().len();
     assert!((4..=12).contains(&looks), "{looks} reads in four turns of the sweep");
 }

@@ -151,10 +151,15 @@ const FILES: &[(&[u8], Want)] = &[
     ("\u{202e}lmay.yaml".as_bytes(), Read),
     ("a\u{200b}.yaml".as_bytes(), Read),
     ("\u{feff}a.yaml".as_bytes(), Read),
+    ("\u{200d}.yaml".as_bytes(), Read),
+    (b"%00.yaml", Read),
+    (b"a\'$(id)\'.yml", Read),
     (b"../web.yaml", Told(ELSEWHERE)),
     (b"../../etc/web.yaml", Told(ELSEWHERE)),
     (b"/etc/web.yaml", Told(ELSEWHERE)),
     (b"//web.yaml", Told(ELSEWHERE)),
+    (b"a/../../b.yaml", Told(ELSEWHERE)),
+    (b"a//b.yaml", Told(ELSEWHERE)),
     (b"a/b.yaml", Told(ELSEWHERE)),
     (b"a/../b.yaml", Told(ELSEWHERE)),
     (b"a\\b.yaml", Told(ELSEWHERE)),
@@ -168,6 +173,9 @@ const FILES: &[(&[u8], Want)] = &[
     (b"a\x07.yaml", Told(CONTROL)),
     (b"a\x7f.yaml", Told(CONTROL)),
     (b"a\x08.yaml", Told(CONTROL)),
+    (b"a\x1f.yaml", Told(CONTROL)),
+    (b"a\x0c.json", Told(CONTROL)),
+    (b"\x7f.yml", Told(CONTROL)),
     ("a\u{85}b.yaml".as_bytes(), Told(CONTROL)),
     (&[b'a'; 4096], Nothing),
     (b"a\xff.yaml", Told(UTF8)),
@@ -180,6 +188,7 @@ const FILES: &[(&[u8], Want)] = &[
     (b".GIT", Nothing),
     (b".git.yaml", Nothing),
     (b".gitmodules", Nothing),
+    (b".GitModules.yaml", Nothing),
     (b".gitattributes", Nothing),
     (b".yaml", Nothing),
     (b"...yaml", Nothing),
@@ -298,19 +307,21 @@ fn only_the_two_modes_of_files_are_read() {
     }
 }
 
+/// What links say, as files and as directories.
+const LINKS: &[&str] = &[
+    "/etc/passwd",
+    "../../secret",
+    ".git/config",
+    "good.yaml",
+    "",
+    "web.yaml",
+    "/proc/self/environ",
+];
+
 #[test]
 fn links_lead_nowhere_whatever_they_say() {
     let made = Made::new();
-    let targets = [
-        "/etc/passwd",
-        "../../secret",
-        ".git/config",
-        "good.yaml",
-        "",
-        "web.yaml",
-        "/proc/self/environ",
-    ];
-    for target in targets {
+    for target in LINKS {
         let link = made.blob(target);
         let tree = made.beside_good(&[("120000", b"web.yaml".to_vec(), link)]).unwrap();
         check(target, &tree, Told(LINKED));
@@ -319,12 +330,10 @@ fn links_lead_nowhere_whatever_they_say() {
     }
 }
 
-#[test]
-fn contents_that_are_no_text_are_told() {
-    let made = Made::new();
+fn contents() -> Vec<(&'static str, Vec<u8>, Want)> {
     let mib = 1 << 20;
     let lfs = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n";
-    let contents: Vec<(&str, Vec<u8>, Want)> = vec![
+    vec![
         ("empty", Vec::new(), Read),
         ("blank", b"\n \n".to_vec(), Read),
         ("at the limit", vec![b'#'; mib], Read),
@@ -340,8 +349,13 @@ fn contents_that_are_no_text_are_told() {
         ("a surrogate", b"a: \xed\xa0\x80\n".to_vec(), Told("not UTF-8")),
         ("cut off", b"a: \xe2\x82".to_vec(), Told("not UTF-8")),
         ("gzip", b"\x1f\x8b\x08\x08".to_vec(), Told("not UTF-8")),
-    ];
-    for (case, content, want) in contents {
+    ]
+}
+
+#[test]
+fn contents_that_are_no_text_are_told() {
+    let made = Made::new();
+    for (case, content, want) in contents() {
         let blob = made.blob(&content);
         let tree = made.beside_good(&[("100644", b"web.yaml".to_vec(), blob)]).unwrap();
         check(case, &tree, want);
@@ -412,23 +426,25 @@ fn yaml_bombs_cost_little_and_hinder_nobody() {
     }
 }
 
+const DEPTHS: &[(usize, Want)] = &[
+    (1, Read),
+    (30, Read),
+    (31, Read),
+    (32, Told("directories deep")),
+    (500, Told("directories deep")),
+];
+
 #[test]
 fn deep_trees_are_read_to_their_limit() {
     let made = Made::new();
     let web = made.blob(GOOD.replace("good", "web"));
-    for (depth, want) in [
-        (1, Read),
-        (30, Read),
-        (31, Read),
-        (32, Told("directories deep")),
-        (500, Told("directories deep")),
-    ] {
+    for (depth, want) in DEPTHS {
         let mut tree = made.tree(&[("100644", b"web.yaml".to_vec(), web)]);
-        for _ in 1..depth {
+        for _ in 1..*depth {
             tree = made.tree(&[("40000", b"d".to_vec(), tree)]);
         }
         let read = made.beside_good(&[("40000", b"d".to_vec(), tree)]).unwrap();
-        check(&format!("{depth} deep"), &read, want);
+        check(&format!("{depth} deep"), &read, *want);
     }
 }
 
@@ -663,7 +679,8 @@ fn tags_are_peeled_and_tags_of_tags_end() {
 
 #[test]
 fn the_corpus_has_at_least_two_hundred_cases() {
-    let cases =
-        2 * FILES.len() + DIRECTORIES.len() + MODES.len() + yaml_bombs().len() + 14 + 15 + 40;
+    let names = FILES.len() + DIRECTORIES.len();
+    let trees = MODES.len() + 2 * LINKS.len() + DEPTHS.len();
+    let cases = names + trees + contents().len() + yaml_bombs().len();
     assert!(cases >= 200, "{cases}");
 }

@@ -1,6 +1,6 @@
 //! A task set of what is wanted, beside the one that serves; never before there is room and no traffic for it.
 
-use evenkeel_manifest::{Digest, Service, TrafficStep};
+use evenkeel_manifest::{Digest, Service, TrafficStep, canonical};
 use serde_json::{Map, Value, json};
 
 use super::back;
@@ -13,7 +13,7 @@ use crate::steps::start::{kept_back, register};
 use crate::steps::{preflight, stand_still, unknown, word};
 use crate::tags::{Memory, tag};
 use crate::task_set::EXTERNAL_ID;
-use crate::view::{SET_MEMBERS, View, wanted_definition};
+use crate::view::{View, wanted_definition};
 use crate::{Action, Call, Input, Lane, ObservedService, Plan, TaskSet, Wait, WaitReason};
 
 /// A service takes five, those that drain included (ecs-behaviour 5.3).
@@ -111,7 +111,7 @@ impl NewSet<'_> {
     fn create(&self, definition: &str) -> Action {
         let wanted = self.desired.service.value();
         let mut input = Map::new();
-        for name in SET_MEMBERS {
+        for name in canonical::task_set_members() {
             if let Some(value) = wanted.get(*name) {
                 input.insert((*name).to_owned(), value.clone());
             }

@@ -1,10 +1,10 @@
 //! The task sets of a service, each by what it is to Evenkeel; never decides what becomes of one.
 
-use evenkeel_manifest::Service;
+use evenkeel_manifest::{Service, canonical};
 use serde_json::Value;
 
 use crate::diff::contains;
-use crate::view::{SET_MEMBERS, View};
+use crate::view::View;
 use crate::{Input, ObservedService, TaskSet};
 
 /// Those that are not on their way out.
@@ -80,7 +80,7 @@ fn holds_the_wanted(view: &View<'_>, set: &TaskSet) -> bool {
     let definition = view.definition(&set.deployment.task_definition);
     let wanted = view.desired.service.value();
     definition.is_some_and(|one| one.digest == view.desired.task_definition_digest)
-        && SET_MEMBERS.iter().all(|name| match wanted.get(*name) {
+        && canonical::task_set_members().iter().all(|name| match wanted.get(*name) {
             None => true,
             Some(wanted) => holds(name, view.live.get(*name), wanted),
         })
