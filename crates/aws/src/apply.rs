@@ -70,6 +70,7 @@ fn request(call: &Call) -> Request<'_> {
             (Operation::UpdateServicePrimaryTaskSet, input.clone())
         }
         Call::DeleteTaskSet { input } => (Operation::DeleteTaskSet, input.clone()),
+        Call::DeleteService { input } => (Operation::DeleteService, input.clone()),
         Call::CreateDeployment { input } => (Operation::CreateDeployment, input.clone()),
         Call::StopDeployment { id } => {
             let input = json!({ "deploymentId": id, "autoRollbackEnabled": true });
@@ -174,6 +175,19 @@ mod tests {
         assert_eq!(request.header("content-length"), Some(&*request.body.len().to_string()));
         assert!(request.header("authorization").unwrap().contains("content-length"));
         assert!(request.header("user-agent").unwrap().contains("app/evenkeel"));
+    }
+
+    #[tokio::test]
+    async fn only_a_cloud_that_was_made_with_the_grant_can_delete_a_service() {
+        let input = json!({ "cluster": "main", "service": "web" });
+        let call = Call::DeleteService { input: input.clone() };
+        let fake = Fake::new(|_| ok(&json!({ "service": {} })));
+        assert!(apply(&fake, call.clone()).await.is_err());
+        assert_eq!(fake.requests().len(), 0);
+        let action = Action { call, lane: Lane::Sweep, why: "test".to_owned() };
+        let key = ServiceKey::new("main", "web");
+        assert_eq!(fake.cloud_that_deletes().apply(&key, &action).await, Ok(Applied::Done));
+        assert_eq!(fake.bodies("DeleteService"), [input]);
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use evenkeel_reconciler::CloudError;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::deleter::Deleter;
 use crate::error::{Failure, failure};
 use crate::exchange::Exchange;
 use crate::family::Budget;
@@ -24,6 +25,8 @@ use crate::operation::Operation;
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) ecs: aws_sdk_ecs::Client,
+    /// `None` where nothing may be deleted.
+    pub(crate) deleter: Option<Deleter>,
     pub(crate) code_deploy: aws_sdk_codedeploy::Client,
     pub(crate) load_balancing: aws_sdk_elasticloadbalancingv2::Client,
     pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
@@ -127,6 +130,13 @@ impl Caller {
                 exchange!(ecs.update_service_primary_task_set(), exchange)
             }
             Operation::DeleteTaskSet => exchange!(ecs.delete_task_set(), exchange),
+            Operation::DeleteService => match &self.deleter {
+                Some(deleter) => deleter.delete_service(exchange).await,
+                None => Err(Failure::NotSent {
+                    message: "the configuration grants no pruning".to_owned(),
+                    credentials: false,
+                }),
+            },
             Operation::TagResource => exchange!(ecs.tag_resource(), exchange),
             Operation::UntagResource => exchange!(ecs.untag_resource(), exchange),
             other => Box::pin(self.send_to_code_deploy(other, exchange)).await,

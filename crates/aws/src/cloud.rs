@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use evenkeel_manifest::{ServiceKey, task_definition_in_use};
 use evenkeel_planner::{Action, Applied, Lane, Observed, Questions};
-use evenkeel_reconciler::{Cloud, CloudError};
+use evenkeel_reconciler::{Cloud, CloudError, OwnedService};
 use serde_json::{Value, json};
 
 use crate::balancing::Balancing;
@@ -85,7 +85,7 @@ impl Cloud for AwsCloud {
         &self,
         instance: &str,
         clusters: &[String],
-    ) -> Result<Vec<ServiceKey>, CloudError> {
+    ) -> Result<Vec<OwnedService>, CloudError> {
         owned::owned(&self.caller, instance, clusters).await
     }
 

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::caller::{Caller, Capabilities};
 use crate::clock::{Clock, ClockListener};
 use crate::cloud::AwsCloud;
+use crate::deleter::Deleter;
 use crate::family::Budget;
 use crate::http::{self, CaBundleError};
 use crate::metrics::AwsMetrics;
@@ -28,6 +29,8 @@ pub struct AwsSettings {
     /// The part of each of AWS's token buckets that is ours, above 0 and at most 1. The rest is left
     /// to the console and to other tools, which draw from the same buckets.
     pub share: f64,
+    /// Whether services may be deleted: without it there is no client that could.
+    pub deletes: bool,
     pub metrics: AwsMetrics,
 }
 
@@ -68,12 +71,18 @@ impl AwsCloud {
         }
         let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http::client()?);
         let config = load(&settings, loader).await?;
-        Ok(Self::with_config(&config, settings.share, settings.metrics))
+        Ok(Self::with_config(&config, settings.share, settings.metrics, settings.deletes))
     }
 
-    pub(crate) fn with_config(config: &SdkConfig, share: f64, metrics: AwsMetrics) -> Self {
+    pub(crate) fn with_config(
+        config: &SdkConfig,
+        share: f64,
+        metrics: AwsMetrics,
+        deletes: bool,
+    ) -> Self {
         let clock = Arc::new(Clock::new(Timestamp::now()));
-        let caller = caller(config, share, metrics, &clock);
+        let mut caller = caller(config, share, metrics, &clock);
+        caller.deleter = deletes.then(|| Deleter::new(caller.ecs.clone()));
         Self::new(caller, clock)
     }
 }
@@ -120,6 +129,7 @@ fn caller(config: &SdkConfig, share: f64, metrics: AwsMetrics, clock: &Arc<Clock
     metrics.watch(&budget);
     Caller {
         ecs: client!(aws_sdk_ecs, patient.clone()),
+        deleter: None,
         load_balancing: client!(aws_sdk_elasticloadbalancingv2, patient.clone()),
         code_deploy: client!(aws_sdk_codedeploy, patient.clone()),
         cloudwatch: client!(aws_sdk_cloudwatch, patient),
@@ -158,7 +168,14 @@ mod tests {
 
     fn settings() -> AwsSettings {
         let metrics = AwsMetrics::new().unwrap();
-        AwsSettings { region: None, endpoint_url: None, profile: None, share: 1.0, metrics }
+        AwsSettings {
+            region: None,
+            endpoint_url: None,
+            profile: None,
+            share: 1.0,
+            deletes: false,
+            metrics,
+        }
     }
 
     #[tokio::test]
@@ -236,7 +253,7 @@ mod tests {
         let fake = Fake::new(|_| ok(&json!({})));
         let loader = aws_config::defaults(BehaviorVersion::latest());
         let config = load(&settings, loader.http_client(fake.http_client())).await.unwrap();
-        let cloud = AwsCloud::with_config(&config, 1.0, settings.metrics);
+        let cloud = AwsCloud::with_config(&config, 1.0, settings.metrics, false);
         let caller = &cloud.caller;
         drop(caller.ecs.list_clusters().send().await);
         drop(caller.load_balancing.describe_load_balancers().send().await);
@@ -262,7 +279,7 @@ mod tests {
             .http_client(http::client().unwrap())
             .credentials_provider(credentials);
         let config = load(&settings, loader).await.unwrap();
-        AwsCloud::with_config(&config, 1.0, settings.metrics)
+        AwsCloud::with_config(&config, 1.0, settings.metrics, false)
     }
 
     async fn write(cloud: &AwsCloud) -> CloudError {

@@ -91,11 +91,20 @@ impl Fake {
             &self.config(SharedCredentialsProvider::new(credentials)),
             1.0,
             metrics,
+            false,
         )
     }
 
+    /// A cloud that was made with the grant to delete services.
+    pub(crate) fn cloud_that_deletes(&self) -> AwsCloud {
+        let credentials =
+            SharedCredentialsProvider::new(Credentials::new("id", "secret", None, None, "test"));
+        let metrics = AwsMetrics::new().unwrap();
+        AwsCloud::with_config(&self.config(credentials), 1.0, metrics, true)
+    }
+
     pub(crate) fn cloud_of(&self, credentials: SharedCredentialsProvider) -> AwsCloud {
-        AwsCloud::with_config(&self.config(credentials), 1.0, AwsMetrics::new().unwrap())
+        AwsCloud::with_config(&self.config(credentials), 1.0, AwsMetrics::new().unwrap(), false)
     }
 
     fn config(&self, credentials: SharedCredentialsProvider) -> SdkConfig {

@@ -13,6 +13,7 @@ mod clock;
 mod cloud;
 mod code_deploy;
 mod connect;
+mod deleter;
 mod deployments;
 mod error;
 mod exchange;

@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::family::Family;
 
-/// An operation of AWS. The policies under `deploy/` grant exactly [`Operation::ALL`].
+/// An operation of AWS. The policies under `deploy/` grant exactly [`Operation::ALL`], that of pruning
+/// [`Operation::DeleteService`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     DescribeServices,
@@ -30,6 +31,7 @@ pub enum Operation {
     UpdateTaskSet,
     UpdateServicePrimaryTaskSet,
     DeleteTaskSet,
+    DeleteService,
     ModifyRule,
     ModifyListener,
     GetDeploymentGroup,
@@ -43,7 +45,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::DescribeServices,
         Self::ListServices,
         Self::DescribeTaskDefinition,
@@ -67,6 +69,7 @@ impl Operation {
         Self::UpdateTaskSet,
         Self::UpdateServicePrimaryTaskSet,
         Self::DeleteTaskSet,
+        Self::DeleteService,
         Self::ModifyRule,
         Self::ModifyListener,
         Self::GetDeploymentGroup,
@@ -122,6 +125,7 @@ impl Operation {
                 | Self::UpdateTaskSet
                 | Self::UpdateServicePrimaryTaskSet
                 | Self::DeleteTaskSet
+                | Self::DeleteService
                 | Self::ModifyRule
                 | Self::ModifyListener
                 | Self::CreateDeployment
@@ -168,6 +172,7 @@ impl Operation {
                 ("UpdateServicePrimaryTaskSet", Family::TaskSetModify)
             }
             Self::DeleteTaskSet => ("DeleteTaskSet", Family::TaskSetModify),
+            Self::DeleteService => ("DeleteService", Family::ServiceModify),
             Self::ModifyRule => ("ModifyRule", Family::ElasticLoadBalancingModify),
             Self::ModifyListener => ("ModifyListener", Family::ElasticLoadBalancingModify),
             Self::GetDeploymentGroup => ("GetDeploymentGroup", Family::CodeDeploy),
@@ -246,7 +251,8 @@ mod tests {
 
     #[test]
     fn the_policy_grants_what_is_used_and_nothing_else() {
-        let mut expected = expected(Operation::ALL.into_iter());
+        let used = Operation::ALL.into_iter().filter(|one| *one != Operation::DeleteService);
+        let mut expected = expected(used);
         // Checked by AWS when a role is named in a task definition or service.
         expected.insert("iam:PassRole".to_owned());
         // Checked by AWS in CreateDeployment.
@@ -260,6 +266,17 @@ mod tests {
     fn the_read_only_policy_grants_reading_only() {
         let reads = Operation::ALL.into_iter().filter(|operation| !operation.mutates());
         assert_eq!(actions("iam-policy-read-only.json"), expected(reads));
+    }
+
+    #[test]
+    fn the_prune_policy_grants_to_delete_what_is_ours_and_on_its_way_out() {
+        let expected = expected([Operation::DeleteService].into_iter());
+        assert_eq!(actions("iam-policy-prune.json"), expected);
+        for statement in statements("iam-policy-prune.json") {
+            let tags = &statement["Condition"]["StringLike"];
+            assert_eq!(tags["aws:ResourceTag/evenkeel:owner"], "v1:INSTANCE:*");
+            assert_eq!(tags["aws:ResourceTag/evenkeel:tombstone"], "v1:scaled-in:*");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{Lane, ObservedService, is_owner, tag};
-use evenkeel_reconciler::CloudError;
+use evenkeel_reconciler::{CloudError, OwnedService};
 use serde_json::{Value, json};
 
 use crate::caller::Caller;
@@ -21,20 +21,22 @@ pub(crate) async fn owned(
     caller: &Caller,
     instance: &str,
     clusters: &[String],
-) -> Result<Vec<ServiceKey>, CloudError> {
-    let mut keys = Vec::new();
+) -> Result<Vec<OwnedService>, CloudError> {
+    let mut owned = Vec::new();
     for cluster in clusters {
         for names in list(caller, cluster).await?.chunks(NAMES_MAX) {
             let token = caller.token(Operation::DescribeServices, Lane::Sweep).await?;
             let services = services::describe(caller, token, cluster, names).await?;
             for (name, service) in services {
-                if service?.known().is_some_and(|one| is_owned(one, instance)) {
-                    keys.push(ServiceKey::new(cluster, name));
+                let service = service?;
+                if let Some(one) = service.known().filter(|one| is_owned(one, instance)) {
+                    let has = |tag: &str| one.tags.contains_key(tag);
+                    owned.push(OwnedService::of(ServiceKey::new(cluster, name), has));
                 }
             }
         }
     }
-    Ok(keys)
+    Ok(owned)
 }
 
 /// The names of all services of a cluster. The first failure ends it.
@@ -89,7 +91,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn all_pages_are_read_and_services_of_another_instance_are_not_ours() {
         let fake = Fake::new(region);
-        let mut keys = fake.cloud().owned("me", &["main".to_owned()]).await.unwrap();
+        let owned = fake.cloud().owned("me", &["main".to_owned()]).await.unwrap();
+        let mut keys: Vec<ServiceKey> = owned.into_iter().map(|one| one.key).collect();
         keys.sort();
         let mut expected: Vec<ServiceKey> =
             (0..23).step_by(2).map(|n| ServiceKey::new("main", format!("s{n}"))).collect();

@@ -121,6 +121,11 @@ pub(crate) enum Command {
     Hold(HoldArgs),
     /// End a hold
     Release(ReleaseArgs),
+    /// Let a service go that no manifest names, although more have lost their manifests than may at once
+    ///
+    /// It needs the daemon's grant (`prune.clusters`). The service is scaled in after `prune.grace` and deleted
+    /// `prune.keep` after that; a manifest that names it again brings it back until then.
+    Prune(StopArgs),
     /// Check manifests; needs neither credentials nor a daemon
     ///
     /// Prints every problem with file, line and column, and what was expected, and exits with 1 if there

@@ -149,6 +149,9 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, CommandError> {
         Command::Release(args) => {
             runtime()?.block_on(commands::release(Config::load(&layers)?, args, out))
         }
+        Command::Prune(args) => {
+            runtime()?.block_on(commands::prune(Config::load(&layers)?, args, out))
+        }
         Command::Validate(args) => commands::validate(&layers, &args, out),
         Command::Render(args) => commands::render(&layers, &args, out),
         Command::Set(args) => commands::set(&args, out),

@@ -26,7 +26,7 @@ pub(crate) use apply::apply;
 pub(crate) use diff::diff;
 pub(crate) use get::{describe, get};
 pub(crate) use import::import;
-pub(crate) use order::{hold, release};
+pub(crate) use order::{hold, prune, release};
 pub(crate) use plain::{config, schema, version};
 pub(crate) use plan::plan;
 pub(crate) use render::render;

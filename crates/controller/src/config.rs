@@ -6,8 +6,8 @@
 mod commit_status;
 mod grant;
 mod layers;
-mod pattern;
 mod problem;
+mod prune;
 mod raw;
 mod shown;
 mod sources;
@@ -17,11 +17,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use evenkeel_reconciler::PruneSettings;
+
 pub use commit_status::{CommitStatusConfig, HostingKind, RawCommitStatus};
+pub(crate) use evenkeel_manifest::Pattern;
 pub use grant::{Grant, RawGrant};
 pub use layers::{Flags, Layers};
-pub(crate) use pattern::Pattern;
 pub use problem::{ConfigError, ConfigProblem};
+pub use prune::RawPrune;
 pub use raw::{LeaseBackend, LogFormat, RawConfig, RawLease, RunMode};
 pub use shown::{Format, Setting, render, settings};
 pub use sources::{
@@ -63,6 +66,8 @@ pub struct Config {
     pub log: LogConfig,
     /// When rollouts may start, besides what manifests say.
     pub windows: Windows,
+    /// Which services go when no manifest names them any more; `None`: none.
+    pub prune: Option<PruneSettings>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,6 +173,7 @@ impl Config {
             log,
             windows,
             sources,
+            prune,
             cache_directory,
         } = raw;
         let environment = given(manifests.environment);
@@ -204,6 +210,7 @@ impl Config {
             control: ControlConfig { tokens_file: given(control.tokens_file).map(PathBuf::from) },
             log: LogConfig { format: log.format, level: log.level },
             windows: Windows::read(&windows).0,
+            prune: prune::read(&prune).0,
             cache_directory: given(cache_directory).map(PathBuf::from),
         })
     }

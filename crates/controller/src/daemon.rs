@@ -115,7 +115,7 @@ impl Daemon {
         dropped_lines: Option<ErrorCounter>,
     ) -> Result<Self, StartError> {
         let registry = Registry::new();
-        let cloud = connect(&config, &registry).await?;
+        let cloud = connect_to(&config, &registry, config.prune.is_some()).await?;
         let of = |lease: &LeaseConfig| cloud.lease_table(&lease.table, &lease.installation);
         let table = config.lease.as_ref().map(of).map(Arc::new);
         if config.mode == RunMode::Observe {
@@ -422,13 +422,22 @@ fn why_ended(ended: Result<Result<(), String>, JoinError>) -> String {
     }
 }
 
-/// Connects to AWS as configured and registers the metrics of that.
+/// Connects to AWS as configured, without a client that deletes services, and registers the metrics of that.
 pub async fn connect(config: &Config, registry: &Registry) -> Result<AwsCloud, StartError> {
+    connect_to(config, registry, false).await
+}
+
+async fn connect_to(
+    config: &Config,
+    registry: &Registry,
+    deletes: bool,
+) -> Result<AwsCloud, StartError> {
     let settings = AwsSettings {
         region: config.aws.region.clone(),
         endpoint_url: config.aws.endpoint_url.clone(),
         profile: config.aws.profile.clone(),
         share: config.aws.share,
+        deletes,
         metrics: AwsMetrics::register(registry)?,
     };
     AwsCloud::connect(settings).await.map_err(|error| StartError::Aws(error.to_string()))
@@ -446,6 +455,7 @@ pub fn loop_settings(config: &Config) -> LoopSettings {
         resync_every: config.control_loop.resync,
         look_again_max_in_rollout: config.control_loop.rollout_poll,
         pass_timeout: config.control_loop.pass_timeout,
+        prune: config.prune.clone(),
         ..LoopSettings::default()
     }
 }

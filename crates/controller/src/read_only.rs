@@ -2,7 +2,7 @@
 
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{Action, Applied, Observed, Questions};
-use evenkeel_reconciler::{Cloud, CloudError};
+use evenkeel_reconciler::{Cloud, CloudError, OwnedService};
 
 /// Passes looks on, and denies every call of [`Cloud::apply`] before it is made.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ impl<C: Cloud> Cloud for ReadOnly<C> {
         &self,
         instance: &str,
         clusters: &[String],
-    ) -> Result<Vec<ServiceKey>, CloudError> {
+    ) -> Result<Vec<OwnedService>, CloudError> {
         self.0.owned(instance, clusters).await
     }
 
@@ -47,7 +47,7 @@ mod tests {
     struct Counting(AtomicU32);
 
     impl Cloud for Counting {
-        async fn owned(&self, _: &str, _: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
+        async fn owned(&self, _: &str, _: &[String]) -> Result<Vec<OwnedService>, CloudError> {
             Ok(Vec::new())
         }
 

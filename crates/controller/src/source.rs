@@ -150,6 +150,7 @@ impl DirectorySource {
             format!("{message}; the services read before stay in force")
         };
         let report = ManifestsReport { stale: Some(stale), ..(*before).clone() };
+        self.publisher.lose_sight(message);
         self.publisher.replace_report(report);
     }
 }

@@ -13,7 +13,7 @@ use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{
     Action, Applied, Call, Fact, Observed, ObservedService, Questions, ServiceDeployment, tag,
 };
-use evenkeel_reconciler::{Cloud, CloudError, Shutdown};
+use evenkeel_reconciler::{Cloud, CloudError, OwnedService, Shutdown};
 use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,7 +35,7 @@ impl Tagged {
 }
 
 impl Cloud for Tagged {
-    async fn owned(&self, _: &str, _: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
+    async fn owned(&self, _: &str, _: &[String]) -> Result<Vec<OwnedService>, CloudError> {
         Ok(Vec::new())
     }
 

@@ -13,7 +13,9 @@ use evenkeel_controller::config::LeaseConfig;
 use evenkeel_controller::{Config, Daemon, DaemonError, ManifestsReport};
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{Action, Applied, Fact, Observed, Questions};
-use evenkeel_reconciler::{Cloud, CloudError, LeaseRecord, LeaseStore, LeaseStoreError, Shutdown};
+use evenkeel_reconciler::{
+    Cloud, CloudError, LeaseRecord, LeaseStore, LeaseStoreError, OwnedService, Shutdown,
+};
 use prometheus::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -36,7 +38,7 @@ impl Empty {
 }
 
 impl Cloud for Empty {
-    async fn owned(&self, _: &str, _: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
+    async fn owned(&self, _: &str, _: &[String]) -> Result<Vec<OwnedService>, CloudError> {
         Ok(Vec::new())
     }
 

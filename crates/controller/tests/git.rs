@@ -18,7 +18,7 @@ use evenkeel_controller::config::{
 use evenkeel_controller::{Config, Daemon, ManifestsReport};
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{Action, Applied, Fact, Observed, Questions};
-use evenkeel_reconciler::{Cloud, CloudError, Shutdown};
+use evenkeel_reconciler::{Cloud, CloudError, OwnedService, Shutdown};
 use prometheus::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -32,7 +32,7 @@ const DEADLINE: Duration = Duration::from_mins(1);
 struct Empty;
 
 impl Cloud for Empty {
-    async fn owned(&self, _: &str, _: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
+    async fn owned(&self, _: &str, _: &[String]) -> Result<Vec<OwnedService>, CloudError> {
         Ok(Vec::new())
     }
 

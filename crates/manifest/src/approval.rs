@@ -3,17 +3,10 @@
 use crate::Digest;
 use crate::node::Cursor;
 use crate::problem::Report;
-use crate::spelling;
 
 /// Names one revision digest by its first digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Approval(String);
-
-/// What the annotations that mean something to Evenkeel begin with.
-const OURS: &str = "evenkeel.dev/";
-
-/// The annotations that mean something.
-const KNOWN: [&str; 2] = [Approval::ANNOTATION, "evenkeel.dev/pause"];
 
 impl Approval {
     pub const ANNOTATION: &str = "evenkeel.dev/approve";
@@ -46,12 +39,6 @@ fn digits(digest: &str) -> &str {
 /// The approval among the annotations of the manifest at `root`.
 pub(crate) fn approval(root: &Cursor<'_>, report: &mut Report) -> Option<Approval> {
     let annotations = root.member("metadata")?.member("annotations")?;
-    for (name, at) in annotations.members().filter(|(name, _)| name.starts_with(OURS)) {
-        if !KNOWN.contains(&name) {
-            let meant = spelling::suggestion(name, &KNOWN);
-            report.warning(&at, format!("this annotation means nothing to Evenkeel{meant}"));
-        }
-    }
     let at = annotations.member(Approval::ANNOTATION)?;
     // That it is no string is reported with all annotations.
     let approval = Approval::parse(at.text()?);

@@ -149,7 +149,7 @@ pub(crate) fn check_name(at: &Cursor<'_>, report: &mut Report) -> bool {
     valid
 }
 
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     (1..=255).contains(&text.len()) && text.bytes().all(allowed)
 }

@@ -32,6 +32,7 @@
 //! [`load`] reads a whole set of files, because two manifests of one service and included files are
 //! seen only together. [`canonical`] makes what a manifest says and what AWS reads back comparable.
 
+mod annotation;
 mod approval;
 mod document;
 mod key;
@@ -54,6 +55,7 @@ mod task_size;
 
 pub mod canonical;
 mod digest;
+mod pattern;
 
 mod environment;
 mod image;
@@ -73,6 +75,7 @@ pub use load::{
     File, ManifestSet, RenderedManifest, included_paths, load, load_in, load_with, render,
     shared_groups,
 };
+pub use pattern::Pattern;
 pub use problem::{Problem, Severity};
 pub use rollout::{
     Analysis, Breaker, CodeDeploy, Condition, Counting, Gate, InFlight, Limit, Metric,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::{Approval, Digest, Document, Rollout, ServiceKey};
+use crate::{Approval, Digest, Document, Rollout, ServiceKey, annotation};
 
 /// A valid manifest, ready to be planned from. AWS shapes are kept whole in canonical form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,16 @@ pub struct Service {
 }
 
 impl Service {
+    /// The service whose place this one takes, if its manifest says so.
+    pub fn moved_from(&self) -> Option<ServiceKey> {
+        annotation::moved_from(&self.metadata, &self.key)
+    }
+
+    /// Whether the service stays when no manifest names it any more.
+    pub fn is_kept(&self) -> bool {
+        self.metadata.annotations.get(annotation::PRUNE).is_some_and(|value| value == "disabled")
+    }
+
     /// Whether exactly what this manifest wants is approved in it.
     pub fn is_approved(&self) -> bool {
         self.approval.as_ref().is_some_and(|approval| approval.is_of(&self.revision_digest))

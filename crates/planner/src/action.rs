@@ -85,6 +85,10 @@ pub enum Call {
         rule: String,
         weights: Reweighing,
     },
+    /// Of a service that no manifest names and that has been at zero for long; never with `force`.
+    DeleteService {
+        input: Value,
+    },
     TagResource {
         arn: String,
         tags: BTreeMap<String, String>,
@@ -138,6 +142,7 @@ impl Call {
             Self::ContinueDeployment { .. } => "ContinueDeployment",
             Self::ModifyRule { .. } => "ModifyRule",
             Self::ModifyListener { .. } => "ModifyListener",
+            Self::DeleteService { .. } => "DeleteService",
             Self::TagResource { .. } => "TagResource",
             Self::UntagResource { .. } => "UntagResource",
         }

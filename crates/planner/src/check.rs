@@ -6,6 +6,7 @@
 mod code_deploy;
 mod external;
 mod order;
+mod prune;
 mod steps;
 pub(crate) mod windows;
 
@@ -18,6 +19,7 @@ use crate::{
 };
 
 pub use order::check_order;
+pub use prune::check_prune;
 
 /// Refuses a plan that breaks a safety property; shares no code with [`plan`](crate::plan). The error
 /// names every property broken.
@@ -63,6 +65,7 @@ const PLAN_RULES: &[PlanRule] = &[
 ];
 
 const ACTION_RULES: &[ActionRule] = &[
+    deletes_nothing,
     stays_in_scope,
     is_owned,
     fits_the_state,
@@ -142,6 +145,14 @@ impl Ground<'_> {
         given.is_some_and(|given| given.len() >= 12 && wanted.starts_with(&given))
     }
 
+    /// Whether it was scaled in from this count when no manifest named it.
+    fn gets_its_count_back(&self, count: &Value) -> bool {
+        let is_at_zero = self.service.is_some_and(|service| service.desired_count == 0);
+        let before = self.tag("evenkeel:tombstone").and_then(|mark| mark.split(':').nth(3));
+        let before: Option<u64> = before.and_then(|before| before.parse().ok());
+        is_at_zero && before.is_some_and(|before| count.as_u64() == Some(before))
+    }
+
     fn manifest(&self, member: &str) -> Option<Value> {
         self.desired.service.value().get(member).cloned()
     }
@@ -171,6 +182,7 @@ fn starts_a_deployment(action: &Action) -> bool {
         | Call::UpdateTaskSet { .. }
         | Call::UpdateServicePrimaryTaskSet { .. }
         | Call::DeleteTaskSet { .. }
+        | Call::DeleteService { .. }
         | Call::ModifyRule { .. }
         | Call::ModifyListener { .. }
         | Call::ContinueDeployment { .. }
@@ -195,6 +207,11 @@ fn nobody_said_stop(ground: &Ground<'_>, _: &Plan) -> Option<String> {
 fn starts_one_deployment(_: &Ground<'_>, plan: &Plan) -> Option<String> {
     let starting = plan.actions.iter().filter(|action| starts_a_deployment(action)).count();
     (starting > 1).then(|| format!("{starting} calls start or stop a deployment; one may"))
+}
+
+fn deletes_nothing(_: &Ground<'_>, action: &Action) -> Option<String> {
+    let deletes = matches!(action.call, Call::DeleteService { .. });
+    deletes.then(|| "a manifest names the service".to_owned())
 }
 
 fn stays_in_scope(ground: &Ground<'_>, action: &Action) -> Option<String> {
@@ -365,6 +382,9 @@ fn counts_are_the_manifest_s(ground: &Ground<'_>, action: &Action) -> Option<Str
         return Some("a rollback keeps desiredCount".to_owned());
     }
     let owned = ground.manifest("desiredCount");
+    if owned.is_none() && ground.gets_its_count_back(count) {
+        return None;
+    }
     if owned.is_none() {
         return Some("desiredCount is not the manifest's".to_owned());
     }
@@ -446,6 +466,15 @@ fn widens_and_proves_with_open_eyes(ground: &Ground<'_>, action: &Action) -> Opt
     ((widens || proves) && blind).then(|| "the tasks were not seen".to_owned())
 }
 
+/// Tags that Evenkeel removes from a service that a manifest names, beside those that a manifest had set.
+const OURS_TO_REMOVE: &[&str] = &[
+    "evenkeel:rollout",
+    "evenkeel:rejected",
+    "evenkeel:promote",
+    "evenkeel:prune",
+    "evenkeel:tombstone",
+];
+
 fn leaves_foreign_tags(ground: &Ground<'_>, action: &Action) -> Option<String> {
     let reserved = |key: &str| key.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("aws:"));
     match &action.call {
@@ -455,8 +484,7 @@ fn leaves_foreign_tags(ground: &Ground<'_>, action: &Action) -> Option<String> {
         Call::UntagResource { keys, .. } => {
             let memory = ground.tag("evenkeel:tags").unwrap_or_default();
             let ours = |key: &str| {
-                ["evenkeel:rollout", "evenkeel:rejected", "evenkeel:promote"].contains(&key)
-                    || memory.split(' ').any(|one| one == key)
+                OURS_TO_REMOVE.contains(&key) || memory.split(' ').any(|one| one == key)
             };
             keys.iter()
                 .find(|key| reserved(key) || !ours(key))

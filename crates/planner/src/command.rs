@@ -28,6 +28,8 @@ pub enum Command {
     },
     /// Takes a verdict back.
     Retry,
+    /// Lets a service go that no manifest names, although a guard holds it.
+    Prune,
 }
 
 impl Command {
@@ -42,6 +44,7 @@ impl Command {
             Self::Abort => "abort",
             Self::Undo { .. } => "undo",
             Self::Retry => "retry",
+            Self::Prune => "prune",
         }
     }
 
@@ -49,7 +52,9 @@ impl Command {
     pub(crate) fn is_stopped_by_a_hold(&self) -> bool {
         match self {
             Self::Hold | Self::Release | Self::Pause | Self::Resume => false,
-            Self::Promote { .. } | Self::Abort | Self::Undo { .. } | Self::Retry => true,
+            Self::Promote { .. } | Self::Abort | Self::Undo { .. } | Self::Retry | Self::Prune => {
+                true
+            }
         }
     }
 

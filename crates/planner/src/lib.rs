@@ -20,6 +20,7 @@ mod load_balancing;
 mod observed;
 mod plan;
 mod probe;
+mod prune;
 mod questions;
 pub mod render;
 mod status;
@@ -29,7 +30,7 @@ mod task_set;
 mod view;
 
 pub use action::{Action, Applied, Call, HookAction, Lane, Reweighing};
-pub use check::{check, check_order};
+pub use check::{check, check_order, check_prune};
 pub use code_deploy::{
     CodeDeploy, CodeDeployDeployment, CodeDeployQuestion, DeploymentGroup, EcsService,
     ErrorInformation, RollbackInfo,
@@ -55,6 +56,7 @@ pub use plan::{
     BreakerCount, Change, Evidence, EvidenceKind, Input, Plan, Verdict, VerdictKind, Wait,
     WaitReason,
 };
+pub use prune::{Leave, PruneTerms};
 pub use questions::{
     Depth, FamilyQuestion, Questions, questions, questions_of, questions_of_history,
 };
@@ -62,6 +64,6 @@ pub use status::{
     ApprovalStatus, Condition, ConditionKind, ConditionStatus, GateStatus, Outcome,
     PromotionStatus, RolloutPhase, RolloutStatus, ShiftStatus, Status, Words, status,
 };
-pub use steps::{obey, plan};
+pub use steps::{obey, plan, prune};
 pub use tags::{Said, is_owner, tag};
 pub use task_set::TaskSet;

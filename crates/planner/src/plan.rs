@@ -64,6 +64,10 @@ pub enum WaitReason {
     Alarm,
     /// A deleted service still drains.
     Draining,
+    /// No manifest names it, and it is on its way out.
+    Pruning,
+    /// No manifest names it, and something keeps it from going.
+    PruneHeld,
     Paused,
     /// A rollout goes no further without a person's word: it is paused, or its gate needs an approval.
     Person,

@@ -11,6 +11,7 @@ mod ownership;
 mod percentages;
 mod preflight;
 mod probe;
+mod prune;
 mod retry;
 mod rollback;
 mod rollout;
@@ -25,6 +26,7 @@ pub(crate) use command::runs_the_wanted;
 pub(crate) use external::{Traffic, is_stepped, step_at, step_gate};
 pub(crate) use gate::own_pause;
 pub(crate) use preflight::is_due;
+pub use prune::prune;
 pub(crate) use rollout::is_settled;
 pub(crate) use settled::comparison;
 
@@ -60,6 +62,9 @@ pub fn plan(input: &Input<'_>) -> Plan {
         return Plan::waiting(vec![Wait::new(WaitReason::Draining, sentence)], IN_FLIGHT);
     }
     if let Some(plan) = ownership::foreign(input, desired, service) {
+        return plan;
+    }
+    if let Some(plan) = prune::revive(input, desired, service) {
         return plan;
     }
     if let Some(plan) = migrate::migrate(desired, service) {

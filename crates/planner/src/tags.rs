@@ -5,6 +5,7 @@
 //! absent, except a rejection, which keeps its force as long as it names the digest.
 
 mod said;
+mod tombstone;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 use crate::{RolloutPhase, VerdictKind};
 pub use said::Said;
 pub(crate) use said::{Promotion, Scope};
+pub(crate) use tombstone::{Tombstone, TombstonePhase};
 
 /// Tag keys on ECS services and task definitions. Values are at most 256 characters.
 pub mod tag {
@@ -36,6 +38,10 @@ pub mod tag {
     pub const PROMOTE: &str = "evenkeel:promote";
     /// When the weights of a service at rest were last put back.
     pub const REWEIGHED: &str = "evenkeel:reweighed";
+    /// Set while the manifest says that the service stays when no manifest names it any more.
+    pub const PRUNE: &str = "evenkeel:prune";
+    /// On a service that no manifest names: how far it is on its way out, since when, and its count.
+    pub const TOMBSTONE: &str = "evenkeel:tombstone";
     /// The keys of the tags that a manifest set, so that they can be removed again.
     pub const TAGS: &str = "evenkeel:tags";
 }

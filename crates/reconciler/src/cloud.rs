@@ -8,6 +8,8 @@ use std::time::Duration;
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{Action, Applied, Observed, Questions, Unknown};
 
+use crate::OwnedService;
+
 pub use around::CloudAround;
 
 /// Implemented by the AWS edge and by the simulator.
@@ -18,7 +20,7 @@ pub trait Cloud: Send + Sync + 'static {
         &self,
         instance: &str,
         clusters: &[String],
-    ) -> impl Future<Output = Result<Vec<ServiceKey>, CloudError>> + Send;
+    ) -> impl Future<Output = Result<Vec<OwnedService>, CloudError>> + Send;
 
     /// Looks at one service. An error means that not even the service itself could be read; a part
     /// that could not be read is `Unknown` in the answer.
@@ -28,7 +30,7 @@ pub trait Cloud: Send + Sync + 'static {
         questions: &Questions,
     ) -> impl Future<Output = Result<Observed, CloudError>> + Send;
 
-    /// Makes exactly one call.
+    /// Makes exactly one call. One that deletes a service is known only to a cloud that was made with the grant for it.
     fn apply(
         &self,
         key: &ServiceKey,

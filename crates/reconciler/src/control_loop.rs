@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_manifest::{Service, ServiceKey};
+use evenkeel_planner::PruneTerms;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinError;
@@ -213,6 +214,9 @@ impl<C: Cloud> ControlLoop<C> {
         let changed: Vec<_> = changed.map(|key| self.roster.welcome(key)).collect();
         let removed = now.removed_since(&before);
         let leaving: Vec<_> = removed.iter().filter_map(|key| self.roster.dismiss(key)).collect();
+        if !leaving.is_empty() {
+            self.list_soon();
+        }
         for key in &removed {
             // A service that was never valid has had no pass, and needs no last one.
             if self.roster.note(key).is_none() {
@@ -300,7 +304,8 @@ impl<C: Cloud> ControlLoop<C> {
         let timeout = self.settings.pass_timeout;
         let unconfirmed = self.roster.note(&key).map(|note| note.unconfirmed.clone());
         let unconfirmed = unconfirmed.unwrap_or_default();
-        let permit = self.permit(&key, desired.as_ref(), lease);
+        let prune = if desired.is_none() { self.prune_terms_for_a_pass(&key) } else { None };
+        let permit = self.permit(&key, desired.as_ref(), lease, prune);
         let (asked, metrics) = (self.orders.take(&key), self.metrics.clone());
         self.passes.spawn(key.clone(), async move {
             let began = Instant::now();
@@ -324,12 +329,14 @@ impl<C: Cloud> ControlLoop<C> {
         key: &Arc<ServiceKey>,
         planned: Option<&Arc<Service>>,
         lease: Option<PassLease>,
+        prune: Option<PruneTerms>,
     ) -> Permit {
         let newest = self.desired.clone();
         Permit::under(Terms {
             in_force: InForce { key: key.clone(), planned: planned.cloned(), newest },
             look_age_max: self.settings.look_age_max,
             lease,
+            prune,
         })
     }
 }

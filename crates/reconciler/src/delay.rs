@@ -133,6 +133,7 @@ fn waits_for_a_person(plan: &Plan) -> bool {
         | WaitReason::Rejected
         | WaitReason::Preflight
         | WaitReason::NotOwned
+        | WaitReason::PruneHeld
         | WaitReason::Unsupported => true,
         WaitReason::Probe
         | WaitReason::Deployment
@@ -144,6 +145,7 @@ fn waits_for_a_person(plan: &Plan) -> bool {
         | WaitReason::Capacity
         | WaitReason::Alarm
         | WaitReason::Draining
+        | WaitReason::Pruning
         | WaitReason::CapabilityMissing
         | WaitReason::NotPermitted
         | WaitReason::Unknown => false,

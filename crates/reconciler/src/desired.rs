@@ -13,6 +13,8 @@ pub struct DesiredState {
     /// Keys whose newest manifest is bad, with all its problems in words for people. The last good
     /// service of such a key, if there was one, stays in `services` and stays in force.
     pub invalid: BTreeMap<ServiceKey, Vec<String>>,
+    /// Why there may be more manifests than these: one could not be read, or a whole source.
+    pub incomplete: Option<String>,
 }
 
 impl DesiredState {
@@ -24,6 +26,19 @@ impl DesiredState {
     /// Whether any manifest names the service, good or bad.
     pub fn names(&self, key: &ServiceKey) -> bool {
         self.services.contains_key(key) || self.invalid.contains_key(key)
+    }
+
+    /// Whether what is not named here is named nowhere.
+    ///
+    /// # Errors
+    ///
+    /// Why that is not known.
+    pub(crate) fn is_whole(&self) -> Result<(), String> {
+        match &self.incomplete {
+            Some(why) => Err(format!("not all manifests are known: {why}")),
+            None if self.services.is_empty() => Err("there is no manifest at all".to_owned()),
+            None => Ok(()),
+        }
     }
 
     /// The keys whose wanted content differs from `before`, new ones included and removed ones not.
@@ -60,7 +75,7 @@ mod tests {
 
     fn state(services: impl IntoIterator<Item = Service>) -> DesiredState {
         let services = services.into_iter().map(|s| (s.key.clone(), Arc::new(s))).collect();
-        DesiredState { services, invalid: BTreeMap::new() }
+        DesiredState { services, ..DesiredState::default() }
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod lease;
 mod metrics;
 mod orders;
 mod permit;
+mod prune;
 mod queue;
 mod reconcile;
 mod resync;
@@ -39,6 +40,7 @@ pub use lease::{
 pub use metrics::LoopMetrics;
 pub use orders::{Followed, NotFollowed};
 pub use permit::{Grounds, Withheld};
+pub use prune::{OwnedService, PruneSettings};
 pub use queue::{ORDINARY_EVERY, Room, Urgency, WorkQueue};
 pub use reconcile::{Mode, PassReport, reconcile};
 pub use settings::LoopSettings;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_manifest::{Service, ServiceKey};
-use evenkeel_planner::{Action, Applied};
+use evenkeel_planner::{Action, Applied, PruneTerms};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -99,6 +99,8 @@ pub(crate) struct Terms {
     pub(crate) look_age_max: Duration,
     /// `None` when only one replica runs.
     pub(crate) lease: Option<PassLease>,
+    /// Of a service that no manifest names, if it may go.
+    pub(crate) prune: Option<PruneTerms>,
 }
 
 /// What a pass was begun with, and what is wanted now.
@@ -114,15 +116,22 @@ impl InForce {
         let newest = self.newest.borrow();
         match (&self.planned, newest.services.get(&*self.key)) {
             (Some(planned), Some(newest)) => same_content(planned, newest),
-            (planned, newest) => planned.is_none() && newest.is_none(),
+            (None, None) => !newest.invalid.contains_key(&*self.key),
+            (Some(_), None) | (None, Some(_)) => false,
         }
+    }
+
+    /// Whether it is still known that no manifest names the service.
+    fn is_gone(&self) -> bool {
+        self.newest.borrow().is_whole().is_ok()
     }
 }
 
 impl Terms {
     fn ask(&self, looked_at: Instant) -> Result<(), Withheld> {
         let grounds = Grounds {
-            is_in_force: self.in_force.is_unchanged(),
+            is_in_force: self.in_force.is_unchanged()
+                && (self.prune.is_none() || self.in_force.is_gone()),
             look_age: looked_at.elapsed(),
             look_age_max: self.look_age_max,
             lease: self.lease.as_ref().map(|lease| (lease.left(), lease.times())),
@@ -158,6 +167,11 @@ impl Terms {
 impl Permit {
     pub(crate) fn unconditional() -> Self {
         Self { terms: None }
+    }
+
+    /// How a service goes that no manifest names; `None` when it does not.
+    pub(crate) fn prune(&self) -> Option<&PruneTerms> {
+        self.terms.as_ref()?.prune.as_ref()
     }
 
     pub(crate) fn under(terms: Terms) -> Self {
@@ -254,7 +268,7 @@ mod tests {
 
     fn state(services: impl IntoIterator<Item = Service>) -> Arc<DesiredState> {
         let services = services.into_iter().map(|s| (s.key.clone(), Arc::new(s))).collect();
-        Arc::new(DesiredState { services, invalid: BTreeMap::new() })
+        Arc::new(DesiredState { services, ..DesiredState::default() })
     }
 
     struct Fixture {
@@ -273,7 +287,7 @@ mod tests {
         let lease = shards.begin(&shard).expect("it is held");
         let planned = Some(Arc::new(service("web", "1")));
         let in_force = InForce { key: Arc::new(key("web")), planned, newest: is_newest };
-        let terms = Terms { in_force, look_age_max: LOOK_AGE_MAX, lease: Some(lease) };
+        let terms = Terms { in_force, look_age_max: LOOK_AGE_MAX, lease: Some(lease), prune: None };
         let cloud = ScriptedCloud::new(SECOND).calls_wait_and_take(wait, take);
         Fixture { cloud, newest, shards, permit: Permit::under(terms) }
     }

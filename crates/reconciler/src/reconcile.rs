@@ -105,12 +105,20 @@ pub(crate) async fn reconcile_after<C: Cloud>(
         Err(error) => (unreadable(&error), Some(error)),
     };
     let input = Input { key, desired, observed: &observed, now: observed.at, instance };
-    let mut plan = evenkeel_planner::plan(&input);
+    let prune = permit.prune().filter(|_| desired.is_none());
+    let mut plan = match prune {
+        Some(terms) => evenkeel_planner::prune(&input, terms),
+        None => evenkeel_planner::plan(&input),
+    };
     if unseen.is_some() {
         plan.actions.clear();
     }
     let is_stale = unconfirmed.hold(&mut plan, observed.service.known());
-    let done = match (unseen, evenkeel_planner::check(&plan, &input)) {
+    let checked = match prune {
+        Some(terms) => evenkeel_planner::check_prune(&plan, &input, terms),
+        None => evenkeel_planner::check(&plan, &input),
+    };
+    let done = match (unseen, checked) {
         (Some(error), _) => Done::failed(Vec::new(), error),
         (None, Err(broken)) => Done::refused(&input, broken),
         (None, Ok(())) if mode == Mode::DryRun => Done::without_calls(Outcome::DryRun),
@@ -371,13 +379,13 @@ mod tests {
             .calls_wait_and_take(Duration::ZERO, Duration::from_secs(1));
         let state = |service: Service| {
             let services = [(service.key.clone(), Arc::new(service))].into();
-            Arc::new(DesiredState { services, invalid: BTreeMap::new() })
+            Arc::new(DesiredState { services, ..DesiredState::default() })
         };
         let (newest, is_newest) = watch::channel(state(service("web", "1")));
         let planned = Some(Arc::new(service("web", "1")));
         let in_force = InForce { key: Arc::new(key("web")), planned, newest: is_newest };
         let look_age_max = Duration::from_secs(30);
-        let permit = Permit::under(Terms { in_force, look_age_max, lease: None });
+        let permit = Permit::under(Terms { in_force, look_age_max, lease: None, prune: None });
         let pause = async {
             tokio::time::sleep(Duration::from_millis(500)).await;
             newest.send_replace(state(Service { paused: true, ..service("web", "1") }));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Mode;
+use crate::{Mode, PruneSettings};
 
 /// Every number of the control loop. All durations are in real time.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +51,8 @@ pub struct LoopSettings {
     /// The delay after an unknown outcome or a conflict: the next pass reads before it does
     /// anything. Default: 500 milliseconds.
     pub look_again_soon: Duration,
+    /// Which services go when no manifest names them any more. Default: `None`, so that none does.
+    pub prune: Option<PruneSettings>,
     /// From which jitter is drawn; `None` takes one from the operating system. A simulation sets
     /// it. Default: `None`.
     pub seed: Option<u64>,
@@ -74,6 +76,7 @@ impl Default for LoopSettings {
             back_off_person: Duration::from_mins(5),
             back_off_denied_first: Duration::from_mins(1),
             look_again_soon: Duration::from_millis(500),
+            prune: None,
             seed: None,
         }
     }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::{Cloud, CloudError};
+use crate::{Cloud, CloudError, OwnedService};
 
 pub(crate) fn key(name: &str) -> ServiceKey {
     ServiceKey::new("main", name)
@@ -252,10 +252,11 @@ impl Drop for Running<'_> {
 }
 
 impl Cloud for ScriptedCloud {
-    async fn owned(&self, _: &str, clusters: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
+    async fn owned(&self, _: &str, clusters: &[String]) -> Result<Vec<OwnedService>, CloudError> {
         let mut state = self.state();
         state.listed.push(clusters.to_vec());
-        Ok(state.owned.clone())
+        let plain = |key: &ServiceKey| OwnedService::of(key.clone(), |_| false);
+        Ok(state.owned.iter().map(plain).collect())
     }
 
     async fn observe(

@@ -159,6 +159,7 @@ fn shows(service: &ObservedService, call: &Call) -> bool {
         | Call::UpdateTaskSet { .. }
         | Call::UpdateServicePrimaryTaskSet { .. }
         | Call::DeleteTaskSet { .. } => service.shows_its_task_sets_after(call),
+        Call::DeleteService { .. } => service.status != "ACTIVE",
         // A rule is read once more before it is written.
         // CodeDeploy's deployments are looked at before each of its calls.
         Call::CreateDeployment { .. }

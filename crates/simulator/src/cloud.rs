@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{Action, Applied, Observed, Questions};
-use evenkeel_reconciler::{Cloud, CloudError};
+use evenkeel_reconciler::{Cloud, CloudError, OwnedService};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -101,7 +101,7 @@ impl Cloud for SimulatedCloud {
         &self,
         instance: &str,
         clusters: &[String],
-    ) -> Result<Vec<ServiceKey>, CloudError> {
+    ) -> Result<Vec<OwnedService>, CloudError> {
         Caller { cloud: self, about: None, action: None }.owned_services(instance, clusters).await
     }
 

@@ -10,6 +10,8 @@ mod transcript;
 
 use std::fmt::Write as _;
 
+use evenkeel_reconciler::{LoopSettings, PruneSettings};
+
 use crate::harness::{Keeps, Perturbation, Played, Property, Setup, Stage, Step, Wish, property};
 
 pub use command::Command;
@@ -72,7 +74,8 @@ impl Scenario {
     }
 
     pub fn play_in(&self, manner: Manner) -> Performance {
-        self.play_watched(manner, property::all())
+        let properties = self.prune().map_or_else(property::all, property::all_that_prune);
+        self.play_watched(manner, properties)
     }
 
     /// Plays it under the eyes of these properties.
@@ -81,14 +84,17 @@ impl Scenario {
         manner: Manner,
         properties: Vec<Box<dyn Property + Send>>,
     ) -> Performance {
+        let usual = Setup::new(1);
+        let settings = LoopSettings { prune: self.prune().cloned(), ..usual.settings.clone() };
         let setup = Setup {
+            settings,
             replicas: self.replicas(),
             perturbation: manner.perturbation,
             properties,
             keeps: manner.keeps,
             notes_reads: manner.notes_reads,
             keeps_history: self.has_lag(),
-            ..Setup::new(1)
+            ..usual
         };
         let (played, result) = Stage::play(setup, async |stage| {
             self.perform(stage, manner.expects, manner.ends_early).await
@@ -105,6 +111,13 @@ impl Scenario {
     fn has_lag(&self) -> bool {
         let is_lag = |line: &Line| matches!(line.command, Command::Step(Step::Lag(..)));
         self.lines.iter().any(is_lag)
+    }
+
+    fn prune(&self) -> Option<&PruneSettings> {
+        self.lines.iter().find_map(|line| match &line.command {
+            Command::Prune(settings) => Some(settings),
+            _ => None,
+        })
     }
 
     fn replicas(&self) -> usize {

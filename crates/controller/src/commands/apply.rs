@@ -80,7 +80,7 @@ impl Apply<'_> {
             .into_iter()
             .map(|service| (service.key.clone(), Arc::new(service)))
             .collect();
-        let desired = DesiredState { services, invalid: BTreeMap::new() };
+        let desired = DesiredState { services, ..DesiredState::default() };
         let (_desired, wanted) = watch::channel(Arc::new(desired.clone()));
         let board = Arc::new(StatusBoard::new());
         let metrics = LoopMetrics::register(registry).map_err(StartError::from)?;
@@ -174,7 +174,7 @@ fn verdict(standings: impl Iterator<Item = Standing>, wait: bool) -> Exit {
 #[cfg(test)]
 mod tests {
     use evenkeel_planner::{Action, Applied, Observed, Questions};
-    use evenkeel_reconciler::CloudError;
+    use evenkeel_reconciler::{CloudError, OwnedService};
 
     use super::*;
 
@@ -203,7 +203,7 @@ mod tests {
     }
 
     impl Cloud for Denied {
-        async fn owned(&self, _: &str, _: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
+        async fn owned(&self, _: &str, _: &[String]) -> Result<Vec<OwnedService>, CloudError> {
             Err(denied())
         }
 

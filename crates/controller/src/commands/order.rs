@@ -1,4 +1,4 @@
-//! `evenkeel hold`, `release` and the commands of `evenkeel rollout`: says them to a daemon and shows its
+//! `evenkeel hold`, `release`, `prune` and the commands of `evenkeel rollout`: says them to a daemon and shows its
 //! answer; never writes to AWS itself.
 
 use std::io::{BufRead, IsTerminal, Write};
@@ -110,6 +110,14 @@ pub(crate) async fn release(
     out: &mut dyn Write,
 ) -> Result<Exit, CommandError> {
     scoped(Saying::new("release", &args.caller, &args.reason), &args.scope, &config, out).await
+}
+
+pub(crate) async fn prune(
+    config: Config,
+    args: StopArgs,
+    out: &mut dyn Write,
+) -> Result<Exit, CommandError> {
+    stop("prune", &config, &args, out).await
 }
 
 async fn scoped(

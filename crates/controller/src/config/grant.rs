@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::pattern::Pattern;
+use evenkeel_manifest::Pattern;
 
 /// A grant as it is written down. A list that is left out limits nothing; an empty one allows nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-use super::{ConfigProblem, RawSource, RawWindow, Windows, given, sources};
+use super::{ConfigProblem, RawPrune, RawSource, RawWindow, Windows, given, prune, sources};
 
 /// Every key there is, with its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,7 @@ pub struct RawConfig {
     pub log: RawLog,
     pub windows: Vec<RawWindow>,
     pub sources: Vec<RawSource>,
+    pub prune: RawPrune,
     #[serde(deserialize_with = "optional_text")]
     pub cache_directory: Option<String>,
 }
@@ -157,6 +158,7 @@ impl Default for RawConfig {
             log: RawLog::default(),
             windows: Vec::new(),
             sources: Vec::new(),
+            prune: RawPrune::default(),
             cache_directory: None,
         }
     }
@@ -246,6 +248,7 @@ impl RawConfig {
         need(self.mode == RunMode::Apply || is_alone, "lease.backend", NO_LEASE);
         problems.extend(Windows::read(&self.windows).1);
         problems.extend(sources::read(&self.sources, None).1);
+        problems.extend(prune::read(&self.prune).1);
         problems
     }
 }

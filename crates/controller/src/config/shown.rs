@@ -208,6 +208,14 @@ mod tests {
         # environment is not set                     # default
         path = "manifests"                           # default
         reread = "1m"                                # default
+
+        [prune]
+        clusters = []                                # default
+        grace = "15m"                                # default
+        keep = "24h"                                 # default
+        maxPercent = 10                              # default
+        maxServices = 5                              # default
+        services = ["*"]                             # default
         "#);
     }
 }

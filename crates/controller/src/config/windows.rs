@@ -7,7 +7,7 @@ use evenkeel_manifest::{Origin, Service, ServiceKey, Window, WindowText};
 use serde::{Deserialize, Serialize};
 
 use super::ConfigProblem;
-use super::pattern::Pattern;
+use evenkeel_manifest::Pattern;
 
 /// A window as it is written down, and for whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

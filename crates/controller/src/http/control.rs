@@ -97,7 +97,7 @@ pub(super) async fn one(
 ) -> Response {
     let Some(blank) = command(&word) else {
         let message =
-            "the commands are hold, release, pause, resume, promote, abort, undo and retry";
+            "the commands are hold, release, pause, resume, promote, abort, undo, retry and prune";
         return problem(StatusCode::NOT_FOUND, message);
     };
     let mut record = state.control.audit.record(blank.word(), format!("{cluster}/{name}"));
@@ -136,6 +136,7 @@ fn command(word: &str) -> Option<Command> {
         Command::Abort,
         Command::Undo { to: None },
         Command::Retry,
+        Command::Prune,
     ];
     all.into_iter().find(|command| command.word() == word)
 }

@@ -69,7 +69,9 @@ impl LastGood {
         let look = Look::new(tree, &problems, fresh, held);
         let stale = self.drop_the_gone(&look);
         self.take_in(ours, &look);
-        Settled { desired: self.desired(&look), problems, elsewhere: elsewhere.len(), stale }
+        let mut desired = self.desired(&look);
+        desired.incomplete = stale.clone().or(desired.incomplete);
+        Settled { desired, problems, elsewhere: elsewhere.len(), stale }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -127,6 +129,7 @@ impl LastGood {
         let keys: BTreeSet<&ServiceKey> = self.entries.keys().chain(named).collect();
         let invalid = keys.into_iter().filter(|key| !look.fresh.contains(*key));
         DesiredState {
+            incomplete: look.unknown(),
             services: services.collect(),
             invalid: invalid.map(|key| (key.clone(), self.why_invalid(key, look))).collect(),
         }
@@ -182,6 +185,12 @@ impl<'a> Look<'a> {
             problems,
             errors,
         }
+    }
+
+    /// Why there may be more manifests than were understood.
+    fn unknown(&self) -> Option<String> {
+        let of_no_service = self.errors.iter().find(|problem| problem.service.is_none());
+        of_no_service.map(ToString::to_string)
     }
 
     /// Whether a service of before, for which there is no valid manifest now, was taken out of the

@@ -54,6 +54,18 @@ impl Publisher {
         self.replace_report(report);
     }
 
+    /// From now on there may be manifests that nobody knows; those that are known stay in force.
+    pub(super) fn lose_sight(&self, why: &str) {
+        self.desired.send_if_modified(|current| {
+            let was_whole = current.incomplete.is_none();
+            if was_whole {
+                let incomplete = Some(why.to_owned());
+                *current = Arc::new(DesiredState { incomplete, ..DesiredState::clone(current) });
+            }
+            was_whole
+        });
+    }
+
     pub(super) fn replace_report(&self, report: ManifestsReport) {
         let before = self.report.send_replace(Arc::new(report));
         log_difference(&before, &self.report.borrow());

@@ -13,7 +13,7 @@ use crate::reader::{self, Read};
 use crate::shape_check::{self, SIZES};
 use crate::shapes::shapes;
 use crate::{Digest, Document, Limits, Rollout, Service, ServiceKey, Source, Strategy};
-use crate::{approval, canonical, envelope, rollout};
+use crate::{annotation, approval, canonical, envelope, rollout};
 
 /// What a document turned out to be.
 #[derive(Debug, Default)]
@@ -185,6 +185,7 @@ impl Draft<'_, '_> {
             rollout.map_or_else(Rollout::default, |at| rollout::read::rollout(&at, report));
         let paused = envelope::flag(self.spec, "paused", report).unwrap_or_default();
         let adopt = envelope::flag(self.spec, "adopt", report).unwrap_or_default();
+        annotation::check(self.root, key, report);
         let approval = approval::approval(self.root, report);
         self.check_together(&metadata.name, &rollout.strategy, report);
         let (key, task_definition) = (key?.clone(), task_definition?);

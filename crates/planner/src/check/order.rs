@@ -1,7 +1,7 @@
 //! The guard before a person's command is carried out: it writes tags that commands may write, on a service
 //! that is ours, and nothing else; never repairs anything.
 
-use super::{Ground, is_owned, stays_in_scope};
+use super::{Ground, is_name_of, is_owned, stays_in_scope};
 use crate::{Action, Call, Input, Lane};
 
 /// Tags that a command sets, and those that it removes.
@@ -23,7 +23,7 @@ const STOPPING: &[&str] = &["evenkeel:hold", "evenkeel:pause"];
 /// [`obey`](crate::obey). The error names every property broken.
 pub fn check_order(actions: &[Action], input: &Input<'_>) -> Result<(), Vec<String>> {
     let Some(desired) = input.desired else {
-        return Err(vec!["no manifest names this service".to_owned()]);
+        return unnamed(actions, input);
     };
     let ground = Ground { input, desired, service: input.observed.service.known() };
     let rules = [person_s_lane, known_tags, heeds_a_hold, returns_to_what_is_known, fits_a_tag];
@@ -33,6 +33,40 @@ pub fn check_order(actions: &[Action], input: &Input<'_>) -> Result<(), Vec<Stri
         broken.extend(found);
         broken.extend(stays_in_scope(&ground, action));
         broken.extend(is_owned(&ground, action));
+    }
+    if broken.is_empty() { Ok(()) } else { Err(broken) }
+}
+
+/// Of a service that no manifest names, only its hold and its tombstone are written.
+fn unnamed(actions: &[Action], input: &Input<'_>) -> Result<(), Vec<String>> {
+    let service = input.observed.service.known().filter(|one| one.status == "ACTIVE");
+    let owner = service.and_then(|one| one.tags.get("evenkeel:owner")?.strip_prefix("v1:"));
+    let name = owner.and_then(|owner| owner.split(':').next());
+    let is_ours = name.is_some_and(|name| is_name_of(name, input.instance));
+    let is_held = service.is_some_and(|one| one.tags.contains_key("evenkeel:hold"));
+    let is_about = |arn: &str| service.is_some_and(|one| one.service_arn == *arn);
+    let mut broken = Vec::new();
+    for action in actions {
+        let is_known = match &action.call {
+            Call::TagResource { arn, tags } => {
+                let one_of = |key: &String| {
+                    key == "evenkeel:hold" || (key == "evenkeel:tombstone" && !is_held)
+                };
+                is_about(arn)
+                    && tags.keys().all(one_of)
+                    && tags.values().all(|value| value.chars().count() <= 256)
+            }
+            Call::UntagResource { arn, keys } => {
+                is_about(arn) && keys.iter().all(|key| key == "evenkeel:hold")
+            }
+            _ => false,
+        };
+        if !is_ours || !is_known || action.lane != Lane::Person {
+            broken.push(format!(
+                "{} is not for commands where no manifest is",
+                action.call.operation()
+            ));
+        }
     }
     if broken.is_empty() { Ok(()) } else { Err(broken) }
 }

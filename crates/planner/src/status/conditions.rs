@@ -4,7 +4,7 @@
 //! Reasons are metric labels. Ready: `Running`, `Applying`, `RollingOut`, `RollingBack`, `RolledBack`,
 //! `Rejected`, `Held`, `Paused`, `WaitsForPerson`, `Frozen`, `NotOwned`, `Unsupported`, `ForeignDeployment`,
 //! `Draining`, `Alarm`, `Preflight`, `DeploymentFailed`, `TasksMissing`, `CallFailed`, `PlanRefused`, `Withheld`,
-//! `WouldChange`, `Orphaned`, `NotSeen`, `CapabilityMissing`. Rejected: the name of a verdict. Unknown:
+//! `WouldChange`, `Orphaned`, `Pruning`, `PruneHeld`, `NotSeen`, `CapabilityMissing`. Rejected: the name of a verdict. Unknown:
 //! `NotSeen`, `CapabilityMissing`, `NotPermitted`. A call that the server lacks, or that is denied and can be
 //! done without, makes `Unknown` true, but not `Ready` false.
 
@@ -76,6 +76,8 @@ fn unready(reason: WaitReason) -> Option<(u8, &'static str)> {
         WaitReason::ForeignDeployment => (1, "ForeignDeployment"),
         WaitReason::Rollback => (2, "RollingBack"),
         WaitReason::Draining => (3, "Draining"),
+        WaitReason::PruneHeld => (3, "PruneHeld"),
+        WaitReason::Pruning => (3, "Pruning"),
         WaitReason::Alarm => (4, "Alarm"),
         WaitReason::Preflight => (5, "Preflight"),
         WaitReason::Rejected => (6, "Rejected"),
@@ -138,6 +140,9 @@ impl Facts<'_> {
 
     fn not_ours_to_say(&self) -> Option<Finding> {
         if self.input.desired.is_none() {
+            if let Some(going) = self.waits().or_else(|| self.at_work()) {
+                return Some(going);
+            }
             let message = "no manifest names this service any more; it is left as it is";
             return Some((ConditionStatus::Unknown, "Orphaned", message.to_owned()));
         }

@@ -4,7 +4,7 @@ use evenkeel_manifest::{Digest, Service};
 use serde_json::{Map, Value, json};
 
 use super::start::{phase_of_new, register};
-use super::{preflight, unknown, word};
+use super::{preflight, prune, unknown, word};
 use crate::tags::{Marked, Owner, RolloutMark, encode_keys, tag};
 use crate::view::{explain, is_daemon, owned_count, wanted_definition, wanted_members};
 use crate::{Action, Call, Fact, Input, Lane, Plan, RolloutPhase};
@@ -146,6 +146,9 @@ fn tags(
     add(tag::OWNER, Owner::encode(input.instance, &desired.source.file));
     if let Some(rollout) = rollout {
         add(tag::ROLLOUT, rollout.encode());
+    }
+    if desired.is_kept() {
+        add(tag::PRUNE, prune::DISABLED.to_owned());
     }
     if !keys.is_empty() {
         add(tag::TAGS, encode_keys(keys.iter().map(String::as_str)));

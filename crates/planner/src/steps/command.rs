@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use evenkeel_manifest::Service;
 
-use super::{code_deploy, external, gate, ownership, undo, unseen, word};
+use super::{code_deploy, external, gate, ownership, prune, undo, unseen, word};
 use crate::diff::{Comparison, runs_what_is_wanted};
 use crate::steps::rollout::is_settled;
 use crate::tags::{Memory, Promotion, Rejection, RolloutMark, Scope, tag};
@@ -21,6 +21,9 @@ use crate::{
 ///
 /// Why it is not followed, and what to do about it.
 pub fn obey(input: &Input<'_>, order: &Order) -> Result<Obedience, Refusal> {
+    if input.desired.is_none() {
+        return prune::obey(input, order);
+    }
     let (desired, service) = theirs(input)?;
     let memory = Memory::read(&service.tags);
     if order.command.is_stopped_by_a_hold() {
@@ -35,13 +38,8 @@ pub fn obey(input: &Input<'_>, order: &Order) -> Result<Obedience, Refusal> {
     }
     let said = order.said(input.now);
     match &order.command {
-        Command::Hold => Ok(stop(
-            service,
-            tag::HOLD,
-            &said,
-            "nothing is written until it is released; what ECS has begun it goes on with",
-        )),
-        Command::Release => Ok(remove(service, tag::HOLD, "it is looked after again")),
+        Command::Hold => Ok(hold(service, &said)),
+        Command::Release => Ok(release(service)),
         Command::Pause => Ok(stop(
             service,
             tag::PAUSE,
@@ -51,10 +49,20 @@ pub fn obey(input: &Input<'_>, order: &Order) -> Result<Obedience, Refusal> {
         )),
         Command::Resume => Ok(remove(service, tag::PAUSE, "rollouts go on")),
         Command::Retry => Ok(retry(desired, service, &memory)),
+        Command::Prune => refuse("a manifest names this service: delete the manifest first"),
         Command::Promote { .. } | Command::Abort | Command::Undo { .. } => {
             with_view(input, desired, service, order)
         }
     }
+}
+
+pub(super) fn hold(service: &ObservedService, said: &Said) -> Obedience {
+    let sentence = "nothing is written until it is released; what ECS has begun it goes on with";
+    stop(service, tag::HOLD, said, sentence)
+}
+
+pub(super) fn release(service: &ObservedService) -> Obedience {
+    remove(service, tag::HOLD, "it is looked after again")
 }
 
 /// The commands that look deeper.

@@ -11,7 +11,7 @@ use super::rollout::{
     applied_now, change_in_place, forget_rollout, is_rollback, reject_from_history,
 };
 use super::start::start;
-use super::{capability_waits, rollback, unknown, word};
+use super::{capability_waits, prune, rollback, unknown, word};
 use crate::diff::{Comparison, runs_what_is_wanted};
 use crate::plan::SETTLED;
 use crate::tags::{LastApplied, Memory, Rejection, encode_keys, tag};
@@ -199,6 +199,9 @@ fn wanted_tags(view: &View<'_>) -> BTreeMap<String, String> {
         tags.insert(tag::TAGS.to_owned(), keys);
     }
     tags.insert(tag::OWNER.to_owned(), owner(view));
+    if view.desired.is_kept() {
+        tags.insert(tag::PRUNE.to_owned(), prune::DISABLED.to_owned());
+    }
     if let Some(last) = &view.memory.applied {
         tags.insert(tag::DIGEST.to_owned(), applied_tag(view, last));
     }
@@ -233,6 +236,14 @@ fn gone_tags(view: &View<'_>) -> BTreeSet<String> {
     ours.filter(|key| !wanted.contains_key(*key))
         .filter(|key| !key.starts_with("aws:") && !key.starts_with("evenkeel:"))
         .filter(|key| view.service.tags.contains_key(*key))
-        .cloned()
+        .map(String::as_str)
+        .chain(went_without(view))
+        .map(str::to_owned)
         .collect()
+}
+
+/// The word that the service stays, when the manifest says so no more.
+fn went_without(view: &View<'_>) -> Option<&'static str> {
+    let is_set = view.service.tags.contains_key(tag::PRUNE);
+    (is_set && !view.desired.is_kept()).then_some(tag::PRUNE)
 }

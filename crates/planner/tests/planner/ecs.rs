@@ -157,6 +157,14 @@ impl Ecs {
                 assert_eq!(arn, SERVICE_ARN);
                 self.tags.retain(|key, _| !keys.contains(key));
             }
+            Call::DeleteService { input } => {
+                assert_eq!(
+                    (self.count(), self.tasks_alive()),
+                    (0, 0),
+                    "deleted with tasks: {input}"
+                );
+                self.status = "INACTIVE".into();
+            }
             Call::ContinueServiceDeployment { .. }
             | Call::CreateTaskSet { .. }
             | Call::UpdateTaskSet { .. }
@@ -168,6 +176,10 @@ impl Ecs {
             | Call::ModifyRule { .. }
             | Call::ModifyListener { .. } => panic!("no traffic is moved here"),
         }
+    }
+
+    fn tasks_alive(&self) -> usize {
+        self.tasks.iter().filter(|task| task.stopped.is_none()).count()
     }
 
     fn create(&mut self, input: &Value) {

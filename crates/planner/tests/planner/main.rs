@@ -23,6 +23,7 @@ mod own_steps;
 mod plans;
 mod preflight;
 mod probes;
+mod pruning;
 mod retries;
 mod returns;
 mod revisions;

@@ -6,6 +6,7 @@ use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{Action, Applied, Observed, Questions};
 
 use super::{Cloud, CloudError};
+use crate::OwnedService;
 
 /// Implemented by what adds to looks or takes note of calls. What it does not say itself the cloud within
 /// does.
@@ -32,7 +33,7 @@ impl<C: CloudAround> Cloud for C {
         &self,
         instance: &str,
         clusters: &[String],
-    ) -> Result<Vec<ServiceKey>, CloudError> {
+    ) -> Result<Vec<OwnedService>, CloudError> {
         self.within().owned(instance, clusters).await
     }
 

@@ -152,10 +152,15 @@ impl<C: Cloud> ControlLoop<C> {
         let Some(note) = self.roster.note_mut(key) else { return };
         note.failures = if end.is_failure() { note.failures.saturating_add(1) } else { 0 };
         let (failures, dice) = (note.failures, note.rng.f64());
-        if note.leaving && matches!(end, PassEnd::Settled | PassEnd::Waiting(_)) {
-            return self.leave(key);
+        let (in_rollout, leaving) = (note.in_rollout, note.leaving);
+        if leaving && matches!(end, PassEnd::Settled | PassEnd::Waiting(_)) {
+            let goes_on = matches!(end, PassEnd::Waiting(_)) && self.prune_terms(key).is_some();
+            if !goes_on {
+                self.orphans.forget(key);
+                return self.leave(key);
+            }
         }
-        let urgency = if note.in_rollout { Urgency::Urgent } else { Urgency::Ordinary };
+        let urgency = if in_rollout { Urgency::Urgent } else { Urgency::Ordinary };
         let circumstances = Circumstances {
             failures,
             resync_in: self.roster.resync_in(key),
@@ -167,7 +172,7 @@ impl<C: Cloud> ControlLoop<C> {
     }
 
     pub(super) fn leave(&mut self, key: &ServiceKey) {
-        tracing::info!(service = %key, "no manifest names it any more; it is left as it is");
+        tracing::info!(service = %key, "no manifest names it any more; it is not looked at again");
         self.roster.forget(key);
         self.board.remove(key);
     }

@@ -1,14 +1,17 @@
-//! Services that carry our owner tag and that no manifest names; only ever tells of them.
+//! Services that carry our owner tag and that no manifest names; tells of them, and takes those into the roster that
+//! may be pruned.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use evenkeel_manifest::ServiceKey;
+use evenkeel_planner::{Leave, PruneTerms};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::ControlLoop;
-use crate::{Cloud, CloudError};
+use crate::prune::Owned;
+use crate::{Cloud, CloudError, OwnedService};
 
 /// How often AWS is asked. A manifest that is deleted while the daemon runs is noticed at once;
 /// this finds the ones deleted while it did not.
@@ -17,19 +20,25 @@ const LIST_EVERY: Duration = Duration::from_hours(1);
 /// What listing our services has found, and when it is done again.
 #[derive(Debug)]
 pub(super) struct Orphans {
-    listing: JoinSet<Result<Vec<ServiceKey>, CloudError>>,
+    listing: JoinSet<Result<Vec<OwnedService>, CloudError>>,
     next_at: Instant,
     known: BTreeSet<ServiceKey>,
+    owned: Owned,
 }
 
 impl Default for Orphans {
     fn default() -> Self {
-        Self { listing: JoinSet::new(), next_at: Instant::now(), known: BTreeSet::new() }
+        Self {
+            listing: JoinSet::new(),
+            next_at: Instant::now(),
+            known: BTreeSet::new(),
+            owned: Owned::new(),
+        }
     }
 }
 
 /// How a listing ended, from the inside out: by AWS's answer, or by a panic.
-pub(super) type Listed = Result<Result<Vec<ServiceKey>, CloudError>, JoinError>;
+pub(super) type Listed = Result<Result<Vec<OwnedService>, CloudError>, JoinError>;
 
 impl Orphans {
     /// Waits for the listing under way; for ever when there is none.
@@ -40,6 +49,11 @@ impl Orphans {
             Some(listed) => listed,
             None => std::future::pending().await,
         }
+    }
+
+    /// It is gone, or not ours any more.
+    pub(super) fn forget(&mut self, key: &ServiceKey) {
+        self.owned.remove(key);
     }
 }
 
@@ -73,18 +87,62 @@ impl<C: Cloud> ControlLoop<C> {
         let Some(target) = self.current.keys().first().map(|key| key.target.clone()) else {
             return;
         };
-        let here = |key| ServiceKey { target: target.clone(), ..key };
+        let here = |one: OwnedService| {
+            let key = ServiceKey { target: target.clone(), ..one.key };
+            (key.clone(), OwnedService { key, ..one })
+        };
+        self.orphans.owned = owned.into_iter().map(here).collect();
         let orphans: BTreeSet<ServiceKey> =
-            owned.into_iter().map(here).filter(|key| !self.current.names(key)).collect();
+            self.orphans.owned.keys().filter(|key| !self.current.names(key)).cloned().collect();
         for key in orphans.difference(&self.orphans.known) {
             tracing::warn!(
                 service = %key,
                 why = "it carries our owner tag and no manifest names it",
-                "orphan found; it is left as it is"
+                "orphan found"
             );
         }
         self.metrics.orphans(orphans.len());
+        self.take_in_the_prunable(&orphans);
         self.orphans.known = orphans;
+    }
+
+    fn take_in_the_prunable(&mut self, orphans: &BTreeSet<ServiceKey>) {
+        let prunable = orphans.iter().filter(|key| self.prune_terms(key).is_some());
+        let new: Vec<ServiceKey> =
+            prunable.filter(|key| self.roster.note(key).is_none()).cloned().collect();
+        let leaving: Vec<_> = new
+            .into_iter()
+            .filter_map(|key| {
+                let key = self.roster.welcome(key);
+                self.roster.dismiss(&key)
+            })
+            .collect();
+        self.schedule(&leaving);
+    }
+
+    /// Where pruning is granted, a manifest that has gone is a reason to see what is ours.
+    pub(super) fn list_soon(&mut self) {
+        if self.settings.prune.is_some() {
+            self.orphans.next_at = Instant::now();
+        }
+    }
+
+    /// How this service goes; `None` when it does not.
+    pub(super) fn prune_terms(&self, key: &ServiceKey) -> Option<PruneTerms> {
+        let settings = self.settings.prune.as_ref()?;
+        settings.terms(key, &self.orphans.owned, &self.current, &self.board)
+    }
+
+    /// As [`Self::prune_terms`], for a pass: what it may announce counts as going from now on, so that passes side
+    /// by side do not each take the last place.
+    pub(super) fn prune_terms_for_a_pass(&mut self, key: &ServiceKey) -> Option<PruneTerms> {
+        let terms = self.prune_terms(key)?;
+        if terms.announce == Leave::Granted
+            && let Some(one) = self.orphans.owned.get_mut(key)
+        {
+            one.has_tombstone = true;
+        }
+        Some(terms)
     }
 }
 

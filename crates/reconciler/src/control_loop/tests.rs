@@ -37,7 +37,7 @@ fn exact() -> LoopSettings {
 
 fn state(services: impl IntoIterator<Item = Service>) -> DesiredState {
     let services = services.into_iter().map(|s| (s.key.clone(), Arc::new(s))).collect();
-    DesiredState { services, invalid: BTreeMap::new() }
+    DesiredState { services, ..DesiredState::default() }
 }
 
 fn many(count: usize) -> DesiredState {

@@ -93,7 +93,7 @@ fn shard() -> ShardId {
 fn wanted() -> watch::Sender<Arc<DesiredState>> {
     let web = service("web", "1");
     let services = [(web.key.clone(), Arc::new(web))].into();
-    watch::Sender::new(Arc::new(DesiredState { services, invalid: BTreeMap::new() }))
+    watch::Sender::new(Arc::new(DesiredState { services, ..DesiredState::default() }))
 }
 
 fn start_version(records: &Records, name: &str, seed: u64, version: u32) -> Replica {

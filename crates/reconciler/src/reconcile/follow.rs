@@ -20,6 +20,9 @@ pub(crate) struct Follower<'a, C> {
     pub(crate) metrics: &'a LoopMetrics,
 }
 
+const NO_GRANT: &str = "the configuration does not grant it (prune.clusters, prune.services), its last manifest said \
+                        that it stays, or it was not listed yet";
+
 impl<C: Cloud> Follower<'_, C> {
     /// Follows all that was asked, in its order; notes what it wrote and what is to be answered once the
     /// pass has shown what came of it.
@@ -48,6 +51,12 @@ impl<C: Cloud> Follower<'_, C> {
     }
 
     async fn follow(&self, order: &Order, known: &mut Unconfirmed) -> Result<Answer, NotFollowed> {
+        if order.command == Command::Prune
+            && self.desired.is_none()
+            && self.permit.prune().is_none()
+        {
+            return Err(NotFollowed::Refused(NO_GRANT.to_owned()));
+        }
         let next = |seen: Option<&Observed>| {
             evenkeel_planner::questions_of(&order.command, self.desired, seen)
         };

@@ -12,7 +12,7 @@ use evenkeel_planner::{
     ObservedService, Questions, ReadError, Reweighing, Series, ServiceDeployment, ServiceRevision,
     TargetGroupHealth, TargetHealth, Task, TaskDefinition, is_owner, tag,
 };
-use evenkeel_reconciler::CloudError;
+use evenkeel_reconciler::{CloudError, OwnedService};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -364,7 +364,7 @@ impl Caller<'_> {
         &self,
         instance: &str,
         clusters: &[String],
-    ) -> Result<Vec<ServiceKey>, CloudError> {
+    ) -> Result<Vec<OwnedService>, CloudError> {
         let mut owned = Vec::new();
         for cluster in clusters {
             let input = json!({"cluster": cluster, "maxResults": 100});
@@ -375,7 +375,9 @@ impl Caller<'_> {
                 let services = list(&reply, "services").iter();
                 for service in services.filter(|one| is_owned(one, instance)) {
                     let name = text(service, "serviceName").unwrap_or_default();
-                    owned.push(ServiceKey::new(cluster, name));
+                    let tags = || list(service, "tags").iter();
+                    let has = |tag: &str| tags().any(|one| text(one, "key") == Some(tag));
+                    owned.push(OwnedService::of(ServiceKey::new(cluster, name), has));
                 }
             }
         }
@@ -391,7 +393,8 @@ impl Caller<'_> {
             | Call::CreateTaskSet { input }
             | Call::UpdateTaskSet { input }
             | Call::UpdateServicePrimaryTaskSet { input }
-            | Call::DeleteTaskSet { input } => self.ecs(operation, input).await?,
+            | Call::DeleteTaskSet { input }
+            | Call::DeleteService { input } => self.ecs(operation, input).await?,
             Call::ModifyRule { rule, weights } => {
                 self.reweigh(operation, rule, None, weights).await?
             }

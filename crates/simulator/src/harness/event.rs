@@ -50,6 +50,8 @@ pub enum Event<'a> {
     Wanted { by: Replica, key: &'a ServiceKey, service: Option<&'a Service> },
     /// The newest text of a manifest is bad (`true`) or good again; the last good one stays in force.
     Invalid { by: Replica, key: &'a ServiceKey, is: bool },
+    /// Not all manifests of a daemon can be read (`true`), or all can again.
+    Incomplete { by: Replica, is: bool },
     /// A call leaves the daemon.
     Sent(&'a Sent),
     /// The region has carried out a write, or refused it; what it changed is told after this.

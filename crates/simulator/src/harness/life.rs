@@ -121,6 +121,9 @@ impl Life {
         for key in desired.invalid.keys() {
             course.tell(&Event::Invalid { by: self.replica, key, is: true });
         }
+        if desired.incomplete.is_some() {
+            course.tell(&Event::Incomplete { by: self.replica, is: true });
+        }
         let seat = course.seats.entry(self.replica).or_default();
         seat.board = Arc::clone(board);
         seat.lives += 1;

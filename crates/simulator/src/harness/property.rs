@@ -18,6 +18,7 @@ mod oscillation;
 mod passes;
 mod pausing;
 mod probe;
+mod pruning;
 mod reach;
 mod rollback;
 mod rollouts;
@@ -30,6 +31,8 @@ mod writers;
 
 #[cfg(test)]
 mod course;
+
+use evenkeel_reconciler::PruneSettings;
 
 use super::event::{At, Event};
 
@@ -54,6 +57,15 @@ pub struct Violation {
 /// A new checker of every property that applies to what exists, for daemons that have the default name.
 pub fn all() -> Vec<Box<dyn Property + Send>> {
     all_of("evenkeel")
+}
+
+/// The same where daemons may prune.
+pub fn all_that_prune(settings: &PruneSettings) -> Vec<Box<dyn Property + Send>> {
+    let mut all = all();
+    all.retain(|property| ![reach::NO_DELETE, control::PAUSE_NAME].contains(&property.name()));
+    all.push(Box::new(control::Pause::where_pruned()));
+    all.push(Box::new(pruning::Pruning::of(settings.clone())));
+    all
 }
 
 /// The same for daemons of this instance.

@@ -40,6 +40,8 @@ pub enum Step {
     Delete(String),
     /// The newest text of a manifest cannot be read.
     Garble(String),
+    /// From now on not all manifests can be read, or all can again.
+    Unreadable(bool),
     /// From now on tasks of an image do this.
     Image(String, Behaviour),
     /// A target group behind a listener, checked every five seconds, with its drain time in seconds.
@@ -297,6 +299,7 @@ impl Stage {
             Step::WriteAll(wishes) => self.write_all(wishes)?,
             Step::Delete(name) => self.delete(name)?,
             Step::Garble(name) => self.garble(name)?,
+            Step::Unreadable(is) => self.unreadable(*is),
             Step::Group(name, drains) => self.make_group(name, *drains)?,
             Step::Front(name, drains) => self.make_front(name, *drains)?,
             Step::DeploymentGroup(name, front, waits) => {
@@ -392,6 +395,7 @@ impl Stage {
             | Step::WriteAll(_)
             | Step::Delete(_)
             | Step::Garble(_)
+            | Step::Unreadable(_)
             | Step::DeploymentGroup(..)
             | Step::Group(..)
             | Step::Front(..)
@@ -456,6 +460,19 @@ impl Stage {
             course.tell(&Event::Invalid { by: Replica(number), key: &key, is: true });
         }
         Ok(())
+    }
+
+    fn unreadable(&self, is: bool) {
+        {
+            let mut course = lock(&self.course);
+            course.sync();
+            for number in 0..self.replicas {
+                course.tell(&Event::Incomplete { by: Replica(number), is });
+            }
+        }
+        self.send(|desired| {
+            desired.incomplete = is.then(|| "lost.yaml:1:1: it cannot be read".to_owned());
+        });
     }
 
     fn key(&self, name: &str) -> Result<ServiceKey, String> {

@@ -90,6 +90,7 @@ fn describe(line: &mut String, event: &Event<'_>) {
                 if paused { ", paused" } else { "" }
             )
         }
+        Event::Incomplete { by, is } => write!(line, "daemon {} lacks manifests: {is}", by.0),
         Event::Invalid { by, key, is } => write!(line, "daemon {} finds {key} invalid: {is}", by.0),
         Event::Sent(call) => write!(line, "{} sent: {}", named(call), call.input),
         Event::CarriedOut { call, reply: Ok(_) } => write!(line, "{} carried out", named(call)),

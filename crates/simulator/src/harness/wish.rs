@@ -15,7 +15,7 @@ pub struct Wish {
 }
 
 /// Every word there is.
-const WORDS: [&str; 40] = [
+const WORDS: [&str; 42] = [
     "image",
     "count",
     "cluster",
@@ -55,6 +55,8 @@ const WORDS: [&str; 40] = [
     "deny",
     "inFlight",
     "pause",
+    "prune",
+    "movedFrom",
     "approvals",
 ];
 
@@ -145,10 +147,17 @@ impl Wish {
         Ok(text)
     }
 
-    /// Rollouts are paused for this reason.
+    /// Why rollouts are paused, whether the service stays without a manifest, and whose place it takes.
     fn annotations(&self) -> String {
-        let why = self.word("pause");
-        why.map_or(String::new(), |why| format!(", annotations: {{evenkeel.dev/pause: \"{why}\"}}"))
+        let all = [("pause", "pause"), ("prune", "prune"), ("movedFrom", "moved-from")];
+        let said = all.into_iter().filter_map(|(word, annotation)| {
+            Some(format!("evenkeel.dev/{annotation}: \"{}\"", self.word(word)?))
+        });
+        let said: Vec<String> = said.collect();
+        if said.is_empty() {
+            return String::new();
+        }
+        format!(", annotations: {{{}}}", said.join(", "))
     }
 
     fn task_definition(&self, text: &mut String) {

@@ -1,5 +1,7 @@
 //! The commands of scenarios, carried out on a stage; never parsed here.
 
+use evenkeel_reconciler::PruneSettings;
+
 use super::expectation::Expectation;
 use super::transcript;
 use crate::harness::{Stage, Step};
@@ -8,6 +10,8 @@ use crate::harness::{Stage, Step};
 pub enum Command {
     /// How many daemons there are; must come first.
     Daemons(usize),
+    /// What daemons may prune; must come first.
+    Prune(PruneSettings),
     Step(Step),
     /// Words of a manifest that is there are changed.
     Set(String, Vec<(String, String)>),
@@ -44,7 +48,7 @@ impl Command {
                 stage.look(|course| (course.calls_since(), course.writes_since()));
                 Ok(Vec::new())
             }
-            Self::Daemons(_) | Self::Expect(_) => Ok(Vec::new()),
+            Self::Daemons(_) | Self::Prune(_) | Self::Expect(_) => Ok(Vec::new()),
             Self::Show(name) => Ok(transcript::status(stage, name)),
         }
     }

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use evenkeel_manifest::Pattern;
 use evenkeel_planner::Command as PersonsCommand;
+use evenkeel_reconciler::PruneSettings;
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -74,12 +76,15 @@ fn command(words: &[String]) -> Parsed<Command> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let step = match words.as_slice() {
         ["daemons", count] => return Ok(Command::Daemons(number(count)?)),
+        ["prune", rest @ ..] => return prune(rest).map(Command::Prune),
         ["count"] => return Ok(Command::Count),
         ["show", name] => return Ok(Command::Show((*name).to_owned())),
         ["expect", rest @ ..] => return expectation(rest).map(Command::Expect),
         ["set", name, rest @ ..] => return Ok(Command::Set((*name).to_owned(), pairs(rest))),
         ["load", name, rest @ ..] => Step::Write(wish(name, rest)?),
         ["unload", name] => Step::Delete((*name).to_owned()),
+        ["manifests", "unreadable"] => Step::Unreadable(true),
+        ["manifests", "readable"] => Step::Unreadable(false),
         ["garble", name] => Step::Garble((*name).to_owned()),
         ["image", image, rest @ ..] => Step::Image((*image).to_owned(), behaviour(image, rest)?),
         ["group", name] => Step::Group((*name).to_owned(), 30),
@@ -116,6 +121,31 @@ fn command(words: &[String]) -> Parsed<Command> {
         _ => return Err("no such command".to_owned()),
     };
     Ok(Command::Step(step))
+}
+
+/// What may be pruned: `prune cluster-pattern [services=web*] [percent=10] [at-once=5]`.
+fn prune(words: &[&str]) -> Parsed<PruneSettings> {
+    let pattern = |text: &str| {
+        Pattern::of_names(text).ok_or_else(|| format!("{text} is no pattern of names"))
+    };
+    let (clusters, rest) = words.split_first().ok_or("a pattern of clusters is missing")?;
+    let mut settings = PruneSettings {
+        clusters: vec![pattern(clusters)?],
+        services: vec![pattern("*")?],
+        grace: Duration::from_mins(15),
+        keep: Duration::from_hours(24),
+        percent_max: 10,
+        services_max: 5,
+    };
+    for (word, value) in pairs(rest) {
+        match word.as_str() {
+            "services" => settings.services = vec![pattern(&value)?],
+            "percent" => settings.percent_max = number(&value)?,
+            "at-once" => settings.services_max = number(&value)?,
+            _ => return Err(format!("{word} is no word of a grant")),
+        }
+    }
+    Ok(settings)
 }
 
 fn wish(name: &str, words: &[&str]) -> Parsed<Wish> {
@@ -273,8 +303,19 @@ fn edit(words: &[&str]) -> Parsed<Step> {
 
 /// `hold` for `evenkeel:hold`.
 fn tag_key(key: &str) -> String {
-    let ours =
-        ["owner", "digest", "proven", "rejected", "rollout", "hold", "pause", "promote", "tags"];
+    let ours = [
+        "owner",
+        "digest",
+        "proven",
+        "rejected",
+        "rollout",
+        "hold",
+        "pause",
+        "promote",
+        "tags",
+        "prune",
+        "tombstone",
+    ];
     if ours.contains(&key) { format!("evenkeel:{key}") } else { key.to_owned() }
 }
 
@@ -292,7 +333,7 @@ fn request(words: &[&str]) -> Parsed<Request> {
         [said @ .., "as", who] => (said, *who),
         _ => (said, "ann"),
     };
-    let needs_a_reason = ["hold", "pause", "abort", "undo"];
+    let needs_a_reason = ["hold", "pause", "abort", "undo", "prune"];
     if why.is_empty() && said.first().is_some_and(|word| needs_a_reason.contains(word)) {
         return Err("a reason is needed: `because ...`".to_owned());
     }
@@ -307,6 +348,7 @@ fn request(words: &[&str]) -> Parsed<Request> {
         ["undo"] => PersonsCommand::Undo { to: None },
         ["undo", "to", revision] => PersonsCommand::Undo { to: Some((*revision).to_owned()) },
         ["retry"] => PersonsCommand::Retry,
+        ["prune"] => PersonsCommand::Prune,
         _ => return Err("no such command of a person".to_owned()),
     };
     Ok(Request { command, who: who.to_owned(), why })

@@ -96,7 +96,9 @@ impl Body {
 /// What stops or turns something must say why; what lets it go on need not.
 fn needs_a_reason(command: &Command) -> bool {
     match command {
-        Command::Hold | Command::Pause | Command::Abort | Command::Undo { .. } => true,
+        Command::Hold | Command::Pause | Command::Abort | Command::Undo { .. } | Command::Prune => {
+            true
+        }
         Command::Release | Command::Resume | Command::Promote { .. } | Command::Retry => false,
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::testing::seen;
-use crate::{Followed, LeaseSettings, NotFollowed};
+use crate::{Followed, LeaseSettings, NotFollowed, OwnedService};
 
 /// One service that is ours, of which only the tags are seen and changed; the calls to it are noted.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ impl Tagged {
 }
 
 impl Cloud for Tagged {
-    async fn owned(&self, _: &str, _: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
+    async fn owned(&self, _: &str, _: &[String]) -> Result<Vec<OwnedService>, CloudError> {
         Ok(Vec::new())
     }
 

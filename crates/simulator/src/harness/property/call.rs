@@ -27,6 +27,7 @@ pub(super) enum Write<'a> {
     Weigh,
     Tag(&'a Value),
     Untag(&'a Value),
+    Delete,
     /// What no daemon should ever send.
     Other,
 }
@@ -65,6 +66,7 @@ impl<'a> Write<'a> {
             "ModifyRule" | "ModifyListener" => Self::Weigh,
             "TagResource" => Self::Tag(&call.input),
             "UntagResource" => Self::Untag(&call.input),
+            "DeleteService" => Self::Delete,
             _ => Self::Other,
         })
     }
@@ -82,6 +84,7 @@ impl<'a> Write<'a> {
                 | Self::Weigh
                 | Self::Tag(_)
                 | Self::Untag(_)
+                | Self::Delete
                 | Self::Other => false,
             }
     }
@@ -110,6 +113,7 @@ impl<'a> Write<'a> {
             | Self::Weigh
             | Self::Tag(_)
             | Self::Untag(_)
+            | Self::Delete
             | Self::Other => None,
         }
     }

@@ -61,14 +61,15 @@ impl Property for MinimumHealthy {
 }
 
 impl MinimumHealthy {
-    /// Lowers the floor only as far as a manifest does.
+    /// Lowers the floor only as far as a manifest does. Whether what none names may come to zero is for S15 to say.
     fn carried_out(&mut self, call: &Sent) {
         let Some(Write::Update(input)) = Write::of(call) else { return };
         let wishes = self.origins.wishes_of(call);
         let floor = call.about.as_ref().and_then(|key| self.services.get_mut(key));
         let Some(floor) = floor else { return };
         if let Some(given) = count(input)
-            && wishes.iter().any(|wish| wish.count.is_some_and(|count| count <= given))
+            && (wishes.iter().any(|wish| wish.count.is_some_and(|count| count <= given))
+                || (wishes.is_empty() && given == 0))
         {
             floor.desired = given;
         }

@@ -10,6 +10,9 @@ use super::memory::{HOLD, PAUSE};
 use super::ordering::told;
 use super::origins::Origins;
 use super::passes::Passes;
+use super::pruning;
+
+pub(super) const PAUSE_NAME: &str = "S32 pause";
 
 /// S32: nothing is written to a service that is paused, held, or no longer named by a manifest, but for
 /// the words about that themselves: what a person asks to be held, paused, or set free of either. A hold
@@ -19,11 +22,13 @@ pub(super) struct Pause {
     origins: Origins,
     passes: Passes,
     asks: Asks,
+    /// Whether services may go that no manifest names.
+    is_pruned: bool,
 }
 
 impl Property for Pause {
     fn name(&self) -> &'static str {
-        "S32 pause"
+        PAUSE_NAME
     }
 
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
@@ -39,15 +44,23 @@ impl Property for Pause {
 }
 
 impl Pause {
+    /// Where services may go that no manifest names.
+    pub(super) fn where_pruned() -> Self {
+        Self { is_pruned: true, ..Self::default() }
+    }
+
     fn sent(&self, call: &Sent) -> Result<(), String> {
         let wishes = self.origins.wishes_of(call);
-        if wishes.is_empty() {
+        if wishes.is_empty() && !self.is_pruned {
             return Err(format!("{} although no manifest names the service", told(call)));
         }
         if self.is_a_word_about_it(call) {
             return Ok(());
         }
-        if wishes.iter().all(|wish| wish.paused) {
+        if wishes.is_empty() && !is_a_step_out(call) {
+            return Err(format!("{} although no manifest names the service", told(call)));
+        }
+        if !wishes.is_empty() && wishes.iter().all(|wish| wish.paused) {
             return Err(format!("{} although the manifest is paused", told(call)));
         }
         let shown = self.passes.shown(call).filter(|shown| !shown.is_gone);
@@ -76,6 +89,16 @@ impl Pause {
             },
             _ => false,
         }
+    }
+}
+
+/// A tombstone, a scale-in or a delete.
+fn is_a_step_out(call: &Sent) -> bool {
+    match Write::of(call) {
+        Some(Write::Tag(input)) => call::tags(input).all(|(key, _)| key == pruning::TOMBSTONE),
+        Some(write @ Write::Update(_)) => write.count() == Some(0),
+        Some(Write::Delete) => true,
+        _ => false,
     }
 }
 

@@ -94,7 +94,7 @@ impl NoNeedlessWrites {
                 let now: Vec<Arc<Wish>> = self.origins.wishes().of_service(key).cloned().collect();
                 let rest = self.services.entry((*key).clone()).or_default();
                 let same = |one: &Arc<Wish>| rest.wishes.iter().any(|was| was.is_same(one));
-                if !now.iter().all(same) {
+                if now.is_empty() || !now.iter().all(same) {
                     (rest.settled_since, rest.update) = (None, None);
                 }
                 rest.wishes = now;
@@ -171,6 +171,7 @@ fn changes_no_tag(write: Write<'_>, shown: &Tags) -> bool {
         | Write::Set
         | Write::Deploy(_)
         | Write::Weigh
+        | Write::Delete
         | Write::Other => false,
     }
 }

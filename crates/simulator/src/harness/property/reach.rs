@@ -14,6 +14,9 @@ use super::memory::{HOLD, OWNER, PAUSE, PROMOTE, REJECTED, ROLLOUT, Tags, instan
 use super::ordering::told;
 use super::origins::Origins;
 use super::passes::Passes;
+use super::pruning;
+
+pub(super) const NO_DELETE: &str = "S15 no delete";
 
 /// S15: no call deletes or deregisters; none scales to zero unless the manifest says zero.
 #[derive(Debug, Default)]
@@ -23,14 +26,14 @@ pub(super) struct NoDelete {
 
 impl Property for NoDelete {
     fn name(&self) -> &'static str {
-        "S15 no delete"
+        NO_DELETE
     }
 
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
         self.origins.note(at, event);
         let Event::Sent(call) = event else { return Ok(()) };
         let Some(write) = Write::of(call) else { return Ok(()) };
-        if matches!(write, Write::Other) {
+        if matches!(write, Write::Other | Write::Delete) {
             return Err(format!("{} is no call of ours", told(call)));
         }
         let says_zero = || self.origins.wishes_of(call).iter().any(|wish| wish.count == Some(0));
@@ -182,7 +185,7 @@ fn foreign_tag<'a>(write: Write<'a>, shown: &Tags) -> Option<&'a str> {
             .find(|key| is_aws(key) || [HOLD, PAUSE].contains(key)),
         Write::Untag(input) => {
             let listed = shown.get("evenkeel:tags").map_or("", String::as_str);
-            let is_own = |key: &str| [ROLLOUT, PROMOTE].contains(&key);
+            let is_own = |key: &str| [ROLLOUT, PROMOTE].contains(&key) || pruning::is_own(key);
             let ours = |key: &str| is_own(key) || listed.split(' ').any(|one| one == key);
             call::untagged(input).into_iter().find(|key| is_aws(key) || !ours(key))
         }
@@ -195,6 +198,7 @@ fn foreign_tag<'a>(write: Write<'a>, shown: &Tags) -> Option<&'a str> {
         | Write::Set
         | Write::Deploy(_)
         | Write::Weigh
+        | Write::Delete
         | Write::Other => None,
     }
 }

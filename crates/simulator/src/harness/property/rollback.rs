@@ -15,6 +15,7 @@ use super::memory::{PROVEN, REJECTED, rejects};
 use super::ordering::told;
 use super::origins::{Origin, Origins};
 use super::passes::Passes;
+use super::pruning;
 use crate::ServiceFacts;
 
 /// S21: daemons return only to revisions that were complete and judged good, or were what ran when the
@@ -194,7 +195,7 @@ impl OneRollback {
 }
 
 /// S25: the count is the manifest's, where the manifest has one, and a rollback never carries one. The
-/// first task of a service at zero is the probe.
+/// first task of a service at zero is the probe; one that was pruned to zero gets back what it had.
 #[derive(Debug, Default)]
 pub(super) struct KeepsCount {
     origins: Origins,
@@ -229,7 +230,19 @@ impl KeepsCount {
         if is_probe || wishes.iter().any(|wish| wish.count == Some(count)) {
             return Ok(());
         }
+        // Whether what no manifest names may come to zero is for S15 to say.
+        let goes = wishes.is_empty() && count == 0;
+        if goes || (from_zero && self.gets_back(call, count)) {
+            return Ok(());
+        }
         Err(format!("{} sets the count to {count}, which no manifest says", told(call)))
+    }
+
+    /// Whether the service had this count before it was scaled in for want of a manifest.
+    fn gets_back(&self, call: &Sent, count: u64) -> bool {
+        let shown = self.passes.shown(call);
+        let mark = shown.and_then(|shown| shown.tags.get(pruning::TOMBSTONE));
+        mark.and_then(|mark| mark.split(':').nth(3)).is_some_and(|had| had == count.to_string())
     }
 }
 
