@@ -41,9 +41,19 @@ impl Daemon {
         manifests: &Path,
         resync: Duration,
     ) -> BenchResult<Self> {
+        Self::start_with(endpoint, "--manifests", manifests, resync).await
+    }
+
+    /// The same with another place where manifests come from: a flag and its path.
+    pub(crate) async fn start_with(
+        endpoint: &str,
+        flag: &str,
+        path: &Path,
+        resync: Duration,
+    ) -> BenchResult<Self> {
         let began = Instant::now();
         let mut process = Command::new(binary("evenkeel")?)
-            .args([OsStr::new("run"), OsStr::new("--manifests"), manifests.as_os_str()])
+            .args([OsStr::new("run"), OsStr::new(flag), path.as_os_str()])
             .args(["--listen", "127.0.0.1:0", "--endpoint-url", endpoint, "--region", "us-east-1"])
             .args(["--log-format", "json"])
             .env_clear()
@@ -81,7 +91,32 @@ impl Daemon {
 
     /// What Prometheus reads.
     pub(crate) async fn metrics(&self) -> BenchResult<String> {
-        let reply = self.client.get(format!("http://{}/metrics", self.address).parse()?).await?;
+        self.text("/metrics").await
+    }
+
+    /// Sends an empty body with one header, and wants it to be taken.
+    pub(crate) async fn post(&self, path: &str, header: (&str, &str)) -> BenchResult<()> {
+        let request = hyper::Request::post(format!("http://{}{path}", self.address))
+            .header(header.0, header.1)
+            .body(Empty::new())?;
+        let status = self.client.request(request).await?.status();
+        if status.is_success() { Ok(()) } else { Err(format!("{path}: {status}").into()) }
+    }
+
+    /// All processor time so far, of all threads, in hundredths of a second.
+    pub(crate) fn processor_time(&self) -> BenchResult<Duration> {
+        let id = self.process.id().ok_or("the daemon has ended")?;
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+        // The name in parentheses may hold spaces.
+        let (_, fields) = stat.rsplit_once(')').ok_or("Linux does not say what a process took")?;
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: Result<Vec<u64>, _> = ticks.map(str::parse).collect();
+        Ok(Duration::from_millis(ticks?.iter().sum::<u64>() * 10))
+    }
+
+    /// The body of a reply.
+    pub(crate) async fn text(&self, path: &str) -> BenchResult<String> {
+        let reply = self.client.get(format!("http://{}{path}", self.address).parse()?).await?;
         let body = reply.into_body().collect().await?.to_bytes();
         Ok(String::from_utf8(body.to_vec())?)
     }

@@ -6,6 +6,7 @@ mod daemon;
 mod demos;
 mod figures;
 mod fleet;
+mod git;
 mod manifests;
 mod passes;
 mod rollback;
@@ -54,7 +55,9 @@ async fn measure(cli: &Cli) -> BenchResult<()> {
     passes::measure(&mut figures).await?;
     rollback::measure(&mut figures).await?;
     sweep::measure(&mut figures, cli.services).await?;
+    git::measure(&mut figures).await?;
     if !cli.quick {
+        git::measure_many(&mut figures, 10_000).await?;
         sweep::measure_memory(&mut figures, 10_000).await?;
         demos::measure(&mut figures).await?;
     }

@@ -146,15 +146,15 @@ fn as_f64(count: usize) -> f64 {
 
 /// A region behind the wire protocols with a settled fleet, and the manifests of that fleet.
 #[derive(Debug)]
-struct Bench {
-    calls: CallLog,
-    endpoint: String,
-    manifests: tempfile::TempDir,
+pub(crate) struct Bench {
+    pub(crate) calls: CallLog,
+    pub(crate) endpoint: String,
+    pub(crate) manifests: tempfile::TempDir,
     _server: JoinSet<std::io::Result<()>>,
 }
 
 impl Bench {
-    async fn start(count: usize) -> BenchResult<Self> {
+    pub(crate) async fn start(count: usize) -> BenchResult<Self> {
         let settings = Settings {
             account: "123456789012".to_owned(),
             region: "us-east-1".to_owned(),
