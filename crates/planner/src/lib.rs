@@ -3,7 +3,8 @@
 //!
 //! [`questions`] says what must be known, [`plan`] takes the next safe step, [`check`] refuses a plan
 //! that breaks a safety property, [`status`] tells people. `steps` is the order of the cases, one
-//! file a leaf; `breaker` judges a rollout, `judge` its numbers; `tags` is the memory; `diff` compares.
+//! file a leaf; `breaker` judges a rollout, `judge` its numbers; `tags` is the memory; `diff` compares; `verify` asks
+//! whether what a manifest names is there.
 
 mod action;
 mod breaker;
@@ -27,6 +28,7 @@ mod status;
 mod steps;
 mod tags;
 mod task_set;
+mod verify;
 mod view;
 
 pub use action::{Action, Applied, Call, HookAction, Lane, Reweighing};
@@ -67,3 +69,6 @@ pub use status::{
 pub use steps::{obey, plan, prune};
 pub use tags::{Said, is_owner, tag};
 pub use task_set::TaskSet;
+pub use verify::{
+    Answers, Asked, AttachedGroup, Check, Need, Platform, Shown, Verified, needs, verify,
+};
