@@ -80,6 +80,11 @@ pub(crate) fn render(
         if let Some(shown) = files.shown.get(&manifest.source.file) {
             manifest.source.file = shown.clone();
         }
+        for text in &mut manifest.texts {
+            if let Some(shown) = files.shown.get(&text.file) {
+                text.file = shown.clone();
+            }
+        }
     }
     Ok((rendered, files.input(set)))
 }

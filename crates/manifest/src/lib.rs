@@ -52,6 +52,7 @@ mod shape_check;
 mod shapes;
 mod spelling;
 mod task_size;
+mod written;
 
 pub mod canonical;
 mod digest;
@@ -90,3 +91,4 @@ pub use set_image::{
     ImageChange, ImageTarget, SetImageError, SetVariableError, VariableChange, VariableTarget,
     set_image, set_variable,
 };
+pub use written::Written;

@@ -17,7 +17,10 @@ use crate::environment::variables::Uses;
 use crate::node::{Cursor, Kind, Node, Position};
 use crate::problem::Report;
 use crate::reader::{self, Fault};
-use crate::{Limits, Problem, Service, ServiceKey, Severity, Source, environment, shape_check};
+use crate::written::written;
+use crate::{
+    Limits, Problem, Service, ServiceKey, Severity, Source, Written, environment, shape_check,
+};
 pub(crate) use document::described;
 use environments::Selected;
 pub(crate) use included::{Files, PathError};
@@ -51,6 +54,15 @@ pub struct RenderedManifest {
     pub source: Source,
     /// The whole document; a task definition from a file is in its place.
     pub value: Value,
+    /// Where its strings are written.
+    pub texts: Vec<Written>,
+}
+
+impl RenderedManifest {
+    /// Where a member of this name says this, the first time.
+    pub fn place(&self, member: &str, text: &str) -> Option<&Written> {
+        self.texts.iter().find(|one| &*one.member == member && &*one.text == text)
+    }
 }
 
 impl ManifestSet {
@@ -215,7 +227,8 @@ impl<'a> Loader<'a, '_> {
         } else {
             if let Some(all) = &mut self.rendered {
                 let source = Source { file: Arc::clone(root.file), line: root.position.line };
-                all.push(RenderedManifest { source, value: shape_check::document(&rendered) });
+                let (value, texts) = (shape_check::document(&rendered), written(&rendered));
+                all.push(RenderedManifest { source, value, texts });
             }
             self.validate(&rendered, report, &uses);
         }

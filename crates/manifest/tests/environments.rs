@@ -295,3 +295,20 @@ proptest! {
         prop_assert_eq!(content(&set), content(&load(&by_hand)));
     }
 }
+
+#[test]
+fn each_text_of_a_rendered_manifest_has_the_place_where_it_is_written() {
+    let (rendered, _) = render(&files(&good()), Some("prod"));
+    let place = |member: &str, text: &str| {
+        let found = rendered.iter().find_map(|one| one.place(member, text)).unwrap();
+        format!("{}:{}:{} {}", found.file, found.line, found.column, found.path)
+    };
+    assert!(place("image", "example/web:1.4.2").starts_with("taskdef.json:2:"));
+    assert!(place("memory", "1024").starts_with("env/prod.yaml:"), "an overlay wrote it");
+    let command = place("command", "sh");
+    assert!(
+        command.ends_with("spec.taskDefinition.containerDefinitions[0].command[0]"),
+        "{command}"
+    );
+    assert!(rendered.iter().all(|one| one.place("image", "sh").is_none()));
+}

@@ -46,7 +46,7 @@ pub(crate) fn render(
 }
 
 fn shown(manifest: &RenderedManifest) -> Value {
-    let RenderedManifest { source, value } = manifest;
+    let RenderedManifest { source, value, .. } = manifest;
     json!({ "file": &*source.file, "line": source.line, "manifest": value })
 }
 
