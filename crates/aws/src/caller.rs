@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -25,8 +25,8 @@ use crate::operation::Operation;
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) ecs: aws_sdk_ecs::Client,
-    /// `None` where nothing may be deleted.
-    pub(crate) deleter: Option<Deleter>,
+    /// Empty where nothing may be deleted.
+    pub(crate) deleter: OnceLock<Deleter>,
     pub(crate) code_deploy: aws_sdk_codedeploy::Client,
     pub(crate) load_balancing: aws_sdk_elasticloadbalancingv2::Client,
     pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
@@ -55,6 +55,11 @@ macro_rules! exchange {
 }
 
 impl Caller {
+    /// From now on services may be deleted.
+    pub(crate) fn grant_deletes(&self) {
+        self.deleter.get_or_init(|| Deleter::new(self.ecs.clone()));
+    }
+
     /// Calls an operation of ECS or of CodeDeploy: `input` becomes the body as it is, and the reply's body is
     /// returned as it is but for nulls, so that no member is lost that is newer than the SDK.
     pub(crate) async fn json(
@@ -130,7 +135,7 @@ impl Caller {
                 exchange!(ecs.update_service_primary_task_set(), exchange)
             }
             Operation::DeleteTaskSet => exchange!(ecs.delete_task_set(), exchange),
-            Operation::DeleteService => match &self.deleter {
+            Operation::DeleteService => match self.deleter.get() {
                 Some(deleter) => deleter.delete_service(exchange).await,
                 None => Err(Failure::NotSent {
                     message: "the configuration grants no pruning".to_owned(),

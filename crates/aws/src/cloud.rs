@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::measured::Measured;
 use crate::operation::Operation;
 use crate::services::Services;
+use crate::signed::Signed;
 use crate::task_definitions::TaskDefinitions;
 use crate::tasks::Tasks;
 use crate::{apply, observe, owned};
@@ -27,17 +28,18 @@ pub struct AwsCloud {
     pub(crate) tasks: Tasks,
     pub(crate) balancing: Balancing,
     pub(crate) measured: Measured,
+    pub(crate) signed: Signed,
 }
 
 impl AwsCloud {
-    pub(crate) fn new(caller: Caller, clock: Arc<Clock>) -> Self {
+    pub(crate) fn new(caller: Caller, clock: Arc<Clock>, signed: Signed) -> Self {
         let caller = Arc::new(caller);
         let services = Services::new(Arc::clone(&caller));
         let task_definitions = TaskDefinitions::new(Arc::clone(&caller));
         let tasks = Tasks::new(Arc::clone(&caller));
         let balancing = Balancing::new(Arc::clone(&caller));
         let measured = Measured::new(Arc::clone(&caller));
-        Self { caller, clock, services, task_definitions, tasks, balancing, measured }
+        Self { caller, clock, services, task_definitions, tasks, balancing, measured, signed }
     }
 }
 

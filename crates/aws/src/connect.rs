@@ -1,10 +1,11 @@
 //! Configuration as any AWS tool reads it, and the clients made from it; never holds a credential of
 //! its own.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::{AppName, BehaviorVersion, Region};
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
@@ -13,10 +14,10 @@ use jiff::Timestamp;
 use crate::caller::{Caller, Capabilities};
 use crate::clock::{Clock, ClockListener};
 use crate::cloud::AwsCloud;
-use crate::deleter::Deleter;
 use crate::family::Budget;
 use crate::http::{self, CaBundleError};
 use crate::metrics::AwsMetrics;
+use crate::signed::Signed;
 
 /// What may be set besides AWS's own configuration (environment, profiles, metadata services);
 /// `None` leaves it to that.
@@ -71,19 +72,23 @@ impl AwsCloud {
         }
         let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http::client()?);
         let config = load(&settings, loader).await?;
-        Ok(Self::with_config(&config, settings.share, settings.metrics, settings.deletes))
+        let cloud =
+            Self::with_config(&config, http::connector()?, settings.share, settings.metrics);
+        if settings.deletes {
+            cloud.caller.grant_deletes();
+        }
+        Ok(cloud)
     }
 
     pub(crate) fn with_config(
         config: &SdkConfig,
+        connector: SharedHttpConnector,
         share: f64,
         metrics: AwsMetrics,
-        deletes: bool,
     ) -> Self {
         let clock = Arc::new(Clock::new(Timestamp::now()));
-        let mut caller = caller(config, share, metrics, &clock);
-        caller.deleter = deletes.then(|| Deleter::new(caller.ecs.clone()));
-        Self::new(caller, clock)
+        let caller = caller(config, share, metrics, &clock);
+        Self::new(caller, clock, Signed::new(config, connector))
     }
 }
 
@@ -129,7 +134,7 @@ fn caller(config: &SdkConfig, share: f64, metrics: AwsMetrics, clock: &Arc<Clock
     metrics.watch(&budget);
     Caller {
         ecs: client!(aws_sdk_ecs, patient.clone()),
-        deleter: None,
+        deleter: OnceLock::new(),
         load_balancing: client!(aws_sdk_elasticloadbalancingv2, patient.clone()),
         code_deploy: client!(aws_sdk_codedeploy, patient.clone()),
         cloudwatch: client!(aws_sdk_cloudwatch, patient),
@@ -253,7 +258,8 @@ mod tests {
         let fake = Fake::new(|_| ok(&json!({})));
         let loader = aws_config::defaults(BehaviorVersion::latest());
         let config = load(&settings, loader.http_client(fake.http_client())).await.unwrap();
-        let cloud = AwsCloud::with_config(&config, 1.0, settings.metrics, false);
+        let connector = http::connector().unwrap();
+        let cloud = AwsCloud::with_config(&config, connector, 1.0, settings.metrics);
         let caller = &cloud.caller;
         drop(caller.ecs.list_clusters().send().await);
         drop(caller.load_balancing.describe_load_balancers().send().await);
@@ -279,7 +285,7 @@ mod tests {
             .http_client(http::client().unwrap())
             .credentials_provider(credentials);
         let config = load(&settings, loader).await.unwrap();
-        AwsCloud::with_config(&config, 1.0, settings.metrics, false)
+        AwsCloud::with_config(&config, http::connector().unwrap(), 1.0, settings.metrics)
     }
 
     async fn write(cloud: &AwsCloud) -> CloudError {

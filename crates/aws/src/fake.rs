@@ -87,24 +87,27 @@ impl Fake {
 
     pub(crate) fn cloud_with(&self, metrics: AwsMetrics) -> AwsCloud {
         let credentials = Credentials::new("id", "secret", None, None, "test");
-        AwsCloud::with_config(
-            &self.config(SharedCredentialsProvider::new(credentials)),
-            1.0,
-            metrics,
-            false,
-        )
+        self.cloud_of_both(SharedCredentialsProvider::new(credentials), metrics)
     }
 
     /// A cloud that was made with the grant to delete services.
     pub(crate) fn cloud_that_deletes(&self) -> AwsCloud {
-        let credentials =
-            SharedCredentialsProvider::new(Credentials::new("id", "secret", None, None, "test"));
-        let metrics = AwsMetrics::new().unwrap();
-        AwsCloud::with_config(&self.config(credentials), 1.0, metrics, true)
+        let cloud = self.cloud();
+        cloud.caller.grant_deletes();
+        cloud
     }
 
     pub(crate) fn cloud_of(&self, credentials: SharedCredentialsProvider) -> AwsCloud {
-        AwsCloud::with_config(&self.config(credentials), 1.0, AwsMetrics::new().unwrap(), false)
+        self.cloud_of_both(credentials, AwsMetrics::new().unwrap())
+    }
+
+    fn cloud_of_both(
+        &self,
+        credentials: SharedCredentialsProvider,
+        metrics: AwsMetrics,
+    ) -> AwsCloud {
+        let connector = SharedHttpConnector::new(self.clone());
+        AwsCloud::with_config(&self.config(credentials), connector, 1.0, metrics)
     }
 
     fn config(&self, credentials: SharedCredentialsProvider) -> SdkConfig {

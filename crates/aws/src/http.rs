@@ -32,11 +32,18 @@ pub(crate) fn client() -> Result<SharedHttpClient, CaBundleError> {
     let connectors = Mutex::new(BTreeMap::new());
     Ok(http_client_fn(move |settings, components| {
         let mut connectors = connectors.lock().unwrap_or_else(PoisonError::into_inner);
-        let connector = connectors
-            .entry(timeouts(settings))
-            .or_insert_with(|| SharedHttpConnector::new(Routes::new(settings, components, &tls)));
+        let connector = connectors.entry(timeouts(settings)).or_insert_with(|| {
+            SharedHttpConnector::new(Routes::new(settings, Some(components), &tls))
+        });
         connector.clone()
     }))
+}
+
+/// As [`client`], for requests that the SDK does not send; without a limit of time.
+pub(crate) fn connector() -> Result<SharedHttpConnector, CaBundleError> {
+    let tls = tls_context(std::env::var_os("AWS_CA_BUNDLE").map(PathBuf::from))?;
+    let settings = HttpConnectorSettings::builder().build();
+    Ok(SharedHttpConnector::new(Routes::new(&settings, None, &tls)))
 }
 
 /// What tells one set of connection settings from another.
@@ -74,14 +81,14 @@ struct Routes {
 impl Routes {
     fn new(
         settings: &HttpConnectorSettings,
-        components: &RuntimeComponents,
+        components: Option<&RuntimeComponents>,
         tls: &TlsContext,
     ) -> Self {
         let build = |proxy| {
             let mut builder = Connector::builder();
             builder
                 .set_connector_settings(Some(settings.clone()))
-                .set_sleep_impl(components.sleep_impl());
+                .set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
             let builder = builder.tls_provider(Provider::Rustls(CryptoMode::Ring));
             Arc::new(builder.tls_context(tls.clone()).proxy_config(proxy).build())
         };

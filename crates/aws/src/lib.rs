@@ -34,8 +34,10 @@ mod secrets;
 mod services;
 mod shapes;
 mod signals;
+mod signed;
 mod task_definitions;
 mod tasks;
+mod verify;
 mod weights;
 
 pub use cloud::{AwsCloud, Described};
@@ -43,5 +45,5 @@ pub use connect::{AwsSettings, ConnectError};
 pub use http::CaBundleError;
 pub use lease::LeaseTable;
 pub use metrics::AwsMetrics;
-pub use operation::{LeaseOperation, Operation};
+pub use operation::{LeaseOperation, Operation, VerifyOperation};
 pub use shapes::shapes;

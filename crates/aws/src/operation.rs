@@ -225,6 +225,77 @@ impl LeaseOperation {
     }
 }
 
+/// A read of a service without an SDK here, by which it is verified that what a manifest names is there.
+/// `deploy/iam-policy-verify.json` grants [`VerifyOperation::ALL`] and what else the checks read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifyOperation {
+    GetRole,
+    DescribeSecret,
+    DescribeParameters,
+    DescribeLogGroups,
+    GetAuthorizationToken,
+    DescribeSubnets,
+    DescribeSecurityGroups,
+}
+
+impl VerifyOperation {
+    pub const ALL: [Self; 7] = [
+        Self::GetRole,
+        Self::DescribeSecret,
+        Self::DescribeParameters,
+        Self::DescribeLogGroups,
+        Self::GetAuthorizationToken,
+        Self::DescribeSubnets,
+        Self::DescribeSecurityGroups,
+    ];
+
+    /// AWS's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::GetRole => "GetRole",
+            Self::DescribeSecret => "DescribeSecret",
+            Self::DescribeParameters => "DescribeParameters",
+            Self::DescribeLogGroups => "DescribeLogGroups",
+            Self::GetAuthorizationToken => "GetAuthorizationToken",
+            Self::DescribeSubnets => "DescribeSubnets",
+            Self::DescribeSecurityGroups => "DescribeSecurityGroups",
+        }
+    }
+
+    /// The action in an IAM policy.
+    pub fn action(self) -> String {
+        let service = match self {
+            Self::GetRole => "iam",
+            Self::DescribeSecret => "secretsmanager",
+            Self::DescribeParameters => "ssm",
+            Self::DescribeLogGroups => "logs",
+            Self::GetAuthorizationToken => "ecr",
+            Self::DescribeSubnets | Self::DescribeSecurityGroups => "ec2",
+        };
+        format!("{service}:{}", self.name())
+    }
+
+    /// What stands before the name in `X-Amz-Target`, for services that speak JSON.
+    pub(crate) fn target(self) -> Option<&'static str> {
+        match self {
+            Self::DescribeSecret => Some("secretsmanager"),
+            Self::DescribeParameters => Some("AmazonSSM"),
+            Self::DescribeLogGroups => Some("Logs_20140328"),
+            Self::GetAuthorizationToken => Some("AmazonEC2ContainerRegistry_V20150921"),
+            Self::GetRole | Self::DescribeSubnets | Self::DescribeSecurityGroups => None,
+        }
+    }
+
+    /// The version of the API, for services that take a form.
+    pub(crate) fn version(self) -> Option<&'static str> {
+        match self {
+            Self::GetRole => Some("2010-05-08"),
+            Self::DescribeSubnets | Self::DescribeSecurityGroups => Some("2016-11-15"),
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -288,6 +359,16 @@ mod tests {
             let installations = &statement["Condition"]["ForAllValues:StringEquals"];
             assert_eq!(installations["dynamodb:LeadingKeys"][0], "INSTALLATION");
         }
+    }
+
+    #[test]
+    fn the_verify_policy_grants_what_the_checks_read_and_no_value_of_a_secret() {
+        let mut expected: BTreeSet<_> = VerifyOperation::ALL.map(VerifyOperation::action).into();
+        let shared = [Operation::DescribeTargetGroups, Operation::DescribeAlarms];
+        expected.extend(shared.map(Operation::action));
+        // Checked by ECR behind the HTTP API of its registries: manifests, and the configuration of an image.
+        expected.extend(["BatchGetImage", "GetDownloadUrlForLayer"].map(|n| format!("ecr:{n}")));
+        assert_eq!(actions("iam-policy-verify.json"), expected);
     }
 
     #[test]

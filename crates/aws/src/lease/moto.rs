@@ -97,7 +97,7 @@ impl Moto {
             .endpoint_url(&self.url)
             .http_client(http::client().unwrap())
             .build();
-        let cloud = AwsCloud::with_config(&config, 1.0, metrics, false);
+        let cloud = AwsCloud::with_config(&config, http::connector().unwrap(), 1.0, metrics);
         let table = cloud.lease_table("evenkeel-leases", installation);
         let patient = TimeoutConfig::builder().operation_timeout(PATIENCE).build();
         let config = table.client.config().to_builder().timeout_config(patient).build();
