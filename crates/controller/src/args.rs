@@ -2,6 +2,7 @@
 
 mod control;
 mod set;
+mod verify;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,7 @@ pub(crate) use control::{
     RolloutCommand, ScopeArgs, StatusArgs, StopArgs, UndoArgs,
 };
 pub(crate) use set::{SetArgs, SetCommand, SetOptions};
+pub(crate) use verify::VerifyArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -24,11 +26,13 @@ Exit codes:
   4  `apply` only: not settled in time
   5  `apply`, `rollout status`: a service waits for a person (paused, held, not owned, unsupported);
      `apply`: or for the end of a freeze
-  6  `hold`, `release`, `rollout`: the daemon does not follow the command as things stand";
+  6  `hold`, `release`, `rollout`: the daemon does not follow the command as things stand
+  7  `verify`: something that a manifest names is missing or does not fit";
 
 const FIRST_STEPS: &str = "\
 First steps:
   evenkeel validate manifests/      are the manifests right? (needs no credentials)
+  evenkeel verify manifests/        is everything there that they name?
   evenkeel plan manifests/          what would change in AWS, and why?
   evenkeel run --manifests manifests/
   evenkeel get                      how is everything?
@@ -131,6 +135,13 @@ pub(crate) enum Command {
     /// Prints every problem with file, line and column, and what was expected, and exits with 1 if there
     /// is any error. Warnings alone pass, unless --strict.
     Validate(ValidateArgs),
+    /// Check that roles, images, secrets and the like exist that manifests name; changes nothing
+    ///
+    /// Asks AWS and registries about everything that manifests name and Evenkeel does not make: role, image, secret
+    /// (and parameter), log-group, target-group, alarm, subnet, security-group. Exits with 0 when nothing is amiss,
+    /// also where something may not be looked at, which is told; 7 when something is missing or does not fit; 1 on an
+    /// error.
+    Verify(VerifyArgs),
     /// Print manifests as they are after an environment's overlays and variables, as YAML
     ///
     /// Exits with 1 on any error; what could be rendered is printed all the same.

@@ -23,6 +23,8 @@ pub enum Exit {
     WaitsForPerson,
     /// The daemon does not follow a command as things stand.
     NotFollowed,
+    /// `verify` found something missing.
+    Unverified,
 }
 
 impl Exit {
@@ -35,6 +37,7 @@ impl Exit {
             Self::TimedOut => 4,
             Self::WaitsForPerson => 5,
             Self::NotFollowed => 6,
+            Self::Unverified => 7,
         }
     }
 }
@@ -151,6 +154,9 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, CommandError> {
         }
         Command::Prune(args) => {
             runtime()?.block_on(commands::prune(Config::load(&layers)?, args, out))
+        }
+        Command::Verify(args) => {
+            runtime()?.block_on(commands::verify(Config::load(&layers)?, args, out))
         }
         Command::Validate(args) => commands::validate(&layers, &args, out),
         Command::Render(args) => commands::render(&layers, &args, out),

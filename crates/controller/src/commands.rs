@@ -14,6 +14,7 @@ mod rollout;
 mod run;
 mod set;
 mod validate;
+mod verify;
 
 use std::io::Write;
 
@@ -34,6 +35,7 @@ pub(crate) use rollout::rollout;
 pub(crate) use run::run;
 pub(crate) use set::set;
 pub(crate) use validate::validate;
+pub(crate) use verify::verify;
 
 /// Writes `value` for a machine; text is the business of each command.
 fn write_data<T: Serialize>(

@@ -22,6 +22,7 @@ mod source;
 mod style;
 mod telemetry;
 mod tokens;
+mod verify;
 mod view;
 
 pub use config::Config;

@@ -52,6 +52,8 @@ pub struct ManifestSet {
 #[derive(Clone, Debug, PartialEq)]
 pub struct RenderedManifest {
     pub source: Source,
+    /// The service that it is about, where that much could be read.
+    pub key: Option<ServiceKey>,
     /// The whole document; a task definition from a file is in its place.
     pub value: Value,
     /// Where its strings are written.
@@ -228,7 +230,8 @@ impl<'a> Loader<'a, '_> {
             if let Some(all) = &mut self.rendered {
                 let source = Source { file: Arc::clone(root.file), line: root.position.line };
                 let (value, texts) = (shape_check::document(&rendered), written(&rendered));
-                all.push(RenderedManifest { source, value, texts });
+                let key = envelope::key(&rendered, &mut Report::default());
+                all.push(RenderedManifest { source, key, value, texts });
             }
             self.validate(&rendered, report, &uses);
         }

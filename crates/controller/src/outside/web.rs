@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper::{Request, StatusCode};
+use hyper::http::request::Builder;
+use hyper::{HeaderMap, Request, StatusCode};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -19,6 +20,14 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// A client with the certificates of this machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Web(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+/// What was answered, whatever the status.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
 
 impl Web {
     pub(crate) fn new() -> io::Result<Self> {
@@ -38,16 +47,37 @@ impl Web {
         body: Vec<u8>,
         timeout: Duration,
     ) -> Result<(StatusCode, Bytes), String> {
-        let mut request = Request::post(url);
+        let answer = self.exchange(Request::post(url), headers, body, timeout).await?;
+        Ok((answer.status, answer.body))
+    }
+
+    /// As [`Self::post`].
+    pub(crate) async fn get(
+        &self,
+        url: &str,
+        headers: &[(&str, String)],
+        timeout: Duration,
+    ) -> Result<Answer, String> {
+        self.exchange(Request::get(url), headers, Vec::new(), timeout).await
+    }
+
+    async fn exchange(
+        &self,
+        mut request: Builder,
+        headers: &[(&str, String)],
+        body: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Answer, String> {
         for (name, value) in headers {
             request = request.header(*name, value);
         }
         let request = request.body(Full::from(body)).map_err(|error| error.to_string())?;
         let exchange = async {
             let response = self.0.request(request).await.map_err(|error| innermost(&error))?;
-            let status = response.status();
+            let (status, headers) = (response.status(), response.headers().clone());
             let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-            Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
+            let body = body.map_err(|error| error.to_string())?.to_bytes();
+            Ok(Answer { status, headers, body })
         };
         let late = |_| format!("no answer within {} s", timeout.as_secs());
         tokio::time::timeout(timeout, exchange).await.map_err(late)?
