@@ -347,6 +347,40 @@ fn plan_says_when_aws_cannot_be_reached() {
 }
 
 #[test]
+fn verify_refuses_invalid_manifests_before_asking_anybody() {
+    let dir = directory(&[("web.yaml", &GOOD.replace("memory", "memroy"))]);
+    let output = run(dir.path(), &["verify", "web.yaml"]);
+    assert_eq!(code(&output), 1);
+    assert!(stdout(&output).contains("web.yaml:7:"), "{}", stdout(&output));
+}
+
+#[test]
+fn verify_goes_on_where_nobody_answers_and_says_so() {
+    let role = "taskDefinition:\n    executionRoleArn: arn:aws:iam::1:role/web";
+    let dir = directory(&[("web.yaml", &GOOD.replace("taskDefinition:", role))]);
+    let output = run(dir.path(), &["verify", "web.yaml", "--skip", "image"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let text = stdout(&output);
+    let told = "web.yaml:7:5: role arn:aws:iam::1:role/web: not checked: iam:GetRole: ";
+    assert!(text.contains(told), "{text}");
+    assert!(text.ends_with("1 service: 0 checked, 1 not checked\n"), "{text}");
+}
+
+#[test]
+fn verify_fails_with_a_code_of_its_own_and_points_at_what_is_missing() {
+    let (server, asked) = answering("404 Not Found", "{}");
+    let image = format!("image: {}/app:7", server.strip_prefix("http://").unwrap());
+    let dir = directory(&[("manifests/web.yaml", &GOOD.replace("image: app", &image))]);
+    let output = run(dir.path(), &["verify"]);
+    assert_eq!(code(&output), 7, "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.contains("manifests/web.yaml:8:40: image 127.0.0.1:"), "{text}");
+    assert!(text.contains("push it, or name another\n1 service: 1 checked, 1 failed\n"), "{text}");
+    let asked = asked.join().unwrap();
+    assert!(asked.starts_with("GET /v2/app/manifests/7 "), "{asked}");
+}
+
+#[test]
 fn diff_says_when_aws_cannot_be_reached_and_when_no_manifest_names_the_service() {
     let dir = directory(&[("manifests/web.yaml", GOOD)]);
     let output = run(dir.path(), &["diff", "-o", "json"]);

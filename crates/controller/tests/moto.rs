@@ -5,6 +5,8 @@
 mod replicas;
 #[path = "moto/server.rs"]
 mod server;
+#[path = "moto/verify.rs"]
+mod verify;
 
 use serde_json::{Value, json};
 

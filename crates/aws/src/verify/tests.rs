@@ -1,3 +1,5 @@
+use aws_smithy_cbor::Encoder;
+
 use super::*;
 use crate::fake::{Fake, Reply, Request, answer, error, ok};
 
@@ -158,6 +160,24 @@ async fn a_target_group_is_shown_with_its_load_balancers() {
     assert_eq!(shown.await, Fact::Known(Shown::TargetGroup(group)));
 }
 
+/// A reply of CloudWatch with these composite alarms.
+fn alarms(names: &[&str]) -> Reply {
+    let mut body = Encoder::new(Vec::new());
+    body.map(1).str("CompositeAlarms").array(names.len());
+    for name in names {
+        body.map(1).str("AlarmName").str(name);
+    }
+    let headers = vec![("smithy-protocol", "rpc-v2-cbor".to_owned())];
+    Reply::Body { status: 200, headers, body: body.into_writer() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_may_be_of_either_kind() {
+    let asked = Asked::Alarm { name: "errors".to_owned() };
+    let shown = look(asked, |_| alarms(&["errors"])).await;
+    assert_eq!(shown, Fact::Known(Shown::Exists));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_does_not_exist_is_absent_in_the_words_of_every_service() {
     let gone = |request: &Request| match request.operation.as_str() {
@@ -166,15 +186,12 @@ async fn what_does_not_exist_is_absent_in_the_words_of_every_service() {
         "DescribeSubnets" => ec2_error("InvalidSubnetID.NotFound"),
         "DescribeSecurityGroups" => ec2_error("InvalidGroupId.Malformed"),
         "DescribeTargetGroups" => query_error(400, "TargetGroupNotFound"),
-        "DescribeAlarms" => answer(200, &json!(null)),
+        "DescribeAlarms" => alarms(&[]),
         _ => ok(&json!({})),
     };
     let cloud = Fake::new(gone).cloud();
     for asked in every_question() {
-        // CloudWatch speaks CBOR, of which JSON is none.
-        if !matches!(asked, Asked::Alarm { .. }) {
-            assert_eq!(cloud.look(&asked).await, Fact::Absent, "{asked:?}");
-        }
+        assert_eq!(cloud.look(&asked).await, Fact::Absent, "{asked:?}");
     }
 }
 

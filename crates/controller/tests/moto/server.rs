@@ -60,8 +60,18 @@ impl Moto {
 
     /// What boto3's client of ECS says.
     pub(crate) fn boto3(&self, operation: &str, arguments: &Value) -> Value {
+        self.run_python(&[CALL, operation, &arguments.to_string()])
+    }
+
+    /// What a program prints as JSON that makes things with boto3.
+    pub(crate) fn python(&self, program: &str) -> Value {
+        self.run_python(&[program])
+    }
+
+    fn run_python(&self, arguments: &[&str]) -> Value {
         let output = tool("strangers")
-            .args(["python", "-c", CALL, operation, &arguments.to_string()])
+            .args(["python", "-c"])
+            .args(arguments)
             .envs(self.environment())
             .env("AWS_CONFIG_FILE", "/dev/null")
             .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
@@ -69,7 +79,7 @@ impl Moto {
             .output()
             .unwrap();
         let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{operation} failed: {complaint}");
+        assert!(output.status.success(), "{arguments:?} failed: {complaint}");
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
@@ -110,7 +120,8 @@ impl Moto {
             header(request, "User-Agent").is_some_and(|agent| agent.contains("app/evenkeel"))
         });
         ours.filter_map(|request| {
-            let target = header(&request, "X-Amz-Target").unwrap();
+            // Services that take a form have no such header.
+            let target = header(&request, "X-Amz-Target")?;
             let (service, operation) = target.rsplit_once('.').unwrap();
             service.starts_with("AmazonEC2ContainerService").then(|| operation.to_owned())
         })
