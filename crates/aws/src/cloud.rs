@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use evenkeel_manifest::{ServiceKey, task_definition_in_use};
-use evenkeel_planner::{Action, Applied, Lane, Observed, Questions};
+use evenkeel_planner::{Action, Applied, Asked, Fact, Lane, Observed, Questions, Shown, Unknown};
 use evenkeel_reconciler::{Cloud, CloudError, OwnedService};
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ use crate::services::Services;
 use crate::signed::Signed;
 use crate::task_definitions::TaskDefinitions;
 use crate::tasks::Tasks;
-use crate::{apply, observe, owned};
+use crate::{apply, observe, owned, verify};
 
 /// ECS, Elastic Load Balancing, CodeDeploy and `CloudWatch` of one account and region.
 #[derive(Debug)]
@@ -110,5 +110,13 @@ impl Cloud for AwsCloud {
         is_permitted: &(dyn Fn() -> bool + Send + Sync),
     ) -> Option<Result<Applied, CloudError>> {
         apply::apply_if(&self.caller, action, is_permitted).await
+    }
+
+    async fn look_at(&self, asked: &Asked) -> Fact<Shown> {
+        verify::look(self, asked).await
+    }
+
+    async fn registry_token(&self, region: &str) -> Result<String, Unknown> {
+        verify::registry_token(self, region).await
     }
 }

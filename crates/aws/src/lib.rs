@@ -4,6 +4,7 @@
 //! `observe` or `apply` (which calls), `services`, `tasks` and `task_definitions` (which calls can be
 //! shared or spared), `caller` (its token, its meaning when it fails, its metrics) and `exchange` (JSON in,
 //! JSON out). [`LeaseTable`] implements [`evenkeel_reconciler::LeaseStore`] on `DynamoDB`.
+//! `verify` looks at what manifests name and do not make, by `signed` where no SDK is built in.
 
 mod apply;
 mod balancing;

@@ -280,6 +280,7 @@ mod tests {
             alarms: ["errors".to_owned(), "misspelt".to_owned()].into(),
             metrics: None,
             webhooks: Vec::new(),
+            needs: Vec::new(),
             step_gate: None,
             target_groups: ["arn:tg/web".to_owned()].into(),
             load_balancing: None,

@@ -23,44 +23,43 @@ const FORBIDDEN: [&str; 4] =
 /// Codes that say: there is no such thing. EC2 has one for each kind of thing, which end alike.
 const ABSENT: [&str; 3] = ["NoSuchEntity", "ResourceNotFoundException", "TargetGroupNotFound"];
 
-impl AwsCloud {
-    /// What AWS shows of a thing. Of images it knows nothing: registries are asked elsewhere.
-    pub async fn look(&self, asked: &Asked) -> Fact<Shown> {
-        let looked = match asked {
-            Asked::Role { name } => self.role(name).await,
-            Asked::Image { .. } => return Fact::Unknown(Unknown::NotAsked),
-            Asked::Secret { id } => self.secret(id).await,
-            Asked::Parameter { name, region } => self.parameter(name, region.as_deref()).await,
-            Asked::LogGroup { name, region } => self.log_group(name, region.as_deref()).await,
-            Asked::TargetGroup { arn } => self.target_group(arn).await,
-            Asked::Alarm { name } => self.alarm(name).await,
-            Asked::Subnet { id } => {
-                self.vpc(VerifyOperation::DescribeSubnets, ("SubnetId.1", id)).await
-            }
-            Asked::SecurityGroup { id } => {
-                self.vpc(VerifyOperation::DescribeSecurityGroups, ("GroupId.1", id)).await
-            }
-        };
-        match looked {
-            Ok(Some(shown)) => Fact::Known(shown),
-            Ok(None) => Fact::Absent,
-            Err(error) => not_seen(&action(asked), error),
+/// What AWS shows of a thing. Of images it knows nothing: registries are asked elsewhere.
+pub(crate) async fn look(cloud: &AwsCloud, asked: &Asked) -> Fact<Shown> {
+    let looked = match asked {
+        Asked::Role { name } => cloud.role(name).await,
+        Asked::Image { .. } => return Fact::Unknown(Unknown::NotAsked),
+        Asked::Secret { id } => cloud.secret(id).await,
+        Asked::Parameter { name, region } => cloud.parameter(name, region.as_deref()).await,
+        Asked::LogGroup { name, region } => cloud.log_group(name, region.as_deref()).await,
+        Asked::TargetGroup { arn } => cloud.target_group(arn).await,
+        Asked::Alarm { name } => cloud.alarm(name).await,
+        Asked::Subnet { id } => {
+            cloud.vpc(VerifyOperation::DescribeSubnets, ("SubnetId.1", id)).await
         }
+        Asked::SecurityGroup { id } => {
+            cloud.vpc(VerifyOperation::DescribeSecurityGroups, ("GroupId.1", id)).await
+        }
+    };
+    match looked {
+        Ok(Some(shown)) => Fact::Known(shown),
+        Ok(None) => Fact::Absent,
+        Err(error) => not_seen(&action(asked), error),
     }
+}
 
-    /// What ECR's registries of a region take as the credentials of `Authorization: Basic`. It is a secret, good for
-    /// twelve hours.
-    pub async fn registry_token(&self, region: &str) -> Result<String, Unknown> {
-        let operation = VerifyOperation::GetAuthorizationToken;
-        let reply = self.signed.json(operation, Some(region), &json!({})).await;
-        let reply = reply.map_err(|error| why(&operation.action(), error))?;
-        let token = reply.pointer("/authorizationData/0/authorizationToken");
-        token.and_then(Value::as_str).map(str::to_owned).ok_or_else(|| Unknown::Failed {
-            operation: operation.action(),
-            message: "the reply has no token".to_owned(),
-        })
-    }
+/// What ECR's registries of a region take. It is a secret, good for twelve hours.
+pub(crate) async fn registry_token(cloud: &AwsCloud, region: &str) -> Result<String, Unknown> {
+    let operation = VerifyOperation::GetAuthorizationToken;
+    let reply = cloud.signed.json(operation, Some(region), &json!({})).await;
+    let reply = reply.map_err(|error| why(&operation.action(), error))?;
+    let token = reply.pointer("/authorizationData/0/authorizationToken");
+    token.and_then(Value::as_str).map(str::to_owned).ok_or_else(|| Unknown::Failed {
+        operation: operation.action(),
+        message: "the reply has no token".to_owned(),
+    })
+}
 
+impl AwsCloud {
     async fn role(&self, name: &str) -> Result<Option<Shown>, CloudError> {
         let xml = self.signed.query(VerifyOperation::GetRole, &[("RoleName", name)]).await?;
         let policy = text_of(&xml, "AssumeRolePolicyDocument").unwrap_or_default();

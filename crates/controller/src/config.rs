@@ -25,7 +25,7 @@ pub use grant::{Grant, RawGrant};
 pub use layers::{Flags, Layers};
 pub use problem::{ConfigError, ConfigProblem};
 pub use prune::RawPrune;
-pub use raw::{LeaseBackend, LogFormat, RawConfig, RawLease, RunMode};
+pub use raw::{LeaseBackend, LogFormat, RawConfig, RawLease, RunMode, VerifyConfig, VerifyMode};
 pub use shown::{Format, Setting, render, settings};
 pub use sources::{
     Credentials, GitConfig, GitRevision, GitUrl, RawCredentials, RawDirectory, RawGit, RawHook,
@@ -62,6 +62,7 @@ pub struct Config {
     pub lease: Option<LeaseConfig>,
     pub http: HttpConfig,
     pub analysis: AnalysisConfig,
+    pub verify: VerifyConfig,
     pub control: ControlConfig,
     pub log: LogConfig,
     /// When rollouts may start, besides what manifests say.
@@ -169,6 +170,7 @@ impl Config {
             lease,
             http,
             analysis,
+            verify,
             control,
             log,
             windows,
@@ -207,6 +209,7 @@ impl Config {
                 webhook_urls: analysis.webhook_urls,
                 webhook_secret_file: given(analysis.webhook_secret_file).map(PathBuf::from),
             },
+            verify,
             control: ControlConfig { tokens_file: given(control.tokens_file).map(PathBuf::from) },
             log: LogConfig { format: log.format, level: log.level },
             windows: Windows::read(&windows).0,

@@ -158,7 +158,7 @@ impl Daemon {
         metrics::register(&registry, report.clone(), dropped_lines)?;
         let board = Arc::new(StatusBoard::new());
         let (cloud, first_read) = FirstRead::watching(cloud);
-        let cloud = Outside::new(Arc::new(cloud), &asked(&config))?;
+        let cloud = Outside::new(Arc::new(cloud), &asked(&config), &config.verify)?;
         let loop_metrics = LoopMetrics::register(&registry)?;
         let settings = loop_settings(&config);
         let mut control_loop = ControlLoop::new(

@@ -1,18 +1,20 @@
-//! Answers what AWS cannot: web hooks and Prometheus; never changes what AWS says, and never asks anybody
+//! Answers what ECS cannot: web hooks, Prometheus, and whether what a manifest names is there; never changes what AWS says, and never asks anybody
 //! whom the configuration does not name.
 
 mod prometheus;
+mod verifying;
 pub(crate) mod web;
 mod webhooks;
 
 use std::sync::Arc;
 
 use evenkeel_manifest::ServiceKey;
-use evenkeel_planner::{Depth, Evaluated, Fact, Observed, Questions, Unknown};
+use evenkeel_planner::{Depth, Evaluated, Fact, Observed, Questions, Unknown, Verification};
 use evenkeel_reconciler::{Cloud, CloudAround, CloudError};
 
-use crate::config::AnalysisConfig;
+use crate::config::{AnalysisConfig, VerifyConfig};
 use prometheus::Prometheus;
+use verifying::Verifying;
 use web::Web;
 use webhooks::Webhooks;
 
@@ -22,6 +24,8 @@ pub struct Outside<C> {
     cloud: Arc<C>,
     prometheus: Option<Prometheus>,
     webhooks: Webhooks,
+    /// `None`: nothing is verified.
+    verification: Option<Verifying<C>>,
 }
 
 /// Why nobody can be asked as configured.
@@ -29,18 +33,23 @@ pub struct Outside<C> {
 pub enum OutsideError {
     #[error("analysis.webhookSecretFile {file}: {why}")]
     Secret { file: String, why: String },
-    #[error("analysis: the certificates of this machine cannot be read: {0}")]
+    #[error("the certificates of this machine cannot be read: {0}")]
     Certificates(std::io::Error),
 }
 
 impl<C: Cloud> Outside<C> {
-    pub fn new(cloud: Arc<C>, config: &AnalysisConfig) -> Result<Self, OutsideError> {
+    pub fn new(
+        cloud: Arc<C>,
+        config: &AnalysisConfig,
+        verify: &VerifyConfig,
+    ) -> Result<Self, OutsideError> {
         let server = |url: &String| {
             let web = Web::new().map_err(OutsideError::Certificates)?;
             Ok(Prometheus::new(url, web))
         };
         let prometheus = config.prometheus_url.as_ref().map(server).transpose()?;
-        Ok(Self { cloud, prometheus, webhooks: Webhooks::new(config)? })
+        let verification = Verifying::new(&cloud, verify).map_err(OutsideError::Certificates)?;
+        Ok(Self { cloud, prometheus, webhooks: Webhooks::new(config)?, verification })
     }
 
     async fn evaluated(&self, questions: &Questions) -> Fact<Vec<Evaluated>> {
@@ -52,6 +61,13 @@ impl<C: Cloud> Outside<C> {
                 Ok(evaluated) => Fact::Known(evaluated),
                 Err(message) => failed("Prometheus", &message),
             },
+        }
+    }
+
+    async fn verified(&self, questions: &Questions) -> Fact<Verification> {
+        match &self.verification {
+            Some(verification) => verification.verified(&questions.needs).await,
+            None => Fact::Unknown(Unknown::NotAsked),
         }
     }
 }
@@ -76,9 +92,12 @@ impl<C: Cloud> CloudAround for Outside<C> {
         if questions.depth != Depth::Deep {
             return self.cloud.observe(key, questions).await;
         }
-        let (observed, expressions) =
-            tokio::join!(self.cloud.observe(key, questions), self.evaluated(questions));
-        let observed = Observed { expressions, ..observed? };
+        let (observed, expressions, verified) = tokio::join!(
+            self.cloud.observe(key, questions),
+            self.evaluated(questions),
+            self.verified(questions),
+        );
+        let observed = Observed { expressions, verified, ..observed? };
         let webhooks = self.webhooks.ask(key, questions, &observed).await;
         Ok(Observed { webhooks, ..observed })
     }

@@ -1,7 +1,7 @@
 //! A cloud that is only looked at; never lets a call through that changes anything.
 
 use evenkeel_manifest::ServiceKey;
-use evenkeel_planner::{Action, Applied, Observed, Questions};
+use evenkeel_planner::{Action, Applied, Asked, Fact, Observed, Questions, Shown, Unknown};
 use evenkeel_reconciler::{Cloud, CloudError, OwnedService};
 
 /// Passes looks on, and denies every call of [`Cloud::apply`] before it is made.
@@ -23,6 +23,14 @@ impl<C: Cloud> Cloud for ReadOnly<C> {
         questions: &Questions,
     ) -> Result<Observed, CloudError> {
         self.0.observe(key, questions).await
+    }
+
+    async fn look_at(&self, asked: &Asked) -> Fact<Shown> {
+        self.0.look_at(asked).await
+    }
+
+    async fn registry_token(&self, region: &str) -> Result<String, Unknown> {
+        self.0.registry_token(region).await
     }
 
     async fn apply(&self, _: &ServiceKey, action: &Action) -> Result<Applied, CloudError> {

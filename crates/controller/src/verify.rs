@@ -4,14 +4,16 @@
 mod registry;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use evenkeel_aws::AwsCloud;
 use evenkeel_planner::{Answers, Asked, Fact, Shown, Unknown};
-use futures_util::{StreamExt, stream};
-use tokio::time::{Instant, timeout};
+use evenkeel_reconciler::Cloud;
+use futures_util::{Stream, StreamExt, stream};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use registry::Registries;
 
@@ -19,8 +21,9 @@ use registry::Registries;
 const AT_ONCE: usize = 8;
 /// For one question, its tokens, pages and second attempts included.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// A thing that somebody mends meanwhile is seen soon, and ten services with one role are one question.
-const REMEMBERED_FOR: Duration = Duration::from_mins(5);
+/// A thing that somebody mends meanwhile is seen at the next look of a sweep, and ten services with one role are one
+/// question.
+const REMEMBERED_FOR: Duration = Duration::from_mins(2);
 /// Some hundred bytes each.
 const REMEMBERED_MAX: usize = 10_000;
 
@@ -32,13 +35,17 @@ pub(crate) trait Looks: Send + Sync {
     fn registry_token(&self, region: &str) -> impl Future<Output = Result<String, Unknown>> + Send;
 }
 
-impl Looks for AwsCloud {
+/// Asks a cloud.
+#[derive(Debug)]
+pub(crate) struct OfCloud<C>(pub(crate) Arc<C>);
+
+impl<C: Cloud> Looks for OfCloud<C> {
     async fn look(&self, asked: &Asked) -> Fact<Shown> {
-        Self::look(self, asked).await
+        self.0.look_at(asked).await
     }
 
     async fn registry_token(&self, region: &str) -> Result<String, Unknown> {
-        Self::registry_token(self, region).await
+        self.0.registry_token(region).await
     }
 }
 
@@ -49,6 +56,12 @@ pub(crate) struct Verifier<L> {
     remembered: Mutex<BTreeMap<Asked, (Instant, Fact<Shown>)>>,
 }
 
+impl<L> fmt::Debug for Verifier<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").finish_non_exhaustive()
+    }
+}
+
 impl<L: Looks> Verifier<L> {
     /// Fails when the certificates of this machine cannot be read.
     pub(crate) fn new(looks: L) -> io::Result<Self> {
@@ -57,11 +70,26 @@ impl<L: Looks> Verifier<L> {
 
     /// An answer to every question, many at a time.
     pub(crate) async fn answers(&self, asked: BTreeSet<Asked>) -> Answers {
-        let each = stream::iter(asked).map(|one| async move {
+        self.each(asked).collect().await
+    }
+
+    /// Those answers that come within this time.
+    pub(crate) async fn answers_within(&self, asked: BTreeSet<Asked>, time: Duration) -> Answers {
+        let deadline = Instant::now() + time;
+        let mut each = pin!(self.each(asked));
+        let mut answers = Answers::new();
+        while let Ok(Some((asked, answer))) = timeout_at(deadline, each.next()).await {
+            answers.insert(asked, answer);
+        }
+        answers
+    }
+
+    fn each(&self, asked: BTreeSet<Asked>) -> impl Stream<Item = (Asked, Fact<Shown>)> {
+        let each = stream::iter(asked).map(move |one| async move {
             let answer = self.answer(&one).await;
             (one, answer)
         });
-        each.buffer_unordered(AT_ONCE).collect().await
+        each.buffer_unordered(AT_ONCE)
     }
 
     async fn answer(&self, asked: &Asked) -> Fact<Shown> {
@@ -152,17 +180,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_is_remembered_for_five_minutes() {
+    async fn an_answer_is_remembered_for_two_minutes() {
         let verifier = verifier();
         let asked = || BTreeSet::from([alarm("errors")]);
         let count = || verifier.looks.asked.lock().unwrap().len();
         verifier.answers(asked()).await;
-        tokio::time::advance(Duration::from_secs(299)).await;
+        tokio::time::advance(Duration::from_secs(119)).await;
         verifier.answers(asked()).await;
         assert_eq!(count(), 1);
         tokio::time::advance(Duration::from_secs(2)).await;
         verifier.answers(asked()).await;
         assert_eq!(count(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_wait_gets_what_is_answered_by_then() {
+        let asked = BTreeSet::from([alarm("slow"), alarm("errors")]);
+        let answers = verifier().answers_within(asked, Duration::from_secs(8)).await;
+        assert!(answers.keys().eq([&alarm("errors")]), "{answers:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -225,6 +225,7 @@ fn observed(document: &Value, at: Timestamp) -> Observed {
         metrics: fact(part("metrics"), series),
         expressions: Fact::Unknown(Unknown::NotAsked),
         webhooks: Fact::Unknown(Unknown::NotAsked),
+        verified: Fact::Unknown(Unknown::NotAsked),
     }
 }
 

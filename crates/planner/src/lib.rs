@@ -70,5 +70,6 @@ pub use steps::{obey, plan, prune};
 pub use tags::{Said, is_owner, tag};
 pub use task_set::TaskSet;
 pub use verify::{
-    Answers, Asked, AttachedGroup, Check, Need, Platform, Shown, Verified, needs, verify,
+    Answers, Asked, AttachedGroup, Check, Finding, Need, Platform, Shown, Verification, Verified,
+    needs, verify,
 };

@@ -11,7 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::{
-    CodeDeploy, Depth, Evaluated, Fact, LoadBalancing, Series, TaskSet, Unknown, WebhookAnswer,
+    CodeDeploy, Depth, Evaluated, Fact, LoadBalancing, Series, TaskSet, Unknown, Verification,
+    WebhookAnswer,
 };
 
 /// One look at one service. Facts that were not asked for are `Unknown(NotAsked)`.
@@ -48,6 +49,8 @@ pub struct Observed {
     pub expressions: Fact<Vec<Evaluated>>,
     /// Deep only, and only at a gate; never from AWS.
     pub webhooks: Fact<Vec<WebhookAnswer>>,
+    /// Deep only, and only when new content is about to start; not asked unless the configuration says so.
+    pub verified: Fact<Verification>,
 }
 
 impl Observed {
@@ -69,6 +72,7 @@ impl Observed {
             metrics: Fact::Unknown(Unknown::NotAsked),
             expressions: Fact::Unknown(Unknown::NotAsked),
             webhooks: Fact::Unknown(Unknown::NotAsked),
+            verified: Fact::Unknown(Unknown::NotAsked),
         }
     }
 }

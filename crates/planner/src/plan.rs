@@ -81,6 +81,8 @@ pub enum WaitReason {
     CapabilityMissing,
     /// Something was left out because it may not be looked at.
     NotPermitted,
+    /// Something that the manifest names is amiss or could not be looked at, and what is to start starts all the same.
+    Unverified,
     Unknown,
 }
 

@@ -11,6 +11,7 @@ use crate::steps::{
     comparison, is_due, is_moved_by_code_deploy, is_settled, is_stepped, step_gate,
 };
 use crate::tags::{Memory, RolloutMark};
+use crate::verify::{Need, needs};
 use crate::view::View;
 use crate::{
     BalancingQuestion, CodeDeployQuestion, Command, Fact, Input, MetricQuestion, Observed,
@@ -40,6 +41,8 @@ pub struct Questions {
     pub load_balancing: Option<BalancingQuestion>,
     /// The deployment group that carries out deployments, for a deep look.
     pub code_deploy: Option<CodeDeployQuestion>,
+    /// What the manifest names and does not make, for a deep look before new content starts.
+    pub needs: Vec<Need>,
     /// Service revision ARNs to describe besides those of the listed service deployments.
     pub revisions: BTreeSet<String>,
 }
@@ -119,7 +122,8 @@ pub fn questions_of_history(
     let Some(seen) = seen else { return Some(Questions::shallow()) };
     let service = seen.service.known()?;
     let desired = desired.filter(|_| seen.depth == Depth::Shallow)?;
-    Some(Questions { load_balancing: None, ..deep(desired, seen, Some(service)) })
+    let deep = deep(desired, seen, Some(service));
+    Some(Questions { load_balancing: None, needs: Vec::new(), ..deep })
 }
 
 /// The deep look again, with what it lacked: the service changed since the shallow one, which showed the wanted
@@ -148,6 +152,7 @@ impl Questions {
             target_groups: BTreeSet::new(),
             load_balancing: None,
             code_deploy: None,
+            needs: Vec::new(),
             revisions: BTreeSet::new(),
         }
     }
@@ -200,6 +205,7 @@ fn deep(desired: &Service, seen: &Observed, service: Option<&ObservedService>) -
         target_groups: service.map(|service| groups_of(desired, service)).unwrap_or_default(),
         load_balancing: balancing(desired, seen, service),
         code_deploy: CodeDeployQuestion::of(desired, service),
+        needs: named(desired, seen, service),
         revisions: service.map(proven_revision).unwrap_or_default(),
     }
 }
@@ -262,6 +268,20 @@ fn balancing(
     let input = input(desired, seen);
     let is_due = View::of(&input, desired, service).is_some_and(|view| is_due(&view));
     is_due.then_some(question)
+}
+
+/// Asked once new content is about to start over a service at rest, or as a new service.
+fn named(desired: &Service, seen: &Observed, service: Option<&ObservedService>) -> Vec<Need> {
+    let Some(service) = service.filter(|one| one.status != "INACTIVE") else {
+        return needs(desired);
+    };
+    let strategy = &desired.rollout.strategy;
+    if strategy.steps().is_some() || strategy.code_deploy().is_some() {
+        return Vec::new();
+    }
+    let input = input(desired, seen);
+    let is_due = View::of(&input, desired, service).is_some_and(|view| is_due(&view));
+    if is_due { needs(desired) } else { Vec::new() }
 }
 
 /// Asked unless the revision in use has the content wanted.

@@ -18,6 +18,7 @@ mod rollout;
 mod settled;
 mod start;
 mod undo;
+mod verified;
 mod word;
 
 pub(crate) use code_deploy::is_moved_by_code_deploy;

@@ -11,7 +11,7 @@ mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Fact;
 
@@ -19,7 +19,7 @@ pub use fit::verify;
 pub use needs::needs;
 
 /// A kind of thing that manifests name, and the switch for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Check {
     Role,
@@ -152,7 +152,7 @@ pub struct AttachedGroup {
     pub load_balancers: usize,
 }
 
-/// What was found out, by question.
+/// What was found out, by question; one that nobody answered in time is missing.
 pub type Answers = BTreeMap<Asked, Fact<Shown>>;
 
 /// Something that a manifest names and does not make.
@@ -225,6 +225,21 @@ impl Need {
             Demand::Unseen { .. } => None,
         }
     }
+}
+
+/// What was found about all needs of one service, and what follows from it before something starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verification {
+    pub findings: Vec<Finding>,
+    /// Whether nothing starts while one has failed.
+    pub holds: bool,
+}
+
+/// A need, and what was found about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub need: Need,
+    pub verified: Verified,
 }
 
 /// What a check found about one need; sentences say what to do.

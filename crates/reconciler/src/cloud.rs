@@ -6,7 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use evenkeel_manifest::ServiceKey;
-use evenkeel_planner::{Action, Applied, Observed, Questions, Unknown};
+use evenkeel_planner::{Action, Applied, Asked, Fact, Observed, Questions, Shown, Unknown};
 
 use crate::OwnedService;
 
@@ -49,6 +49,20 @@ pub trait Cloud: Send + Sync + 'static {
         is_permitted: &(dyn Fn() -> bool + Send + Sync),
     ) -> impl Future<Output = Option<Result<Applied, CloudError>>> + Send {
         async move { if is_permitted() { Some(self.apply(key, action).await) } else { None } }
+    }
+
+    /// Looks at something that manifests name and do not make. Only a cloud that has such things is asked; images it
+    /// knows nothing of.
+    fn look_at(&self, _asked: &Asked) -> impl Future<Output = Fact<Shown>> + Send {
+        async { Fact::Unknown(Unknown::NotAsked) }
+    }
+
+    /// The credentials with which registries of the cloud in a region are asked, for `Authorization: Basic`.
+    fn registry_token(
+        &self,
+        _region: &str,
+    ) -> impl Future<Output = Result<String, Unknown>> + Send {
+        async { Err(Unknown::NotAsked) }
     }
 }
 

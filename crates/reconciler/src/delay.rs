@@ -148,6 +148,7 @@ fn waits_for_a_person(plan: &Plan) -> bool {
         | WaitReason::Pruning
         | WaitReason::CapabilityMissing
         | WaitReason::NotPermitted
+        | WaitReason::Unverified
         | WaitReason::Unknown => false,
     };
     !plan.waiting.is_empty() && plan.waiting.iter().all(persons)

@@ -1,4 +1,5 @@
 use aws_smithy_cbor::Encoder;
+use evenkeel_reconciler::Cloud;
 
 use super::*;
 use crate::fake::{Fake, Reply, Request, answer, error, ok};
@@ -31,7 +32,7 @@ async fn look(
     asked: Asked,
     reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
 ) -> Fact<Shown> {
-    Fake::new(reply).cloud().look(&asked).await
+    Fake::new(reply).cloud().look_at(&asked).await
 }
 
 /// One question of each kind.
@@ -62,7 +63,7 @@ async fn a_role_is_shown_with_its_trust_policy_decoded() {
     });
     let trust_policy = "{\"Statement\": []}".to_owned();
     let shown = Shown::Role { arn: "arn:aws:iam::1:role/web".to_owned(), trust_policy };
-    assert_eq!(fake.cloud().look(&asked).await, Fact::Known(shown));
+    assert_eq!(fake.cloud().look_at(&asked).await, Fact::Known(shown));
     let request = fake.requests().pop().unwrap();
     assert_eq!(request.body, "Action=GetRole&RoleName=we%2Bb&Version=2010%2D05%2D08");
     assert_eq!(request.uri, "https://iam.amazonaws.com/");
@@ -81,7 +82,7 @@ async fn a_secret_is_shown_without_its_value_and_asked_for_in_its_region() {
         ("77aa".to_owned(), BTreeSet::new()),
     ]);
     let shown = Shown::Secret { versions, is_to_be_deleted: false };
-    assert_eq!(fake.cloud().look(&Asked::Secret { id: id.clone() }).await, Fact::Known(shown));
+    assert_eq!(fake.cloud().look_at(&Asked::Secret { id: id.clone() }).await, Fact::Known(shown));
     let request = fake.requests().pop().unwrap();
     assert_eq!(request.header("x-amz-target"), Some("secretsmanager.DescribeSecret"));
     assert_eq!(request.uri, "https://secretsmanager.us-east-2.amazonaws.com/");
@@ -100,7 +101,7 @@ async fn a_parameter_is_found_on_a_later_page_by_either_of_its_names() {
     let fake = Fake::new(region);
     let of_arn =
         Asked::Parameter { name: "shop/db".to_owned(), region: Some("us-east-2".to_owned()) };
-    assert_eq!(fake.cloud().look(&of_arn).await, Fact::Known(Shown::Exists));
+    assert_eq!(fake.cloud().look_at(&of_arn).await, Fact::Known(Shown::Exists));
     let bodies = fake.bodies("DescribeParameters");
     assert_eq!(bodies.len(), 2);
     assert_eq!(bodies[0]["ParameterFilters"][0]["Values"], json!(["shop/db", "/shop/db"]));
@@ -132,7 +133,7 @@ async fn subnets_and_security_groups_are_shown_with_their_vpc() {
     let cloud = fake.cloud();
     for asked in [Asked::Subnet { id: "a".to_owned() }, Asked::SecurityGroup { id: "b".to_owned() }]
     {
-        assert_eq!(cloud.look(&asked).await, Fact::Known(Shown::InVpc("vpc-1".to_owned())));
+        assert_eq!(cloud.look_at(&asked).await, Fact::Known(Shown::InVpc("vpc-1".to_owned())));
     }
     let bodies: Vec<_> = fake.requests().into_iter().map(|request| request.body).collect();
     assert!(bodies[0].starts_with("Action=DescribeSubnets&SubnetId.1=a&"), "{bodies:?}");
@@ -191,7 +192,7 @@ async fn what_does_not_exist_is_absent_in_the_words_of_every_service() {
     };
     let cloud = Fake::new(gone).cloud();
     for asked in every_question() {
-        assert_eq!(cloud.look(&asked).await, Fact::Absent, "{asked:?}");
+        assert_eq!(cloud.look_at(&asked).await, Fact::Absent, "{asked:?}");
     }
 }
 
@@ -213,7 +214,7 @@ async fn what_iam_forbids_is_told_with_the_action_that_is_missing() {
         let operation = action(&asked);
         let message = String::new();
         let expected = Fact::Unknown(Unknown::Denied { operation, message });
-        assert_eq!(cloud.look(&asked).await, expected, "{asked:?}");
+        assert_eq!(cloud.look_at(&asked).await, expected, "{asked:?}");
     }
 }
 
@@ -235,7 +236,7 @@ async fn other_failures_are_unknown_and_an_expired_session_is_one() {
 #[tokio::test(start_paused = true)]
 async fn a_throttled_look_is_made_three_times_at_most() {
     let fake = Fake::new(|_| error("ThrottlingException", "Rate exceeded"));
-    let shown = fake.cloud().look(&Asked::Secret { id: "x".to_owned() }).await;
+    let shown = fake.cloud().look_at(&Asked::Secret { id: "x".to_owned() }).await;
     assert!(matches!(shown, Fact::Unknown(Unknown::Failed { .. })), "{shown:?}");
     assert_eq!(fake.requests().len(), 3);
 }

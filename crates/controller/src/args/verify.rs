@@ -12,7 +12,7 @@ pub(crate) struct VerifyArgs {
     /// Files or directories of manifests, `-` for standard input [default: `manifests.path`]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Leave these checks out; may be repeated or listed with commas
+    /// Leave these checks out, besides those of `verify.skip`; may be repeated or listed with commas
     #[arg(long, value_name = "CHECK", value_delimiter = ',', value_parser = check())]
     pub skip: Vec<Check>,
     /// Make these checks alone; may be repeated or listed with commas
@@ -32,8 +32,12 @@ pub(crate) struct VerifyArgs {
 }
 
 impl VerifyArgs {
-    pub(crate) fn is_wanted(&self, check: Check) -> bool {
-        if self.only.is_empty() { !self.skip.contains(&check) } else { self.only.contains(&check) }
+    /// Whether to make a check, where the configuration leaves some out.
+    pub(crate) fn is_wanted(&self, check: Check, left_out: &[Check]) -> bool {
+        if !self.only.is_empty() {
+            return self.only.contains(&check);
+        }
+        !self.skip.contains(&check) && !left_out.contains(&check)
     }
 }
 
@@ -55,7 +59,7 @@ mod tests {
         let Command::Verify(args) = Args::try_parse_from(line.split(' ')).unwrap().command else {
             panic!("{line}");
         };
-        Check::ALL.into_iter().filter(|check| args.is_wanted(*check)).collect()
+        Check::ALL.into_iter().filter(|check| args.is_wanted(*check, &[])).collect()
     }
 
     #[test]

@@ -55,7 +55,8 @@ pub(crate) async fn apply(
     }
     let registry = Registry::new();
     let cloud = Arc::new(connect(&config, &registry).await?);
-    let cloud = Outside::new(cloud, &config.analysis).map_err(StartError::from)?;
+    let cloud = Outside::new(cloud, &config.analysis, &config.verify);
+    let cloud = cloud.map_err(StartError::from)?;
     let cloud = Arc::new(cloud);
     let apply = Apply { config: &config, services, wait: args.wait };
     apply.run(cloud, &registry, out).await

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::sync::Arc;
 
-use evenkeel_aws::AwsCloud;
 use evenkeel_manifest::{Problem, RenderedManifest, Service, ServiceKey, Severity, Written};
 use evenkeel_planner::{Answers, Asked, Need, Verified, needs, verify as judged};
 use prometheus::Registry;
@@ -15,10 +15,11 @@ use super::write_data;
 use crate::args::{Output, VerifyArgs};
 use crate::cli::{CommandError, Exit};
 use crate::config::Config;
-use crate::daemon::connect;
+use crate::daemon::{StartError, connect};
 use crate::input;
+use crate::outside::OutsideError;
 use crate::style::{self, paint, safe};
-use crate::verify::Verifier;
+use crate::verify::{OfCloud, Verifier};
 
 /// One need of a service, and what was found about it.
 struct Finding {
@@ -43,7 +44,7 @@ pub(crate) async fn verify(
     let (rendered, input) = input::render(&paths, config.manifests.environment.as_deref())?;
     let problems = input.set.problems.clone();
     let (services, elsewhere) = input.services_of(&config);
-    let needed: Vec<_> = services.into_iter().map(|one| needs_of(&one, &args)).collect();
+    let needed: Vec<_> = services.into_iter().map(|one| needs_of(&one, &config, &args)).collect();
     let asked = needed.iter().flat_map(|(_, needs)| needs).filter_map(Need::asked).cloned();
     let answers = answers(&config, asked.collect()).await?;
     let findings: Findings = needed
@@ -57,9 +58,9 @@ pub(crate) async fn verify(
     Ok(exit(&findings, &problems))
 }
 
-fn needs_of(service: &Service, args: &VerifyArgs) -> (ServiceKey, Vec<Need>) {
+fn needs_of(service: &Service, config: &Config, args: &VerifyArgs) -> (ServiceKey, Vec<Need>) {
     let mut needs = needs(service);
-    needs.retain(|need| args.is_wanted(need.check));
+    needs.retain(|need| args.is_wanted(need.check, &config.verify.skip));
     (service.key.clone(), needs)
 }
 
@@ -69,10 +70,8 @@ async fn answers(config: &Config, asked: BTreeSet<Asked>) -> Result<Answers, Com
         return Ok(Answers::new());
     }
     let cloud = connect(config, &Registry::new()).await?;
-    let verifier = Verifier::<AwsCloud>::new(cloud).map_err(|error| {
-        let why = format!("the certificates of this machine cannot be read: {error}");
-        CommandError::Sentence(why)
-    })?;
+    let verifier = Verifier::new(OfCloud(Arc::new(cloud)));
+    let verifier = verifier.map_err(OutsideError::Certificates).map_err(StartError::from)?;
     Ok(verifier.answers(asked).await)
 }
 

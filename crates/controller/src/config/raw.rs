@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use evenkeel_planner::Check;
 use jiff::fmt::serde::unsigned_duration::friendly::compact::required as friendly;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,7 @@ pub struct RawConfig {
     pub lease: RawLease,
     pub http: RawHttp,
     pub analysis: RawAnalysis,
+    pub verify: VerifyConfig,
     pub control: RawControl,
     pub log: RawLog,
     pub windows: Vec<RawWindow>,
@@ -106,6 +108,28 @@ pub struct RawAnalysis {
     pub webhook_secret_file: Option<String>,
 }
 
+/// Whether the daemon finds out that what a manifest names is there, before it starts new content. It means the
+/// same as it is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct VerifyConfig {
+    pub mode: VerifyMode,
+    /// Checks that are left out, also by `evenkeel verify`.
+    pub skip: Vec<Check>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VerifyMode {
+    /// It asks nobody.
+    #[default]
+    Off,
+    /// What is amiss is told, and the rollout starts.
+    Warn,
+    /// Nothing starts until it is mended.
+    Hold,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RawControl {
@@ -154,6 +178,7 @@ impl Default for RawConfig {
             lease: RawLease::default(),
             http: RawHttp::default(),
             analysis: RawAnalysis::default(),
+            verify: VerifyConfig::default(),
             control: RawControl::default(),
             log: RawLog::default(),
             windows: Vec::new(),

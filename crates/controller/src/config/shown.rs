@@ -216,6 +216,10 @@ mod tests {
         maxPercent = 10                              # default
         maxServices = 5                              # default
         services = ["*"]                             # default
+
+        [verify]
+        mode = "off"                                 # default
+        skip = []                                    # default
         "#);
     }
 }

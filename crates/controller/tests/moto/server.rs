@@ -237,6 +237,12 @@ impl Daemon {
         serde_json::from_str(&self.get(&format!("/v1/services/prod/{service}"))).unwrap()
     }
 
+    /// The first line of its log with this text.
+    pub(crate) fn said(&mut self, text: &str) -> String {
+        let seen = self.log.seen.iter().find(|line| line.contains(text)).cloned();
+        seen.unwrap_or_else(|| self.log.find(text, PATIENCE))
+    }
+
     /// Looks again whenever the daemon says something, and now and then.
     pub(crate) fn wait_until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;

@@ -1,17 +1,13 @@
 //! `evenkeel verify` against what boto3 made in moto, and a registry on this machine.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that panics is a test that fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 
 use serde_json::Value;
 
-use crate::server::Moto;
+use crate::server::{Daemon, Moto};
 
 /// Makes one of everything, and some that do not fit; prints their names.
 const MADE: &str = "\
@@ -192,4 +188,57 @@ fn what_boto3_made_is_found_and_what_it_did_not_is_told_with_its_place() {
     let (code, said) = moto.run(&["verify", "manifests", "--only", "subnet"]);
     assert_eq!((code, said.contains("1 checked")), (Some(0), true), "{said}");
     assert_eq!(moto.writes(), Vec::<String>::new());
+}
+
+/// A role that tasks may assume, made later than the manifest.
+const ROLE: &str = "\
+import boto3, json, sys
+policy = {'Statement': {'Effect': 'Allow', 'Principal': {'Service': ['ecs-tasks.amazonaws.com']},
+    'Action': 'sts:AssumeRole'}}
+role = boto3.client('iam').create_role(RoleName='late', AssumeRolePolicyDocument=json.dumps(policy))
+json.dump(role['Role']['Arn'], sys.stdout)";
+
+const NAMES_A_ROLE: &str = "\
+apiVersion: evenkeel.dev/v1
+kind: Service
+metadata: {name: web}
+spec:
+  cluster: prod
+  taskDefinition:
+    memory: '512'
+    taskRoleArn: arn:aws:iam::123456789012:role/late
+    containerDefinitions: [{name: app, image: 'app:1'}]
+  service: {desiredCount: 1}
+  rollout: {probe: {enabled: false}}
+";
+
+#[test]
+fn a_daemon_that_holds_creates_nothing_until_what_is_missing_is_there() {
+    let moto = Moto::start(1);
+    moto.manifest("web.yaml", NAMES_A_ROLE);
+    let variables = [("EVENKEEL_VERIFY__MODE", "hold"), ("EVENKEEL_VERIFY__SKIP", "[image]")];
+    let mut daemon = Daemon::configured(&moto, &variables);
+    daemon.wait_until("the preflight to hold it", |daemon| {
+        daemon.condition("web", "Ready").is_some_and(|[_, reason, _]| reason == "Preflight")
+    });
+    let [_, _, message] = daemon.condition("web", "Ready").unwrap();
+    assert!(message.contains("the account has no role late: create it"), "{message}");
+    assert_eq!(moto.writes(), Vec::<String>::new());
+
+    moto.python(ROLE);
+    drop(daemon);
+    // A daemon remembers for minutes that it is missing; another one looks anew.
+    let mut daemon = Daemon::configured(&moto, &variables);
+    daemon.wait_until("the service", |_| moto.writes().contains(&"CreateService".to_owned()));
+}
+
+#[test]
+fn a_daemon_that_warns_says_what_is_missing_and_goes_on() {
+    let moto = Moto::start(1);
+    moto.manifest("web.yaml", NAMES_A_ROLE);
+    let variables = [("EVENKEEL_VERIFY__MODE", "warn"), ("EVENKEEL_VERIFY__SKIP", "[image]")];
+    let mut daemon = Daemon::configured(&moto, &variables);
+    daemon.wait_until("the service", |_| moto.writes().contains(&"CreateService".to_owned()));
+    let told = daemon.said("not verified");
+    assert!(told.contains("the account has no role late: create it"), "{told}");
 }

@@ -92,6 +92,7 @@ fn unready(reason: WaitReason) -> Option<(u8, &'static str)> {
         | WaitReason::Unsupported
         | WaitReason::Unknown
         | WaitReason::NotPermitted
+        | WaitReason::Unverified
         | WaitReason::CapabilityMissing => return None,
     })
 }

@@ -38,7 +38,7 @@ pub(super) fn create(input: &Input<'_>, desired: &Service) -> Plan {
             };
             let why = why + &word::created_in_spite_of_a_freeze(desired, input.now);
             let call = Call::CreateService { input: body(input, desired, &definition.arn, count) };
-            let waiting = preflight::left_out(observed).into_iter().collect();
+            let waiting = preflight::left_out(observed);
             Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], waiting)
         }
         None => register(desired, observed),
@@ -59,7 +59,7 @@ fn external(input: &Input<'_>, desired: &Service) -> Plan {
     }
     let why = "creates the service, for task sets to be made in".to_owned();
     let why = why + &word::created_in_spite_of_a_freeze(desired, input.now);
-    let waiting = preflight::left_out(input.observed).into_iter().collect();
+    let waiting = preflight::left_out(input.observed);
     let call = Call::CreateService { input: body };
     Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], waiting)
 }

@@ -8,7 +8,7 @@ use evenkeel_manifest::Service;
 use serde_json::Value;
 
 use super::settled::too_soon;
-use super::{stand_still, unknown, word};
+use super::{stand_still, unknown, verified, word};
 use crate::diff::runs_what_is_wanted;
 use crate::load_balancing::{ListenerRule, LoadBalancing, Pair, is_rule};
 use crate::steps::comparison;
@@ -41,8 +41,13 @@ pub(super) fn not_started(view: &View<'_>) -> Option<Plan> {
     if is_due(view) { hindered(view.desired, view.observed()) } else { None }
 }
 
-/// The same for a service that does not exist. Without permission to look there is no preflight.
+/// The same for a service that does not exist.
 pub(super) fn hindered(desired: &Service, observed: &Observed) -> Option<Plan> {
+    verified::hindered(observed).or_else(|| immovable(desired, observed))
+}
+
+/// Without permission to look there is no preflight.
+fn immovable(desired: &Service, observed: &Observed) -> Option<Plan> {
     BalancingQuestion::of(desired)?;
     let faults = match &observed.load_balancing {
         Fact::Known(seen) => faults(desired, seen),
@@ -61,8 +66,12 @@ pub(super) fn hindered(desired: &Service, observed: &Observed) -> Option<Plan> {
     Some(stand_still(WaitReason::Preflight, sentence))
 }
 
-/// That the preflight was left out, for want of permission.
-pub(super) fn left_out(observed: &Observed) -> Option<Wait> {
+/// That the preflight was left out, and what was found amiss, where what is to start starts all the same.
+pub(super) fn left_out(observed: &Observed) -> Vec<Wait> {
+    not_permitted(observed).into_iter().chain(verified::told(observed)).collect()
+}
+
+fn not_permitted(observed: &Observed) -> Option<Wait> {
     let why = observed.load_balancing.unknown()?;
     let sentence = format!(
         "whether traffic can be moved was not checked before the start: {}; grant \

@@ -36,7 +36,7 @@ pub(super) fn register(desired: &Service, observed: &Observed) -> Plan {
         desired.family, desired.task_definition_digest
     );
     let call = Call::RegisterTaskDefinition { input };
-    let waiting = preflight::left_out(observed).into_iter().collect();
+    let waiting = preflight::left_out(observed);
     Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], waiting)
 }
 

@@ -69,7 +69,9 @@ fn unseen(why: &Unknown) -> Verified {
         Unknown::CapabilityMissing { operation } => {
             Verified::Unknown(format!("not checked: the server does not know {operation}"))
         }
-        Unknown::NotAsked => Verified::Unknown("not checked: nobody asked".to_owned()),
+        Unknown::NotAsked => {
+            Verified::Unknown("not checked: there was no answer in time".to_owned())
+        }
     }
 }
 

@@ -30,3 +30,4 @@ mod revisions;
 mod rivals;
 mod settling;
 mod statuses;
+mod verified;

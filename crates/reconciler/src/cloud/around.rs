@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use evenkeel_manifest::ServiceKey;
-use evenkeel_planner::{Action, Applied, Observed, Questions};
+use evenkeel_planner::{Action, Applied, Asked, Fact, Observed, Questions, Shown, Unknown};
 
 use super::{Cloud, CloudError};
 use crate::OwnedService;
@@ -61,5 +61,13 @@ impl<C: CloudAround> Cloud for C {
         let result = self.within().apply_if(key, action, is_permitted).await?;
         self.applied(key, &result);
         Some(result)
+    }
+
+    async fn look_at(&self, asked: &Asked) -> Fact<Shown> {
+        self.within().look_at(asked).await
+    }
+
+    async fn registry_token(&self, region: &str) -> Result<String, Unknown> {
+        self.within().registry_token(region).await
     }
 }

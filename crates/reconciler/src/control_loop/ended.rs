@@ -95,6 +95,8 @@ impl<C: Cloud> ControlLoop<C> {
                 tracing::debug!(service = %key, digest, until, why = wait.sentence, "still waiting");
             } else if wait.reason == WaitReason::NotPermitted {
                 tracing::warn!(service = %key, digest, why = wait.sentence, "left out");
+            } else if wait.reason == WaitReason::Unverified {
+                tracing::warn!(service = %key, digest, why = wait.sentence, "not verified");
             } else {
                 tracing::info!(service = %key, digest, until, why = wait.sentence, "waiting");
             }

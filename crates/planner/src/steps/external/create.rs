@@ -83,7 +83,7 @@ pub(super) fn next(view: &View<'_>, sets: &Sets<'_>) -> Plan {
     let set = NewSet { desired: view.desired, service: view.service, group: Some(group), scale };
     let mut create = set.create(&definition.arn);
     create.why += &word::in_spite_of_a_freeze(view);
-    Plan::acting(vec![create], preflight::left_out(view.observed()).into_iter().collect())
+    Plan::acting(vec![create], preflight::left_out(view.observed()))
 }
 
 /// Each group holds one task set. Of two that were wanted before anything was ever complete, the one without traffic makes

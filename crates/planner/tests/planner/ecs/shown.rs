@@ -52,6 +52,7 @@ impl Ecs {
             metrics: Fact::Unknown(Unknown::NotAsked),
             expressions: Fact::Unknown(Unknown::NotAsked),
             webhooks: Fact::Unknown(Unknown::NotAsked),
+            verified: Fact::Unknown(Unknown::NotAsked),
         }
     }
 
