@@ -139,8 +139,8 @@ pub(crate) enum Command {
     ///
     /// Asks AWS and registries about everything that manifests name and Evenkeel does not make: role, image, secret
     /// (and parameter), log-group, target-group, alarm, subnet, security-group. Exits with 0 when nothing is amiss,
-    /// also where something may not be looked at, which is told; 7 when something is missing or does not fit; 1 on an
-    /// error.
+    /// also where something may not be looked at, which is told, unless --strict; 7 when something is missing or does
+    /// not fit; 1 on an error.
     Verify(VerifyArgs),
     /// Print manifests as they are after an environment's overlays and variables, as YAML
     ///

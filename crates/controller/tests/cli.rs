@@ -364,6 +364,8 @@ fn verify_goes_on_where_nobody_answers_and_says_so() {
     let told = "web.yaml:7:5: role arn:aws:iam::1:role/web: not checked: iam:GetRole: ";
     assert!(text.contains(told), "{text}");
     assert!(text.ends_with("1 service: 0 checked, 1 not checked\n"), "{text}");
+    let strict = run(dir.path(), &["verify", "web.yaml", "--skip", "image", "--strict"]);
+    assert_eq!(code(&strict), 7, "{}", stdout(&strict));
 }
 
 #[test]

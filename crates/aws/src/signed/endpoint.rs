@@ -92,7 +92,38 @@ fn is_name(region: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use aws_types::origin::Origin;
+    use aws_types::region::Region;
+    use aws_types::service_config::LoadServiceConfig;
+
     use super::*;
+
+    /// A setting for the services whose ID has a space in it.
+    #[derive(Debug)]
+    struct ForTwo;
+
+    impl LoadServiceConfig for ForTwo {
+        fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+            key.service_id().contains(' ').then(|| "http://two".to_owned())
+        }
+    }
+
+    #[test]
+    fn what_evenkeel_is_configured_with_goes_before_the_settings_of_aws_tools() {
+        let urls = |origin| {
+            let mut config = SdkConfig::builder()
+                .region(Region::new("eu-west-1"))
+                .endpoint_url("http://all")
+                .service_config(ForTwo);
+            config.insert_origin("endpoint_url", origin);
+            let endpoints = Endpoints::new(&config.build());
+            [VerifyOperation::DescribeSecret, VerifyOperation::DescribeSubnets]
+                .map(|operation| endpoints.of(operation, None).url)
+        };
+        let from_environment = urls(Origin::shared_environment_variable());
+        assert_eq!(from_environment, ["http://two/", "http://all/"]);
+        assert_eq!(urls(Origin::shared_config()), ["http://all/", "http://all/"]);
+    }
 
     fn endpoints(region: &str, set: &[(&'static str, &str)], all: Option<&str>) -> Endpoints {
         let set = set.iter().map(|(id, url)| (*id, (*url).to_owned())).collect();

@@ -24,6 +24,9 @@ pub(crate) struct VerifyArgs {
         value_parser = check()
     )]
     pub only: Vec<Check>,
+    /// Exit with 7 also when something could not be checked
+    #[arg(long)]
+    pub strict: bool,
     /// What is in order too
     #[arg(long)]
     pub all: bool,

@@ -55,7 +55,7 @@ pub(crate) async fn verify(
         Output::Text => write_text(out, &findings, &problems, elsewhere, args.all)?,
         output => write_data(out, output, &data(&findings, &problems))?,
     }
-    Ok(exit(&findings, &problems))
+    Ok(exit(&findings, &problems, args.strict))
 }
 
 fn needs_of(service: &Service, config: &Config, args: &VerifyArgs) -> (ServiceKey, Vec<Need>) {
@@ -90,11 +90,11 @@ fn found(
     needs.into_iter().zip(verified).map(finding).collect()
 }
 
-fn exit(findings: &Findings, problems: &[Problem]) -> Exit {
-    let all = || findings.values().flatten();
+fn exit(findings: &Findings, problems: &[Problem], strict: bool) -> Exit {
+    let count = Count::of(findings.values().flatten());
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         Exit::Bad
-    } else if all().any(|one| matches!(one.verified, Verified::Failed(_))) {
+    } else if count.failed > 0 || (strict && count.unchecked > 0) {
         Exit::Unverified
     } else {
         Exit::Done
