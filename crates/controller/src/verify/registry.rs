@@ -43,6 +43,13 @@ enum Unanswered {
     Unknown(Unknown),
 }
 
+/// Registries give either, or both with the same value.
+#[derive(Deserialize)]
+struct Token {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
 impl From<Unanswered> for Fact<Shown> {
     fn from(why: Unanswered) -> Self {
         match why {
@@ -148,18 +155,16 @@ impl Registries {
     }
 
     async fn bearer(&self, image: &Image, challenge: &Challenge) -> Result<String, Unanswered> {
-        #[derive(Deserialize)]
-        struct Token {
-            #[serde(alias = "access_token")]
-            token: Option<String>,
-        }
         let url = challenge.url(&image.pull_scope());
         let url = url.filter(|url| image.may_be_asked(url)).ok_or_else(|| private(image))?;
         let answer = self.web.get(&url, &[], TIMEOUT).await.map_err(|why| failed(image, &why))?;
-        if !answer.status.is_success() {
-            return Err(private(image));
+        match answer.status {
+            status if status.is_success() => {}
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(private(image)),
+            status => return Err(failed(image, &format!("status {status} instead of a token"))),
         }
-        let token = serde_json::from_slice::<Token>(&answer.body).ok().and_then(|one| one.token);
+        let token = serde_json::from_slice::<Token>(&answer.body).ok();
+        let token = token.and_then(|one| one.token.or(one.access_token));
         token.ok_or_else(|| failed(image, "it gives no token"))
     }
 

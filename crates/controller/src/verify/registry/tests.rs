@@ -142,6 +142,31 @@ async fn a_token_is_fetched_where_the_registry_says() {
 }
 
 #[tokio::test]
+async fn a_token_has_either_name_or_both() {
+    for token in [
+        r#"{"token": "t0k3n", "access_token": "t0k3n", "expires_in": 300}"#,
+        r#"{"access_token": "t0k3n"}"#,
+    ] {
+        let registry = Registry::start(move |host, path, sent| match path {
+            path if path.starts_with("/token") => ok(token),
+            path => guarded(host, path, sent, INDEX),
+        });
+        assert_eq!(registry.await.look().await, both(), "{token}");
+    }
+    for (answer, message) in [
+        (ok("{}"), "it gives no token"),
+        (reply("502 Bad Gateway", "", ""), "status 502 Bad Gateway instead of a token"),
+    ] {
+        let registry = Registry::start(move |host, path, sent| match path {
+            path if path.starts_with("/token") => answer.clone(),
+            path => guarded(host, path, sent, INDEX),
+        });
+        let registry = registry.await;
+        assert_eq!(registry.look().await, failed(&registry, message));
+    }
+}
+
+#[tokio::test]
 async fn the_platform_of_one_image_is_in_its_configuration_which_may_be_stored_elsewhere() {
     let storage =
         Registry::start(|_, _, _| ok(r#"{"os": "linux", "architecture": "arm64"}"#)).await;
