@@ -249,7 +249,6 @@ fn given_up(action: &Action, after: Duration) -> CloudError {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use evenkeel_planner::{Call, Lane};
 

@@ -302,7 +302,6 @@ fn deployment<'a>(input: &Input<'a>) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::sync::Arc;
     use std::time::Duration;
 

@@ -9,6 +9,7 @@ mod parse;
 mod transcript;
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use evenkeel_reconciler::{LoopSettings, PruneSettings};
 
@@ -85,7 +86,9 @@ impl Scenario {
         properties: Vec<Box<dyn Property + Send>>,
     ) -> Performance {
         let usual = Setup::new(1);
-        let settings = LoopSettings { prune: self.prune().cloned(), ..usual.settings.clone() };
+        let resync_every = self.resync_every().unwrap_or(usual.settings.resync_every);
+        let prune = self.prune().cloned();
+        let settings = LoopSettings { prune, resync_every, ..usual.settings.clone() };
         let setup = Setup {
             settings,
             replicas: self.replicas(),
@@ -116,6 +119,13 @@ impl Scenario {
     fn prune(&self) -> Option<&PruneSettings> {
         self.lines.iter().find_map(|line| match &line.command {
             Command::Prune(settings) => Some(settings),
+            _ => None,
+        })
+    }
+
+    fn resync_every(&self) -> Option<Duration> {
+        self.lines.iter().find_map(|line| match line.command {
+            Command::Resync(time) => Some(time),
             _ => None,
         })
     }

@@ -54,7 +54,7 @@ mod tests {
 
     use evenkeel_manifest::{File, ServiceKey, load};
     use evenkeel_planner::{Action, Applied, Asked, Observed, Questions, Shown, Verified, needs};
-    use evenkeel_reconciler::CloudError;
+    use evenkeel_reconciler::{CloudError, OwnedService};
 
     use super::*;
 
@@ -63,7 +63,7 @@ mod tests {
     struct Empty(Mutex<Vec<Asked>>);
 
     impl Cloud for Empty {
-        async fn owned(&self, _: &str, _: &[String]) -> Result<Vec<ServiceKey>, CloudError> {
+        async fn owned(&self, _: &str, _: &[String]) -> Result<Vec<OwnedService>, CloudError> {
             Ok(Vec::new())
         }
 

@@ -1,5 +1,7 @@
 //! The commands of scenarios, carried out on a stage; never parsed here.
 
+use std::time::Duration;
+
 use evenkeel_reconciler::PruneSettings;
 
 use super::expectation::Expectation;
@@ -12,6 +14,8 @@ pub enum Command {
     Daemons(usize),
     /// What daemons may prune; must come first.
     Prune(PruneSettings),
+    /// How often settled services are looked at; must come first.
+    Resync(Duration),
     Step(Step),
     /// Words of a manifest that is there are changed.
     Set(String, Vec<(String, String)>),
@@ -48,7 +52,7 @@ impl Command {
                 stage.look(|course| (course.calls_since(), course.writes_since()));
                 Ok(Vec::new())
             }
-            Self::Daemons(_) | Self::Prune(_) | Self::Expect(_) => Ok(Vec::new()),
+            Self::Daemons(_) | Self::Prune(_) | Self::Resync(_) | Self::Expect(_) => Ok(Vec::new()),
             Self::Show(name) => Ok(transcript::status(stage, name)),
         }
     }

@@ -76,6 +76,7 @@ fn command(words: &[String]) -> Parsed<Command> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let step = match words.as_slice() {
         ["daemons", count] => return Ok(Command::Daemons(number(count)?)),
+        ["resync", time] => return Ok(Command::Resync(duration(time)?)),
         ["prune", rest @ ..] => return prune(rest).map(Command::Prune),
         ["count"] => return Ok(Command::Count),
         ["show", name] => return Ok(Command::Show((*name).to_owned())),
