@@ -2,6 +2,7 @@
 //! the one before; never touches one that is anybody else's, and gives back all when a manifest names it again.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use evenkeel_manifest::Service;
 use jiff::{SignedDuration, Timestamp};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::command::{refuse, written};
 use super::{held, stand_still, unknown};
-use crate::plan::{CAPACITY, IN_FLIGHT, SETTLED};
+use crate::plan::{AFTER_ACTION, CAPACITY, IN_FLIGHT};
 use crate::prune::{Leave, PruneTerms};
 use crate::tags::{Tombstone, TombstonePhase, is_owner, tag};
 use crate::view::{explain, owned_count};
@@ -17,6 +18,9 @@ use crate::{
     Action, Call, Command, Fact, Input, Lane, Obedience, ObservedService, Order, Plan, Refusal,
     Wait, WaitReason,
 };
+
+/// Nothing is urgent about a service on its way out.
+const LOOK_AGAIN_MOST: Duration = Duration::from_hours(1);
 
 /// What the tag says while the manifest says that the service stays.
 pub(super) const DISABLED: &str = "v1:disabled";
@@ -191,7 +195,7 @@ fn hindered(terms: &PruneTerms, mark: &Tombstone) -> Option<Plan> {
 fn until(now: Timestamp, at: Timestamp, sentence: String) -> Plan {
     let left = at.duration_since(now).unsigned_abs();
     let wait = Wait::new(WaitReason::Pruning, sentence).until(Some(at));
-    Plan::waiting(vec![wait], left.clamp(crate::plan::AFTER_ACTION, SETTLED))
+    Plan::waiting(vec![wait], left.clamp(AFTER_ACTION, LOOK_AGAIN_MOST))
 }
 
 fn after(since: Timestamp, time: SignedDuration) -> Timestamp {
