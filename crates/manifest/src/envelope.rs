@@ -15,8 +15,8 @@ pub(crate) const ENVIRONMENT: &str = "Environment";
 
 pub(crate) const TOP: [&str; 4] = ["apiVersion", "kind", "metadata", "spec"];
 pub(crate) const METADATA: [&str; 3] = ["name", "labels", "annotations"];
-const SPEC: [&str; 7] =
-    ["target", "cluster", "taskDefinition", "service", "rollout", "paused", "adopt"];
+const SPEC: [&str; 8] =
+    ["target", "cluster", "taskDefinition", "service", "rollout", "drift", "paused", "adopt"];
 
 /// Members of CreateService that a manifest says elsewhere or that Evenkeel sets.
 pub(crate) const ELSEWHERE: [(&str, &str); 3] = [

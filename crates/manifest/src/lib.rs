@@ -35,6 +35,7 @@
 mod annotation;
 mod approval;
 mod document;
+mod drift;
 mod key;
 mod rollout;
 mod schedule;
@@ -68,6 +69,7 @@ mod schema;
 pub use approval::Approval;
 pub use digest::{Digest, sha256};
 pub use document::Document;
+pub use drift::{Drift, DriftPolicy};
 pub use image::{ImageError, ImageReference};
 pub use import::{ImportError, Shown, import, task_definition_in_use};
 pub use key::ServiceKey;

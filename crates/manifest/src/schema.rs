@@ -14,12 +14,12 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
-use crate::Rollout;
 use crate::canonical::rules::default_of;
 use crate::checks::required;
 use crate::envelope::{API_VERSION, ELSEWHERE, ENVIRONMENT, KIND};
 use crate::shape_check::SIZES;
 use crate::shapes::{Shape, shapes};
+use crate::{Drift, Rollout};
 use environment::Environment;
 
 /// JSON Schema (draft 2020-12) of one manifest or environment.
@@ -128,6 +128,8 @@ struct Spec {
     service: Value,
     #[schemars(default)]
     rollout: Rollout,
+    #[schemars(default)]
+    drift: Drift,
     /// Nothing is written to AWS while this is true.
     #[schemars(default)]
     paused: bool,

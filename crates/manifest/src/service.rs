@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::{Approval, Digest, Document, Rollout, ServiceKey, annotation};
+use crate::{Approval, Digest, Document, Drift, Rollout, ServiceKey, annotation};
 
 /// A valid manifest, ready to be planned from. AWS shapes are kept whole in canonical form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,7 @@ pub struct Service {
     /// `desiredCount` is absent when the manifest leaves it to somebody else.
     pub service: Document,
     pub rollout: Rollout,
+    pub drift: Drift,
     pub paused: bool,
     pub adopt: bool,
     /// The content that somebody approved in the manifest, which need not be that of this one.

@@ -42,6 +42,15 @@ impl Shape {
             _ => None,
         }
     }
+
+    /// The names of the members of a structure.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let members = match self {
+            Self::Structure { members } => Some(members),
+            _ => None,
+        };
+        members.into_iter().flat_map(BTreeMap::keys).map(String::as_str)
+    }
 }
 
 /// The two operations whose inputs manifests carry.

@@ -35,7 +35,7 @@ fn good_manifests_become_services_without_a_problem() {
         let _infallible = write!(
             text,
             "{}\n  {:?}\n  {:?}\n  family {}\n  task definition {}\n  service {}\n  {:?}\n  \
-             paused {} adopt {}\n",
+             {:?}\n  paused {} adopt {}\n",
             service.key,
             service.source,
             service.metadata,
@@ -43,6 +43,7 @@ fn good_manifests_become_services_without_a_problem() {
             service.task_definition.text(),
             service.service.text(),
             service.rollout,
+            service.drift,
             service.paused,
             service.adopt,
         );

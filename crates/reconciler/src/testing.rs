@@ -29,6 +29,7 @@ pub(crate) fn service(name: &str, version: &str) -> Service {
         family: name.to_owned(),
         service: Document::new(&json!({})),
         rollout: Rollout::default(),
+        drift: evenkeel_manifest::Drift::default(),
         paused: false,
         adopt: false,
         approval: None,

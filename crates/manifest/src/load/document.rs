@@ -12,8 +12,8 @@ use crate::problem::Report;
 use crate::reader::{self, Read};
 use crate::shape_check::{self, SIZES};
 use crate::shapes::shapes;
-use crate::{Digest, Document, Limits, Rollout, Service, ServiceKey, Source, Strategy};
-use crate::{annotation, approval, canonical, envelope, rollout};
+use crate::{Digest, Document, Drift, Limits, Rollout, Service, ServiceKey, Source, Strategy};
+use crate::{annotation, approval, canonical, drift, envelope, rollout};
 
 /// What a document turned out to be.
 #[derive(Debug, Default)]
@@ -183,6 +183,8 @@ impl Draft<'_, '_> {
         let rollout = self.spec.member("rollout");
         let rollout =
             rollout.map_or_else(Rollout::default, |at| rollout::read::rollout(&at, report));
+        let drift = self.spec.member("drift");
+        let drift = drift.map_or_else(Drift::default, |at| drift::drift(&at, report));
         let paused = envelope::flag(self.spec, "paused", report).unwrap_or_default();
         let adopt = envelope::flag(self.spec, "adopt", report).unwrap_or_default();
         annotation::check(self.root, key, report);
@@ -204,6 +206,7 @@ impl Draft<'_, '_> {
             family,
             service: Document::new(&canonical::owned(&complete, &service)),
             rollout,
+            drift,
             paused,
             adopt,
             approval,

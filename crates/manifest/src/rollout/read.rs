@@ -212,7 +212,7 @@ fn probe(at: &Cursor<'_>, report: &mut Report) -> Probe {
 }
 
 /// The choice of a member; `None` when it is absent, or wrong and reported.
-pub(super) fn chosen<T: Copy>(
+pub(crate) fn chosen<T: Copy>(
     parent: &Cursor<'_>,
     name: &str,
     known: &[(&str, T)],
@@ -221,7 +221,7 @@ pub(super) fn chosen<T: Copy>(
     choice(&parent.member(name)?, known, report)
 }
 
-pub(super) fn choice<T: Copy>(
+pub(crate) fn choice<T: Copy>(
     at: &Cursor<'_>,
     known: &[(&str, T)],
     report: &mut Report,
