@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 
 use evenkeel_manifest::{Digest, Document, File, Service, ServiceKey, canonical, load};
 use evenkeel_planner::{
-    Alarm, Call, CodeDeploy, CodeDeployDeployment, DeploymentGroup, Depth, Fact, Input,
-    ListenerRule, LoadBalancing, MetricId, Observed, ObservedService, Outcome, Plan, Series,
+    Alarm, Call, CodeDeploy, CodeDeployDeployment, DeploymentGroup, Depth, DriftMemory, Fact,
+    Input, ListenerRule, LoadBalancing, MetricId, Observed, ObservedService, Outcome, Plan, Series,
     ServiceDeployment, ServiceRevision, Status, TargetGroup, TargetGroupHealth, TargetHealth, Task,
     TaskDefinition, Unknown, changes, check, plan, questions, status, tag,
 };
@@ -111,7 +111,14 @@ impl Look {
 
     fn input<'a>(&'a self, key: &'a ServiceKey) -> Input<'a> {
         let desired = self.desired.as_ref();
-        Input { key, desired, observed: &self.observed, now: self.now, instance: &self.instance }
+        Input {
+            key,
+            desired,
+            observed: &self.observed,
+            now: self.now,
+            instance: &self.instance,
+            drift: DriftMemory::nothing(),
+        }
     }
 
     /// A pass always asks something first, and nothing after a deep look.

@@ -51,7 +51,7 @@ impl DriftPolicy {
 impl Drift {
     /// The policy of the field at `path`.
     pub fn policy(&self, path: &str) -> DriftPolicy {
-        if is_set_by_evenkeel(path) {
+        if is_set_by_evenkeel(path) || is_fixed(path) {
             return DriftPolicy::Heal;
         }
         let above = self.fields.iter().filter(|(field, _)| is_at_or_below(path, field));
@@ -100,6 +100,10 @@ const FIXED: [&str; 7] = [
     "schedulingStrategy",
     "serviceName",
 ];
+
+fn is_fixed(path: &str) -> bool {
+    path.strip_prefix("service.").is_some_and(|name| FIXED.contains(&name))
+}
 
 impl JsonSchema for DriftPolicy {
     fn schema_name() -> Cow<'static, str> {
@@ -263,6 +267,7 @@ mod tests {
         let of = |field| drift.policy(&format!("service.deploymentConfiguration.{field}"));
         assert_eq!(of("maximumPercent"), DriftPolicy::Heal);
         assert_eq!(of("alarms"), DriftPolicy::Ignore);
+        assert_eq!(drift.policy("service.launchType"), DriftPolicy::Heal);
         assert!(drift.divides("service.deploymentConfiguration"));
     }
 

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::ServiceRevision;
 use crate::view::{View, may_be_hidden};
 
+pub(crate) use changes::Found;
 pub use changes::changes;
 pub use fields::{Cause, Field, FieldOwner, fields};
 pub use revisions::{Revised, revised};
@@ -66,6 +67,12 @@ const fn starts(name: &'static str, removed: Option<Removed>) -> Member {
 
 const fn changes_in_place(name: &'static str, removed: Option<Removed>) -> Member {
     Member { name, effect: Effect::InPlace, removed }
+}
+
+/// Whether a member of `UpdateService` starts a deployment.
+pub(crate) fn starts_a_deployment(member: &str) -> bool {
+    let is_starting = |one: &Member| one.name == member && one.effect == Effect::Deployment;
+    ["taskDefinition", "forceNewDeployment"].contains(&member) || MEMBERS.iter().any(is_starting)
 }
 
 /// How a value is compared with what AWS reads back.

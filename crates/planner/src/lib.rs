@@ -12,6 +12,7 @@ mod check;
 mod code_deploy;
 mod command;
 mod diff;
+mod drift;
 mod fact;
 mod forecast;
 mod freeze;
@@ -39,6 +40,7 @@ pub use code_deploy::{
 };
 pub use command::{Command, Obedience, Order, Refusal};
 pub use diff::{Cause, Field, FieldOwner, Revised, changes, fields, revised};
+pub use drift::{DriftMemory, Drifted};
 pub use fact::{Fact, Unknown};
 pub use forecast::{Forecast, forecast};
 pub use history::{PastDeployment, history};

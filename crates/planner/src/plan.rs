@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Action, Observed};
+use crate::{Action, DriftMemory, Observed};
 
 /// Everything a decision may depend on.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,8 @@ pub struct Input<'a> {
     pub now: Timestamp,
     /// The name of this daemon, written into the owner tag.
     pub instance: &'a str,
+    /// What is remembered of drift from earlier passes.
+    pub drift: &'a DriftMemory,
 }
 
 /// The next safe step, or why there is none.
@@ -74,6 +76,8 @@ pub enum WaitReason {
     /// Windows of time forbid rollouts to start, or to go on.
     Frozen,
     Held,
+    /// Somebody else changes a field back as often as it is healed.
+    Drift,
     /// The wanted revision was judged bad.
     Rejected,
     NotOwned,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use evenkeel_manifest::{Digest, Service, Webhook, target_groups};
 use serde_json::Value;
 
+use crate::DriftMemory;
 use crate::diff::runs_what_is_wanted;
 use crate::judge;
 use crate::steps::{
@@ -185,7 +186,14 @@ fn needs_depth(desired: &Service, seen: &Observed, service: &ObservedService) ->
 
 fn input<'a>(desired: &'a Service, seen: &'a Observed) -> Input<'a> {
     let key = &desired.key;
-    Input { key, desired: Some(desired), observed: seen, now: seen.at, instance: "" }
+    Input {
+        key,
+        desired: Some(desired),
+        observed: seen,
+        now: seen.at,
+        instance: "",
+        drift: DriftMemory::nothing(),
+    }
 }
 
 /// Members that only `DescribeServiceRevisions` shows (ecs-behaviour 4.9).

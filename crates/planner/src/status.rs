@@ -14,7 +14,9 @@ use crate::breaker::{self, Judgement};
 use crate::plan::SETTLED;
 use crate::tags::RolloutMark;
 use crate::view::View;
-use crate::{BreakerCount, Evidence, Input, Measurement, ObservedService, Plan, VerdictKind, Wait};
+use crate::{
+    BreakerCount, Drifted, Evidence, Input, Measurement, ObservedService, Plan, VerdictKind, Wait,
+};
 pub use shift::{GateStatus, ShiftStatus};
 pub use words::{ApprovalStatus, PromotionStatus, Words};
 
@@ -39,6 +41,9 @@ pub struct Status {
     pub desired_count: u32,
     pub running_count: u32,
     pub look_again: Duration,
+    /// The fields that are not as the manifest says, and stay so for now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<Drifted>,
     /// What people said that is still in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: Option<Box<Words>>,
@@ -62,6 +67,7 @@ pub enum ConditionKind {
     Rejected,
     RolledBack,
     Held,
+    Drifted,
     Invalid,
     Unknown,
 }
@@ -162,6 +168,7 @@ impl Status {
             desired_count: 0,
             running_count: 0,
             look_again: Duration::from_mins(5),
+            drift: Vec::new(),
             words: None,
         }
     }
@@ -176,11 +183,12 @@ pub fn status(input: &Input<'_>, plan: &Plan, outcome: &Outcome) -> Status {
     let service = input.observed.service.known().filter(|one| one.status != "INACTIVE");
     let view = input.desired.zip(service).and_then(|(desired, one)| View::of(input, desired, one));
     let judgement = view.as_ref().and_then(judgement);
+    let drift = view.as_ref().map(|view| crate::steps::drifted(view, plan)).unwrap_or_default();
     Status {
         key: input.key.clone(),
         observed_at: input.observed.at,
         wanted: input.desired.map(|desired| desired.revision_digest.clone()),
-        conditions: conditions::of(input, view.as_ref(), plan, outcome),
+        conditions: conditions::of(input, view.as_ref(), plan, outcome, &drift),
         rollout: view.as_ref().and_then(|view| rollout(view, judgement.as_ref())),
         breaker: judgement.as_ref().map(|one| one.counts.clone()).unwrap_or_default(),
         analysis: judgement.as_ref().map(|one| one.measurements.clone()).unwrap_or_default(),
@@ -201,6 +209,7 @@ pub fn status(input: &Input<'_>, plan: &Plan, outcome: &Outcome) -> Status {
             Outcome::DryRun if !plan.actions.is_empty() => SETTLED,
             _ => plan.look_again,
         },
+        drift,
         words: words::of(service, input.desired),
     }
 }

@@ -3,6 +3,7 @@
 mod absent;
 mod code_deploy;
 mod command;
+mod drift;
 mod external;
 mod foreign;
 mod gate;
@@ -24,6 +25,7 @@ mod word;
 pub(crate) use code_deploy::is_moved_by_code_deploy;
 pub use command::obey;
 pub(crate) use command::runs_the_wanted;
+pub(crate) use drift::drifted;
 pub(crate) use external::{Traffic, is_stepped, step_at, step_gate};
 pub(crate) use gate::own_pause;
 pub(crate) use preflight::is_due;
@@ -83,7 +85,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
     let Some(view) = View::of(input, desired, service) else {
         return unknown("the service has no PRIMARY deployment");
     };
-    word::tidy(&view, step(&view))
+    drift::forget_first(&view, word::tidy(&view, step(&view)))
 }
 
 /// The next step of a service that exists, is active and not somebody else's.

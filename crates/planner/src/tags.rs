@@ -38,12 +38,19 @@ pub mod tag {
     pub const PROMOTE: &str = "evenkeel:promote";
     /// When the weights of a service at rest were last put back.
     pub const REWEIGHED: &str = "evenkeel:reweighed";
+    /// What the manifest says where its policy does not heal, as it was last seen live.
+    pub const DRIFT: &str = "evenkeel:drift";
     /// Set while the manifest says that the service stays when no manifest names it any more.
     pub const PRUNE: &str = "evenkeel:prune";
     /// On a service that no manifest names: how far it is on its way out, since when, and its count.
     pub const TOMBSTONE: &str = "evenkeel:tombstone";
     /// The keys of the tags that a manifest set, so that they can be removed again.
     pub const TAGS: &str = "evenkeel:tags";
+
+    /// Whether a key is Evenkeel's own.
+    pub(crate) fn is_ours(key: &str) -> bool {
+        key.starts_with("evenkeel:")
+    }
 }
 
 /// Characters in a tag's value, by AWS.
@@ -130,6 +137,8 @@ pub(crate) struct Memory {
     pub(crate) promotion: Option<Promotion>,
     /// When the weights of the service at rest were last put back.
     pub(crate) reweighed: Option<Timestamp>,
+    /// The marks of what was live as the manifest had it where its policy does not heal.
+    pub(crate) kept: BTreeSet<String>,
     pub(crate) keys: BTreeSet<String>,
 }
 
@@ -146,6 +155,7 @@ impl Memory {
             pause: value(tag::PAUSE).map(Said::decode),
             promotion: value(tag::PROMOTE).and_then(Promotion::decode),
             reweighed: value(tag::REWEIGHED).and_then(|at| epoch(at.strip_prefix(VERSION)?)),
+            kept: value(tag::DRIFT).map(decode_marks).unwrap_or_default(),
             keys: value(tag::TAGS).map(decode_keys).unwrap_or_default(),
         }
     }
@@ -186,6 +196,17 @@ impl Owner {
 /// Whether the value of an owner tag names this instance.
 pub fn is_owner(value: &str, instance: &str) -> bool {
     Owner::decode(value) == Owner::Instance(Owner::name(instance))
+}
+
+/// `v1:<mark>+<mark>…`; marks are 8 hexadecimal digits, and as many as a service has members fit.
+pub(crate) fn encode_marks(marks: &BTreeSet<String>) -> String {
+    let marks: Vec<&str> = marks.iter().map(String::as_str).collect();
+    format!("{VERSION}{}", marks.join("+"))
+}
+
+fn decode_marks(value: &str) -> BTreeSet<String> {
+    let marks = value.strip_prefix(VERSION).unwrap_or_default().split('+');
+    marks.filter(|mark| !mark.is_empty()).map(str::to_owned).collect()
 }
 
 impl LastApplied {

@@ -7,6 +7,8 @@ use evenkeel_manifest::{OnFailure, Service, Strategy, canonical};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
+use crate::diff::starts_a_deployment;
+use crate::drift::{Kept, keep};
 use crate::tags::Memory;
 use crate::{
     Deployment, Fact, Input, Observed, ObservedService, ServiceDeployment, ServiceRevision,
@@ -23,8 +25,9 @@ pub(crate) struct View<'a> {
     pub(crate) primary: &'a Deployment,
     /// The members of `CreateService` as they are, canonical.
     pub(crate) live: Cow<'a, Value>,
-    /// The members of `CreateService` as they are to be in the end.
+    /// The members of `CreateService` as they are to be in the end; as they are where policy keeps them.
     pub(crate) wanted: Value,
+    pub(crate) kept: Kept,
 }
 
 /// How far ECS says the PRIMARY deployment is.
@@ -49,8 +52,26 @@ impl<'a> View<'a> {
         let primary = service.deployments.iter().find(|one| one.status == "PRIMARY")?;
         let live = live_members(service, primary, input.observed);
         let wanted = wanted_beside(desired, &live);
-        let memory = Memory::read(&service.tags);
-        Some(Self { input, desired, service, memory, primary, live, wanted })
+        Some(Self::keeping(input, desired, service, primary, live, wanted))
+    }
+
+    /// With what policy keeps in the place of what the manifest says.
+    fn keeping(
+        input: &'a Input<'a>,
+        desired: &'a Service,
+        service: &'a ObservedService,
+        primary: &'a Deployment,
+        live: Cow<'a, Value>,
+        wanted: Value,
+    ) -> Self {
+        let (memory, kept) = (Memory::read(&service.tags), Kept::default());
+        let mut view = Self { input, desired, service, memory, primary, live, wanted, kept };
+        // What somebody else's deployment carries is theirs to judge until it is complete.
+        let is_foreign = view.memory.rollout.is_none() && view.standing() == Standing::InFlight;
+        let may_keep = |member: &str| !(is_foreign && starts_a_deployment(member));
+        let (policies, marks) = (&desired.drift, &view.memory.kept);
+        view.kept = keep(policies, marks, &view.live, &mut view.wanted, may_keep);
+        view
     }
 
     /// The same with a task set of an EXTERNAL controller in the place of the PRIMARY deployment.
@@ -62,8 +83,7 @@ impl<'a> View<'a> {
     ) -> Self {
         let live = Cow::Owned(set_members(service, set));
         let wanted = kept_by_the_service(desired);
-        let memory = Memory::read(&service.tags);
-        Self { input, desired, service, memory, primary: &set.deployment, live, wanted }
+        Self::keeping(input, desired, service, &set.deployment, live, wanted)
     }
 
     /// How many tasks a deployment or a task set is to have.
@@ -119,7 +139,7 @@ impl<'a> View<'a> {
 
     /// How many tasks the service is to have: the manifest's count, or AWS's where that is not ours.
     pub(crate) fn owned_count(&self) -> Option<u32> {
-        owned_count(self.desired)
+        self.wanted.get("desiredCount")?.as_u64()?.try_into().ok()
     }
 
     /// The revision of the task definition with this ARN.

@@ -141,6 +141,7 @@ fn waits_for_a_person(plan: &Plan) -> bool {
         | WaitReason::Person
         | WaitReason::Frozen
         | WaitReason::Rollback
+        | WaitReason::Drift
         | WaitReason::ForeignDeployment
         | WaitReason::Capacity
         | WaitReason::Alarm

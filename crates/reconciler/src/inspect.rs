@@ -1,7 +1,7 @@
 //! A look at who owns what of a service, for people; never plans, and never writes.
 
 use evenkeel_manifest::Service;
-use evenkeel_planner::{Fact, Field, Input};
+use evenkeel_planner::{DriftMemory, Fact, Field, Input};
 
 use crate::reconcile::{observe, unreadable};
 use crate::{Cloud, CloudError};
@@ -25,7 +25,8 @@ pub async fn inspect<C: Cloud>(cloud: &C, desired: &Service, instance: &str) -> 
         Err(error) => (unreadable(&error), Some(error)),
     };
     let now = observed.at;
-    let input = Input { key, desired: Some(desired), observed: &observed, now, instance };
+    let drift = DriftMemory::nothing();
+    let input = Input { key, desired: Some(desired), observed: &observed, now, instance, drift };
     let exists = match &observed.service {
         Fact::Known(service) => Some(service.status != "INACTIVE"),
         Fact::Absent => Some(false),

@@ -104,7 +104,8 @@ pub(crate) async fn reconcile_after<C: Cloud>(
         Ok(observed) => (observed, None),
         Err(error) => (unreadable(&error), Some(error)),
     };
-    let input = Input { key, desired, observed: &observed, now: observed.at, instance };
+    let (now, drift) = (observed.at, &unconfirmed.drift);
+    let input = Input { key, desired, observed: &observed, now, instance, drift };
     let prune = permit.prune().filter(|_| desired.is_none());
     let mut plan = match prune {
         Some(terms) => evenkeel_planner::prune(&input, terms),
@@ -133,7 +134,11 @@ pub(crate) async fn reconcile_after<C: Cloud>(
     let status = evenkeel_planner::status(&input, &plan, shown);
     let Done { applied, outcome, error, withheld } = done;
     let report = PassReport { plan, status, changes, applied, outcome, error, withheld };
-    let known = (!is_stale).then(|| unconfirmed.after(&report, observed.service.known()));
+    let known = (!is_stale).then(|| {
+        let (calls, drifted) = (report.applied.len(), report.status.drift.as_slice());
+        let drift = drift.after(&input, &report.plan, calls, drifted);
+        unconfirmed.after(&report, observed.service.known()).with(drift)
+    });
     (report, known)
 }
 
@@ -305,7 +310,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use evenkeel_planner::{Call, Lane, Wait, WaitReason};
+    use evenkeel_planner::{Call, DriftMemory, Lane, Wait, WaitReason};
     use tokio::sync::watch;
 
     use super::*;
@@ -343,7 +348,8 @@ mod tests {
         let (key, desired) = (key("web"), service("web", "1"));
         let observed = foreign(&key);
         let (now, desired) = (observed.at, Some(&desired));
-        let input = Input { key: &key, desired, observed: &observed, now, instance: "test" };
+        let drift = DriftMemory::nothing();
+        let input = Input { key: &key, desired, observed: &observed, now, instance: "test", drift };
         act(cloud, &input, &three_actions(), permit, Instant::now()).await
     }
 

@@ -92,6 +92,7 @@ impl Roster {
         let note = self.notes.entry(key.clone()).or_insert_with_key(|key| Note::new(key, seed));
         note.leaving = false;
         note.failures = 0;
+        note.unconfirmed.drift.heal_anew();
         self.unseen.insert(key.clone());
         key
     }

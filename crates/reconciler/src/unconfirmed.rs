@@ -1,9 +1,10 @@
-//! The calls that succeeded and whose effect no look has shown yet; never makes or repeats one.
+//! The calls that succeeded and whose effect no look has shown yet, and what else a pass leaves for the next;
+//! never makes or repeats one.
 
 use std::time::Duration;
 
 use evenkeel_planner::{
-    Action, Applied, Call, Lane, ObservedService, Plan, Version, Wait, WaitReason,
+    Action, Applied, Call, DriftMemory, Lane, ObservedService, Plan, Version, Wait, WaitReason,
 };
 use tokio::time::Instant;
 
@@ -31,6 +32,8 @@ pub(crate) struct Unconfirmed {
     made_at: Option<Instant>,
     /// The newest version that an answer had, and when it was last heard of.
     newest: Option<(Version, Instant)>,
+    /// What is remembered of fields that somebody else changes.
+    pub(crate) drift: DriftMemory,
 }
 
 impl Unconfirmed {
@@ -47,7 +50,13 @@ impl Unconfirmed {
             calls.extend(lost.filter(is_registration).cloned());
         }
         let made_at = (!calls.is_empty()).then(Instant::now);
-        Self { calls, made_at, newest: self.newest_after(&report.applied, service) }
+        let newest = self.newest_after(&report.applied, service);
+        Self { calls, made_at, newest, drift: self.drift.clone() }
+    }
+
+    /// The same with what is remembered of drift.
+    pub(crate) fn with(self, drift: DriftMemory) -> Self {
+        Self { drift, ..self }
     }
 
     /// What is known after the calls of a command, which are not the whole of a pass: what was made before
@@ -61,7 +70,8 @@ impl Unconfirmed {
         let made = plan.actions.iter().take(applied.len()).map(|action| action.call.clone());
         let calls: Vec<Call> = made.collect();
         let made_at = (!calls.is_empty()).then(Instant::now);
-        Self { calls, made_at, newest: self.newest_after(applied, service) }
+        let newest = self.newest_after(applied, service);
+        Self { calls, made_at, newest, drift: self.drift.clone() }
     }
 
     fn newest_after(

@@ -199,6 +199,7 @@ mod tests {
             live: Some("other:9".into()),
             owner: FieldOwner::Git,
             cause: Some(Cause::Outside),
+            policy: None,
             effect: Some("starts a deployment".to_owned()),
         };
         let alone = Field {
@@ -208,6 +209,7 @@ mod tests {
             live: Some(6.into()),
             owner: FieldOwner::Autoscaler,
             cause: None,
+            policy: None,
             effect: None,
         };
         insta::assert_snapshot!([plain(&field), plain(&alone)].join("\n"), @r#"

@@ -120,13 +120,13 @@ fn tag_changes(view: &View<'_>) -> Vec<Change> {
 }
 
 /// Differences of two documents, gathered leaf by leaf.
-pub(super) struct Found {
+pub(crate) struct Found {
     effect: &'static str,
-    pub(super) changes: Vec<Change>,
+    pub(crate) changes: Vec<Change>,
 }
 
 impl Found {
-    pub(super) fn new(effect: &'static str) -> Self {
+    pub(crate) fn new(effect: &'static str) -> Self {
         Self { effect, changes: Vec::new() }
     }
 
@@ -136,7 +136,7 @@ impl Found {
         self.changes.push(Change { path: path.to_owned(), old, new, effect });
     }
 
-    pub(super) fn compare(&mut self, path: &str, old: Option<&Value>, new: Option<&Value>) {
+    pub(crate) fn compare(&mut self, path: &str, old: Option<&Value>, new: Option<&Value>) {
         if old == new || (is_nothing(old) && is_nothing(new)) {
             return;
         }

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use evenkeel_manifest::{Service, canonical};
+use evenkeel_manifest::{DriftPolicy, Service, canonical};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::changes::{Found, changes};
 use super::{Effect, MEMBERS};
+use crate::drift::KeptField;
 use crate::view::{View, last_part};
 use crate::{Change, Input};
 
@@ -25,6 +26,9 @@ pub struct Field {
     pub owner: FieldOwner,
     /// Why wanted and live differ; `None` when they do not, or nothing is wanted.
     pub cause: Option<Cause>,
+    /// Where somebody else changed it and the manifest says not to set it back: what instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<DriftPolicy>,
     /// What applying it means; `None` when nothing will be applied.
     pub effect: Option<String>,
 }
@@ -66,9 +70,19 @@ pub fn fields(input: &Input<'_>) -> Vec<Field> {
     let differing = changes(input).into_iter().map(|change| history.tell(desired, change));
     let mut fields: Vec<Field> = differing.collect();
     if let Some(view) = &view {
+        fields.extend(view.kept.fields.iter().map(|one| kept(desired, one)));
         fields.extend(left_alone(view));
     }
     fields
+}
+
+/// What policy keeps was applied as it is wanted; what is ignored is no difference.
+fn kept(desired: &Service, one: &KeptField) -> Field {
+    let Change { path, old: live, new: wanted, .. } = one.change.clone();
+    let owner = owner(desired, &path);
+    let cause = (one.policy == DriftPolicy::Report).then_some(Cause::Outside);
+    let (last, policy) = (wanted.clone(), Some(one.policy));
+    Field { path, last, wanted, live, owner, cause, policy, effect: None }
 }
 
 /// What is remembered of the content that was last proven.
@@ -102,7 +116,16 @@ impl History {
             },
         };
         let owner = owner(desired, &path);
-        Field { path, last, wanted, live, owner, cause: Some(cause), effect: Some(effect) }
+        Field {
+            path,
+            last,
+            wanted,
+            live,
+            owner,
+            cause: Some(cause),
+            policy: None,
+            effect: Some(effect),
+        }
     }
 }
 
@@ -195,7 +218,16 @@ impl Left<'_> {
             _ => FieldOwner::Outside,
         };
         let (path, live) = (change.path, change.old);
-        Some(Field { path, last: None, wanted: None, live, owner, cause: None, effect: None })
+        Some(Field {
+            path,
+            last: None,
+            wanted: None,
+            live,
+            owner,
+            cause: None,
+            policy: None,
+            effect: None,
+        })
     }
 }
 

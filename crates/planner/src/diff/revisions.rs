@@ -127,6 +127,8 @@ fn own(old: &Service, new: &Service) -> Vec<Change> {
     let mut found = Found::new(ROLLOUTS);
     let rollout = |service: &Service| serde_json::to_value(&service.rollout).ok();
     found.compare("rollout", rollout(old).as_ref(), rollout(new).as_ref());
+    let drift = |service: &Service| serde_json::to_value(&service.drift).ok();
+    found.compare("drift", drift(old).as_ref(), drift(new).as_ref());
     let flags = |service: &Service| [service.paused, service.adopt].map(Value::from);
     let ([old_paused, old_adopt], [new_paused, new_adopt]) = (flags(old), flags(new));
     found.compare("paused", Some(&old_paused), Some(&new_paused));

@@ -2,17 +2,18 @@
 //! green while anything is rejected, held or unseen.
 //!
 //! Reasons are metric labels. Ready: `Running`, `Applying`, `RollingOut`, `RollingBack`, `RolledBack`,
-//! `Rejected`, `Held`, `Paused`, `WaitsForPerson`, `Frozen`, `NotOwned`, `Unsupported`, `ForeignDeployment`,
+//! `Rejected`, `Held`, `Paused`, `WaitsForPerson`, `Frozen`, `Drifted`, `NotOwned`, `Unsupported`, `ForeignDeployment`,
 //! `Draining`, `Alarm`, `Preflight`, `DeploymentFailed`, `TasksMissing`, `CallFailed`, `PlanRefused`, `Withheld`,
-//! `WouldChange`, `Orphaned`, `Pruning`, `PruneHeld`, `NotSeen`, `CapabilityMissing`. Rejected: the name of a verdict. Unknown:
+//! `WouldChange`, `Orphaned`, `Pruning`, `PruneHeld`, `NotSeen`, `CapabilityMissing`. Rejected: the name of a verdict. Drifted: `ChangedBack`,
+//! `Reported`, `NotDrifted`, `NotSeen`. Unknown:
 //! `NotSeen`, `CapabilityMissing`, `NotPermitted`. A call that the server lacks, or that is denied and can be
 //! done without, makes `Unknown` true, but not `Ready` false.
 
 use crate::tags::Rejection;
 use crate::view::{Standing, View};
 use crate::{
-    Condition, ConditionKind, ConditionStatus, Fact, Input, Outcome, Plan, Verdict, VerdictKind,
-    WaitReason,
+    Condition, ConditionKind, ConditionStatus, Drifted, Fact, Input, Outcome, Plan, Verdict,
+    VerdictKind, WaitReason,
 };
 
 pub(super) fn of(
@@ -20,6 +21,7 @@ pub(super) fn of(
     view: Option<&View<'_>>,
     plan: &Plan,
     outcome: &Outcome,
+    drift: &[Drifted],
 ) -> Vec<Condition> {
     let facts = Facts { input, view, plan, outcome };
     vec![
@@ -28,6 +30,7 @@ pub(super) fn of(
         facts.rejected(),
         facts.rolled_back(),
         facts.held(),
+        facts.drifted(drift),
         no(ConditionKind::Invalid, "Valid"),
         facts.unknown(),
     ]
@@ -35,10 +38,12 @@ pub(super) fn of(
 
 /// Every condition, when nothing is known.
 pub(super) fn unknown(message: &str) -> Vec<Condition> {
-    use ConditionKind::{Held, Invalid, Progressing, Ready, Rejected, RolledBack, Unknown};
+    use ConditionKind::{
+        Drifted, Held, Invalid, Progressing, Ready, Rejected, RolledBack, Unknown,
+    };
     let blank = |kind| condition(kind, ConditionStatus::Unknown, "NotSeen", message);
     let mut all: Vec<Condition> =
-        [Ready, Progressing, Rejected, RolledBack, Held].into_iter().map(blank).collect();
+        [Ready, Progressing, Rejected, RolledBack, Held, Drifted].into_iter().map(blank).collect();
     all.push(no(Invalid, "Valid"));
     all.push(condition(Unknown, ConditionStatus::True, "NotSeen", message));
     all
@@ -83,10 +88,11 @@ fn unready(reason: WaitReason) -> Option<(u8, &'static str)> {
         WaitReason::Rejected => (6, "Rejected"),
         WaitReason::Person => (7, "WaitsForPerson"),
         WaitReason::Frozen => (8, "Frozen"),
-        WaitReason::Probe => (9, "RollingOut"),
-        WaitReason::Gate => (10, "RollingOut"),
-        WaitReason::Deployment => (11, "RollingOut"),
-        WaitReason::Capacity => (12, "RollingOut"),
+        WaitReason::Drift => (9, "Drifted"),
+        WaitReason::Probe => (10, "RollingOut"),
+        WaitReason::Gate => (11, "RollingOut"),
+        WaitReason::Deployment => (12, "RollingOut"),
+        WaitReason::Capacity => (13, "RollingOut"),
         WaitReason::Paused
         | WaitReason::NotOwned
         | WaitReason::Unsupported
@@ -271,6 +277,22 @@ impl Facts<'_> {
             Some(yes(kind, reason, self.wait(WaitReason::Held)?))
         };
         paused.or_else(held).unwrap_or_else(|| no(kind, "NotHeld"))
+    }
+
+    /// Whether somebody else's value stays in a field of the manifest.
+    fn drifted(&self, drift: &[Drifted]) -> Condition {
+        let kind = ConditionKind::Drifted;
+        if self.view.is_none() && self.input.observed.service.unknown().is_some() {
+            return condition(kind, ConditionStatus::Unknown, "NotSeen", "");
+        }
+        if let Some(sentence) = self.wait(WaitReason::Drift) {
+            return yes(kind, "ChangedBack", sentence);
+        }
+        let Some(first) = drift.first() else { return no(kind, "NotDrifted") };
+        let paths: Vec<&str> = drift.iter().map(|one| one.path.as_str()).collect();
+        let since = drift.iter().map(|one| one.since).min().unwrap_or(first.since);
+        let paths = paths.join(", ");
+        yes(kind, "Reported", format!("changed outside and left so, since {since:.0}: {paths}"))
     }
 
     fn unknown(&self) -> Condition {

@@ -23,7 +23,7 @@ use crate::{
 /// The next step of a service with the `CODE_DEPLOY` controller that exists, is active and not somebody else's.
 pub(super) fn step(input: &Input<'_>, desired: &Service, service: &ObservedService) -> Plan {
     match View::of(input, desired, service) {
-        Some(view) => super::word::tidy(&view, step_of(&view)),
+        Some(view) => super::drift::forget_first(&view, super::word::tidy(&view, step_of(&view))),
         None => unknown("the service has no task set"),
     }
 }

@@ -27,7 +27,9 @@ pub(crate) use traffic::Traffic;
 pub(super) fn step(input: &Input<'_>, desired: &Service, service: &ObservedService) -> Plan {
     let sets = Sets::of(input, desired, service);
     match View::of(input, desired, service) {
-        Some(view) => super::word::tidy(&view, step_of(&view, &sets)),
+        Some(view) => {
+            super::drift::forget_first(&view, super::word::tidy(&view, step_of(&view, &sets)))
+        }
         None if input.observed.depth == Depth::Deep => create::first(input, desired, service),
         None => unknown("a rollout starts from a deep look only"),
     }

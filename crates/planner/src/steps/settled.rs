@@ -6,10 +6,9 @@ use evenkeel_manifest::Service;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use super::drift::{self, Healing};
 use super::ownership::owner;
-use super::rollout::{
-    applied_now, change_in_place, forget_rollout, is_rollback, reject_from_history,
-};
+use super::rollout::{applied_now, forget_rollout, in_place, is_rollback, reject_from_history};
 use super::start::start;
 use super::{capability_waits, prune, rollback, unknown, word};
 use crate::diff::{Comparison, runs_what_is_wanted};
@@ -154,28 +153,41 @@ pub(super) fn too_soon(view: &View<'_>) -> Option<Timestamp> {
 
 /// Brings in line what starts no deployment, and the tags.
 pub(super) fn heal(view: &View<'_>, mut waiting: Vec<Wait>) -> Plan {
+    let healing = healing_of(view);
+    waiting.extend(healing.waits());
+    let (Healing { members, mut tags, .. }, why) = (healing, "heals what changes in place");
     let mut actions: Vec<Action> =
-        change_in_place(view, Lane::NewChange, "heals what changes in place").into_iter().collect();
-    actions.extend(tag_changes(view));
+        in_place(view, Lane::NewChange, why, members).into_iter().collect();
+    if actions.is_empty() {
+        tags.extend(drift::remembered(view));
+    }
+    actions.extend(tag_changes(view, tags));
     if actions.is_empty() && waiting.is_empty() {
         return Plan::settled();
     }
     if actions.is_empty() {
-        return Plan::waiting(waiting, SETTLED);
+        let look_again = drift::look_again(view.now(), &waiting);
+        return Plan::waiting(waiting, look_again);
     }
     waiting.extend(capability_waits(view));
     Plan::acting(actions, waiting)
 }
 
-/// The tags of the manifest and the bookkeeping ones, as one `TagResource` and one `UntagResource`.
-fn tag_changes(view: &View<'_>) -> Vec<Action> {
-    let wanted = wanted_tags(view);
+/// What is brought in line now, tags included.
+pub(super) fn healing_of(view: &View<'_>) -> Healing {
+    let mut healing = drift::healing(view);
+    let tags = wanted_tags(view).into_iter();
+    healing.add_tags(
+        view,
+        tags.filter(|(key, value)| view.service.tags.get(key) != Some(value)).collect(),
+    );
+    healing
+}
+
+/// What is `set` of the tags of the manifest and the bookkeeping ones, and what is removed, as one `TagResource`
+/// and one `UntagResource`.
+fn tag_changes(view: &View<'_>, set: BTreeMap<String, String>) -> Vec<Action> {
     let arn = || view.service.service_arn.clone();
-    let set: BTreeMap<String, String> = wanted
-        .iter()
-        .filter(|(key, value)| view.service.tags.get(*key) != Some(value))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
     let gone: Vec<String> = gone_tags(view).into_iter().collect();
     let mut actions = Vec::new();
     if !gone.is_empty() {
@@ -193,8 +205,8 @@ fn tag_changes(view: &View<'_>) -> Vec<Action> {
 }
 
 fn wanted_tags(view: &View<'_>) -> BTreeMap<String, String> {
-    let mut tags = manifest_tags(view);
-    let keys = encode_keys(tags.keys().map(String::as_str));
+    let mut tags = manifest_tags(&view.wanted);
+    let keys = encode_keys(named_tags(view).keys().map(String::as_str));
     if !keys.is_empty() || view.service.tags.contains_key(tag::TAGS) {
         tags.insert(tag::TAGS.to_owned(), keys);
     }
@@ -217,9 +229,14 @@ fn applied_tag(view: &View<'_>, last: &LastApplied) -> String {
     view.service.tags.get(tag::DIGEST).cloned().unwrap_or_else(|| last.encode())
 }
 
+/// The tags that the manifest has, also where policy keeps another value.
+fn named_tags(view: &View<'_>) -> BTreeMap<String, String> {
+    manifest_tags(&view.desired.service.value())
+}
+
 /// The manifest's own tags; `aws:` is AWS's and `evenkeel:` is ours.
-fn manifest_tags(view: &View<'_>) -> BTreeMap<String, String> {
-    let listed = view.wanted.get("tags").and_then(Value::as_array);
+fn manifest_tags(members: &Value) -> BTreeMap<String, String> {
+    let listed = members.get("tags").and_then(Value::as_array);
     let text = |tag: &Value, name: &str| tag.get(name).and_then(Value::as_str).map(str::to_owned);
     listed
         .into_iter()
@@ -231,7 +248,7 @@ fn manifest_tags(view: &View<'_>) -> BTreeMap<String, String> {
 
 /// Tags that a manifest set before and that the manifest no longer has.
 fn gone_tags(view: &View<'_>) -> BTreeSet<String> {
-    let wanted = manifest_tags(view);
+    let wanted = named_tags(view);
     let ours = view.memory.keys.iter();
     ours.filter(|key| !wanted.contains_key(*key))
         .filter(|key| !key.starts_with("aws:") && !key.starts_with("evenkeel:"))

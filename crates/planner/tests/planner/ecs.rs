@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 
 use evenkeel_manifest::{Digest, Service, canonical};
 use evenkeel_planner::{
-    Alarm, Call, Command, Input, LoadBalancing, Observed, Order, Plan, Refusal, check, check_order,
-    obey, plan, questions, questions_of,
+    Alarm, Call, Command, DriftMemory, Input, LoadBalancing, Observed, Order, Outcome, Plan,
+    Refusal, Status, check, check_order, obey, plan, questions, questions_of, status,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
@@ -88,6 +88,9 @@ pub(crate) struct Ecs {
     /// Turned on, no task is placed.
     pub(crate) is_full: bool,
     pub(crate) writes: Vec<String>,
+    /// What the daemon remembers of drift since the manifest changed, and that manifest.
+    pub(crate) drift: DriftMemory,
+    pub(crate) wanted: Option<Service>,
     /// Every task ever started, by image.
     pub(crate) started: BTreeMap<String, u32>,
 }
@@ -438,7 +441,7 @@ impl Ecs {
     pub(crate) fn plan(&self, desired: Option<&Service>) -> Plan {
         let seen = self.look(desired);
         let key = key();
-        let input = input(&key, desired, &seen);
+        let input = Input { drift: &self.drift, ..input(&key, desired, &seen) };
         let plan = plan(&input);
         assert_eq!(check(&plan, &input), Ok(()), "{plan}");
         plan
@@ -446,11 +449,30 @@ impl Ecs {
 
     /// One pass: look, plan, act. The plan is returned.
     pub(crate) fn pass(&mut self, desired: &Service) -> Plan {
+        if self.wanted.as_ref() != Some(desired) {
+            self.wanted = Some(desired.clone());
+            self.drift.heal_anew();
+        }
         let plan = self.plan(Some(desired));
+        self.drift = self.remembered(desired, &plan);
         for action in &plan.actions {
             self.apply(&action.call);
         }
         plan
+    }
+
+    pub(crate) fn status(&self, desired: &Service) -> Status {
+        let (key, seen) = (key(), self.look(Some(desired)));
+        let input = Input { drift: &self.drift, ..input(&key, Some(desired), &seen) };
+        status(&input, &plan(&input), &Outcome::DryRun)
+    }
+
+    /// After a pass that carries all of the plan out.
+    fn remembered(&self, desired: &Service, plan: &Plan) -> DriftMemory {
+        let (key, seen) = (key(), self.look(Some(desired)));
+        let input = Input { drift: &self.drift, ..input(&key, Some(desired), &seen) };
+        let drifted = status(&input, plan, &Outcome::Done).drift;
+        self.drift.after(&input, plan, plan.actions.len(), &drifted)
     }
 
     /// What a person asks for is done, if it can be; the sentence is returned.
@@ -554,7 +576,14 @@ pub(crate) fn input<'a>(
     desired: Option<&'a Service>,
     observed: &'a Observed,
 ) -> Input<'a> {
-    Input { key, desired, observed, now: observed.at, instance: INSTANCE }
+    Input {
+        key,
+        desired,
+        observed,
+        now: observed.at,
+        instance: INSTANCE,
+        drift: DriftMemory::nothing(),
+    }
 }
 
 fn take_content(members: &mut Map<String, Value>) -> Map<String, Value> {

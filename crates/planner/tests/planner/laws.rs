@@ -9,7 +9,7 @@ use crate::manifests::{Draft, key, web};
 
 #[derive(Clone, Debug)]
 enum Event {
-    Want(Draft),
+    Want(Box<Draft>),
     Time(u8),
     /// Somebody deploys something else.
     Rival,
@@ -51,7 +51,7 @@ fn draft() -> impl Strategy<Value = Draft> {
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        2 => draft().prop_map(Event::Want),
+        2 => draft().prop_map(|draft| Event::Want(Box::new(draft))),
         6 => (1_u8..40).prop_map(Event::Time),
         1 => Just(Event::Rival),
         1 => Just(Event::RolledBack),
@@ -65,7 +65,7 @@ fn event() -> impl Strategy<Value = Event> {
 /// Lets an event happen, with a pass between any two moments.
 fn happen(ecs: &mut Ecs, wanted: &mut Draft, event: &Event) {
     match event {
-        Event::Want(draft) => *wanted = draft.clone(),
+        Event::Want(draft) => *wanted = (**draft).clone(),
         Event::Time(ticks) => {
             for _ in 0..*ticks {
                 ecs.tick();

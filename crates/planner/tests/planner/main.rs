@@ -21,6 +21,7 @@ mod measuring;
 mod members;
 mod own_steps;
 mod plans;
+mod policies;
 mod preflight;
 mod probes;
 mod pruning;

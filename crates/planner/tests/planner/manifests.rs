@@ -7,8 +7,8 @@
 )]
 
 use evenkeel_manifest::{
-    Breaker, Digest, Document, Metadata, Origin, Probe, Rollout, Service, ServiceKey, Source,
-    Strategy, Window, WindowText, canonical,
+    Breaker, Digest, Document, Drift, DriftPolicy, Metadata, Origin, Probe, Rollout, Service,
+    ServiceKey, Source, Strategy, Window, WindowText, canonical,
 };
 use serde_json::{Value, json};
 
@@ -23,6 +23,7 @@ pub(crate) struct Draft {
     pub(crate) breaker: Breaker,
     pub(crate) probe: Probe,
     pub(crate) windows: Vec<Window>,
+    pub(crate) drift: Drift,
     pub(crate) paused: bool,
     pub(crate) adopt: bool,
 }
@@ -56,6 +57,7 @@ pub(crate) fn web(image: &str) -> Draft {
         breaker: Breaker::default(),
         probe: Probe::default(),
         windows: Vec::new(),
+        drift: Drift::default(),
         paused: false,
         adopt: false,
     }
@@ -87,6 +89,12 @@ impl Draft {
         self
     }
 
+    /// With a policy of its own for the field of the service at `path`.
+    pub(crate) fn under(mut self, path: &str, policy: DriftPolicy) -> Self {
+        self.drift.fields.insert(format!("service.{path}"), policy);
+        self
+    }
+
     pub(crate) fn within(mut self, window: Window) -> Self {
         self.windows.push(window);
         self
@@ -115,6 +123,7 @@ impl Draft {
                 breaker: self.breaker.clone(),
                 probe: self.probe,
             },
+            drift: self.drift.clone(),
             paused: self.paused,
             adopt: self.adopt,
             approval: None,

@@ -73,7 +73,7 @@ fn every_condition_is_told_in_every_case() {
         status.conditions.iter().map(|condition| condition.kind).collect()
     };
     let all = kinds(&told(&settled("good:1"), Some(&web("good:1").service()), &Outcome::Done));
-    assert_eq!(all.len(), 7);
+    assert_eq!(all.len(), 8);
     let absent = Ecs::new();
     assert_eq!(kinds(&told(&absent, Some(&web("good:1").service()), &Outcome::DryRun)), all);
     assert_eq!(kinds(&told(&absent, None, &Outcome::Done)), all);

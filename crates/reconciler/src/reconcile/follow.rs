@@ -63,11 +63,15 @@ impl<C: Cloud> Follower<'_, C> {
         let (looked_at, seen) = observe_with(self.cloud, self.key, next).await;
         let observed = seen?;
         let (key, desired, instance) = (self.key, self.desired, self.instance);
-        let input = Input { key, desired, observed: &observed, now: observed.at, instance };
+        let (now, drift) = (observed.at, &known.drift.clone());
+        let input = Input { key, desired, observed: &observed, now, instance, drift };
         let obeyed = evenkeel_planner::obey(&input, order)
             .map_err(|refusal| NotFollowed::Refused(refusal.0))?;
         let mut plan = Plan::of_a_command(obeyed.actions);
         let changed = !plan.actions.is_empty();
+        if order.command == Command::Retry {
+            known.drift.heal_anew();
+        }
         if known.hold(&mut plan, observed.service.known()) {
             let why = plan.waiting.pop().map(|wait| wait.sentence).unwrap_or_default();
             return Err(NotFollowed::Refused(format!("{why}; try again in a few seconds")));

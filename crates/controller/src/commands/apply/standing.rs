@@ -129,6 +129,7 @@ mod tests {
             desired_count: 1,
             running_count: 1,
             look_again: Duration::from_secs(5),
+            drift: Vec::new(),
             words: None,
         }
     }

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use evenkeel_manifest::{ManifestSet, Service, load};
-use evenkeel_planner::{Input, Observed, Outcome, check, plan, questions, status};
+use evenkeel_planner::{DriftMemory, Input, Observed, Outcome, check, plan, questions, status};
 use evenkeel_reconciler::{Cloud, Mode, reconcile};
 use evenkeel_simulator::{SimulatedCloud, Simulation};
 use serde_json::json;
@@ -90,7 +90,8 @@ async fn look(cloud: &SimulatedCloud, service: &Service) -> BenchResult<Observed
 
 fn passes_per_second(service: &Service, observed: &Observed) -> f64 {
     let (key, desired, now) = (&service.key, Some(service), observed.at);
-    let input = Input { key, desired, observed, now, instance: INSTANCE };
+    let input =
+        Input { key, desired, observed, now, instance: INSTANCE, drift: DriftMemory::nothing() };
     let (began, mut passes) = (Instant::now(), 0_u32);
     while began.elapsed() < MEASURED_FOR {
         let decided = plan(black_box(&input));

@@ -11,8 +11,8 @@ use super::super::course::{Course, InScript};
 use super::super::event::{Event, Replica};
 use super::{Stage, calm};
 
-/// After the last fault everything has ended by then: the hour for which somebody else's deployment is
-/// left alone, a deadline of ten minutes, a rollback with another one, ECS's own back-off of at most 27
+/// After the last fault everything has ended by then: the hour for which somebody else's deployment, or
+/// a field that is changed back again and again, is left alone, a deadline of ten minutes, a rollback with another one, ECS's own back-off of at most 27
 /// minutes, and some looks.
 const SETTLES_WITHIN: Duration = Duration::from_hours(3);
 
