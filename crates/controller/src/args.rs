@@ -239,6 +239,12 @@ pub(crate) struct DiffArgs {
     /// Fields with AWS's defaults too
     #[arg(long)]
     pub all: bool,
+    #[arg(
+        help = "The daemon that is asked since when fields differ [default: http://127.0.0.1:9464, or as \
+                `http.listen` says]"
+    )]
+    #[arg(long, value_name = "URL", env = "EVENKEEL_SERVER")]
+    pub server: Option<String>,
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
 }

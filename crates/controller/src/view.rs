@@ -35,7 +35,22 @@ pub(crate) struct ServiceView {
     pub desired_count: u32,
     pub running_count: u32,
     pub look_again: Option<SecondsView>,
+    pub drift: Vec<DriftedView>,
     pub words: Option<WordsView>,
+}
+
+/// A field that is not as the manifest says and stays so for now.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct DriftedView {
+    pub path: String,
+    pub policy: String,
+    pub last: Option<Value>,
+    pub wanted: Option<Value>,
+    pub live: Option<Value>,
+    pub since: Option<Timestamp>,
+    pub healed: u32,
+    pub until: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use crate::ServiceRevision;
 use crate::view::{View, may_be_hidden};
 
-pub(crate) use changes::Found;
 pub use changes::changes;
+pub(crate) use changes::{Found, IN_PLACE};
 pub use fields::{Cause, Field, FieldOwner, fields};
 pub use revisions::{Revised, revised};
 

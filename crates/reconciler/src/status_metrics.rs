@@ -33,6 +33,11 @@ const FROZEN: Family = (
     "1 while windows of time keep a rollout from starting, or from going on.",
     &[],
 );
+const DRIFTED: Family = (
+    "evenkeel_drifted_fields",
+    "Fields that are not as the manifest says and stay so for now, by the policy on them.",
+    &["policy"],
+);
 const FAILURES: Family = (
     "evenkeel_breaker_failures",
     "Failures counted against the rollout in flight, by kind.",
@@ -54,7 +59,7 @@ pub(crate) struct StatusMetrics {
 impl StatusMetrics {
     pub(crate) fn new(board: Arc<OnceLock<Arc<StatusBoard>>>) -> Result<Self, prometheus::Error> {
         let mut descriptions = vec![describe(SERVICES, &[])?];
-        for family in [CONDITION, PHASE, AGE, FROZEN, FAILURES, THRESHOLD] {
+        for family in [CONDITION, PHASE, AGE, FROZEN, DRIFTED, FAILURES, THRESHOLD] {
             descriptions.push(describe(family, &SERVICE)?);
         }
         Ok(Self { descriptions, board })
@@ -81,6 +86,7 @@ impl Collector for StatusMetrics {
             family(PHASE, each(&statuses, phase)),
             family(AGE, each(&statuses, age)),
             family(FROZEN, each(&statuses, frozen)),
+            family(DRIFTED, each(&statuses, drifted)),
             family(FAILURES, each(&statuses, failures)),
             family(THRESHOLD, each(&statuses, thresholds)),
         ]
@@ -129,6 +135,15 @@ fn age(status: &Status) -> Vec<Metric> {
 fn frozen(status: &Status) -> Vec<Metric> {
     let is_frozen = status.waiting.iter().any(|wait| wait.reason == WaitReason::Frozen);
     is_frozen.then(|| of(status, None, 1.0)).into_iter().collect()
+}
+
+fn drifted(status: &Status) -> Vec<Metric> {
+    let mut counts: BTreeMap<&'static str, u32> = BTreeMap::new();
+    for field in &status.drift {
+        *counts.entry(field.policy.name()).or_default() += 1;
+    }
+    let series = |(policy, count)| of(status, Some(("policy", policy)), f64::from(count));
+    counts.into_iter().map(series).collect()
 }
 
 fn failures(status: &Status) -> Vec<Metric> {

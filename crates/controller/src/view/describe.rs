@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::{ConditionView, ServiceView, age};
 use crate::style::{self, paint, safe};
@@ -16,6 +17,7 @@ pub(crate) fn describe(service: &ServiceView, now: Timestamp) -> String {
     breaker(&mut text, service);
     analysis(&mut text, service);
     evidence(&mut text, service, now);
+    drift(&mut text, service, now);
     waiting(&mut text, service, now);
     list(&mut text, "Did in the last pass", &service.did);
     list(&mut text, "Last events of ECS", &service.events);
@@ -56,7 +58,7 @@ fn conditions(text: &mut String, conditions: &[ConditionView]) {
         let fine = (kind == "Ready" && status == "True") || (kind != "Ready" && status == "False");
         let colour = match (kind.as_str(), status.as_str()) {
             _ if fine => style::GOOD,
-            ("Progressing" | "Unknown", _) | (_, "Unknown") => style::CAREFUL,
+            ("Progressing" | "Unknown" | "Drifted", _) | (_, "Unknown") => style::CAREFUL,
             _ => style::BAD,
         };
         let status = paint(colour, format!("{:<7}", safe(status)));
@@ -128,6 +130,32 @@ fn evidence(text: &mut String, service: &ServiceView, now: Timestamp) {
         what.extend(evidence.exit_code.map(|code| format!("exit code {code}")));
         what.extend(evidence.at.map(|at| format!("{} ago", age(Some(at), now))));
         line!(text, "  {}: {}", what.join(", "), safe(&evidence.reason));
+    }
+}
+
+fn drift(text: &mut String, service: &ServiceView, now: Timestamp) {
+    if service.drift.is_empty() {
+        return;
+    }
+    title(text, "Drift");
+    let shown = |value: &Option<Value>| {
+        let text = value.as_ref().map_or_else(|| "(not set)".to_owned(), Value::to_string);
+        safe(&text).into_owned()
+    };
+    for field in &service.drift {
+        let mut what = vec![safe(&field.policy).into_owned()];
+        what.extend((field.healed > 0).then(|| format!("changed back {} times", field.healed)));
+        what.extend(field.until.map(|until| format!("left alone until {until:.0}")));
+        line!(
+            text,
+            "  {}: was {}, wanted {}, is {}, since {} ({})",
+            safe(&field.path),
+            shown(&field.last),
+            shown(&field.wanted),
+            shown(&field.live),
+            age(field.since, now),
+            what.join("; ")
+        );
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{Change, Input};
 
 pub(super) const REGISTERS: &str = "registers a revision and starts a deployment";
 pub(super) const STARTS: &str = "starts a deployment";
-pub(super) const IN_PLACE: &str = "changes in place";
+pub(crate) const IN_PLACE: &str = "changes in place";
 pub(super) const CREATES: &str = "creates the service";
 
 /// Every field that differs between the manifest and AWS, for people. Empty when the manifest or

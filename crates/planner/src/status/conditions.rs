@@ -5,9 +5,11 @@
 //! `Rejected`, `Held`, `Paused`, `WaitsForPerson`, `Frozen`, `Drifted`, `NotOwned`, `Unsupported`, `ForeignDeployment`,
 //! `Draining`, `Alarm`, `Preflight`, `DeploymentFailed`, `TasksMissing`, `CallFailed`, `PlanRefused`, `Withheld`,
 //! `WouldChange`, `Orphaned`, `Pruning`, `PruneHeld`, `NotSeen`, `CapabilityMissing`. Rejected: the name of a verdict. Drifted: `ChangedBack`,
-//! `Reported`, `NotDrifted`, `NotSeen`. Unknown:
+//! `Reported`, `ForeignDeployment`, `NotDrifted`, `NotSeen`. Unknown:
 //! `NotSeen`, `CapabilityMissing`, `NotPermitted`. A call that the server lacks, or that is denied and can be
 //! done without, makes `Unknown` true, but not `Ready` false.
+
+use evenkeel_manifest::DriftPolicy;
 
 use crate::tags::Rejection;
 use crate::view::{Standing, View};
@@ -288,11 +290,13 @@ impl Facts<'_> {
         if let Some(sentence) = self.wait(WaitReason::Drift) {
             return yes(kind, "ChangedBack", sentence);
         }
-        let Some(first) = drift.first() else { return no(kind, "NotDrifted") };
+        let Some(since) = drift.iter().map(|one| one.since).min() else {
+            return no(kind, "NotDrifted");
+        };
         let paths: Vec<&str> = drift.iter().map(|one| one.path.as_str()).collect();
-        let since = drift.iter().map(|one| one.since).min().unwrap_or(first.since);
-        let paths = paths.join(", ");
-        yes(kind, "Reported", format!("changed outside and left so, since {since:.0}: {paths}"))
+        let message = format!("changed outside, seen since {since:.0}: {}", paths.join(", "));
+        let is_reported = drift.iter().any(|one| one.policy == DriftPolicy::Report);
+        yes(kind, if is_reported { "Reported" } else { "ForeignDeployment" }, message)
     }
 
     fn unknown(&self) -> Condition {

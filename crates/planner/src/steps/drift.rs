@@ -8,7 +8,7 @@ use evenkeel_manifest::DriftPolicy;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::diff::{Comparison, Found, differences};
+use crate::diff::{Comparison, Found, IN_PLACE, changes, differences};
 use crate::drift::{ATTEMPTS, Held, Turn, tag_field};
 use crate::plan::SETTLED;
 use crate::tags::{encode_marks, tag};
@@ -125,16 +125,35 @@ pub(super) fn forget_first(view: &View<'_>, mut plan: Plan) -> Plan {
 pub(crate) fn drifted(view: &View<'_>, plan: &Plan) -> Vec<Drifted> {
     let reported = view.kept.fields.iter().filter(|one| one.policy == DriftPolicy::Report);
     let mut drifted: Vec<Drifted> =
-        reported.map(|one| told(view, one.policy, &one.change, None)).collect();
-    if plan.waiting.iter().any(|wait| wait.reason == WaitReason::Drift) {
-        for (field, (held, wanted)) in super::settled::healing_of(view).held {
-            let path = format!("service.{field}");
-            let live = live(view, &field);
-            let mut found = Found::new("");
-            found.compare(&path, live.as_ref(), Some(&wanted));
-            let changes = found.changes.iter();
-            drifted.extend(changes.map(|one| told(view, DriftPolicy::Heal, one, Some(held))));
-        }
+        reported.map(|one| told(view, one.policy, &one.change)).collect();
+    let waits = |reason| plan.waiting.iter().find(move |wait: &&Wait| wait.reason == reason);
+    if waits(WaitReason::Drift).is_some() {
+        drifted.extend(changed_back(view));
+    }
+    // Of what was never applied nothing has drifted.
+    if let Some(wait) = waits(WaitReason::ForeignDeployment)
+        && super::comparison(view) == Comparison::Lenient
+    {
+        let deployed = changes(view.input).into_iter().filter(|one| one.effect != IN_PLACE);
+        drifted.extend(
+            deployed
+                .map(|one| Drifted { until: wait.until, ..told(view, DriftPolicy::Heal, &one) }),
+        );
+    }
+    drifted
+}
+
+/// What is not healed now because it was changed back before.
+fn changed_back(view: &View<'_>) -> Vec<Drifted> {
+    let mut drifted = Vec::new();
+    for (field, (Held { times, until }, wanted)) in super::settled::healing_of(view).held {
+        let mut found = Found::new("");
+        found.compare(&format!("service.{field}"), live(view, &field).as_ref(), Some(&wanted));
+        drifted.extend(found.changes.iter().map(|one| Drifted {
+            healed: times,
+            until: Some(until),
+            ..told(view, DriftPolicy::Heal, one)
+        }));
     }
     drifted
 }
@@ -147,7 +166,7 @@ fn live(view: &View<'_>, field: &str) -> Option<Value> {
     }
 }
 
-fn told(view: &View<'_>, policy: DriftPolicy, change: &Change, held: Option<Held>) -> Drifted {
+fn told(view: &View<'_>, policy: DriftPolicy, change: &Change) -> Drifted {
     let Change { path, old, new, .. } = change.clone();
     Drifted {
         policy,
@@ -156,7 +175,7 @@ fn told(view: &View<'_>, policy: DriftPolicy, change: &Change, held: Option<Held
         live: old,
         since: view.input.drift.since(&path).unwrap_or(view.now()),
         path,
-        healed: held.map_or(0, |held| held.times),
-        until: held.map(|held| held.until),
+        healed: 0,
+        until: None,
     }
 }
