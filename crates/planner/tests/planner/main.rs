@@ -4,6 +4,7 @@
 mod approvals;
 mod balanced;
 mod checks;
+mod clean;
 mod code_deploy;
 mod commands;
 mod creation;
