@@ -58,6 +58,8 @@ const WORDS: [&str; 42] = [
     "prune",
     "movedFrom",
     "approvals",
+    "exec",
+    "drift",
 ];
 
 impl Wish {
@@ -144,6 +146,10 @@ impl Wish {
         self.task_definition(&mut text);
         self.members(&mut text, groups)?;
         self.rollout(&mut text);
+        // `enableExecuteCommand:Report`
+        if let Some((field, policy)) = self.word("drift").and_then(|word| word.split_once(':')) {
+            let _ = writeln!(text, "  drift: {{fields: {{service.{field}: {policy}}}}}");
+        }
         Ok(text)
     }
 
@@ -202,6 +208,9 @@ impl Wish {
                 .collect();
         if !percents.is_empty() {
             let _ = writeln!(text, "    deploymentConfiguration: {{{}}}", percents.join(", "));
+        }
+        if let Some(is_on) = self.word("exec") {
+            let _ = writeln!(text, "    enableExecuteCommand: {is_on}");
         }
         if let Some(tag) = self.word("tags") {
             let (key, value) = tag.split_once(':').unwrap_or((tag, ""));

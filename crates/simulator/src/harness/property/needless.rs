@@ -31,6 +31,12 @@ pub(super) struct NoNeedlessWrites {
 /// Two sweeps, and time for what follows them.
 const SETTLES_WITHIN: Duration = Duration::from_mins(12);
 
+/// So often somebody edits a service until what is healed of it waits for longer than between two sweeps.
+const EDITS: u32 = 4;
+
+/// What is changed back again and again is left alone for this long.
+const LEFT_ALONE: Duration = Duration::from_hours(1);
+
 #[derive(Debug, Default)]
 struct Rest {
     settled_since: Option<At>,
@@ -39,9 +45,15 @@ struct Rest {
     wishes: Vec<Arc<Wish>>,
     /// Somebody changed rules that a daemon puts back, and none did since.
     is_routed: bool,
+    /// How often somebody edited it since what is wanted of it changed.
+    edits: u32,
 }
 
 impl Rest {
+    fn settles_within(&self) -> Duration {
+        if self.edits < EDITS { SETTLES_WITHIN } else { SETTLES_WITHIN + LEFT_ALONE }
+    }
+
     /// Whether Evenkeel itself moves its traffic.
     fn is_stepped(&self) -> bool {
         self.wishes.iter().any(|wish| !wish.steps.is_empty())
@@ -88,14 +100,20 @@ impl NoNeedlessWrites {
                     (rest.settled_since, rest.is_routed) = (None, true);
                 }
             }
-            Event::Edited { input, .. } => self.stir(named(input).as_ref()),
+            Event::Edited { input, .. } => {
+                let key = named(input);
+                self.stir(key.as_ref());
+                if let Some(rest) = key.and_then(|key| self.services.get_mut(&key)) {
+                    rest.edits += 1;
+                }
+            }
             Event::Asked { key, .. } | Event::Heard { key, .. } => self.stir(Some(*key)),
             Event::Wanted { key, .. } => {
                 let now: Vec<Arc<Wish>> = self.origins.wishes().of_service(key).cloned().collect();
                 let rest = self.services.entry((*key).clone()).or_default();
                 let same = |one: &Arc<Wish>| rest.wishes.iter().any(|was| was.is_same(one));
                 if now.is_empty() || !now.iter().all(same) {
-                    (rest.settled_since, rest.update) = (None, None);
+                    (rest.settled_since, rest.update, rest.edits) = (None, None, 0);
                 }
                 rest.wishes = now;
             }
@@ -130,7 +148,7 @@ impl NoNeedlessWrites {
             return Err(format!("{} says what was said and was carried out", told(call)));
         }
         match rest.settled_since {
-            Some(since) if since + SETTLES_WITHIN < pass.began => {
+            Some(since) if since + rest.settles_within() < pass.began => {
                 Err(format!("{} although all has been settled since {since}", told(call)))
             }
             _ => Ok(()),
@@ -287,6 +305,21 @@ mod tests {
         course.happens(|_, _| {});
         course.pass("UpdateService", count(4));
         course.breaks("has been settled");
+    }
+
+    #[test]
+    fn what_somebody_edits_again_and_again_may_be_healed_an_hour_later_and_no_later() {
+        for (pause, is_late) in [(4200, false), (4400, true)] {
+            let mut course = course();
+            for _ in 0..EDITS {
+                course.person("UpdateService", &count(9));
+                course.pause(60);
+            }
+            course.happens(|_, _| {});
+            course.pause(pause);
+            course.pass("UpdateService", count(4));
+            if is_late { course.breaks("has been settled") } else { course.passes() }
+        }
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_manifest::{
-    Breaker, Digest, Document, Gate, Probe, Rollout, Service, ServiceKey, Strategy, TrafficStep,
+    Breaker, Digest, Document, Drift, Gate, Probe, Rollout, Service, ServiceKey, Strategy,
+    TrafficStep,
 };
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -60,6 +61,7 @@ struct Said {
     task_definition: Document,
     service: Document,
     rollout: Rollout,
+    drift: Drift,
     paused: bool,
     adopt: bool,
     pauses: bool,
@@ -145,6 +147,7 @@ impl Said {
             task_definition: service.task_definition.clone(),
             service: service.service.clone(),
             rollout: service.rollout.clone(),
+            drift: service.drift.clone(),
             paused: service.paused,
             adopt: service.adopt,
             pauses: pauses(service),
@@ -156,6 +159,7 @@ impl Said {
             && self.task_definition == service.task_definition
             && self.service == service.service
             && self.rollout == service.rollout
+            && self.drift == service.drift
             && (self.paused, self.adopt) == (service.paused, service.adopt)
             && self.pauses == pauses(service)
     }
