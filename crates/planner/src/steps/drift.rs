@@ -86,7 +86,7 @@ fn held_sentence(field: &str, Held { times, until }: Held) -> String {
     }
     format!(
         "{what}: someone else writes it; it is left alone until {until:.0} and then tried once an hour, or at once \
-         after a new commit or `evenkeel retry`"
+         after a new commit or `evenkeel rollout retry`"
     )
 }
 

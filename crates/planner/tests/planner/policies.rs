@@ -203,7 +203,7 @@ fn a_field_that_is_changed_back_is_healed_less_and_less_often_and_then_hourly() 
     let status = ecs.status(&web("good:1").service());
     let condition = status.condition(ConditionKind::Drifted).expect("always there");
     assert_eq!((condition.status, condition.reason), (ConditionStatus::True, "ChangedBack"));
-    insta::assert_snapshot!(condition.message, @"service.desiredCount was changed back 7 times: someone else writes it; it is left alone until 2026-09-21T19:30:05Z and then tried once an hour, or at once after a new commit or `evenkeel retry`");
+    insta::assert_snapshot!(condition.message, @"service.desiredCount was changed back 7 times: someone else writes it; it is left alone until 2026-09-21T19:30:05Z and then tried once an hour, or at once after a new commit or `evenkeel rollout retry`");
     let ready = status.condition(ConditionKind::Ready).expect("always there");
     assert_eq!((ready.status, ready.reason), (ConditionStatus::False, "Drifted"));
     assert_eq!(status.drift.iter().map(|one| one.healed).collect::<Vec<_>>(), [7]);
