@@ -12,7 +12,7 @@ use super::by_key;
 use crate::diff::{Comparison, differences, starts_a_deployment};
 use crate::tags::tag;
 use crate::view::View;
-use crate::{Call, Input, Lane, Plan};
+use crate::{Action, Call, Input, Lane, Plan, RolloutPhase};
 
 /// So many times a field is healed before whoever changes it back is left alone.
 pub(crate) const ATTEMPTS: u32 = 5;
@@ -127,10 +127,7 @@ impl DriftMemory {
         let differing = differing(&view);
         let is_over = |healed: &Healed| input.now.duration_since(healed.last) >= QUIET;
         healed.retain(|field, healed| differing.contains(field) || !is_over(healed));
-        let actions = plan.actions.iter().take(made);
-        for field in
-            actions.filter(|one| one.lane == Lane::NewChange).flat_map(|one| written(&one.call))
-        {
+        for field in plan.actions.iter().take(made).flat_map(|one| healing(&view, one)) {
             let times = healed.get(&field).map_or(0, |healed| healed.times);
             healed.insert(field, Healed { times: times.saturating_add(1), last: input.now });
         }
@@ -149,6 +146,16 @@ fn differing(view: &View<'_>) -> BTreeSet<String> {
         }
     }
     fields
+}
+
+/// What an action brings in line. A probe narrows and widens, and heals nothing.
+fn healing(view: &View<'_>, action: &Action) -> BTreeSet<String> {
+    let probes =
+        view.memory.rollout.as_ref().is_some_and(|mark| mark.phase == RolloutPhase::Probing);
+    match action.lane {
+        Lane::NewChange | Lane::RolloutStep if !probes => written(&action.call),
+        _ => BTreeSet::new(),
+    }
 }
 
 /// What a call writes that changes in place; nothing of one that starts a deployment.

@@ -130,9 +130,10 @@ pub(crate) fn drifted(view: &View<'_>, plan: &Plan) -> Vec<Drifted> {
     if waits(WaitReason::Drift).is_some() {
         drifted.extend(changed_back(view));
     }
-    // Of what was never applied nothing has drifted.
+    // Of what was never applied nothing has drifted, and traffic that somebody moved is no field.
     if let Some(wait) = waits(WaitReason::ForeignDeployment)
         && super::comparison(view) == Comparison::Lenient
+        && !view.service.has_task_sets()
     {
         let deployed = changes(view.input).into_iter().filter(|one| one.effect != IN_PLACE);
         drifted.extend(

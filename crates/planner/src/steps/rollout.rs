@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
+use super::drift::healing;
 use super::ownership::{owner, primary_revision};
 use super::start::first_phase;
 use super::{capability_waits, foreign, gate, probe, retry, rollback, unknown, unseen};
@@ -338,7 +339,7 @@ pub(super) fn reject_from_history(view: &View<'_>, id: &str, sentence: String) -
 /// After the probe: what starts no deployment is brought in line, then ECS does the rest.
 fn widened(view: &View<'_>, judgement: &Judgement) -> Plan {
     if let Some(action) =
-        change_in_place(view, Lane::RolloutStep, "brings in line what changes in place")
+        bring_in_line(view, Lane::RolloutStep, "brings in line what changes in place")
     {
         return Plan::acting(vec![action], capability_waits(view));
     }
@@ -421,6 +422,11 @@ pub(super) fn applied_now(view: &View<'_>) -> LastApplied {
 /// One `UpdateService` with the members that differ and start no deployment.
 pub(super) fn change_in_place(view: &View<'_>, lane: Lane, why: &str) -> Option<Action> {
     in_place(view, lane, why, differences(view, Comparison::Lenient).in_place)
+}
+
+/// The same without what somebody changes back again and again: a rollout ends all the same.
+pub(super) fn bring_in_line(view: &View<'_>, lane: Lane, why: &str) -> Option<Action> {
+    in_place(view, lane, why, healing(view).members)
 }
 
 /// The call that changes these members, which start no deployment; `None` without any.

@@ -224,6 +224,48 @@ fn when_the_rival_has_stopped_for_an_hour_or_the_manifest_changes_healing_begins
 }
 
 #[test]
+fn a_rollout_ends_although_somebody_fights_for_the_count() {
+    let mut ecs = settled(&web("good:1"));
+    let desired = web("good:2").service();
+    let mut healed = 0;
+    for _ in 0..240 {
+        let is_widening = ecs.tags.get(tag::ROLLOUT).is_some_and(|mark| mark.contains(":widen:"));
+        if is_widening {
+            ecs.update(&json!({ "desiredCount": 9 }));
+        }
+        ecs.writes.clear();
+        drop(ecs.pass(&desired));
+        healed += ecs.writes.iter().filter(|_| is_widening && ecs.count() == 4).count();
+        ecs.tick();
+    }
+    assert!(!ecs.tags.contains_key(tag::ROLLOUT), "it has ended: {:?}", ecs.tags);
+    assert_eq!(ecs.primary_image(), "good:2");
+    assert!((1..=5).contains(&healed), "{healed}");
+}
+
+#[test]
+fn what_somebody_deployed_is_told_with_since_when_until_it_is_put_back() {
+    let desired = web("good:1").service();
+    let mut ecs = Ecs::new();
+    drop(ecs.settle(&desired, 100));
+    ecs.rival("good:9");
+    drop(ecs.pass(&desired));
+    let first_seen = ecs.at();
+    for _ in 0..60 {
+        ecs.tick();
+        drop(ecs.pass(&desired));
+    }
+    let status = ecs.status(&desired);
+    let [drifted] = status.drift.as_slice() else { panic!("{:?}", status.drift) };
+    assert_eq!(drifted.path, "taskDefinition.containerDefinitions[web].image");
+    assert_eq!((&drifted.last, &drifted.live), (&Some(json!("good:1")), &Some(json!("good:9"))));
+    assert_eq!(drifted.since, first_seen);
+    assert!(drifted.until.is_some_and(|until| until > ecs.at()), "{drifted:?}");
+    let condition = status.condition(ConditionKind::Drifted).expect("always there");
+    assert_eq!((condition.status, condition.reason), (ConditionStatus::True, "ForeignDeployment"));
+}
+
+#[test]
 fn one_field_that_is_fought_for_holds_up_no_other() {
     let draft = web("good:1").with(EXEC, json!(false));
     let mut ecs = settled(&draft);

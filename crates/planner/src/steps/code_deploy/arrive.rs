@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{draining, is_alone, leave_rejected, left_behind, primary};
 use crate::breaker::{judge, red_alarm};
-use crate::steps::rollout::{against, change_in_place, mark_rollout, prove, still};
+use crate::steps::rollout::{against, bring_in_line, mark_rollout, prove, still};
 use crate::steps::{unknown, unseen_tasks};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::View;
@@ -45,7 +45,7 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Plan {
     if let Some(sentence) = unseen_tasks(view) {
         return unknown(format!("{sentence}; the rollout is left as it is"));
     }
-    if let Some(action) = change_in_place(view, Lane::NewChange, "changes in place") {
+    if let Some(action) = bring_in_line(view, Lane::NewChange, "changes in place") {
         return Plan::acting(vec![action], Vec::new());
     }
     if !is_alone(view) && left_behind(view).is_none() {

@@ -12,7 +12,7 @@ use crate::load_balancing::Pair;
 use crate::plan::{CAPACITY, IN_FLIGHT};
 use crate::render::span;
 use crate::steps::gate::unmeasured;
-use crate::steps::rollout::{against, change_in_place, mark_rollout, still};
+use crate::steps::rollout::{against, bring_in_line, mark_rollout, still};
 use crate::steps::{unknown, unseen_tasks, word};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::{View, last_part};
@@ -60,7 +60,7 @@ pub(super) fn step(
     let Some(step) = step_at(view, mark) else {
         return unknown("the manifest has no such step");
     };
-    if let Some(action) = change_in_place(view, Lane::NewChange, "changes in place") {
+    if let Some(action) = bring_in_line(view, Lane::NewChange, "changes in place") {
         return Plan::acting(vec![action], Vec::new());
     }
     let course = Course { view, green, mark, step, traffic, judgement };
