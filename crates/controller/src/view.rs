@@ -379,6 +379,25 @@ mod tests {
     }
 
     #[test]
+    fn a_description_tells_what_drifted_since_when_and_until_when_it_is_left_alone() {
+        let mut status = settled();
+        status["drift"] = json!([
+            { "path": "service.enableExecuteCommand", "policy": "Report", "last": false, "wanted": false,
+              "live": true, "since": "2026-01-01T00:00:05Z" },
+            { "path": "service.tags[team]", "policy": "Heal", "last": "shop", "wanted": "shop",
+              "live": null, "since": "2025-12-31T22:10:05Z", "healed": 5,
+              "until": "2026-01-01T00:20:00Z" },
+        ]);
+        let text = plain(&describe(&ServiceView::read(&status), now()));
+        let drift = text.split("\n\n").find(|section| section.starts_with("Drift\n"));
+        insta::assert_snapshot!(drift.unwrap(), @r#"
+        Drift
+          service.enableExecuteCommand: was false, wanted false, is true, since 10m (Report)
+          service.tags[team]: was "shop", wanted "shop", is (not set), since 2h (Heal; changed back 5 times; left alone until 2026-01-01T00:20:00Z)
+        "#);
+    }
+
+    #[test]
     fn a_status_of_a_later_version_is_shown_as_far_as_it_is_understood() {
         let mut status = settled();
         status["novelty"] = json!({ "x": 1 });

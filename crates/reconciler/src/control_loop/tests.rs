@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_manifest::{Digest, Service};
+use evenkeel_manifest::{Digest, DriftPolicy, Service};
 use evenkeel_planner::{
-    Applied, BreakerCount, ConditionKind, ConditionStatus, EvidenceKind, Outcome, RolloutPhase,
-    RolloutStatus, Verdict, VerdictKind,
+    Applied, BreakerCount, ConditionKind, ConditionStatus, Drifted, EvidenceKind, Outcome,
+    RolloutPhase, RolloutStatus, Verdict, VerdictKind,
 };
 use prometheus::{Registry, TextEncoder};
 use tokio::sync::watch;
@@ -663,4 +663,42 @@ async fn a_refused_plan_is_counted_published_and_waits_long() {
     assert!(control_loop.board.get(&web).is_some());
     assert!(timeout(299 * SECOND, control_loop.queue.next()).await.is_err());
     assert_eq!(timeout(2 * SECOND, control_loop.queue.next()).await, Ok(web));
+}
+
+#[tokio::test(start_paused = true)]
+async fn drifted_fields_are_counted_by_policy_and_go_when_they_are_healed() {
+    let cloud = Arc::new(ScriptedCloud::new(SECOND));
+    let (mut control_loop, _sender, registry) =
+        not_running(exact(), &cloud, state([service("web", "2")]));
+    control_loop.manifests_changed();
+    let web = Arc::new(key("web"));
+    let clean = reconcile(&*cloud, &web, Some(&service("web", "2")), "test", Mode::DryRun).await;
+    let field = |name: &str, policy| Drifted {
+        path: format!("service.{name}"),
+        policy,
+        last: None,
+        wanted: Some(2.into()),
+        live: Some(9.into()),
+        since: clean.status.observed_at,
+        healed: 0,
+        until: None,
+    };
+    let mut drifted = clean.clone();
+    drifted.status.drift = vec![
+        field("desiredCount", DriftPolicy::Heal),
+        field("propagateTags", DriftPolicy::Report),
+        field("enableExecuteCommand", DriftPolicy::Report),
+    ];
+    let text = || TextEncoder::new().encode_to_string(&registry.gather()).expect("is valid text");
+    let of = |policy: &str| {
+        let labels = r#"service="web",target="default""#;
+        format!("evenkeel_drifted_fields{{cluster=\"main\",policy=\"{policy}\",{labels}}}")
+    };
+    control_loop.pass_ended(&web, Ok(pass(drifted)));
+    let during = text();
+    for (policy, count) in [("Heal", 1), ("Report", 2)] {
+        assert!(during.contains(&format!("{} {count}\n", of(policy))), "{during}");
+    }
+    control_loop.pass_ended(&web, Ok(pass(clean)));
+    assert!(!text().contains("evenkeel_drifted_fields{"), "{}", text());
 }
