@@ -7,6 +7,7 @@ mod revisions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use evenkeel_manifest::canonical;
 use serde_json::{Map, Value, json};
 
 use crate::ServiceRevision;
@@ -135,6 +136,10 @@ fn difference(view: &View<'_>, member: &Member, comparison: Comparison) -> Optio
 
 /// What the member is to be: the manifest's value, or what takes back the one it had before.
 fn wanted(view: &View<'_>, member: &Member) -> Option<Value> {
+    // A task set has it in the place of the service, and keeps it as long as it stands.
+    if view.service.has_task_sets() && canonical::task_set_members().contains(&member.name) {
+        return None;
+    }
     if let Some(value) = view.wanted.get(member.name).filter(|value| !value.is_null()) {
         return Some(value.clone());
     }
@@ -189,7 +194,7 @@ pub(crate) fn removable_codes(wanted: &Value) -> BTreeSet<String> {
 pub(crate) fn return_to(live: &Value, revision: &BTreeMap<String, Value>) -> Map<String, Value> {
     let document: Map<String, Value> =
         revision.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-    let revision = evenkeel_manifest::canonical::service(&Value::Object(document));
+    let revision = canonical::service(&Value::Object(document));
     let mut body = Map::new();
     for member in MEMBERS.iter().filter(|member| member.effect == Effect::Deployment) {
         let old = revision.get(member.name).filter(|value| !value.is_null());
@@ -214,7 +219,7 @@ pub(crate) fn return_to(live: &Value, revision: &BTreeMap<String, Value>) -> Map
 /// Whether a service that goes from one revision to the other keeps all that a revision holds.
 pub(crate) fn is_same_content(one: &ServiceRevision, other: &ServiceRevision) -> bool {
     let document = Value::Object(one.rest.clone().into_iter().collect());
-    let live = evenkeel_manifest::canonical::service(&document);
+    let live = canonical::service(&document);
     one.task_definition == other.task_definition && return_to(&live, &other.rest).is_empty()
 }
 
@@ -234,7 +239,7 @@ mod tests {
 
     /// The members with which a service that has `live` returns to a revision that has `revision`.
     fn back(live: &Value, revision: &Value) -> Value {
-        let live = evenkeel_manifest::canonical::service(live);
+        let live = canonical::service(live);
         let revision = revision.as_object().cloned().unwrap_or_default().into_iter().collect();
         Value::Object(return_to(&live, &revision))
     }

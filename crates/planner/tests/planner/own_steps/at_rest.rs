@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use evenkeel_planner::{
-    Call, Depth, Fact, Lane, Observed, Reweighing, Unknown, WaitReason, plan, questions,
+    Call, Depth, Fact, Lane, Observed, Reweighing, Unknown, WaitReason, fields, plan, questions,
 };
 use serde_json::json;
 
@@ -53,6 +53,24 @@ fn at_rest_all_traffic_is_given_back_to_what_serves_and_that_is_noted_before() {
         assert_eq!(tags["evenkeel:reweighed"], format!("v1:{}", now().as_second()));
         assert_reweighs(&write.call, PRODUCTION, &put_back());
     }
+}
+
+#[test]
+fn what_the_task_set_has_in_the_place_of_the_service_is_no_difference_of_the_service() {
+    let strategy = json!([{ "capacityProvider": "FARGATE_SPOT", "weight": 1 }]);
+    let mut look = at_rest();
+    let digest = look.tags["evenkeel:digest"].clone();
+    look.tags.insert("evenkeel:digest".to_owned(), format!("{digest}+cp+pv"));
+    look.sets[0]["capacityProviderStrategy"] = strategy;
+    look.sets[0]["platformVersion"] = json!("1.4.0");
+    let updates =
+        look.plan().actions.into_iter().filter(|one| one.call.operation() == "UpdateService");
+    assert_eq!(updates.count(), 0);
+    let (key, seen) = (key(), look.seen());
+    let all = fields(&input(&key, Some(&look.desired), &seen));
+    let differing: Vec<&str> =
+        all.iter().filter(|one| one.cause.is_some()).map(|one| one.path.as_str()).collect();
+    assert_eq!(differing, [""; 0]);
 }
 
 #[test]
