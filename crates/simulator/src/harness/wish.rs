@@ -15,7 +15,7 @@ pub struct Wish {
 }
 
 /// Every word there is.
-const WORDS: [&str; 42] = [
+const WORDS: [&str; 44] = [
     "image",
     "count",
     "cluster",

@@ -138,7 +138,7 @@ async fn add_unchanged_look(
     const LOOKS: u32 = 20;
     let before = daemon.processor_time()?;
     tokio::time::sleep(Duration::from_secs(1) * LOOKS).await;
-    let took = (daemon.processor_time()? - before) / LOOKS;
+    let took = daemon.processor_time()?.saturating_sub(before) / LOOKS;
     figures.add(
         format!("git_unchanged_look_{count}_seconds"),
         format!("processor time, unchanged look, {count} manifests"),
