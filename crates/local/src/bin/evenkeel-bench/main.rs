@@ -27,6 +27,9 @@ struct Cli {
     /// Leave out the fleet of 10,000 services and the demos, which take minutes.
     #[arg(long)]
     quick: bool,
+    /// Only the figures of git sources.
+    #[arg(long)]
+    git: bool,
     /// The size of the fleet whose sweep is measured.
     #[arg(long, default_value_t = 1_000, value_name = "COUNT")]
     services: usize,
@@ -50,6 +53,11 @@ async fn main() -> ExitCode {
 
 async fn measure(cli: &Cli) -> BenchResult<()> {
     let mut figures = Figures::begin();
+    if cli.git {
+        git::measure(&mut figures).await?;
+        git::measure_many(&mut figures, 10_000).await?;
+        return cli.report.as_ref().map_or(Ok(()), |file| figures.report(file));
+    }
     manifests::measure(&mut figures, 1_000);
     manifests::measure(&mut figures, 10_000);
     passes::measure(&mut figures).await?;
