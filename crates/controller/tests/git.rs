@@ -1,11 +1,14 @@
 //! The daemon with a git repository as its source, served by git itself: good and bad pushes, failures of
-//! every kind, restarts and web hooks. Needs the program git (Debian's package git).
+//! every kind, restarts and web hooks. Needs git, ssh-keygen and gpg (Debian's packages git,
+//! openssh-client and gnupg).
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 #![expect(clippy::indexing_slicing, reason = "a test that panics is a test that fails")]
 
 #[path = "git/host.rs"]
 mod host;
+#[path = "git/openpgp.rs"]
+mod openpgp;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -340,7 +343,8 @@ async fn only_what_an_allowed_key_signed_takes_over() {
     host.push(&[("web.yaml", &manifest("web"))]);
     let mut one = source(&host, OFTEN);
     let SourceOrigin::Git(git) = &mut one.origin else { unreachable!("it is a repository") };
-    git.verify = Some(Verify { ssh_allowed_signers_file: signers.clone() });
+    git.verify =
+        Some(Verify { ssh_allowed_signers_file: Some(signers.clone()), ..Verify::default() });
     let shutdown = Shutdown::default();
     let daemon = start(one, None, &shutdown).await;
     until(&daemon, "it to be held", |report| {
@@ -382,7 +386,8 @@ async fn a_key_taken_away_leaves_its_commit_in_force_over_a_restart_and_is_told(
     let first = push_signed(&host, &ann, "x");
     let mut one = source(&host, OFTEN);
     let SourceOrigin::Git(git) = &mut one.origin else { unreachable!("it is a repository") };
-    git.verify = Some(Verify { ssh_allowed_signers_file: signers.clone() });
+    git.verify =
+        Some(Verify { ssh_allowed_signers_file: Some(signers.clone()), ..Verify::default() });
     let cache = directory.path().join("cache");
     let shutdown = Shutdown::default();
     let daemon = start(one.clone(), Some(&cache), &shutdown).await;
@@ -420,7 +425,8 @@ async fn a_signed_tag_vouches_for_an_unsigned_commit_only_by_its_own_name() {
         let mut one = source(&host, OFTEN);
         let SourceOrigin::Git(git) = &mut one.origin else { unreachable!("it is a repository") };
         git.revision = GitRevision::Tag(tag.to_owned());
-        git.verify = Some(Verify { ssh_allowed_signers_file: signers.clone() });
+        git.verify =
+            Some(Verify { ssh_allowed_signers_file: Some(signers.clone()), ..Verify::default() });
         let shutdown = Shutdown::default();
         let daemon = start(one, None, &shutdown).await;
         if taken {

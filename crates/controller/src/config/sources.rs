@@ -84,6 +84,8 @@ pub struct RawCredentials {
 pub struct RawVerify {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh_allowed_signers_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_pgp_keyring_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,11 +176,14 @@ pub struct Credentials {
     pub known_hosts_file: Option<PathBuf>,
 }
 
-/// Where the public keys are whose owners may sign commits; read at every switch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where the public keys are whose owners may sign commits, in one file at least; read at every switch. A
+/// signature by any of them will do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verify {
     /// In the format of ssh-keygen's ALLOWED SIGNERS.
-    pub ssh_allowed_signers_file: PathBuf,
+    pub ssh_allowed_signers_file: Option<PathBuf>,
+    /// As `gpg --export` writes them, armoured or not.
+    pub open_pgp_keyring_file: Option<PathBuf>,
 }
 
 /// Where a secret is, never the secret.
@@ -438,10 +443,14 @@ fn credentials(raw: &RawGit, url: Option<&GitUrl>, told: &mut Told<'_>) -> Crede
 
 /// With a file missing, the configuration is refused: nothing is taken unverified.
 fn verify(raw: &RawGit, told: &mut Told<'_>) -> Option<Verify> {
-    let file = raw.verify.as_ref()?.ssh_allowed_signers_file.clone();
-    let file = file.filter(|file| !file.as_os_str().is_empty());
-    told.need(file.is_some(), "git.verify", "sshAllowedSignersFile");
-    Some(Verify { ssh_allowed_signers_file: file? })
+    let raw = raw.verify.as_ref()?;
+    let named = |file: &Option<PathBuf>| file.clone().filter(|file| !file.as_os_str().is_empty());
+    let (ssh, open_pgp) = (named(&raw.ssh_allowed_signers_file), named(&raw.open_pgp_keyring_file));
+    let none_empty = (ssh.is_some(), open_pgp.is_some())
+        == (raw.ssh_allowed_signers_file.is_some(), raw.open_pgp_keyring_file.is_some());
+    let known = none_empty && (ssh.is_some() || open_pgp.is_some());
+    told.need(known, "git.verify", "sshAllowedSignersFile, openPgpKeyringFile or both");
+    known.then_some(Verify { ssh_allowed_signers_file: ssh, open_pgp_keyring_file: open_pgp })
 }
 
 const URL: &str = "https://HOST/PATH, ssh://USER@HOST/PATH, USER@HOST:PATH or file:///PATH";

@@ -4,8 +4,10 @@
 mod cache;
 mod fetch;
 mod history;
+mod keyring;
 mod named;
 mod objects;
+mod openpgp;
 mod signature;
 mod signers;
 mod ssh;

@@ -1,5 +1,7 @@
 //! Whether a commit may take over by who signed it; never takes "cannot be known" for yes.
 
+use std::path::Path;
+
 use gix::Repository;
 use gix::objs::{Kind, TagRef};
 use jiff::Timestamp;
@@ -7,22 +9,23 @@ use ssh_key::{HashAlg, SshSig};
 
 use super::objects::{self, Tip};
 use super::signers::Signers;
-use super::ssh;
+use super::{openpgp, ssh};
 use crate::config::{GitRevision, Verify};
 
 /// Whose signature a commit carries.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Signer {
-    /// As the file of allowed signers names the owner of the key.
+    /// As the file of allowed signers, or the OpenPGP key itself, names the owner of the key.
     pub principal: String,
-    /// `SHA256:` and 43 characters, as ssh-keygen shows it.
+    /// `SHA256:` and 43 characters, as ssh-keygen shows it, or 40 hexadecimal digits of an OpenPGP primary key.
     pub fingerprint: String,
 }
 
 /// The only namespace in which git signs.
 const NAMESPACE: &str = "git";
 const SSH: &str = "-----BEGIN SSH SIGNATURE-----";
+const OPENPGP: &str = "-----BEGIN PGP SIGNATURE-----";
 const BEGIN: &str = "-----BEGIN ";
 
 /// Who signed the commit, or the annotated tag by whose name it is wanted. The error is a sentence for people.
@@ -100,14 +103,20 @@ fn of_tag(raw: &[u8], name: &str) -> Option<Signed> {
 
 impl Signed {
     fn by(&self, verify: &Verify, now: Timestamp) -> Result<Signer, String> {
-        let file = &verify.ssh_allowed_signers_file;
-        if !self.armour.starts_with(SSH.as_bytes()) {
-            return Err(format!(
-                "its signature is not one of SSH, and {} allows only such: sign it with git's \
-                 gpg.format=ssh and push that",
-                file.display()
-            ));
+        if let Some(file) = &verify.ssh_allowed_signers_file
+            && self.armour.starts_with(SSH.as_bytes())
+        {
+            return self.by_ssh(file, now);
         }
+        match &verify.open_pgp_keyring_file {
+            Some(file) if self.armour.starts_with(OPENPGP.as_bytes()) => {
+                openpgp::verify(&self.armour, &self.payload, file, now)
+            }
+            _ => Err(unlike(verify)),
+        }
+    }
+
+    fn by_ssh(&self, file: &Path, now: Timestamp) -> Result<Signer, String> {
         let signature = SshSig::from_pem(&self.armour).map_err(|error| {
             format!("its signature cannot be understood ({error}): sign it anew and push that")
         })?;
@@ -138,6 +147,19 @@ impl Signed {
         })?;
         Ok(Signer { principal: principal.to_owned(), fingerprint })
     }
+}
+
+/// Of a signature that is of no kind whose keys are known.
+fn unlike(verify: &Verify) -> String {
+    let (kinds, format) = match (&verify.ssh_allowed_signers_file, &verify.open_pgp_keyring_file) {
+        (Some(_), None) => ("SSH", "gpg.format=ssh"),
+        (None, _) => ("OpenPGP", "gpg.format=openpgp"),
+        (Some(_), Some(_)) => ("SSH or OpenPGP", "gpg.format=ssh or openpgp"),
+    };
+    format!(
+        "its signature is not one of {kinds}, and git.verify allows only such: sign it with git's {format} \
+         and push that"
+    )
 }
 
 #[cfg(test)]

@@ -604,7 +604,7 @@ fn the_unsigned_commit_of_before_is_not_taken_once_signatures_are_asked_for() {
     let made = Made::new();
     made.push("a", &[]);
     let signers = made.directory.path().join("signers");
-    let verify = Verify { ssh_allowed_signers_file: signers };
+    let verify = Verify { ssh_allowed_signers_file: Some(signers), ..Verify::default() };
     let held = looked(&mut reader(&made, |config| config.verify = Some(verify))).unwrap_err();
     assert!(held.contains("held by git.verify: it is not signed"), "{held}");
 }

@@ -54,7 +54,8 @@ fn signed(seed: u8) -> String {
 fn checked(commit: &str, signers: &str) -> Result<Signer, String> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), signers).unwrap();
-    let verify = Verify { ssh_allowed_signers_file: file.path().to_owned() };
+    let verify =
+        Verify { ssh_allowed_signers_file: Some(file.path().to_owned()), ..Verify::default() };
     of_commit(commit.as_bytes()).and_then(|signed| signed.by(&verify, now()))
 }
 
@@ -152,7 +153,8 @@ fn signers_that_cannot_be_known_allow_nobody() {
     ] {
         held(case, &signed(1), &signers, why);
     }
-    let verify = Verify { ssh_allowed_signers_file: "/nowhere/signers".into() };
+    let verify =
+        Verify { ssh_allowed_signers_file: Some("/nowhere/signers".into()), ..Verify::default() };
     let told = of_commit(signed(1).as_bytes()).unwrap().by(&verify, now()).unwrap_err();
     assert!(told.contains("/nowhere/signers cannot be known: No such file"), "{told}");
 }
