@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 #![expect(clippy::indexing_slicing, reason = "a test that panics is a test that fails")]
 
+#[path = "git/daemon.rs"]
+mod daemon;
 #[path = "git/host.rs"]
 mod host;
 #[path = "git/openpgp.rs"]

@@ -154,6 +154,8 @@ pub struct GitConfig {
 pub enum GitUrl {
     Http(String),
     Ssh(String),
+    /// `git://`, which nobody vouches for: always beside [`GitConfig::verify`].
+    Daemon(String),
     /// A repository on this machine, read in place.
     Local(PathBuf),
 }
@@ -327,9 +329,13 @@ fn git(raw: &RawGit, told: &mut Told<'_>) -> Option<GitConfig> {
     let timeout = duration(raw.timeout.as_deref(), TIMEOUT, "git.timeout", told);
     let url = url(&raw.url).map_err(|why| told.problem("git.url", &why)).ok();
     let revision = revision(raw, told);
+    let verify = verify(raw, told);
+    if matches!(url, Some(GitUrl::Daemon(_))) && raw.verify.is_none() {
+        told.problem("git.url", UNVERIFIED);
+    }
     Some(GitConfig {
         credentials: credentials(raw, url.as_ref(), told),
-        verify: verify(raw, told),
+        verify,
         url: url?,
         revision: revision?,
         path: path.to_owned(),
@@ -378,6 +384,9 @@ fn url(text: &str) -> Result<GitUrl, String> {
             Err(format!("expected {URL}"))
         }
         "https" | "http" => Ok(GitUrl::Http(text.to_owned())),
+        "git" if user.is_none() && !host.is_empty() && !host.starts_with('-') && rest != host => {
+            Ok(GitUrl::Daemon(text.to_owned()))
+        }
         "ssh" if !host.is_empty() && !authority.starts_with('-') && !host.starts_with('-') => {
             Ok(GitUrl::Ssh(text.to_owned()))
         }
@@ -428,7 +437,11 @@ fn credentials(raw: &RawGit, url: Option<&GitUrl>, told: &mut Told<'_>) -> Crede
         "only one of tokenFile and tokenEnv",
     );
     let token = Secret::of(file, variable);
-    let is_plain = matches!(url, Some(GitUrl::Http(url)) if url.starts_with("http://"));
+    let is_plain = match url {
+        Some(GitUrl::Http(url)) => url.starts_with("http://"),
+        Some(GitUrl::Daemon(_)) => true,
+        _ => false,
+    };
     told.need(token.is_none() || !is_plain, "git.url", "https:// beside a token");
     let is_ssh = matches!(url, Some(GitUrl::Ssh(_)) | None);
     let of_ssh = raw.ssh_key_file.is_some() || raw.known_hosts_file.is_some();
@@ -453,7 +466,10 @@ fn verify(raw: &RawGit, told: &mut Told<'_>) -> Option<Verify> {
     known.then_some(Verify { ssh_allowed_signers_file: ssh, open_pgp_keyring_file: open_pgp })
 }
 
-const URL: &str = "https://HOST/PATH, ssh://USER@HOST/PATH, USER@HOST:PATH or file:///PATH";
+const URL: &str = "https://HOST/PATH, ssh://USER@HOST/PATH, USER@HOST:PATH, file:///PATH, or \
+                   git://HOST/PATH with git.verify";
+const UNVERIFIED: &str = "git:// is neither encrypted nor authenticated: set git.verify, so that signatures vouch \
+                          for what comes over it, or use https:// or ssh://";
 const PATH: &str = "a directory of the repository without `.`, `..` or `\\`";
 const PATTERNS: &str = "at most 50 patterns such as `prod/**/*.yaml`, relative to `path`";
 
@@ -487,111 +503,4 @@ fn is_reference(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn problems(git: RawGit) -> String {
-        let one = RawSource { name: "shop".to_owned(), git: Some(git), ..RawSource::default() };
-        let told: Vec<String> = read(&[one], None).1.iter().map(ToString::to_string).collect();
-        told.join("\n")
-    }
-
-    fn of(url: &str) -> RawGit {
-        RawGit { url: url.to_owned(), ..RawGit::default() }
-    }
-
-    #[test]
-    fn a_source_has_its_own_environment_or_that_of_all() {
-        let source = |name: &str, environment: Option<&str>| RawSource {
-            name: name.to_owned(),
-            environment: environment.map(str::to_owned),
-            directory: Some(RawDirectory { path: PathBuf::from("manifests") }),
-            ..RawSource::default()
-        };
-        let (sources, problems) =
-            read(&[source("a", None), source("b", Some("test"))], Some("prod"));
-        assert_eq!(problems, vec![]);
-        let environments: Vec<_> = sources.iter().map(|one| one.environment.as_deref()).collect();
-        assert_eq!(environments, [Some("prod"), Some("test")]);
-    }
-
-    #[test]
-    fn the_urls_of_git_hosting_are_taken() {
-        for (text, read) in [
-            ("https://git.example/a/b.git", GitUrl::Http("https://git.example/a/b.git".into())),
-            ("git@git.example:a/b.git", GitUrl::Ssh("ssh://git@git.example/a/b.git".into())),
-            ("ssh://git@git.example:22/a", GitUrl::Ssh("ssh://git@git.example:22/a".into())),
-            ("file:///srv/a.git", GitUrl::Local("/srv/a.git".into())),
-            ("/srv/a.git", GitUrl::Local("/srv/a.git".into())),
-        ] {
-            assert_eq!(url(text), Ok(read), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_url_that_holds_a_secret_or_an_option_is_refused_and_not_repeated() {
-        for text in [
-            "https://me:hunter2@git.example/a",
-            "https://hunter2@git.example/a",
-            "ssh://me:hunter2@git.example/a",
-            "https://git.example/a?token=hunter2",
-            "ssh://-oProxyCommand=hunter2/a",
-            "ssh://x@-oProxyCommand=hunter2/a",
-            "-oProxyCommand=hunter2:a",
-            "ext::sh -c hunter2",
-            "git://hunter2/a",
-            "hunter2",
-            "",
-        ] {
-            let told = problems(of(text));
-            assert!(told.starts_with("sources[0].git.url: "), "{text}: {told}");
-            assert!(!told.contains("hunter2"), "{told}");
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_is_told_at_its_key() {
-        let good = || of("https://git.example/a");
-        for (git, key) in [
-            (RawGit { branch: Some("a:b".into()), ..good() }, "git.branch"),
-            (RawGit { branch: Some("-x".into()), ..good() }, "git.branch"),
-            (RawGit { tag: Some("a..b".into()), ..good() }, "git.tag"),
-            (RawGit { commit: Some("abc".into()), ..good() }, "git.commit"),
-            (RawGit { branch: Some("a".into()), tag: Some("b".into()), ..good() }, "git.branch"),
-            (RawGit { path: Some("a/../b".into()), ..good() }, "git.path"),
-            (RawGit { include: vec![String::new()], ..good() }, "git.include"),
-            (RawGit { interval: Some("0s".into()), ..good() }, "git.interval"),
-            (RawGit { timeout: Some("soon".into()), ..good() }, "git.timeout"),
-            (RawGit { verify: Some(RawVerify::default()), ..good() }, "git.verify"),
-        ] {
-            let told = problems(git);
-            assert!(told.starts_with(&format!("sources[0].{key}: expected ")), "{key}: {told}");
-        }
-        assert_eq!(problems(good()), "");
-    }
-
-    #[test]
-    fn a_token_is_not_sent_in_the_clear_and_a_key_needs_ssh() {
-        let token = RawCredentials { token_env: Some("T".into()), ..RawCredentials::default() };
-        let told = problems(RawGit { credentials: Some(token), ..of("http://git.example/a") });
-        assert_eq!(told, "sources[0].git.url: expected https:// beside a token");
-        let key = RawCredentials { ssh_key_file: Some("/k".into()), ..RawCredentials::default() };
-        let told = problems(RawGit { credentials: Some(key), ..of("https://git.example/a") });
-        assert!(told.contains("git.credentials: expected an ssh:// URL"), "{told}");
-    }
-
-    #[test]
-    fn two_sources_need_two_names_and_each_one_origin() {
-        let one = RawSource { name: "a".to_owned(), ..RawSource::default() };
-        let told: Vec<String> =
-            read(&[one.clone(), one], None).1.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            told,
-            [
-                "sources[0].git: expected either `git` or `directory`",
-                "sources[1].name: expected a name that no other source has",
-                "sources[1].git: expected either `git` or `directory`",
-            ]
-        );
-    }
-}
+mod tests;

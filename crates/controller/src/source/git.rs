@@ -2,6 +2,7 @@
 //! or that does not follow from the one in force, take its place.
 
 mod cache;
+mod daemon;
 mod fetch;
 mod history;
 mod keyring;
@@ -117,7 +118,7 @@ impl GitReader {
                 }
                 self.cache.fetch(&self.config, self.web.as_ref(), deadline)
             }
-            GitUrl::Ssh(_) => self.cache.fetch(&self.config, None, deadline),
+            GitUrl::Ssh(_) | GitUrl::Daemon(_) => self.cache.fetch(&self.config, None, deadline),
         }
     }
 

@@ -56,7 +56,9 @@ impl SourceReport {
         let (from, path) = match &source.origin {
             SourceOrigin::Directory(path) => (path.display().to_string(), ""),
             SourceOrigin::Git(git) => match &git.url {
-                GitUrl::Http(url) | GitUrl::Ssh(url) => (url.clone(), git.path.as_str()),
+                GitUrl::Http(url) | GitUrl::Ssh(url) | GitUrl::Daemon(url) => {
+                    (url.clone(), git.path.as_str())
+                }
                 GitUrl::Local(path) => (path.display().to_string(), git.path.as_str()),
             },
         };

@@ -36,7 +36,7 @@ impl Cache {
     pub(super) fn new(directory: &Path, config: &GitConfig) -> Self {
         let url = match &config.url {
             GitUrl::Local(_) => return Self { path: None },
-            GitUrl::Http(url) | GitUrl::Ssh(url) => url,
+            GitUrl::Http(url) | GitUrl::Ssh(url) | GitUrl::Daemon(url) => url,
         };
         let mut hasher = DefaultHasher::new();
         (url, format!("{:?}", config.revision)).hash(&mut hasher);

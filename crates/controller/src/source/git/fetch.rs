@@ -20,7 +20,7 @@ use gix::{ObjectId, Repository};
 
 use super::cache::NEWEST;
 use super::web::{Exchanges, GitWeb};
-use super::{gone, in_words};
+use super::{daemon, gone, in_words};
 use crate::config::{GitConfig, GitRevision, GitUrl};
 
 /// What one fetch may bring; a repository of manifests is below 10 MiB with all its history.
@@ -39,10 +39,14 @@ impl Fetch<'_> {
     /// What the reference leads to, now in the repository. `shallow`: without the commits before it.
     pub(super) fn run(&self, shallow: bool) -> Result<ObjectId, String> {
         let url = match &self.config.url {
-            GitUrl::Http(url) | GitUrl::Ssh(url) => url,
+            GitUrl::Http(url) | GitUrl::Ssh(url) | GitUrl::Daemon(url) => url,
             GitUrl::Local(_) => return Err("a local repository is not fetched".to_owned()),
         };
         let remote = self.remote(url).map_err(|error| in_words(&error))?;
+        if let GitUrl::Daemon(url) = &self.config.url {
+            let transport = daemon::connect(url, self.deadline, RECEIVED_BYTES_MAX)?;
+            return self.receive(remote.to_connection_with_transport(transport), shallow);
+        }
         let Some(web) = self.web else {
             let connection = remote.connect(Direction::Fetch).map_err(|error| in_words(&error))?;
             return self.receive(connection, shallow);
