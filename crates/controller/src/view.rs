@@ -24,6 +24,7 @@ pub(crate) struct ServiceView {
     pub replica: Option<String>,
     pub observed_at: Option<Timestamp>,
     pub wanted: Option<String>,
+    pub source: Option<SourceView>,
     pub conditions: Vec<ConditionView>,
     pub rollout: Option<RolloutView>,
     pub breaker: Vec<BreakerView>,
@@ -37,6 +38,15 @@ pub(crate) struct ServiceView {
     pub look_again: Option<SecondsView>,
     pub drift: Vec<DriftedView>,
     pub words: Option<WordsView>,
+}
+
+/// Where the manifest is.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct SourceView {
+    pub file: String,
+    pub line: usize,
+    pub commit: Option<String>,
 }
 
 /// A field that is not as the manifest says and stays so for now.

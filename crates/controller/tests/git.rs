@@ -108,6 +108,21 @@ async fn until(daemon: &Daemon, what: &str, good: impl Fn(&ManifestsReport) -> b
     assert!(waited.is_ok(), "waited too long for {what}: {:?}", daemon.manifests().borrow());
 }
 
+/// Waits until the status of a service names the commit of its content.
+async fn until_source(daemon: &Daemon, name: &str, commit: &str) {
+    let key = ServiceKey::new("prod", name);
+    let mut changed = daemon.board().changed();
+    let is_told = |_: &u64| {
+        let status = daemon.board().get(&key);
+        let source = status.as_ref().and_then(|status| status.source.as_ref());
+        source.is_some_and(|one| {
+            one.file == format!("shop/{name}.yaml") && one.commit.as_deref() == Some(commit)
+        })
+    };
+    let waited = tokio::time::timeout(DEADLINE, changed.wait_for(is_told)).await;
+    assert!(waited.is_ok(), "{name}: {:?}", daemon.board().get(&key));
+}
+
 async fn until_commit(daemon: &Daemon, commit: &str, services: usize) {
     until(daemon, commit, |report| {
         let source = report.sources.first();
@@ -157,6 +172,9 @@ async fn pushes_take_over_and_the_commit_is_told() {
     assert!(metrics.contains(&expected) && !metrics.contains(&first), "{metrics}");
     let (_, report) = request(daemon.http_address(), "GET /v1/manifests HTTP/1.1\r\n", "").await;
     assert!(report.contains(&format!("\"commit\":\"{second}\"")), "{report}");
+    // A commit that changes another manifest is not that of this one.
+    until_source(&daemon, "web", &first).await;
+    until_source(&daemon, "api", &second).await;
     shutdown.drain.cancel();
     daemon.wait().await.unwrap();
 }

@@ -228,7 +228,7 @@ impl<'a> Loader<'a, '_> {
             self.claim(key, root);
         } else {
             if let Some(all) = &mut self.rendered {
-                let source = Source { file: Arc::clone(root.file), line: root.position.line };
+                let source = Source::new(Arc::clone(root.file), root.position.line);
                 let (value, texts) = (shape_check::document(&rendered), written(&rendered));
                 let key = envelope::key(&rendered, &mut Report::default());
                 all.push(RenderedManifest { source, key, value, texts });

@@ -54,14 +54,33 @@ impl Service {
     }
 }
 
-/// Where a manifest came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a manifest came from. Two are equal whatever their commits: a commit that changes other manifests changes
+/// nothing about this one.
+#[derive(Clone, Debug)]
 pub struct Source {
     /// As given by the user or found under the directory, shared by the manifests of one file.
     pub file: Arc<str>,
     /// 1-based line on which the document begins.
     pub line: usize,
+    /// The commit with which this content took over, as far as is known: after a restart it is the newest. `None`
+    /// outside of git.
+    pub commit: Option<Arc<str>>,
 }
+
+impl Source {
+    /// Of no commit.
+    pub fn new(file: Arc<str>, line: usize) -> Self {
+        Self { file, line, commit: None }
+    }
+}
+
+impl PartialEq for Source {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.file, self.line) == (&other.file, other.line)
+    }
+}
+
+impl Eq for Source {}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {

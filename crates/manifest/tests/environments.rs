@@ -199,7 +199,7 @@ fn written(manifests: &[RenderedManifest]) -> Vec<File> {
 
 /// All that is to be the same whoever wrote the manifests.
 fn content(set: &ManifestSet) -> Vec<Service> {
-    let source = evenkeel_manifest::Source { file: "".into(), line: 0 };
+    let source = evenkeel_manifest::Source::new("".into(), 0);
     set.services.iter().map(|one| Service { source: source.clone(), ..one.clone() }).collect()
 }
 

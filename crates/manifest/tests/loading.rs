@@ -237,16 +237,16 @@ fn the_digests_of_version_1_never_change() {
 }
 
 #[test]
-fn a_service_leaves_room_for_the_thirteen_tags_that_are_ours() {
+fn a_service_leaves_room_for_the_fourteen_tags_that_are_ours() {
     let tagged = |count: usize| {
         let tags: Vec<String> = (0..count).map(|n| format!("{{ key: k{n}, value: v }}")).collect();
         let text = format!("{}  service: {{ tags: [{}] }}\n", manifest("web"), tags.join(", "));
         said(&load(&[file("a", text)]))
     };
-    assert_eq!(tagged(37), [""; 0]);
+    assert_eq!(tagged(36), [""; 0]);
     let problems = tagged(42);
     assert!(
-        matches!(problems.as_slice(), [one] if one.contains("spec.service.tags[37]: expected at most 37")),
+        matches!(problems.as_slice(), [one] if one.contains("spec.service.tags[36]: expected at most 36")),
         "{problems:?}"
     );
 }

@@ -6,7 +6,7 @@ mod words;
 
 use std::time::Duration;
 
-use evenkeel_manifest::{Digest, ServiceKey};
+use evenkeel_manifest::{Digest, ServiceKey, Source};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -27,6 +27,9 @@ pub struct Status {
     pub observed_at: Timestamp,
     /// The revision digest that the manifest wants.
     pub wanted: Option<Digest>,
+    /// Where the manifest is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceStatus>,
     pub conditions: Vec<Condition>,
     pub rollout: Option<RolloutStatus>,
     pub breaker: Vec<BreakerCount>,
@@ -47,6 +50,28 @@ pub struct Status {
     /// What people said that is still in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: Option<Box<Words>>,
+}
+
+/// Where a manifest is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceStatus {
+    pub file: String,
+    /// 1-based.
+    pub line: usize,
+    /// The commit with which its content took over, where it is in git.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+}
+
+impl SourceStatus {
+    fn of(source: &Source) -> Self {
+        Self {
+            file: source.file.to_string(),
+            line: source.line,
+            commit: source.commit.as_deref().map(str::to_owned),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -157,6 +182,7 @@ impl Status {
             key,
             observed_at: at,
             wanted: None,
+            source: None,
             conditions: conditions::unknown("no valid manifest was ever read"),
             rollout: None,
             breaker: Vec::new(),
@@ -188,6 +214,7 @@ pub fn status(input: &Input<'_>, plan: &Plan, outcome: &Outcome) -> Status {
         key: input.key.clone(),
         observed_at: input.observed.at,
         wanted: input.desired.map(|desired| desired.revision_digest.clone()),
+        source: input.desired.map(|desired| SourceStatus::of(&desired.source)),
         conditions: conditions::of(input, view.as_ref(), plan, outcome, &drift),
         rollout: view.as_ref().and_then(|view| rollout(view, judgement.as_ref())),
         breaker: judgement.as_ref().map(|one| one.counts.clone()).unwrap_or_default(),

@@ -44,6 +44,8 @@ pub mod tag {
     pub const PRUNE: &str = "evenkeel:prune";
     /// On a service that no manifest names: how far it is on its way out, since when, and its count.
     pub const TOMBSTONE: &str = "evenkeel:tombstone";
+    /// The commit whose content was last proven.
+    pub const COMMIT: &str = "evenkeel:commit";
     /// The keys of the tags that a manifest set, so that they can be removed again.
     pub const TAGS: &str = "evenkeel:tags";
 

@@ -63,7 +63,7 @@ pub(crate) fn same_content(one: &Arc<Service>, other: &Arc<Service>) -> bool {
     if Arc::ptr_eq(one, other) {
         return true;
     }
-    let moved = Source { file: one.source.file.clone(), line: other.source.line };
+    let moved = Source::new(one.source.file.clone(), other.source.line);
     let aligned = Service { source: moved, ..Service::clone(one) };
     aligned == **other
 }

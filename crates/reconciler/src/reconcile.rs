@@ -264,6 +264,8 @@ fn log_applied(input: &Input<'_>, action: &Action, result: &Applied) {
     tracing::info!(
         service = %input.key,
         digest = digest(input),
+        source = source(input),
+        commit = commit(input),
         deployment = started.or(deployment(input)),
         action = action.call.operation(),
         why = action.why,
@@ -275,6 +277,8 @@ fn log_failed(input: &Input<'_>, action: &Action, error: &CloudError) {
     tracing::warn!(
         service = %input.key,
         digest = digest(input),
+        source = source(input),
+        commit = commit(input),
         deployment = deployment(input),
         action = action.call.operation(),
         why = action.why,
@@ -297,6 +301,15 @@ fn log_withheld(input: &Input<'_>, action: &Action, why: Withheld) {
 
 fn digest<'a>(input: &Input<'a>) -> Option<&'a str> {
     input.desired.map(|desired| desired.revision_digest.as_str())
+}
+
+/// The file of the manifest.
+fn source<'a>(input: &Input<'a>) -> Option<&'a str> {
+    input.desired.map(|desired| &*desired.source.file)
+}
+
+fn commit<'a>(input: &Input<'a>) -> Option<&'a str> {
+    input.desired.and_then(|desired| desired.source.commit.as_deref())
 }
 
 /// The id of the PRIMARY deployment.

@@ -23,7 +23,7 @@ pub(crate) fn service(name: &str, version: &str) -> Service {
     let digest = Digest::from_tag(format!("v1:{version}"));
     Service {
         key: key(name),
-        source: Source { file: Arc::from("services.yaml"), line: 1 },
+        source: Source::new(Arc::from("services.yaml"), 1),
         metadata: Metadata { name: name.to_owned(), ..Metadata::default() },
         task_definition: Document::new(&json!({"family": name, "version": version})),
         family: name.to_owned(),

@@ -243,7 +243,8 @@ impl Git {
             let read = found.map(|found| match found {
                 Found::Same(revision) => Read::Same(Some(revision)),
                 Found::Changed(revision, tree) => {
-                    Read::Changed(Box::new(Reading::of(&source, tree)), Some(revision))
+                    let reading = Reading::of(&source, tree).at(&revision.commit);
+                    Read::Changed(Box::new(reading), Some(revision))
                 }
             });
             (reader, Look { index, read, fault })

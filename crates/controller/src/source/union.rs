@@ -54,7 +54,16 @@ impl Reading {
         Self { tree, services, problems: set.problems }
     }
 
-    /// A service that did not change keeps its allocation.
+    /// As read at a commit.
+    pub(super) fn at(mut self, commit: &str) -> Self {
+        let commit: Arc<str> = commit.into();
+        for service in &mut self.services {
+            Arc::make_mut(service).source.commit = Some(Arc::clone(&commit));
+        }
+        self
+    }
+
+    /// A service that did not change keeps its allocation, and with it the commit of its content.
     pub(super) fn share_with(&mut self, before: &Self) {
         let known: BTreeMap<&ServiceKey, &Arc<Service>> =
             before.services.iter().map(|service| (&service.key, service)).collect();

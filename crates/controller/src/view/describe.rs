@@ -33,6 +33,11 @@ fn head(text: &mut String, service: &ServiceView, now: Timestamp) {
     line!(text, "{}", paint(style::TITLE, safe(&service.name())));
     let wanted = service.wanted.as_deref().unwrap_or("nothing: no manifest names it");
     line!(text, "  wanted revision  {}", safe(wanted));
+    if let Some(source) = &service.source {
+        let commit = source.commit.as_deref();
+        let commit = commit.map_or(String::new(), |commit| format!(" at {}", safe(commit)));
+        line!(text, "  manifest         {}:{}{commit}", safe(&source.file), source.line);
+    }
     line!(
         text,
         "  tasks            {} of {} running",

@@ -7,10 +7,10 @@ use crate::envelope::{ELSEWHERE, check_name};
 use crate::node::Cursor;
 use crate::problem::Report;
 
-/// Of the 50 tags that AWS allows, those that Evenkeel may need: thirteen on a service (owner, digest, proven,
+/// Of the 50 tags that AWS allows, those that Evenkeel may need: fourteen on a service (owner, digest, proven, commit,
 /// rejected, rollout, hold, pause, promote, reweighed, drift, prune, tombstone, tags) and one on a task definition (digest).
 /// Source: `TagResource` API reference for all limits on tags.
-const SERVICE_TAGS: usize = 37;
+const SERVICE_TAGS: usize = 36;
 const TASK_DEFINITION_TAGS: usize = 49;
 const KEY_CHARACTERS: usize = 128;
 const VALUE_CHARACTERS: usize = 256;

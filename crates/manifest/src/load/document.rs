@@ -200,7 +200,7 @@ impl Draft<'_, '_> {
         let complete = canonical::service(&service);
         Some(Service {
             key,
-            source: Source { file: Arc::clone(self.root.file), line: self.root.position.line },
+            source: Source::new(Arc::clone(self.root.file), self.root.position.line),
             metadata,
             task_definition,
             family,

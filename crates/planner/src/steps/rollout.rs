@@ -400,6 +400,9 @@ pub(super) fn prove(view: &View<'_>) -> Plan {
     if let Some(arn) = &revision {
         tags.insert(tag::PROVEN.to_owned(), arn.clone());
     }
+    if let Some(commit) = &view.desired.source.commit {
+        tags.insert(tag::COMMIT.to_owned(), commit.to_string());
+    }
     let named = revision.as_deref().unwrap_or(&view.primary.task_definition);
     let why = format!("proves {digest}: {} is complete and healthy as {named}", view.primary.id);
     let forget = forget_rollout(view, format!("ends the rollout of {digest}"));

@@ -110,7 +110,7 @@ impl Draft {
         let full = canonical::service(&self.service);
         Service {
             key: key(),
-            source: Source { file: "shop/web.yaml".into(), line: 1 },
+            source: Source::new("shop/web.yaml".into(), 1),
             metadata: Metadata { name: "web".to_owned(), ..Metadata::default() },
             task_definition: Document::new(&self.task_definition),
             family: "web".to_owned(),

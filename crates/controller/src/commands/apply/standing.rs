@@ -118,6 +118,7 @@ mod tests {
             key: ServiceKey::new("prod", "web"),
             observed_at: "2026-01-01T00:00:00Z".parse().unwrap(),
             wanted: None,
+            source: None,
             conditions: true_kinds.iter().map(condition).collect(),
             rollout: None,
             breaker: Vec::new(),
