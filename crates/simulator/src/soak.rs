@@ -7,9 +7,11 @@ mod people;
 
 use std::time::Duration;
 
+use evenkeel_manifest::Pattern;
+use evenkeel_reconciler::PruneSettings;
 use fastrand::Rng;
 
-use crate::harness::{Keeps, Played, Setup, Stage, Step, Storm};
+use crate::harness::{Keeps, Played, Setup, Stage, Step, Storm, property};
 
 use chaos::Chaos;
 use fleet::Fleet;
@@ -51,13 +53,16 @@ pub fn soak(manner: Manner) -> Soaked {
         _ => 1,
     };
     let is_small = services <= 3;
-    let setup = Setup {
+    let mut setup = Setup {
         replicas,
         keeps: manner.keeps,
         keeps_history: is_small,
         clock_rates: clock_rates(&mut rng, replicas),
         ..Setup::new(manner.seed)
     };
+    if manner.seed % 3 == 1 {
+        prunes(&mut setup);
+    }
     let storm = Storm::new(rng.u64(..), *pick(&mut rng, &[0.0, 0.01, 0.05, 0.2]), is_small);
     let mut chaos = Chaos::new(rng, replicas, storm, manner.acts);
     let script = async |stage: &mut Stage| {
@@ -70,6 +75,21 @@ pub fn soak(manner: Manner) -> Soaked {
     };
     let (played, _) = Stage::play(setup, script);
     Soaked { played, services, replicas, acts: chaos.acts() }
+}
+
+/// Daemons scale in what has lost its manifest, soon enough that it happens within a course; nothing is deleted so soon.
+fn prunes(setup: &mut Setup) {
+    let all = || Pattern::of_names("*").into_iter().collect::<Vec<_>>();
+    let settings = PruneSettings {
+        clusters: all(),
+        services: all(),
+        grace: Duration::from_mins(1),
+        keep: Duration::from_hours(24),
+        percent_max: 50,
+        services_max: 3,
+    };
+    setup.properties = property::all_that_prune(&settings);
+    setup.settings.prune = Some(settings);
 }
 
 /// A deployment group is made for a service that is there.

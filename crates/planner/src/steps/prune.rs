@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 
 use super::command::{refuse, written};
 use super::{held, stand_still, unknown};
+use crate::diff::{Comparison, runs_what_is_wanted};
 use crate::plan::{AFTER_ACTION, CAPACITY, IN_FLIGHT};
 use crate::prune::{Leave, PruneTerms};
 use crate::tags::{Tombstone, TombstonePhase, is_owner, tag};
-use crate::view::{explain, owned_count};
+use crate::view::{View, explain, owned_count};
 use crate::{
     Action, Call, Command, Fact, Input, Lane, Obedience, ObservedService, Order, Plan, Refusal,
-    Wait, WaitReason,
+    RolloutPhase, Wait, WaitReason,
 };
 
 /// Nothing is urgent about a service on its way out.
@@ -211,7 +212,8 @@ fn acting(call: Call, why: String) -> Plan {
     Plan::acting(vec![Action { call, lane: Lane::Sweep, why }], Vec::new())
 }
 
-/// A manifest names it again: it gets its tasks back before anything else is done, and then loses its mark.
+/// A manifest names it again: it gets its tasks back before anything else is done, and then loses its mark. What was
+/// judged bad gets none back, and goes away first; what was not judged to its end gets one, and is judged by that.
 pub(super) fn revive(
     input: &Input<'_>,
     desired: &Service,
@@ -220,6 +222,10 @@ pub(super) fn revive(
     let mark = Tombstone::of(&service.tags)?.ok();
     let before = mark.as_ref().map_or(0, |mark| mark.count);
     let count = owned_count(desired).unwrap_or(before);
+    let count = match trust(input, desired, service)? {
+        Trust::Proven => count,
+        Trust::Unproven => count.min(1),
+    };
     let action = if service.desired_count == 0 && before > 0 && count > 0 {
         let input = json!({
             "cluster": input.key.cluster, "service": input.key.name, "desiredCount": count,
@@ -233,6 +239,24 @@ pub(super) fn revive(
         Action { call, lane: Lane::RolloutStep, why }
     };
     Some(Plan::acting(vec![action], Vec::new()))
+}
+
+/// What is known of the revision that a service runs.
+enum Trust {
+    Proven,
+    Unproven,
+}
+
+/// `None` of what was judged bad.
+fn trust(input: &Input<'_>, desired: &Service, service: &ObservedService) -> Option<Trust> {
+    let view = View::of(input, desired, service)?;
+    let is_bad = view.memory.rejects(&desired.revision_digest);
+    match &view.memory.rollout {
+        Some(mark) if is_bad || mark.phase == RolloutPhase::RollingBack => None,
+        Some(_) => Some(Trust::Unproven),
+        None if is_bad && runs_what_is_wanted(&view, Comparison::Lenient) => None,
+        None => Some(Trust::Proven),
+    }
 }
 
 /// A person's command about a service that no manifest names: it may be stopped, and it may be let go.

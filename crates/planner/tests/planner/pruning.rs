@@ -156,6 +156,32 @@ fn a_manifest_that_returns_gives_the_tasks_back_and_then_takes_the_mark_away() {
 }
 
 #[test]
+fn what_was_judged_bad_gets_no_task_back_and_what_was_not_judged_gets_one() {
+    for (image, expected) in [("good:2", 1), ("crash:2", 0)] {
+        let v2 = web(image).service();
+        let mut ecs = settled();
+        drop(ecs.settle(&v2, 3));
+        if image == "crash:2" {
+            let verdict = format!("v1:{}:1790000000:Crashes", v2.revision_digest);
+            ecs.tags.insert(tag::REJECTED.to_owned(), verdict);
+        }
+        ecs.tags.insert(tag::TOMBSTONE.to_owned(), "v1:scaled-in:0:4".to_owned());
+        ecs.update(&json!({"desiredCount": 0}));
+        (0..10).for_each(|_| ecs.tick());
+        let seen = ecs.look(Some(&v2));
+        let key = key();
+        let input = input(&key, Some(&v2), &seen);
+        let plan = plan(&input);
+        assert_eq!(check(&plan, &input), Ok(()), "{plan:?}");
+        let count = plan.actions.iter().find_map(|action| match &action.call {
+            Call::UpdateService { input } => input.get("desiredCount")?.as_u64(),
+            _ => None,
+        });
+        assert_eq!(count.unwrap_or(0), expected, "{image}: {plan:?}");
+    }
+}
+
+#[test]
 fn the_guard_refuses_every_step_out_of_turn() {
     let call = |call| Action { call, lane: Lane::Sweep, why: String::new() };
     let named = |members: &Value| {

@@ -51,11 +51,11 @@ impl<C: Cloud> Follower<'_, C> {
     }
 
     async fn follow(&self, order: &Order, known: &mut Unconfirmed) -> Result<Answer, NotFollowed> {
-        if order.command == Command::Prune
-            && self.desired.is_none()
-            && self.permit.prune().is_none()
-        {
-            return Err(NotFollowed::Refused(NO_GRANT.to_owned()));
+        if self.desired.is_none() && self.permit.prune().is_none() {
+            return Err(match order.command {
+                Command::Prune => NotFollowed::Refused(NO_GRANT.to_owned()),
+                _ => NotFollowed::Unmanaged,
+            });
         }
         let next = |seen: Option<&Observed>| {
             evenkeel_planner::questions_of(&order.command, self.desired, seen)

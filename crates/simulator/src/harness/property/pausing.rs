@@ -15,6 +15,7 @@ use super::memory::{Mark, PAUSE, PROMOTE, Promotion, ROLLOUT, Tags, mark};
 use super::ordering::told;
 use super::origins::{Origins, is_in_flight};
 use super::passes::Passes;
+use super::pruning;
 use super::wishes::Wish;
 use crate::ServiceFacts;
 
@@ -130,6 +131,12 @@ impl PausedRollouts {
         let wishes = self.origins.wishes_of(call);
         let by_manifest = !wishes.is_empty() && wishes.iter().all(|wish| wish.pauses);
         if !by_manifest && !shown.tags.contains_key(PAUSE) {
+            return Ok(());
+        }
+        // What loses its manifest, and what gets one task back with it, is no rollout.
+        let most = u64::from(shown.tags.contains_key(pruning::TOMBSTONE) && shown.desired == 0);
+        let is_pruned = wishes.is_empty() || most == 1;
+        if is_pruned && write.count().is_some_and(|count| count <= most) {
             return Ok(());
         }
         let what = match write {
