@@ -210,7 +210,8 @@ impl Git {
             let began = Instant::now();
             let interval = jittered(self.config.interval, &self.name, began);
             if timeout(interval, hint.notified()).await.is_ok() {
-                sleep(HINTS_APART.min(interval)).await;
+                // At once, unless one came just before: then all that come meanwhile are one.
+                sleep(HINTS_APART.min(interval).saturating_sub(began.elapsed())).await;
             }
         }
     }

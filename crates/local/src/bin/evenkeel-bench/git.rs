@@ -18,6 +18,9 @@ const SECRET: &str = "a-secret-of-the-bench";
 /// The name of the source in the configuration.
 const SOURCE: &str = "fleet";
 
+/// What stands before the names of its files.
+const OWNED_AS: &str = "fleet/";
+
 const WITHIN: Duration = Duration::from_mins(3);
 
 /// Pushes whose way is measured.
@@ -28,13 +31,13 @@ const RARELY: &str = "1h";
 
 /// The way of one push is short in a small fleet, and looks at ten thousand manifests show what grows.
 pub(crate) async fn measure(figures: &mut Figures) -> BenchResult<()> {
-    let bench = Bench::start(20).await?;
+    let bench = Bench::start_of(20, OWNED_AS).await?;
     push_to_first_write(figures, &bench, "hook", RARELY).await?;
     push_to_first_write(figures, &bench, "poll", "2s").await
 }
 
 pub(crate) async fn measure_many(figures: &mut Figures, count: usize) -> BenchResult<()> {
-    let bench = Bench::start(count).await?;
+    let bench = Bench::start_of(count, OWNED_AS).await?;
     let repository = Repository::of(&bench)?;
     let daemon = repository.daemon(&bench, "1s").await?;
     daemon.ready(count, WITHIN).await?;

@@ -155,6 +155,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn start(count: usize) -> BenchResult<Self> {
+        Self::start_of(count, "").await
+    }
+
+    /// With this before the names of the files by which services are owned.
+    pub(crate) async fn start_of(count: usize, source: &str) -> BenchResult<Self> {
         let settings = Settings {
             account: "123456789012".to_owned(),
             region: "us-east-1".to_owned(),
@@ -163,7 +168,11 @@ impl Bench {
         };
         let region = LiveRegion::new(settings, Clock::start(Timestamp::now(), SPEED)?);
         region.call(Api::Ecs, "CreateCluster", &json!({"clusterName": CLUSTER}))?;
-        settle(&region, &fleet::loaded(count).services).await?;
+        let mut services = fleet::loaded(count).services;
+        for service in &mut services {
+            service.source.file = format!("{source}{}", service.source.file).into();
+        }
+        settle(&region, &services).await?;
 
         let manifests = tempfile::tempdir()?;
         for file in fleet::files(count) {
