@@ -4,11 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_manifest::{Digest, DriftPolicy, Service};
-use evenkeel_planner::{
-    Applied, BreakerCount, ConditionKind, ConditionStatus, Drifted, EvidenceKind, Outcome,
-    RolloutPhase, RolloutStatus, Verdict, VerdictKind,
-};
+use evenkeel_manifest::{Digest, Service};
+use evenkeel_planner::{Applied, ConditionKind, ConditionStatus, Outcome};
 use prometheus::{Registry, TextEncoder};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -19,6 +16,7 @@ use super::*;
 use crate::testing::{Look, ScriptedCloud, key, service, transient};
 use crate::{CloudError, Mode, Withheld, reconcile};
 
+mod figures;
 mod orders;
 mod withheld;
 
@@ -566,139 +564,4 @@ async fn a_loop_that_only_looks_calls_nothing_and_says_what_it_would_change() {
     assert_eq!(status.look_again, 5 * MINUTE);
     let looks = running.cloud.touches().len();
     assert!((4..=12).contains(&looks), "{looks} reads in four turns of the sweep");
-}
-
-/// A report as a pass makes it, about a rollout that was judged bad.
-async fn judged(name: &str, kind: VerdictKind, digest: &str) -> PassReport {
-    let cloud = ScriptedCloud::new(Duration::ZERO);
-    let wanted = service(name, "2");
-    let mut report = reconcile(&cloud, &key(name), Some(&wanted), "test", Mode::DryRun).await;
-    report.outcome = Outcome::Done;
-    let digest = Digest::from_tag(digest);
-    report.status.rollout = Some(RolloutStatus {
-        phase: RolloutPhase::RollingBack,
-        digest: digest.clone(),
-        deployment: None,
-        since: Some(report.status.observed_at - jiff::SignedDuration::from_secs(42)),
-        task_definition: None,
-        running_count: 1,
-        desired_count: 1,
-        healthy_count: None,
-        shift: None,
-    });
-    report.status.breaker =
-        vec![BreakerCount { kind: EvidenceKind::Crash, count: 2, threshold: 3 }];
-    let sentence = "three tasks crashed".to_owned();
-    report.plan.verdict =
-        Some(Verdict { kind, digest, sentence, evidence: Vec::new(), counts: Vec::new() });
-    report
-}
-
-fn pass(report: PassReport) -> Pass {
-    Pass {
-        took: SECOND,
-        followed: None,
-        answers: Vec::new(),
-        report: Some(Box::new((report, Some(Unconfirmed::default())))),
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rollback_is_counted_once_for_each_verdict_however_often_it_is_seen() {
-    let cloud = Arc::new(ScriptedCloud::new(SECOND));
-    let (mut control_loop, _sender, registry) =
-        not_running(exact(), &cloud, state([service("web", "2")]));
-    control_loop.manifests_changed();
-    let web = Arc::new(key("web"));
-    for digest in ["v1:2", "v1:2", "v1:2", "v1:3"] {
-        let report = judged("web", VerdictKind::Crashes, digest).await;
-        control_loop.pass_ended(&web, Ok(pass(report)));
-    }
-    let text = TextEncoder::new().encode_to_string(&registry.gather()).expect("is valid text");
-    assert!(text.contains("evenkeel_rollbacks_total{reason=\"Crashes\"} 2\n"), "{text}");
-    assert!(text.contains("evenkeel_rollbacks_total{reason=\"Stalled\"} 0\n"), "{text}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn breaker_and_rollout_series_exist_only_while_a_rollout_is_in_flight() {
-    let cloud = Arc::new(ScriptedCloud::new(SECOND));
-    let (mut control_loop, _sender, registry) =
-        not_running(exact(), &cloud, state([service("web", "2")]));
-    control_loop.manifests_changed();
-    let web = Arc::new(key("web"));
-    let report = judged("web", VerdictKind::Crashes, "v1:2").await;
-    let mut over = report.clone();
-    (over.status.rollout, over.plan.verdict) = (None, None);
-    let text = || TextEncoder::new().encode_to_string(&registry.gather()).expect("is valid text");
-    let labels = r#"cluster="main",service="web",target="default""#;
-    let labels_with_kind = r#"cluster="main",kind="Crash",service="web",target="default""#;
-
-    control_loop.pass_ended(&web, Ok(pass(report)));
-    let during = text();
-    assert!(during.contains(&format!("evenkeel_breaker_failures{{{labels_with_kind}}} 2\n")));
-    assert!(during.contains(&format!("evenkeel_breaker_threshold{{{labels_with_kind}}} 3\n")));
-    assert!(during.contains(&format!("evenkeel_rollout_age_seconds{{{labels}}} 42\n")));
-
-    control_loop.pass_ended(&web, Ok(pass(over)));
-    let after = text();
-    for name in ["evenkeel_breaker_failures", "evenkeel_breaker_threshold", "evenkeel_rollout_age"]
-    {
-        assert!(!after.contains(name), "{name} is still there:\n{after}");
-    }
-    assert!(after.contains("evenkeel_rollout_duration_seconds_sum{result=\"completed\"} 42\n"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_refused_plan_is_counted_published_and_waits_long() {
-    let cloud = Arc::new(ScriptedCloud::new(SECOND));
-    let (mut control_loop, _sender, registry) =
-        not_running(exact(), &cloud, state([service("web", "2")]));
-    control_loop.manifests_changed();
-    let mut report = judged("web", VerdictKind::Crashes, "v1:2").await;
-    report.outcome = Outcome::Refused(vec!["deletes what is not ours".to_owned()]);
-    let web = control_loop.queue.next().await;
-    control_loop.pass_ended(&web, Ok(pass(report)));
-    let text = TextEncoder::new().encode_to_string(&registry.gather()).expect("is valid text");
-    assert!(text.contains("evenkeel_plans_refused_total 1\n"), "{text}");
-    assert!(control_loop.board.get(&web).is_some());
-    assert!(timeout(299 * SECOND, control_loop.queue.next()).await.is_err());
-    assert_eq!(timeout(2 * SECOND, control_loop.queue.next()).await, Ok(web));
-}
-
-#[tokio::test(start_paused = true)]
-async fn drifted_fields_are_counted_by_policy_and_go_when_they_are_healed() {
-    let cloud = Arc::new(ScriptedCloud::new(SECOND));
-    let (mut control_loop, _sender, registry) =
-        not_running(exact(), &cloud, state([service("web", "2")]));
-    control_loop.manifests_changed();
-    let web = Arc::new(key("web"));
-    let clean = reconcile(&*cloud, &web, Some(&service("web", "2")), "test", Mode::DryRun).await;
-    let field = |name: &str, policy| Drifted {
-        path: format!("service.{name}"),
-        policy,
-        last: None,
-        wanted: Some(2.into()),
-        live: Some(9.into()),
-        since: clean.status.observed_at,
-        healed: 0,
-        until: None,
-    };
-    let mut drifted = clean.clone();
-    drifted.status.drift = vec![
-        field("desiredCount", DriftPolicy::Heal),
-        field("propagateTags", DriftPolicy::Report),
-        field("enableExecuteCommand", DriftPolicy::Report),
-    ];
-    let text = || TextEncoder::new().encode_to_string(&registry.gather()).expect("is valid text");
-    let of = |policy: &str| {
-        let labels = r#"service="web",target="default""#;
-        format!("evenkeel_drifted_fields{{cluster=\"main\",policy=\"{policy}\",{labels}}}")
-    };
-    control_loop.pass_ended(&web, Ok(pass(drifted)));
-    let during = text();
-    for (policy, count) in [("Heal", 1), ("Report", 2)] {
-        assert!(during.contains(&format!("{} {count}\n", of(policy))), "{during}");
-    }
-    control_loop.pass_ended(&web, Ok(pass(clean)));
-    assert!(!text().contains("evenkeel_drifted_fields{"), "{}", text());
 }

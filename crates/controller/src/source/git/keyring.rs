@@ -10,8 +10,7 @@ use pgp::packet::{
 };
 use pgp::types::{Fingerprint, KeyDetails};
 
-/// Some thousand keys.
-const BYTES_MAX: u64 = 4 << 20;
+use super::signature::read_keys;
 
 const ARMOUR: &str = "-----BEGIN PGP ";
 const BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
@@ -53,15 +52,7 @@ enum Before {
 
 impl Keyring {
     pub(super) fn read(file: &Path) -> Result<Self, String> {
-        let mut bytes = Vec::new();
-        std::fs::File::open(file)
-            .and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes))
-            .map_err(|error| error.to_string())?;
-        if u64::try_from(bytes.len()).is_ok_and(|length| length <= BYTES_MAX) {
-            Self::parse(&bytes)
-        } else {
-            Err("it is larger than 4 MiB".to_owned())
-        }
+        Self::parse(&read_keys(file)?)
     }
 
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {

@@ -1,5 +1,6 @@
 //! Whether a commit may take over by who signed it; never takes "cannot be known" for yes.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use gix::Repository;
@@ -27,6 +28,22 @@ const NAMESPACE: &str = "git";
 const SSH: &str = "-----BEGIN SSH SIGNATURE-----";
 const OPENPGP: &str = "-----BEGIN PGP SIGNATURE-----";
 const BEGIN: &str = "-----BEGIN ";
+
+/// Some thousand keys.
+const KEYS_BYTES_MAX: u64 = 4 << 20;
+
+/// What a file of keys holds; an error is a clause for people.
+pub(super) fn read_keys(file: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)
+        .and_then(|file| file.take(KEYS_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| error.to_string())?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= KEYS_BYTES_MAX) {
+        Ok(bytes)
+    } else {
+        Err("it is larger than 4 MiB".to_owned())
+    }
+}
 
 /// Who signed the commit, or the annotated tag by whose name it is wanted. The error is a sentence for people.
 pub(super) fn check(

@@ -1,7 +1,6 @@
 //! The keys whose owners may sign, in the format of ssh-keygen's ALLOWED SIGNERS; a line that is not
 //! understood never leaves the others in force.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use gix::bstr::ByteSlice as _;
@@ -12,8 +11,7 @@ use jiff::tz::TimeZone;
 use ssh_key::PublicKey;
 use ssh_key::public::KeyData;
 
-/// Some ten thousand keys.
-const BYTES_MAX: u64 = 4 << 20;
+use super::signature::read_keys;
 
 /// At least one.
 #[derive(Debug)]
@@ -36,15 +34,8 @@ struct Options {
 
 impl Signers {
     pub(super) fn read(file: &Path) -> Result<Self, String> {
-        let mut text = String::new();
-        std::fs::File::open(file)
-            .and_then(|file| file.take(BYTES_MAX + 1).read_to_string(&mut text))
-            .map_err(|error| error.to_string())?;
-        if u64::try_from(text.len()).is_ok_and(|length| length <= BYTES_MAX) {
-            Self::parse(&text)
-        } else {
-            Err("it is larger than 4 MiB".to_owned())
-        }
+        let text = String::from_utf8(read_keys(file)?);
+        Self::parse(&text.map_err(|_| "it is not UTF-8")?)
     }
 
     fn parse(text: &str) -> Result<Self, String> {
