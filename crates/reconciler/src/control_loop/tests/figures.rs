@@ -80,7 +80,8 @@ async fn breaker_and_rollout_series_exist_only_while_a_rollout_is_in_flight() {
 
     control_loop.pass_ended(&web, Ok(pass(over)));
     let after = text();
-    for name in ["evenkeel_breaker_failures", "evenkeel_breaker_threshold", "evenkeel_rollout_age"]
+    for name in
+        ["evenkeel_breaker_failures", "evenkeel_breaker_threshold", "evenkeel_rollout_age_seconds"]
     {
         assert!(!after.contains(name), "{name} is still there:\n{after}");
     }
