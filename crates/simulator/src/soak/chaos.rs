@@ -167,14 +167,16 @@ impl Chaos {
                 "ListTaskDefinitions",
                 "DescribeServiceDeployments",
                 "CreateDeployment",
+                "ContinueDeployment",
                 "StopDeployment",
                 "ListDeployments",
-                "GetDeployment",
+                "BatchGetDeployments",
+                "GetDeploymentGroup",
             ],
         );
         vec![Step::Fail(
             operation.to_owned(),
-            self.storm.way(operation.starts_with(['D', 'L', 'G'])),
+            self.storm.way(operation.starts_with(['B', 'D', 'G', 'L'])),
         )]
     }
 }

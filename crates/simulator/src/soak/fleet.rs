@@ -15,6 +15,7 @@ pub(super) struct Fleet {
 }
 
 const ALARM: &str = "errors";
+const TIME_TO_SAY_GO: Duration = Duration::from_hours(1);
 
 impl Fleet {
     pub(super) fn draw(rng: &mut Rng) -> Self {
@@ -34,12 +35,14 @@ impl Fleet {
         fleet
     }
 
-    /// The services that CodeDeploy deploys, each with its front.
+    /// The services that CodeDeploy deploys, each with its front; every second one waits for a word before its traffic
+    /// moves.
     pub(super) fn deployment_groups(&self) -> impl Iterator<Item = Step> {
-        let fronts = self.wishes.iter().zip(&self.groups);
-        fronts
-            .filter(|(wish, _)| is_code_deployed(wish))
-            .map(|(wish, group)| Step::DeploymentGroup(wish.name.clone(), front(group), None))
+        let fronts = self.wishes.iter().zip(&self.groups).enumerate();
+        fronts.filter(|(_, (wish, _))| is_code_deployed(wish)).map(|(index, (wish, group))| {
+            let waits = (index % 2 == 1).then_some(TIME_TO_SAY_GO);
+            Step::DeploymentGroup(wish.name.clone(), front(group), waits)
+        })
     }
 
     fn wish(&self, rng: &mut Rng, index: usize, size: usize) -> Wish {
