@@ -296,11 +296,12 @@ impl Progress {
             .map(|(at, words)| (lasted_until(view, deployment, healthy, at), words));
         let last_start = healthy.iter().filter_map(|task| task.started_at).max();
         let last_hindrance = environment.as_ref().map(|(at, _)| *at);
-        let since =
-            [Some(began), Some(since), last_start, last_hindrance, scaled(view, deployment)]
-                .into_iter()
-                .flatten()
-                .max()?;
+        let more_to_do = scaled(view, deployment)
+            .max(is_to_be_started(view, deployment, healthy, evidence).then(|| view.now()));
+        let since = [Some(began), Some(since), last_start, last_hindrance, more_to_do]
+            .into_iter()
+            .flatten()
+            .max()?;
         let completed = deployment.rollout_state.as_deref() == Some("COMPLETED");
         let all_healthy = healthy.len() >= usize::try_from(view.count_of(deployment)).ok()?;
         Some(Self {
@@ -348,6 +349,25 @@ fn scaled(view: &View<'_>, deployment: &Deployment) -> Option<Timestamp> {
     let on_its_way = tasks.iter().filter(|task| task.last_status != "STOPPED");
     let started = on_its_way.filter_map(|task| task.created_at).max();
     [deployment.updated_at, step, started].into_iter().flatten().max()
+}
+
+/// Whether what a task set lacks is ECS's to start: all that it started are healthy, and none has failed since the last
+/// of these was started. `false` of a deployment.
+fn is_to_be_started(
+    view: &View<'_>,
+    deployment: &Deployment,
+    healthy: &[&Task],
+    evidence: &[Evidence],
+) -> bool {
+    let last_start = healthy.iter().filter_map(|task| task.started_at).max();
+    let tasks = tasks_of(view, &deployment.id);
+    let on_their_way = tasks.iter().filter(|task| task.last_status != "STOPPED").count();
+    let has_failed =
+        |one: &Evidence| is_failure(one.kind) && (one.at.is_none() || one.at >= last_start);
+    view.service.has_task_sets()
+        && last_start.is_some()
+        && on_their_way <= healthy.len()
+        && !evidence.iter().any(has_failed)
 }
 
 /// Until when a cause that ECS told of at that time lasted: until ECS started a task of the deployment

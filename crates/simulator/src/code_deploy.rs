@@ -43,6 +43,13 @@ impl CodeDeploy {
         })
     }
 
+    /// The listener whose traffic moves when a service is deployed.
+    pub(crate) fn production_listener(&self, cluster: &str, service: &str) -> Option<&str> {
+        let groups = self.applications.values().flat_map(|one| one.groups.values());
+        let mut groups = groups.filter(|group| group.deploys(cluster, service));
+        groups.next().map(|group| group.plan.production.as_str())
+    }
+
     /// The deployment of a group that has not ended.
     fn active(&self, application: &str, group: &str) -> Option<&Deployment> {
         let mut all = self.deployments.values();

@@ -14,6 +14,7 @@ pub(super) const RULES: &[Rule] = &[
     one_deployment_at_a_time,
     ends_what_is_ours,
     lets_through_with_open_eyes,
+    lets_through_what_returns,
     changes_the_controller_alone,
 ];
 
@@ -91,11 +92,19 @@ fn one_deployment_at_a_time(ground: &Ground<'_>, action: &Action) -> Option<Stri
     Some(format!("{} is on its way", active.deployment_id))
 }
 
+/// Whether a way back is let through, which is a deployment of its own.
+fn is_of_a_return(action: &Action) -> bool {
+    action.lane == Lane::Rollback && matches!(action.call, Call::ContinueDeployment { .. })
+}
+
 /// The deployment of the rollout in memory, after a verdict or for newer content.
 fn ends_what_is_ours(ground: &Ground<'_>, action: &Action) -> Option<String> {
     let (Call::StopDeployment { id } | Call::ContinueDeployment { id }) = &action.call else {
         return None;
     };
+    if is_of_a_return(action) {
+        return None;
+    }
     let mark = ground.tag("evenkeel:rollout").unwrap_or_default();
     if !mark.contains(&format!(":{id}:")) {
         return Some(format!("{id} is not the deployment of our rollout"));
@@ -111,6 +120,9 @@ fn lets_through_with_open_eyes(ground: &Ground<'_>, action: &Action) -> Option<S
     let Call::ContinueDeployment { id } = &action.call else { return None };
     if deployment(ground, id).is_none_or(|one| one.status != "Ready") {
         return Some(format!("{id} does not wait"));
+    }
+    if is_of_a_return(action) {
+        return None;
     }
     let observed = ground.input.observed;
     let tasks_are_seen =
@@ -131,6 +143,23 @@ fn lets_through_with_open_eyes(ground: &Ground<'_>, action: &Action) -> Option<S
         |name: &&String| alarms.iter().any(|one| one.name == **name && one.state != "ALARM");
     let loud = named.iter().find(|name| !is_quiet(name))?;
     Some(format!("alarm {loud} is red, or was not seen"))
+}
+
+/// After a verdict, and neither what was rejected nor what somebody else deploys.
+fn lets_through_what_returns(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let Call::ContinueDeployment { id } = &action.call else { return None };
+    if !is_of_a_return(action) {
+        return None;
+    }
+    if ground.tag("evenkeel:rejected").is_none() {
+        return Some("no verdict was written before".to_owned());
+    }
+    let returns = deployment(ground, id).is_some_and(|one| {
+        let description = one.description.as_deref().unwrap_or_default();
+        description.starts_with("evenkeel return ")
+            || one.creator.as_deref() == Some("codeDeployRollback")
+    });
+    (!returns).then(|| format!("{id} is no return"))
 }
 
 /// ECS refuses other members beside it, or takes them for a deployment.

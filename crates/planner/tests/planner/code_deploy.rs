@@ -414,6 +414,18 @@ fn what_was_rejected_is_stopped_and_its_rollback_waited_for() {
 }
 
 #[test]
+fn tasks_that_ecs_has_yet_to_start_are_not_held_against_the_revision() {
+    let mut grown = on_its_way("InProgress");
+    grown.desired.rollout.breaker.progress_deadline = Duration::from_mins(2);
+    grown.sets[1]["computedDesiredCount"] = json!(6);
+    assert_eq!(grown.waits(), WaitReason::Deployment, "the last one was healthy four minutes ago");
+    let mut never = grown;
+    never.healthy = 0;
+    let verdict = never.plan().verdict.map(|verdict| verdict.kind);
+    assert_eq!(verdict, Some(VerdictKind::Stalled), "all were started and none is healthy");
+}
+
+#[test]
 fn nothing_is_stopped_without_a_verdict() {
     let stop = Call::StopDeployment { id: "d-222222222".to_owned() };
     let broken = on_its_way("InProgress").broken(stop, Lane::Rollback);
@@ -449,6 +461,22 @@ fn where_code_deploy_did_not_go_back_the_proven_revision_is_deployed_once() {
         "description": format!("evenkeel return {}", definition(1)),
     }));
     assert_eq!(look.waits(), WaitReason::Person, "a failed return is a person's");
+}
+
+#[test]
+fn a_return_that_waits_for_a_word_gets_it_at_once() {
+    let mut look = on_its_way("Succeeded").rejected();
+    look.sets =
+        vec![set(2, GREEN, "PRIMARY", "d-222222222"), set(1, GROUP, "ACTIVE", "d-444444444")];
+    look.deployments.push(json!({
+        "deploymentId": "d-444444444", "status": "Ready", "createTime": ago(2).as_second(),
+        "description": format!("evenkeel return {}", definition(1)),
+    }));
+    look.tags.insert("evenkeel:pause".to_owned(), "v1:1789999990:ann:lunch".to_owned());
+    let through = Call::ContinueDeployment { id: "d-444444444".to_owned() };
+    assert_eq!(look.call(), through, "a pause holds no return");
+    look.deployments[1]["description"] = json!("by hand");
+    assert!(look.broken(through, Lane::Rollback).contains("d-444444444 is no return"));
 }
 
 #[test]

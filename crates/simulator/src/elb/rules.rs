@@ -32,6 +32,12 @@ impl Rule {
         self.actions.iter().flat_map(forwards)
     }
 
+    fn share_of(&self, group: &str) -> u32 {
+        let all: u32 = self.forwards().map(|(_, weight)| weight).sum();
+        let own = self.forwards().find(|(arn, _)| *arn == group);
+        own.map_or(0, |(_, weight)| weight * 1000 / all.max(1))
+    }
+
     /// A single group is read back both ways, several only as `ForwardConfig`.
     pub(super) fn read_actions(&self) -> Value {
         self.actions.iter().zip(1..).map(|(action, order)| read_action(action, order)).collect()
@@ -210,9 +216,14 @@ impl Elb {
         };
         let port = |rule: &&Rule| self.listeners.get(&rule.listener).map(|listener| listener.port);
         let rule = self.rules.values().filter(names).min_by_key(port)?;
-        let all: u32 = rule.forwards().map(|(_, weight)| weight).sum();
-        let own = rule.forwards().find(|(arn, _)| *arn == group)?;
-        Some(own.1 * 1000 / all.max(1))
+        Some(rule.share_of(group))
+    }
+
+    /// What the first rule of a listener that forwards anything gives a group, in tenths of a percent.
+    pub(crate) fn share_behind(&self, listener: &str, group: &str) -> Option<u32> {
+        let mut rules = self.rules_in_order(listener).map(|(_, rule)| rule);
+        let rule = rules.find(|rule| rule.forwards().count() > 0)?;
+        Some(rule.share_of(group))
     }
 }
 

@@ -65,7 +65,11 @@ impl State {
         let facts = |set: &TaskSet| {
             let groups =
                 || set.deployment.revision.load_balancers.iter().map(|one| &one.target_group);
-            let share = groups().find_map(|group| self.elb.production_share_of(group));
+            let listener = self.code_deploy.production_listener(&service.cluster, &service.name);
+            let share = groups().find_map(|group| match listener {
+                Some(listener) => self.elb.share_behind(listener, group),
+                None => self.elb.production_share_of(group),
+            });
             let known = groups().filter_map(|group| self.elb.target_groups.get(group));
             let failed_requests = known.map(|group| group.failed_requests).sum();
             let course = if set.is_primary() {

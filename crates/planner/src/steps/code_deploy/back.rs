@@ -8,7 +8,9 @@ use crate::steps::rollout::{forget_rollout, mark_rollout};
 use crate::steps::unknown;
 use crate::tags::RolloutMark;
 use crate::view::View;
-use crate::{CodeDeploy, CodeDeployDeployment, Lane, Plan, RolloutPhase, Wait, WaitReason};
+use crate::{
+    Action, Call, CodeDeploy, CodeDeployDeployment, Lane, Plan, RolloutPhase, Wait, WaitReason,
+};
 
 /// The next step while `mark` says that its deployment is being returned from.
 pub(super) fn step(view: &View<'_>, seen: &CodeDeploy, mark: &RolloutMark) -> Plan {
@@ -54,8 +56,15 @@ fn is_ours(active: &CodeDeployDeployment, seen: &CodeDeploy, mark: &RolloutMark,
     active.is_rollback() || is(seen.rollback_of(id)) || is(seen.own_return(mark.since))
 }
 
+/// Where the deployment group has all wait before traffic moves, nobody else says go; a return waits for nothing.
 fn returning(active: &CodeDeployDeployment) -> Plan {
-    let sentence = format!("CodeDeploy returns by {}, in {}", active.deployment_id, active.status);
+    let id = &active.deployment_id;
+    if active.is_ready() {
+        let why = format!("lets {id}, which returns, move traffic");
+        let call = Call::ContinueDeployment { id: id.clone() };
+        return Plan::acting(vec![Action { call, lane: Lane::Rollback, why }], Vec::new());
+    }
+    let sentence = format!("CodeDeploy returns by {id}, in {}", active.status);
     Plan::waiting(vec![Wait::new(WaitReason::Rollback, sentence)], IN_FLIGHT)
 }
 

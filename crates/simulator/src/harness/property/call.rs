@@ -135,7 +135,8 @@ impl<'a> Write<'a> {
 pub(super) fn returns(call: &Sent) -> bool {
     let rollback = matches!(call.action, Some((Lane::Rollback, _)));
     // CodeDeploy is also told to stop what newer content takes the place of.
-    let by_code_deploy = ["StopDeployment", "CreateDeployment"].contains(&call.operation.as_str());
+    let by_code_deploy = ["StopDeployment", "CreateDeployment", "ContinueDeployment"]
+        .contains(&call.operation.as_str());
     call.operation == "StopServiceDeployment"
         || (rollback && by_code_deploy)
         || (call.operation == "ContinueServiceDeployment" && turns_back(call))

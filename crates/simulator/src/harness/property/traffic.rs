@@ -68,6 +68,9 @@ impl Property for NoEmptyTarget {
         let risen = self.shares.risen(&key, facts);
         let is_asked = |id| match self.origins.of(&key, id) {
             Some(Origin::Started(wishes)) => !wishes.iter().any(|wish| wish.is_ungated),
+            Some(Origin::Returned | Origin::ReturnedByEcs) => {
+                !self.origins.wishes().of_service(&key).any(|wish| wish.is_ungated)
+            }
             _ => true,
         };
         let risen = risen.filter(|_| !self.origins.is_foreign_shift(&key, facts));
@@ -143,9 +146,10 @@ impl GatedSteps {
 
 #[cfg(test)]
 mod tests {
+    use evenkeel_manifest::{CodeDeploy, Shift, Strategy};
     use serde_json::json;
 
-    use super::super::course::{Course, FIRST, manifest_with, task, verdict};
+    use super::super::course::{Course, FIRST, definition, manifest_with, task, verdict};
     use super::super::memory::REJECTED;
     use super::*;
 
@@ -253,6 +257,30 @@ mod tests {
         course.happens(|facts, _| facts.tasks.retain(|task| task.deployment != 2));
         gets(&mut course, 100);
         course.breaks("no healthy task");
+    }
+
+    /// A daemon returns to revision 2 by CodeDeploy, and its tasks are gone when all traffic moves.
+    fn returned_to_nobody(strategy: Strategy) -> Course<NoEmptyTarget> {
+        let mut course = Course::of(NoEmptyTarget::default());
+        let mut wanted = manifest_with("1", COUNT, "");
+        wanted.rollout.strategy = strategy;
+        course.wants(FIRST, Some(&wanted));
+        course.pause(1);
+        course.looks(FIRST);
+        let properties = json!({"TaskDefinition": &*definition(2)});
+        let content = json!({"Resources": [{"TargetService": {"Properties": properties}}]});
+        let revision = json!({"appSpecContent": {"content": content.to_string()}});
+        course.returns("CreateDeployment", json!({"revision": revision}));
+        course.begins(2);
+        gets(&mut course, 0);
+        gets(&mut course, 1000);
+        course
+    }
+
+    #[test]
+    fn nobody_keeps_code_deploy_from_a_return_whose_tasks_are_gone() {
+        returned_to_nobody(Strategy::CodeDeploy(CodeDeploy::default())).passes();
+        returned_to_nobody(Strategy::BlueGreen(Shift::default())).breaks("no healthy task");
     }
 
     #[test]
