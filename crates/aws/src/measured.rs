@@ -271,7 +271,13 @@ mod tests {
     fn question(names: &[&str], from: i64, until: i64) -> MetricQuestion {
         let at = |minute: i64| Timestamp::from_second(BEGAN + 60 * minute).unwrap();
         let metrics = names.iter().map(|name| metric(name)).collect();
-        MetricQuestion { metrics, expressions: BTreeSet::new(), from: at(from), until: at(until) }
+        MetricQuestion {
+            metrics,
+            behind_the_group: BTreeSet::new(),
+            expressions: BTreeSet::new(),
+            from: at(from),
+            until: at(until),
+        }
     }
 
     /// A `CloudWatch` in which each metric counts one a minute.

@@ -10,7 +10,7 @@ use evenkeel_planner::{
     ServiceDeployment, ServiceRevision, Task, TaskDefinition, Unknown,
 };
 use evenkeel_reconciler::CloudError;
-use futures_util::future::{join, join3, join5};
+use futures_util::future::{join, join5};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -71,17 +71,15 @@ impl Look<'_> {
     async fn deep(&self) -> Observed {
         let caller = &*self.cloud.caller;
         let target_groups = &self.questions.target_groups;
-        let traffic = async {
-            let health = fact(signals::target_groups(caller, target_groups, self.lane()));
-            join3(health, self.load_balancing(), self.code_deploy()).await
-        };
-        let (history, tasks, (target_groups, load_balancing, code_deploy), alarms, metrics) =
+        let health = fact(signals::target_groups(caller, target_groups, self.lane()));
+        let traffic = join(health, self.load_balancing());
+        let (history, tasks, (target_groups, load_balancing), alarms, (code_deploy, metrics)) =
             join5(
                 self.history(),
                 self.tasks(),
                 traffic,
                 fact(signals::alarms(caller, &self.questions.alarms, self.lane())),
-                self.metrics(),
+                self.measured(),
             )
             .await;
         let History { deployments, revisions, task_definitions } = history;
@@ -120,9 +118,16 @@ impl Look<'_> {
         }
     }
 
-    async fn metrics(&self) -> Fact<Vec<Series>> {
+    /// The deployment group says which load balancer's metrics are meant.
+    async fn measured(&self) -> (Fact<CodeDeploy>, Fact<Vec<Series>>) {
+        let code_deploy = self.code_deploy().await;
+        let metrics = self.metrics(&code_deploy).await;
+        (code_deploy, metrics)
+    }
+
+    async fn metrics(&self, code_deploy: &Fact<CodeDeploy>) -> Fact<Vec<Series>> {
         match &self.questions.metrics {
-            Some(question) => fact(self.cloud.measured.read(question)).await,
+            Some(question) => fact(self.cloud.measured.read(&question.placed(code_deploy))).await,
             None => Fact::Unknown(Unknown::NotAsked),
         }
     }
@@ -258,7 +263,8 @@ mod tests {
     use aws_smithy_cbor::Encoder;
     use evenkeel_manifest::Digest;
     use evenkeel_planner::{
-        Alarm, BalancingQuestion, CodeDeployQuestion, FamilyQuestion, TargetHealth,
+        Alarm, BalancingQuestion, CodeDeployQuestion, FamilyQuestion, MetricId, MetricQuestion,
+        TargetHealth,
     };
     use evenkeel_reconciler::Cloud;
     use serde_json::{Value, json};
@@ -431,6 +437,44 @@ mod tests {
         assert!(matches!(why, Some(Unknown::CapabilityMissing { .. })), "{why:?}");
         let failed = asked(|| error("ThrottlingException", "no")).await;
         assert!(matches!(failed.unknown(), Some(Unknown::Failed { .. })), "{failed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn metrics_are_asked_for_behind_the_load_balancer_that_the_deployment_group_tells() {
+        let fake = Fake::new(|request| match request.operation.as_str() {
+            "GetDeploymentGroup" => {
+                let listener = "arn:aws:elasticloadbalancing:eu-west-1:1:listener/app/front/03/04";
+                let pair = json!({ "prodTrafficRoute": { "listenerArns": [listener] } });
+                ok(&json!({ "deploymentGroupInfo": {
+                    "applicationName": "app", "deploymentGroupName": "group",
+                    "loadBalancerInfo": { "targetGroupPairInfoList": [pair] },
+                } }))
+            }
+            "ListDeployments" => ok(&json!({ "deployments": [] })),
+            "GetMetricData" => error("Throttling", "no"),
+            _ => region(request),
+        });
+        let (application, group) = ("app".to_owned(), "group".to_owned());
+        let code_deploy =
+            Some(CodeDeployQuestion { application, group, since: None, ids: BTreeSet::new() });
+        let metric = MetricId {
+            namespace: "AWS/ApplicationELB".to_owned(),
+            name: "RequestCount".to_owned(),
+            dimensions: [("TargetGroup".to_owned(), "targetgroup/web/1".to_owned())].into(),
+            statistic: "Sum".to_owned(),
+        };
+        let metrics = Some(MetricQuestion {
+            metrics: BTreeSet::new(),
+            behind_the_group: [metric].into(),
+            expressions: BTreeSet::new(),
+            from: Timestamp::from_second(1_795_410_000).unwrap(),
+            until: Timestamp::from_second(1_795_410_060).unwrap(),
+        });
+        let questions = Questions { code_deploy, metrics, ..questions(Depth::Deep) };
+        fake.cloud().observe(&key(), &questions).await.unwrap();
+        let asked = fake.requests().into_iter().find(|one| one.operation == "GetMetricData");
+        let asked = String::from_utf8_lossy(&asked.unwrap().bytes).into_owned();
+        assert!(asked.contains("app/front/03") && asked.contains("targetgroup/web/1"), "{asked}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -96,10 +96,10 @@ pub fn target_groups(balancer: &Value) -> impl Iterator<Item = &str> {
         .filter_map(|path| balancer.pointer(path)?.as_str())
 }
 
-/// The Application Load Balancer of a listener rule, as its metrics name it: `app/front/0123456789abcdef`.
+/// The Application Load Balancer of a listener or a rule, as its metrics name it: `app/front/0123456789abcdef`.
 /// `None` of a listener or a rule of another kind.
-pub fn application_balancer(rule: &str) -> Option<&str> {
-    let (_, path) = rule.split_once(":listener-rule/")?;
+pub fn application_balancer(arn: &str) -> Option<&str> {
+    let (_, path) = arn.split_once(":listener-rule/").or_else(|| arn.split_once(":listener/"))?;
     let (name, rest) = path.strip_prefix("app/")?.split_once('/')?;
     let id = rest.split('/').next()?;
     path.get(.."app/".len() + name.len() + 1 + id.len())
@@ -110,9 +110,11 @@ mod tests {
     use super::application_balancer;
 
     #[test]
-    fn an_application_balancer_is_named_by_its_rule() {
+    fn an_application_balancer_is_named_by_its_listeners_and_their_rules() {
         let arn = "arn:aws:elasticloadbalancing:eu-west-1:1:listener-rule/app/front/01/23/45";
         assert_eq!(application_balancer(arn), Some("app/front/01"));
+        let listener = "arn:aws:elasticloadbalancing:eu-west-1:1:listener/app/front/01/23";
+        assert_eq!(application_balancer(listener), Some("app/front/01"));
         assert_eq!(application_balancer("arn:aws:x:y:1:listener/net/front/01/23"), None);
         assert_eq!(application_balancer("arn:aws:x:y:1:listener-rule/app/front"), None);
     }

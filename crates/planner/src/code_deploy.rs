@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use evenkeel_manifest::{Digest, Service, sha256};
+use evenkeel_manifest::{Digest, Service, application_balancer, sha256};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -42,6 +42,9 @@ pub struct DeploymentGroup {
     pub deployment_config_name: Option<String>,
     #[serde(default)]
     pub ecs_services: Vec<EcsService>,
+    /// As CodeDeploy tells it.
+    #[serde(default)]
+    pub load_balancer_info: Value,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -194,6 +197,12 @@ impl DeploymentGroup {
 
     pub(crate) fn is_called(&self, application: &str, group: &str) -> bool {
         self.application_name == application && self.deployment_group_name == group
+    }
+
+    /// The Application Load Balancer that gives production traffic to its two target groups, as metrics name it.
+    pub(crate) fn balancer(&self) -> Option<&str> {
+        const LISTENER: &str = "/targetGroupPairInfoList/0/prodTrafficRoute/listenerArns/0";
+        application_balancer(self.load_balancer_info.pointer(LISTENER)?.as_str()?)
     }
 
     pub(crate) fn deploys(&self, desired: &Service) -> bool {

@@ -28,7 +28,7 @@ pub use webhook::{StepGate, WebhookAnswer, WebhookCall, webhook_calls};
 
 use crate::view::View;
 use arms::{Arms, Numbers};
-pub(crate) use trial::Trial;
+pub(crate) use trial::{Trial, deployed};
 
 /// What is measured of a rollout that moves traffic.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -64,6 +64,7 @@ pub enum AnalysisResult {
 pub(crate) fn measure(view: &View<'_>, trial: &Trial, since: Timestamp) -> Vec<Measurement> {
     let Some(analysis) = &view.desired.rollout.analysis else { return Vec::new() };
     let began = view.primary.created_at.map_or(since, |created| created.max(since));
+    let began = trial.since.unwrap_or(began);
     let bench = Bench::of(view, trial, analysis, began);
     let is_judged = |metric: &&Metric| trial.step.as_ref().is_none_or(|step| step.judges(metric));
     let measured = analysis.metrics.iter().filter(is_judged).map(|metric| bench.measure(metric));
@@ -97,11 +98,11 @@ pub(crate) fn against<'a>(
 struct Bench<'a> {
     analysis: &'a Analysis,
     arms: Arms<'a>,
-    /// What the new revision gets of production traffic, in percent.
-    share: f64,
+    /// Whether the new revision gets production traffic.
+    has_users: bool,
     /// Whether no revision was there before: nobody can be served by it, and nobody can be hurt.
     is_first: bool,
-    /// Since when it gets that, as far as is known.
+    /// Since when it gets as much of it as now, as far as is known.
     share_since: Timestamp,
     /// Until when a gate that stands open waits for numbers.
     patient_until: Option<Timestamp>,
@@ -116,7 +117,7 @@ impl<'a> Bench<'a> {
         Self {
             analysis,
             arms: Arms::of(view, trial.group.as_deref(), began),
-            share: trial.share,
+            has_users: trial.has_users,
             is_first: trial.is_first,
             share_since: trial.share_since.unwrap_or(began).max(began),
             patient_until: trial
@@ -154,7 +155,7 @@ impl<'a> Bench<'a> {
 
     /// Nothing was measured yet: nobody waits for the numbers of traffic that there is not.
     fn without(&self, sentence: String) -> Finding {
-        if self.share > 0.0 {
+        if self.has_users {
             return self.wait(sentence);
         }
         (AnalysisResult::Passed, format!("{sentence}, and no production traffic is on it"))

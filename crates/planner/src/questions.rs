@@ -225,6 +225,10 @@ fn measured(
     service: &ObservedService,
 ) -> Option<MetricQuestion> {
     let memory = Memory::read(&service.tags);
+    if desired.rollout.strategy.code_deploy().is_some() {
+        let (_, began) = judge::deployed(service, &memory)?;
+        return judge::question(desired, service, began, seen.at);
+    }
     let mark = memory.rollout.as_ref()?;
     let marked = service.launchers().find(|one| mark.id() == Some(&one.id))?;
     let created = marked.created_at?;
@@ -238,7 +242,7 @@ fn measured(
         }
         _ => return None,
     };
-    judge::question(desired, began, seen.at)
+    judge::question(desired, service, began, seen.at)
 }
 
 fn asked_at_gates(desired: &Service, service: &ObservedService) -> Vec<Webhook> {

@@ -46,6 +46,10 @@ impl TaskSet {
         self.member("externalId").and_then(Value::as_str)
     }
 
+    pub(crate) fn is_made_by_code_deploy(&self) -> bool {
+        self.deployed_by().is_some_and(|id| id.starts_with("d-"))
+    }
+
     /// As ECS says: all tasks run and are healthy.
     pub(crate) fn is_steady(&self) -> bool {
         self.member("stabilityStatus").and_then(Value::as_str) == Some("STEADY_STATE")

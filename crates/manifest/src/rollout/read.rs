@@ -54,7 +54,7 @@ const ONLY_FOR: [(&str, &[&str]); 9] = [
     ("codeDeploy", &["CodeDeploy"]),
     ("bake", &["BlueGreen", "Canary", "Linear"]),
     ("gateTimeout", &["BlueGreen", "Canary", "Linear", "Steps"]),
-    ("analysis", &["BlueGreen", "Canary", "Linear", "Steps"]),
+    ("analysis", &["BlueGreen", "Canary", "Linear", "Steps", "CodeDeploy"]),
     ("approvals", &["BlueGreen", "Canary", "Linear"]),
 ];
 
@@ -69,19 +69,28 @@ pub(crate) fn rollout(at: &Cursor<'_>, report: &mut Report) -> Rollout {
         breaker: at.member("breaker").map(|at| breaker(&at, report)).unwrap_or_default(),
         probe: at.member("probe").map(|at| probe(&at, report)).unwrap_or_default(),
     };
-    check_hold(at, &rollout, report);
+    if rollout.strategy.code_deploy().is_some() {
+        check_ungated(at, &rollout, report);
+    }
     check_names(at, rollout.analysis.as_ref(), report);
     rollout
 }
 
 /// CodeDeploy goes on by itself, and would give all traffic to what was rejected.
-fn check_hold(at: &Cursor<'_>, rollout: &Rollout, report: &mut Report) {
+fn check_ungated(at: &Cursor<'_>, rollout: &Rollout, report: &mut Report) {
     let holds = rollout.breaker.on_failure == OnFailure::Hold;
-    if let Some(at) = at.descendant("breaker.onFailure")
-        && holds
-        && rollout.strategy.code_deploy().is_some()
-    {
+    if let Some(at) = at.descendant("breaker.onFailure").filter(|_| holds) {
         report.error(&at, "nothing holds CodeDeploy but a rollback: use `Rollback`");
+    }
+    let of_gates = [
+        ("webhooks", "a web hook is asked at a gate, and CodeDeploy waits at none: use `metrics`"),
+        ("patience", "it is of gates, and CodeDeploy waits at none: remove this"),
+        ("onInconclusive", "it is of gates, and CodeDeploy waits at none: remove this"),
+    ];
+    for (name, message) in of_gates {
+        if let Some(at) = at.descendant(&format!("analysis.{name}")) {
+            report.error(&at, message);
+        }
     }
 }
 

@@ -34,14 +34,16 @@ pub(super) struct Numbers<'a> {
 impl<'a> Arms<'a> {
     pub(super) fn of(view: &View<'a>, target: Option<&str>, began: Timestamp) -> Self {
         let (desired, now) = (view.desired, view.now());
-        let Some(until) = question(desired, began, now).and_then(|_| closed_until(desired, now))
-        else {
+        let question = question(desired, view.service, began, now);
+        let Some(until) = question.and_then(|_| closed_until(desired, now)) else {
             return Self::TooEarly;
         };
-        let groups = balanced_groups(&desired.service.value());
-        let (new, stable) =
-            groups.into_iter().partition::<Vec<_>, _>(|one| Some(one.arn.as_str()) == target);
         let observed = view.observed();
+        let told = observed.code_deploy.known().and_then(|seen| seen.group.balancer());
+        let groups = balanced_groups(desired, view.service).into_iter();
+        let (new, stable) = groups
+            .filter_map(|one| one.behind(told))
+            .partition::<Vec<_>, _>(|one| Some(one.arn.as_str()) == target);
         let series = observed.metrics.known().map(Vec::as_slice).unwrap_or_default();
         let evaluated = observed.expressions.known().map(Vec::as_slice).unwrap_or_default();
         Self::Read(Numbers {

@@ -5,13 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evenkeel_manifest::{
-    Metric, MetricSource, Service, ServiceKey, application_balancer, target_groups,
-};
+use evenkeel_manifest::{MetricSource, Service, ServiceKey, application_balancer, target_groups};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::series::{MetricId, MetricQuestion, minute_from, minute_of};
+use crate::{ObservedService, TaskSet};
 
 /// `CloudWatch` answers a day of minutes for 70 metrics at once.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
@@ -20,6 +19,7 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 /// since then is closed yet.
 pub(crate) fn question(
     desired: &Service,
+    service: &ObservedService,
     since: Timestamp,
     now: Timestamp,
 ) -> Option<MetricQuestion> {
@@ -27,13 +27,17 @@ pub(crate) fn question(
     let until = closed_until(desired, now)?;
     let earliest = until.checked_sub(LONGEST).unwrap_or(Timestamp::MIN);
     let from = minute_from(since).max(earliest);
-    let arms = balanced_groups(&desired.service.value());
-    let metrics: BTreeSet<MetricId> =
-        analysis.metrics.iter().flat_map(|metric| needed(metric, &desired.key, &arms)).collect();
-    let expressions: BTreeSet<String> =
-        analysis.metrics.iter().filter_map(|metric| expression(&metric.source)).collect();
-    let is_asked = !metrics.is_empty() || !expressions.is_empty();
-    (from < until && is_asked).then_some(MetricQuestion { metrics, expressions, from, until })
+    let groups = balanced_groups(desired, service);
+    let sources = || analysis.metrics.iter().map(|metric| &metric.source);
+    let of_groups = sources().flat_map(|one| groups.iter().flat_map(|group| group.needs(one)));
+    let (behind_the_group, placed): (BTreeSet<_>, BTreeSet<_>) =
+        of_groups.partition(|_| desired.rollout.strategy.code_deploy().is_some());
+    let of_the_service = sources().filter_map(|one| of_the_service(one, &desired.key));
+    let metrics: BTreeSet<MetricId> = of_the_service.chain(placed).collect();
+    let expressions: BTreeSet<String> = sources().filter_map(expression).collect();
+    let is_asked = !(metrics.is_empty() && behind_the_group.is_empty() && expressions.is_empty());
+    let question = MetricQuestion { metrics, behind_the_group, expressions, from, until };
+    (from < until && is_asked).then_some(question)
 }
 
 fn expression(source: &MetricSource) -> Option<String> {
@@ -53,30 +57,39 @@ pub(crate) fn closed_until(desired: &Service, now: Timestamp) -> Option<Timestam
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BalancedGroup {
     pub(crate) arn: String,
-    balancer: String,
+    /// `None` until CodeDeploy's deployment group tells it.
+    balancer: Option<String>,
 }
 
-/// The two groups of the first load balancer that is an Application Load Balancer.
-pub(crate) fn balanced_groups(service: &Value) -> Vec<BalancedGroup> {
+/// The two groups between which traffic moves.
+pub(crate) fn balanced_groups(desired: &Service, service: &ObservedService) -> Vec<BalancedGroup> {
+    match desired.rollout.strategy.code_deploy() {
+        Some(_) => groups_of_task_sets(service),
+        None => groups_of_the_manifest(&desired.service.value()),
+    }
+}
+
+/// The PRIMARY task set's first. Which second group CodeDeploy uses no manifest says.
+fn groups_of_task_sets(service: &ObservedService) -> Vec<BalancedGroup> {
+    let (primary, others): (Vec<_>, Vec<_>) =
+        service.task_sets.iter().filter(|set| !set.is_draining()).partition(|set| set.is_primary());
+    let group =
+        |set: &TaskSet| Some(BalancedGroup { arn: set.target_group()?.to_owned(), balancer: None });
+    primary.into_iter().chain(others).filter_map(group).collect()
+}
+
+/// Those of the first load balancer that is an Application Load Balancer.
+fn groups_of_the_manifest(service: &Value) -> Vec<BalancedGroup> {
     const RULE: &str = "/advancedConfiguration/productionListenerRule";
     let listed = service.get("loadBalancers").and_then(Value::as_array);
     let application = |one: &Value| {
         let rule = one.pointer(RULE)?.as_str()?;
         let balancer = application_balancer(rule)?;
         let group =
-            |arn: &str| BalancedGroup { arn: arn.to_owned(), balancer: balancer.to_owned() };
+            |arn: &str| BalancedGroup { arn: arn.to_owned(), balancer: Some(balancer.to_owned()) };
         Some(target_groups(one).map(group).collect())
     };
     listed.into_iter().flatten().find_map(application).unwrap_or_default()
-}
-
-fn needed(metric: &Metric, key: &ServiceKey, groups: &[BalancedGroup]) -> Vec<MetricId> {
-    match &metric.source {
-        source if source.is_of_a_group() => {
-            groups.iter().flat_map(|group| group.needs(source)).collect()
-        }
-        source => of_the_service(source, key).into_iter().collect(),
-    }
 }
 
 /// The metric of a source that is not of a target group.
@@ -108,6 +121,12 @@ pub(crate) fn of_the_service(source: &MetricSource, key: &ServiceKey) -> Option<
 }
 
 impl BalancedGroup {
+    /// The same once its load balancer is known; `None` while it is not.
+    pub(crate) fn behind(self, told: Option<&str>) -> Option<Self> {
+        let balancer = self.balancer.or_else(|| told.map(str::to_owned))?;
+        Some(Self { balancer: Some(balancer), ..self })
+    }
+
     fn needs(&self, source: &MetricSource) -> Vec<MetricId> {
         match source {
             MetricSource::ErrorRate => {
@@ -148,14 +167,15 @@ impl BalancedGroup {
 
     fn metric(&self, name: &str, statistic: &str) -> MetricId {
         let group = self.arn.rsplit(':').next().unwrap_or(&self.arn);
-        MetricId {
+        let metric = MetricId {
             namespace: "AWS/ApplicationELB".to_owned(),
             name: name.to_owned(),
-            dimensions: BTreeMap::from([
-                ("LoadBalancer".to_owned(), self.balancer.clone()),
-                ("TargetGroup".to_owned(), group.to_owned()),
-            ]),
+            dimensions: BTreeMap::from([("TargetGroup".to_owned(), group.to_owned())]),
             statistic: statistic.to_owned(),
+        };
+        match &self.balancer {
+            Some(balancer) => metric.behind(balancer),
+            None => metric,
         }
     }
 }

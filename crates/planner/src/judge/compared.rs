@@ -53,7 +53,7 @@ impl Bench<'_> {
         match outcome {
             ComparisonOutcome::Worse => (AnalysisResult::Failed, evidence),
             ComparisonOutcome::TooLittle => self.without(evidence),
-            ComparisonOutcome::NotWorse if self.share > 0.0 && windows < failures => {
+            ComparisonOutcome::NotWorse if self.has_users && windows < failures => {
                 self.wait(format!("{evidence}; {windows} of {failures} windows at this share"))
             }
             ComparisonOutcome::NotWorse => (AnalysisResult::Passed, evidence),

@@ -5,16 +5,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::{CodeDeploy, Fact};
+
 /// Metrics over closed minutes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricQuestion {
     pub metrics: BTreeSet<MetricId>,
+    /// Of target groups whose load balancer is told by CodeDeploy's deployment group, which the same look reads.
+    pub behind_the_group: BTreeSet<MetricId>,
     /// Of `Prometheus`; each is to be evaluated at the end of each minute.
     pub expressions: BTreeSet<String>,
     /// A full minute.
     pub from: Timestamp,
     /// The end of the last minute; a full minute after `from`, at most a day.
     pub until: Timestamp,
+}
+
+impl MetricQuestion {
+    /// All that `CloudWatch` is to be asked, once the deployment group was `seen`.
+    #[must_use]
+    pub fn placed(&self, seen: &Fact<CodeDeploy>) -> Self {
+        let mut question = self.clone();
+        let behind = std::mem::take(&mut question.behind_the_group);
+        if let Some(balancer) = seen.known().and_then(|seen| seen.group.balancer()) {
+            question.metrics.extend(behind.into_iter().map(|metric| metric.behind(balancer)));
+        }
+        question
+    }
 }
 
 /// A metric as `CloudWatch` names it, with one of its statistics, by periods of a minute.
@@ -25,6 +42,14 @@ pub struct MetricId {
     pub dimensions: BTreeMap<String, String>,
     /// `Sum`, `Average`, `p99`, …
     pub statistic: String,
+}
+
+impl MetricId {
+    /// The same of one load balancer only.
+    pub(crate) fn behind(mut self, balancer: &str) -> Self {
+        self.dimensions.insert("LoadBalancer".to_owned(), balancer.to_owned());
+        self
+    }
 }
 
 /// What one metric was.

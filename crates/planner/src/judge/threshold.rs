@@ -40,9 +40,9 @@ impl Bench<'_> {
             };
         }
         let since = windows(new, self.share_since);
-        if all.is_empty() || (self.share <= 0.0 && since.is_empty()) {
+        if all.is_empty() || (!self.has_users && since.is_empty()) {
             self.without(told)
-        } else if self.share > 0.0 && since.len() < failures {
+        } else if self.has_users && since.len() < failures {
             self.wait(format!("{told}; {} of {failures} windows at this share", since.len()))
         } else if over(&since) > 0 {
             self.wait(told)
@@ -69,4 +69,4 @@ fn told(metric: &Metric, windows: &[Window], over: usize, allowed: &str) -> Stri
 
 /// Why a revision's numbers cannot be told from the other's.
 pub(super) const UNRESOLVED: &str =
-    "which target group is the new revision's is not told by its service revision";
+    "which target group behind an Application Load Balancer is the new revision's is not told";

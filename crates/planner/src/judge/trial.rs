@@ -5,8 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::steps::{Traffic, own_pause, step_at, step_gate};
+use crate::tags::Memory;
 use crate::view::{View, target_revision};
-use crate::{HookDetail, Observed, RolloutPhase, ServiceDeployment};
+use crate::{HookDetail, Observed, ObservedService, RolloutPhase, ServiceDeployment, TaskSet};
 
 /// A revision that gets some of the traffic.
 #[derive(Debug)]
@@ -17,11 +18,13 @@ pub(crate) struct Trial {
     pub(super) gate: Option<(Gate, String)>,
     /// The target group of the new revision.
     pub(super) group: Option<String>,
-    /// What it gets of production traffic, in percent.
-    pub(super) share: f64,
+    /// Whether it gets production traffic, as far as is known.
+    pub(super) has_users: bool,
     /// Whether no revision was there before.
     pub(super) is_first: bool,
-    /// Since when it gets that, as far as is known.
+    /// Since when what happened is held against it; `None`: since its deployment began.
+    pub(super) since: Option<Timestamp>,
+    /// Since when it gets as much of the traffic as it does, as far as is known.
     pub(super) share_since: Option<Timestamp>,
     /// Since when a gate waits for a judgement.
     pub(super) opened: Option<Timestamp>,
@@ -37,6 +40,9 @@ impl Trial {
     /// `None` of a deployment that moves no traffic.
     pub(crate) fn of(view: &View<'_>, deployment: &str, phase: RolloutPhase) -> Option<Self> {
         match phase {
+            RolloutPhase::Shifting if view.desired.rollout.strategy.code_deploy().is_some() => {
+                Self::of_code_deploy(view)
+            }
             RolloutPhase::Shifting => {
                 view.service_deployment(deployment).map(|one| Self::of_shift(view, one))
             }
@@ -55,11 +61,27 @@ impl Trial {
             step: None,
             gate: own_pause(rollout).map(|(gate, pause)| (gate, pause.hook_id.clone())),
             group: target_group(view.observed(), rollout),
-            share: rollout.target_share(),
+            has_users: rollout.target_share() > 0.0,
             is_first: rollout.source_service_revisions.is_empty(),
+            since: None,
             share_since: opened.and_then(|opened| opened.checked_sub(bake).ok()),
             opened,
         }
+    }
+
+    /// How much traffic CodeDeploy gives it nobody says: numbers are awaited all the time, and nothing for them.
+    fn of_code_deploy(view: &View<'_>) -> Option<Self> {
+        let (set, since) = deployed(view.service, &view.memory)?;
+        Some(Self {
+            step: None,
+            gate: None,
+            group: set.target_group().map(str::to_owned),
+            has_users: true,
+            is_first: !set.is_made_by_code_deploy(),
+            since: Some(since),
+            share_since: None,
+            opened: None,
+        })
     }
 
     fn of_steps(view: &View<'_>, set: &str) -> Option<Self> {
@@ -72,17 +94,30 @@ impl Trial {
         let has_no_test = gate.as_ref().is_none_or(|(gate, _)| gate.test_rule.is_none());
         let is_tested = set.is_steady() && (has_no_test || traffic.test_share(group) == Some(1000));
         let gate = gate.filter(|_| is_tested);
-        let tenths = u32::try_from(traffic.production_share(group)).unwrap_or(0);
         Some(Self {
             step: step_at(view, mark).cloned(),
             opened: gate.as_ref().map(|(_, opened)| *opened),
             gate: gate.map(|(gate, _)| (gate.gate, gate.id)),
             group: Some(group.to_owned()),
-            share: f64::from(tenths) / 10.0,
+            has_users: traffic.production_share(group) > 0,
             is_first: sets.len() == 1,
+            since: None,
             share_since: (mark.phase == RolloutPhase::Baking).then_some(mark.since),
         })
     }
+}
+
+/// The task set that CodeDeploy rolls out, or the first one of a service, and since when it is tried.
+pub(crate) fn deployed<'a>(
+    service: &'a ObservedService,
+    memory: &Memory,
+) -> Option<(&'a TaskSet, Timestamp)> {
+    let mark = memory.rollout.as_ref().filter(|mark| mark.phase == RolloutPhase::Shifting)?;
+    let id = mark.id()?;
+    let is_meant = |set: &&TaskSet| set.id() == id || set.deployed_by() == Some(id);
+    let set = service.task_sets.iter().filter(|set| !set.is_draining()).find(is_meant)?;
+    let judged = memory.applied.as_ref().map(|last| last.at);
+    Some((set, set.deployment.created_at?.max(mark.since).max(judged.unwrap_or(mark.since))))
 }
 
 /// When the pause in this stage began: ECS tells only when it ends.

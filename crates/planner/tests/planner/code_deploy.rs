@@ -9,8 +9,8 @@ use std::time::Duration;
 use evenkeel_manifest::{CodeDeploy as Group, Service, Strategy};
 use evenkeel_planner::{
     Action, Alarm, Call, CodeDeploy, CodeDeployDeployment, DeploymentGroup, Depth, Fact, Lane,
-    Observed, ObservedService, Plan, TargetGroupHealth, TargetHealth, Task, TaskDefinition,
-    VerdictKind, WaitReason, check, plan, questions,
+    Observed, ObservedService, Plan, Series, TargetGroupHealth, TargetHealth, Task, TaskDefinition,
+    Unknown, VerdictKind, WaitReason, check, plan, questions,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use crate::balanced::GREEN;
 use crate::ecs::input;
 use crate::manifests::{GROUP, key, web};
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_second(1_790_000_000).expect("a time")
 }
 
@@ -56,19 +56,22 @@ fn set(number: u64, group: &str, status: &str, made_by: &str) -> Value {
 }
 
 /// A look at a service with a task set of `good:1`, PRIMARY, and, if there is one, of `good:2`.
-struct Look {
-    desired: Service,
+pub(crate) struct Look {
+    pub(crate) desired: Service,
     controller: &'static str,
-    sets: Vec<Value>,
+    pub(crate) sets: Vec<Value>,
     tags: BTreeMap<String, String>,
     deployments: Vec<Value>,
     healthy: usize,
     alarms: Vec<Alarm>,
-    depth: Depth,
+    pub(crate) metrics: Fact<Vec<Series>>,
+    /// Of production traffic.
+    pub(crate) listener: &'static str,
+    pub(crate) depth: Depth,
 }
 
 /// `good:1` runs and is proven, and `good:2` is wanted.
-fn at_rest() -> Look {
+pub(crate) fn at_rest() -> Look {
     let proven =
         [("evenkeel:owner", "v1:test:web.yaml".to_owned()), ("evenkeel:proven", definition(1))];
     Look {
@@ -79,12 +82,14 @@ fn at_rest() -> Look {
         deployments: Vec::new(),
         healthy: 4,
         alarms: Vec::new(),
+        metrics: Fact::Unknown(Unknown::NotAsked),
+        listener: "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/front/03/04",
         depth: Depth::Deep,
     }
 }
 
 /// CodeDeploy carries `good:2` out as `d-222222222`, which is in that status.
-fn on_its_way(status: &str) -> Look {
+pub(crate) fn on_its_way(status: &str) -> Look {
     let mut look = at_rest();
     look.mark("d-222222222", "shift", 300);
     look.sets.push(set(2, GREEN, "ACTIVE", "d-222222222"));
@@ -94,7 +99,7 @@ fn on_its_way(status: &str) -> Look {
 }
 
 impl Look {
-    fn mark(&mut self, deployment: &str, phase: &str, seconds: i64) {
+    pub(crate) fn mark(&mut self, deployment: &str, phase: &str, seconds: i64) {
         let digest = &self.desired.revision_digest;
         let mark = format!("v1:{digest}:{deployment}:{phase}:{}", ago(seconds).as_second());
         self.tags.insert("evenkeel:rollout".to_owned(), mark);
@@ -108,7 +113,7 @@ impl Look {
     }
 
     /// A verdict was written, and the way back began.
-    fn rejected(mut self) -> Self {
+    pub(crate) fn rejected(mut self) -> Self {
         let digest = &self.desired.revision_digest;
         let verdict = format!("v1:{digest}:{}:Crashes", ago(5).as_second());
         self.tags.insert("evenkeel:rejected".to_owned(), verdict);
@@ -116,7 +121,7 @@ impl Look {
         self
     }
 
-    fn seen(&self) -> Observed {
+    pub(crate) fn seen(&self) -> Observed {
         let tags: Vec<Value> =
             self.tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
         let service = json!({
@@ -127,6 +132,10 @@ impl Look {
         let group = json!({
             "applicationName": "AppECS-prod-web", "deploymentGroupName": "DgpECS-prod-web",
             "ecsServices": [{"clusterName": "prod", "serviceName": "web"}],
+            "loadBalancerInfo": {"targetGroupPairInfoList": [{
+                "targetGroups": [{"name": "web"}, {"name": "green"}],
+                "prodTrafficRoute": {"listenerArns": [self.listener]},
+            }]},
         });
         let deployments = self.deployments.iter().map(CodeDeployDeployment::read);
         let code_deploy = CodeDeploy {
@@ -142,6 +151,7 @@ impl Look {
             target_groups: Fact::Known(self.health()),
             code_deploy: Fact::Known(code_deploy),
             alarms: Fact::Known(self.alarms.clone()),
+            metrics: self.metrics.clone(),
             ..Observed::unasked(now(), self.depth)
         }
     }
@@ -163,7 +173,7 @@ impl Look {
     }
 
     /// What is planned; the guard must agree.
-    fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> Plan {
         let (key, seen) = (key(), self.seen());
         let input = input(&key, Some(&self.desired), &seen);
         let plan = plan(&input);
@@ -171,20 +181,20 @@ impl Look {
         plan
     }
 
-    fn call(&self) -> Call {
+    pub(crate) fn call(&self) -> Call {
         let plan = self.plan();
         assert_eq!(plan.actions.len(), 1, "{plan}");
         plan.actions[0].call.clone()
     }
 
-    fn waits(&self) -> WaitReason {
+    pub(crate) fn waits(&self) -> WaitReason {
         let plan = self.plan();
         assert_eq!(plan.actions, Vec::new());
         plan.waiting[0].reason
     }
 
     /// The value that is written into a tag, and nothing else is done.
-    fn tagged(&self, key: &str) -> String {
+    pub(crate) fn tagged(&self, key: &str) -> String {
         let Call::TagResource { tags, .. } = self.call() else { panic!("{}", self.plan()) };
         tags.get(key).cloned().unwrap_or_default()
     }

@@ -325,7 +325,8 @@ impl Caller<'_> {
             observed.code_deploy = seen.unwrap_or_else(|error| Fact::Unknown(error.into()));
         }
         if let Some(question) = &questions.metrics {
-            observed.metrics = fact(self.metrics(question).await);
+            let question = question.placed(&observed.code_deploy);
+            observed.metrics = fact(self.metrics(&question).await);
         }
         if !lives {
             observed.service_deployments = Fact::Absent;

@@ -70,6 +70,7 @@ async fn a_real_server_evaluates_an_expression_at_the_end_of_each_minute() {
     let now = Timestamp::from_second(Timestamp::now().as_second() / 60 * 60).unwrap();
     let asked = |expression: &str| MetricQuestion {
         metrics: BTreeSet::new(),
+        behind_the_group: BTreeSet::new(),
         expressions: BTreeSet::from([expression.to_owned()]),
         from: now.checked_sub(SignedDuration::from_mins(5)).unwrap(),
         until: now,

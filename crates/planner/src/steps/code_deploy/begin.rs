@@ -9,7 +9,7 @@ use crate::steps::start::{kept_back, register};
 use crate::steps::{capability_waits, word};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::View;
-use crate::{Action, Call, Lane, Plan, RolloutPhase};
+use crate::{Action, Call, CodeDeploy, Lane, Plan, RolloutPhase, Wait, WaitReason};
 
 /// All that there are for a service of ECS's (ecs-behaviour 6.6).
 const ROLLBACK_EVENTS: [&str; 3] =
@@ -26,6 +26,9 @@ pub(super) fn begin(view: &View<'_>) -> Plan {
     };
     if let Some(active) = seen.active() {
         return foreign(active);
+    }
+    if let Some(wait) = unmeasurable(view, seen) {
+        return until_read(wait);
     }
     let Some(definition) = view.wanted_definition() else {
         return register(view.desired, view.observed());
@@ -44,6 +47,19 @@ pub(super) fn begin(view: &View<'_>) -> Plan {
     let why = why + &word::in_spite_of_a_freeze(view);
     let create = deploy(view, &definition.arn, &description, Lane::NewChange, why);
     Plan::acting(vec![announce, create], capability_waits(view))
+}
+
+/// What is measured must be counted by somebody before anything is tried on users.
+fn unmeasurable(view: &View<'_>, seen: &CodeDeploy) -> Option<Wait> {
+    let metrics = &view.desired.rollout.analysis.as_ref()?.metrics;
+    let metric = metrics.iter().find(|metric| metric.source.is_of_a_group())?;
+    seen.group.balancer().is_none().then(|| {
+        let sentence = format!(
+            "only an Application Load Balancer counts `{metric}`, and the deployment group {} has no listener of one: use `query`",
+            seen.group.deployment_group_name
+        );
+        Wait::new(WaitReason::Preflight, sentence)
+    })
 }
 
 /// Has CodeDeploy go back to what was proven, as fast as it can.
