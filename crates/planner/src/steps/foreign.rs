@@ -4,11 +4,12 @@
 use jiff::Timestamp;
 
 use super::rollback;
+use super::rollout::forget_rollout;
 use super::settled::REASSERT_EVERY;
 use crate::breaker::{Judgement, judge};
 use crate::plan::{IN_FLIGHT, SETTLED};
 use crate::view::{View, target_revision};
-use crate::{Plan, RolloutPhase, ServiceDeployment, VerdictKind, Wait, WaitReason};
+use crate::{Action, Plan, RolloutPhase, ServiceDeployment, VerdictKind, Wait, WaitReason};
 
 /// What is waited for; `None` when the deployment fails and what the manifest wants is to take its place.
 pub(super) fn wait(view: &View<'_>) -> Option<Plan> {
@@ -91,5 +92,19 @@ fn fails(view: &View<'_>, sentence: &str) -> Plan {
         view.primary.id
     );
     let wait = Wait::new(WaitReason::Held, sentence).until(until);
-    Plan::waiting(vec![wait], SETTLED)
+    match forgotten(view) {
+        Some(forget) => Plan::acting(vec![forget], vec![wait]),
+        None => Plan::waiting(vec![wait], SETTLED),
+    }
+}
+
+/// A rollout of what was wanted earlier ended when somebody else took its place: nobody comes back to it.
+fn forgotten(view: &View<'_>) -> Option<Action> {
+    let mark = view.memory.rollout.as_ref()?;
+    let is_past = mark.digest != view.desired.revision_digest
+        && mark.id().is_some_and(|id| id != view.primary.id);
+    is_past.then(|| {
+        let why = format!("forgets the rollout of {}: somebody else took its place", mark.digest);
+        forget_rollout(view, why)
+    })
 }
