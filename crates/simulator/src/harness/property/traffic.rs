@@ -14,8 +14,9 @@ use super::origins::{Origin, Origins, is_in_flight};
 use super::wishes::Wish;
 use crate::{DeploymentCourse, DeploymentFacts, ServiceFacts};
 
-/// S2: what gets more production traffic has a healthy task, unless none is desired or somebody else began it. CodeDeploy
-/// moves traffic without asking, and looks at tasks once, when they have become steady.
+/// S2: what gets more production traffic has a healthy task, unless none is desired, somebody else began it, or nothing
+/// else ever served. CodeDeploy moves traffic without asking, and looks at tasks once, when they have become
+/// steady.
 #[derive(Debug, Default)]
 pub(super) struct NoEmptyTarget {
     origins: Origins,
@@ -73,7 +74,9 @@ impl Property for NoEmptyTarget {
             }
             _ => true,
         };
-        let risen = risen.filter(|_| !self.origins.is_foreign_shift(&key, facts));
+        let risen = risen.filter(|(one, _)| {
+            takes_from_somebody(facts, one) && !self.origins.is_foreign_shift(&key, facts)
+        });
         if let Some((risen, _)) = risen.filter(|(one, _)| is_asked(one.id)) {
             let has_healthy =
                 facts.tasks.iter().any(|task| task.deployment == risen.id && task.healthy);
@@ -84,6 +87,13 @@ impl Property for NoEmptyTarget {
         }
         Ok(())
     }
+}
+
+/// Whether another deployment is complete or has a healthy task.
+fn takes_from_somebody(facts: &ServiceFacts, risen: &DeploymentFacts) -> bool {
+    let mut others = facts.deployments.iter().filter(|one| one.id != risen.id);
+    others.any(|one| one.course == DeploymentCourse::Completed)
+        || facts.tasks.iter().any(|task| task.healthy && task.deployment != risen.id)
 }
 
 impl Property for GatedSteps {
@@ -112,7 +122,7 @@ impl GatedSteps {
     fn changed(&mut self, facts: &ServiceFacts) -> Result<(), String> {
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
         let risen = self.shares.risen(&key, facts).filter(|(one, _)| is_in_flight(one));
-        let Some((risen, before)) = risen.filter(|_| facts.deployments.len() > 1) else {
+        let Some((risen, before)) = risen.filter(|(one, _)| takes_from_somebody(facts, one)) else {
             return Ok(());
         };
         let Some(Origin::Started(wishes)) = self.origins.of(&key, risen.id) else { return Ok(()) };
@@ -232,6 +242,21 @@ mod tests {
         course.happens(|facts, _| facts.deployments.truncate(1));
         course.happens(|facts, _| facts.deployments[0].share = Some(1000));
         course.passes();
+    }
+
+    #[test]
+    fn where_nothing_ever_served_all_traffic_goes_to_the_next_at_once() {
+        fn nothing_ever_served<P: Property>(property: P) -> Course<P> {
+            let mut course = beside(property, "BlueGreen");
+            course.happens(|facts, _| {
+                facts.deployments[1].course = DeploymentCourse::InProgress;
+                facts.tasks.clear();
+            });
+            gets(&mut course, 1000);
+            course
+        }
+        nothing_ever_served(NoEmptyTarget::default()).passes();
+        nothing_ever_served(GatedSteps::default()).passes();
     }
 
     #[test]
