@@ -172,6 +172,26 @@ impl<'a> View<'a> {
         })
     }
 
+    /// A service deployment in flight that the service's own list does not have yet: one of the two answers is
+    /// from the past. Nothing lags for longer than ten minutes; what is older hides from a server that never shows it.
+    pub(crate) fn hidden_deployment(&self) -> Option<&'a ServiceDeployment> {
+        const LAG: SignedDuration = SignedDuration::from_mins(10);
+        let all = self.observed().service_deployments.known()?;
+        let shown: Vec<_> = (self.service.deployments.iter())
+            .filter_map(|one| self.service_deployment(&one.id))
+            .map(|one| one.service_deployment_arn.as_str())
+            .collect();
+        let is_recent = |one: &ServiceDeployment| {
+            one.created_at > self.primary.created_at
+                && one.created_at.is_some_and(|at| self.now().duration_since(at) < LAG)
+        };
+        all.iter().find(|one| {
+            matches!(one.status.as_str(), "PENDING" | "IN_PROGRESS")
+                && is_recent(one)
+                && !shown.contains(&one.service_deployment_arn.as_str())
+        })
+    }
+
     pub(crate) fn service_revision(&self, arn: &str) -> Option<&'a ServiceRevision> {
         service_revision(self.observed(), arn)
     }

@@ -61,6 +61,12 @@ pub(super) fn start(view: &View<'_>) -> Plan {
     if let Some(plan) = preflight::not_started(view) {
         return plan;
     }
+    if let Some(deployment) = view.hidden_deployment() {
+        return unknown(format!(
+            "{} is in flight, and AWS does not show it among the service's deployments: an answer from the past",
+            deployment.service_deployment_arn
+        ));
+    }
     let Some(definition) = view.wanted_definition() else {
         return register(view.desired, view.observed());
     };

@@ -5,7 +5,7 @@
     reason = "a fixture that does not find what it set up is a failed test"
 )]
 
-use evenkeel_planner::{Fact, VerdictKind, WaitReason, tag};
+use evenkeel_planner::{Fact, ServiceDeployment, VerdictKind, WaitReason, tag};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -39,6 +39,29 @@ fn a_rollout_whose_digest_is_rejected_meanwhile_is_left() {
     look.tag(tag::REJECTED, &format!("v1:{digest}:1790000000:Crashes"));
     let written = look.tags_written();
     assert!(written[tag::ROLLOUT].contains(":rollback:"), "{written:?}");
+}
+
+#[test]
+fn nothing_is_started_beside_a_deployment_that_only_the_history_shows_yet() {
+    let mut look = wanted_in_flight();
+    let hidden = look.service().deployments.remove(0);
+    look.service().tags.remove(tag::ROLLOUT);
+    let before = look.primary();
+    "PRIMARY".clone_into(&mut before.status);
+    before.rollout_state = Some("COMPLETED".to_owned());
+    look.service().task_definition = Some(look.primary().task_definition.clone());
+    let plan = look.plan();
+    assert_eq!((reasons(&plan), plan.actions.len()), (vec![WaitReason::Unknown], 0), "{plan}");
+    assert!(plan.waiting[0].sentence.contains("an answer from the past"), "{plan}");
+
+    let number = hidden.id.trim_start_matches("ecs-svc/").to_owned();
+    let long_ago = look.ago(601);
+    let of_hidden = |one: &&mut ServiceDeployment| {
+        one.target_service_revision.as_ref().is_some_and(|target| target.arn.ends_with(&number))
+    };
+    look.history().iter_mut().find(of_hidden).expect("it is listed").created_at = Some(long_ago);
+    look.primary().created_at = Some(look.ago(4000));
+    assert_eq!(look.calls(), ["TagResource", "UpdateService"], "a server that never shows it");
 }
 
 #[test]
