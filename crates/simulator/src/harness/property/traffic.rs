@@ -89,11 +89,13 @@ impl Property for NoEmptyTarget {
     }
 }
 
-/// Whether another deployment is complete or has a healthy task.
+/// Whether another deployment stands that is complete or has a healthy task.
 fn takes_from_somebody(facts: &ServiceFacts, risen: &DeploymentFacts) -> bool {
-    let mut others = facts.deployments.iter().filter(|one| one.id != risen.id);
-    others.any(|one| one.course == DeploymentCourse::Completed)
-        || facts.tasks.iter().any(|task| task.healthy && task.deployment != risen.id)
+    let serves = |one: &DeploymentFacts| {
+        one.course == DeploymentCourse::Completed
+            || facts.tasks.iter().any(|task| task.healthy && task.deployment == one.id)
+    };
+    facts.deployments.iter().any(|one| one.id != risen.id && serves(one))
 }
 
 impl Property for GatedSteps {
