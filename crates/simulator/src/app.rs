@@ -37,6 +37,8 @@ enum Command {
     StaleSweep(sweeps::Sweeping),
     /// Let states come and go between two looks.
     UnobservedSweep(sweeps::Sweeping),
+    /// Let the manifests be unreadable, garbled or gone from the moment of every look.
+    SourceSweep(sweeps::Sweeping),
     /// Random fleets, manifests, people and faults, one course a seed.
     Soak(soaking::Soaking),
     /// One percent of poison in a large fleet: the others must be treated alike.
@@ -71,6 +73,7 @@ pub fn run(app: &App) -> ExitCode {
         }
         Command::StaleSweep(command) => command.run("stale-sweep", &[Sweep::Stale]),
         Command::UnobservedSweep(command) => command.run("unobserved-sweep", &[Sweep::Unobserved]),
+        Command::SourceSweep(command) => command.run("source-sweep", &[Sweep::Source]),
         Command::Soak(command) => command.run(),
         Command::Isolation(command) => command.run(),
         Command::Takeover(command) => command.run(),

@@ -23,7 +23,7 @@ pub use course::{Course, Read};
 pub use edit::Edit;
 pub use event::{Event, Replica, Sent};
 pub use people::Request;
-pub use perturbation::{CrashPoint, Perturbation, Phase};
+pub use perturbation::{CrashPoint, Perturbation, Phase, SourceFailure};
 pub use property::{Property, Violation};
 pub use stage::{Played, Route, Setup, Stage, Step};
 pub use storm::Storm;

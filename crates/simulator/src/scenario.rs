@@ -166,6 +166,7 @@ impl Scenario {
 
 /// Lets everything settle, and says what each service came to.
 async fn end(stage: &mut Stage, early: bool) -> Vec<String> {
+    stage.mend_source();
     if early {
         stage.settle_until_still().await;
     } else {

@@ -20,6 +20,8 @@ pub enum Sweep {
     Stale,
     /// Looks are missed, so that states come and go unseen.
     Unobserved,
+    /// The source of the manifests fails in every way at the moment of every look.
+    Source,
 }
 
 /// What came of one scenario.
@@ -41,7 +43,7 @@ pub struct Broken {
 /// Plays a scenario at all points of a sweep, on as many threads as are given.
 pub fn sweep(scenario: &Scenario, kind: Sweep, threads: usize) -> Swept {
     let manner = Manner {
-        notes_reads: matches!(kind, Sweep::Stale | Sweep::Unobserved),
+        notes_reads: matches!(kind, Sweep::Stale | Sweep::Unobserved | Sweep::Source),
         ..Manner::default()
     };
     let reference = scenario.play_in(manner);
@@ -54,6 +56,7 @@ pub fn sweep(scenario: &Scenario, kind: Sweep, threads: usize) -> Swept {
         Sweep::CrashTwice => points::crash_pairs(scenario, &reference.played),
         Sweep::Stale => points::stale_reads(&reference.played),
         Sweep::Unobserved => points::missed_looks(&reference.played),
+        Sweep::Source => points::source_failures(&reference.played),
     };
     play_all(scenario, &reference, &points, threads)
 }

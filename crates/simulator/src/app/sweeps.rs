@@ -1,4 +1,4 @@
-//! `crash-sweep`, `stale-sweep`, `unobserved-sweep`: every point of every scenario; never fewer.
+//! `crash-sweep`, `stale-sweep`, `unobserved-sweep`, `source-sweep`: every point of every scenario; never fewer.
 
 use std::path::PathBuf;
 

@@ -2,7 +2,8 @@
 //!
 //! Written as one word, so that a failure names the command that shows it again:
 //! `crash:17:sent-no-answer`, `crash:17:before-send+wake:203`, `stale:33:1767225812000`,
-//! `frozen:33:1767225812000`, `unobserved:33:1767225871000` (milliseconds since the epoch).
+//! `frozen:33:1767225812000`, `unobserved:33:1767225871000`, `source:emptied:1767225812000` (milliseconds since
+//! the epoch).
 
 use std::fmt;
 use std::str::FromStr;
@@ -48,6 +49,34 @@ pub enum Perturbation {
         call: u64,
         until: Timestamp,
     },
+    /// What manifests are read from fails from then on, for five minutes or until manifests change.
+    Source {
+        failure: SourceFailure,
+        from: Timestamp,
+    },
+}
+
+/// What a set of manifests has become for somebody who reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceFailure {
+    /// There may be more than was read.
+    Incomplete,
+    /// No manifest can be understood.
+    Garbled,
+    /// There is none.
+    Emptied,
+}
+
+impl SourceFailure {
+    pub const ALL: [Self; 3] = [Self::Incomplete, Self::Garbled, Self::Emptied];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Incomplete => "incomplete",
+            Self::Garbled => "garbled",
+            Self::Emptied => "emptied",
+        }
+    }
 }
 
 impl Phase {
@@ -84,6 +113,9 @@ impl fmt::Display for Perturbation {
             Self::Unobserved { call, until } => {
                 write!(f, "unobserved:{call}:{}", until.as_millisecond())
             }
+            Self::Source { failure, from } => {
+                write!(f, "source:{}:{}", failure.word(), from.as_millisecond())
+            }
         }
     }
 }
@@ -113,6 +145,10 @@ fn read(text: &str) -> Option<Perturbation> {
         }),
         ["unobserved", call, until] => {
             Some(Perturbation::Unobserved { call: call.parse().ok()?, until: at(until)? })
+        }
+        ["source", word, from] => {
+            let failure = SourceFailure::ALL.into_iter().find(|one| one.word() == *word)?;
+            Some(Perturbation::Source { failure, from: at(from)? })
         }
         _ => text.split('+').map(crash_point).collect::<Option<_>>().map(Perturbation::Crashes),
     }
@@ -148,6 +184,9 @@ mod tests {
             Perturbation::Stale { read: 33, as_of: at, frozen: false },
             Perturbation::Stale { read: 33, as_of: at, frozen: true },
             Perturbation::Unobserved { call: 5, until: at },
+            Perturbation::Source { failure: SourceFailure::Incomplete, from: at },
+            Perturbation::Source { failure: SourceFailure::Garbled, from: at },
+            Perturbation::Source { failure: SourceFailure::Emptied, from: at },
         ];
         for one in all {
             assert_eq!(one.to_string().parse(), Ok(one));

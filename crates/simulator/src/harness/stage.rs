@@ -5,6 +5,7 @@ mod code_deploy;
 mod front;
 mod rest;
 mod route;
+mod source;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use super::{Keeps, Perturbation, Property, Request, Trace, Violation, Way, Weath
 use crate::{Api, Behaviour, Fault, ServiceFacts, Simulation};
 
 pub use route::Route;
+use source::Reading;
 
 /// One thing that happens on the stage.
 #[derive(Clone, Debug)]
@@ -158,6 +160,7 @@ pub struct Stage {
     groups: BTreeMap<String, String>,
     replicas: usize,
     people: People,
+    reading: Reading,
 }
 
 impl Stage {
@@ -207,6 +210,7 @@ impl Stage {
         if keeps_history || notes_reads || matches!(perturbation, Perturbation::Stale { .. }) {
             simulation.region().keep_history(LAG_MAX);
         }
+        let reading = Reading::of(&perturbation);
         let weather = Weather::new(perturbation);
         let mut course = Course::new(simulation, weather, properties, keeps);
         course.reads = notes_reads.then(Vec::new);
@@ -225,7 +229,7 @@ impl Stage {
         }
         let people = People::new(Arc::clone(&course), replicas);
         let (wishes, groups) = (BTreeMap::new(), BTreeMap::new());
-        (Self { course, wishes, desired, groups, replicas, people }, lives)
+        (Self { course, wishes, desired, groups, replicas, people, reading }, lives)
     }
 
     fn close(self) -> Played {
@@ -292,7 +296,7 @@ impl Stage {
     pub async fn perform(&mut self, step: &Step) -> Result<(), String> {
         match step {
             Step::Advance(duration) => {
-                tokio::time::sleep(*duration).await;
+                self.pass_time(*duration).await;
                 lock(&self.course).sync();
             }
             Step::Write(wish) => self.write(wish)?,
@@ -318,7 +322,7 @@ impl Stage {
     }
 
     /// In a course that is perturbed, what somebody wants to edit may not be there yet: they try again.
-    async fn edit(&self, step: &Step) -> Result<(), String> {
+    async fn edit(&mut self, step: &Step) -> Result<(), String> {
         let is_perturbed =
             !self.look(|course| matches!(course.weather.perturbation, Perturbation::Nothing));
         let mut edited = self.act(step);
@@ -326,7 +330,7 @@ impl Stage {
             if edited.is_ok() || !is_perturbed {
                 break;
             }
-            tokio::time::sleep(Duration::from_mins(1)).await;
+            self.pass_time(Duration::from_mins(1)).await;
             edited = self.act(step);
         }
         // What never came is nothing to edit; whether the course ends well is for others to say.
@@ -406,6 +410,7 @@ impl Stage {
     }
 
     fn write(&mut self, wish: &Wish) -> Result<(), String> {
+        self.mend_source();
         let service = Arc::new(wish.service(&self.groups)?);
         self.wishes.insert(wish.name.clone(), wish.clone());
         self.change(&service.key.clone(), Some(&service), |desired| {
@@ -416,6 +421,7 @@ impl Stage {
     }
 
     fn write_all(&mut self, wishes: &[Wish]) -> Result<(), String> {
+        self.mend_source();
         let mut services = Vec::with_capacity(wishes.len());
         for wish in wishes {
             services.push(Arc::new(wish.service(&self.groups)?));
@@ -441,6 +447,7 @@ impl Stage {
     }
 
     fn delete(&mut self, name: &str) -> Result<(), String> {
+        self.mend_source();
         let key = self.key(name)?;
         self.wishes.remove(name);
         self.change(&key, None, |desired| {
@@ -451,6 +458,7 @@ impl Stage {
     }
 
     fn garble(&mut self, name: &str) -> Result<(), String> {
+        self.mend_source();
         let key = self.key(name)?;
         self.send(|desired| {
             desired.invalid.insert(key.clone(), vec![format!("{name}.yaml:1:1: not a manifest")]);
@@ -462,7 +470,12 @@ impl Stage {
         Ok(())
     }
 
-    fn unreadable(&self, is: bool) {
+    fn unreadable(&mut self, is: bool) {
+        self.mend_source();
+        self.set_incomplete(is);
+    }
+
+    fn set_incomplete(&self, is: bool) {
         {
             let mut course = lock(&self.course);
             course.sync();

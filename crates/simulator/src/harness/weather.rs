@@ -140,7 +140,7 @@ impl Weather {
 
     fn perturb(&mut self, call: &Sent, now: Timestamp, fate: &mut Fate) {
         match &self.perturbation {
-            Perturbation::Nothing => {}
+            Perturbation::Nothing | Perturbation::Source { .. } => {}
             Perturbation::Crashes(points) => {
                 fate.dies = points.iter().find_map(|point| match point {
                     CrashPoint::Call(number, phase) if *number == call.number => Some(*phase),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::harness::{CrashPoint, Perturbation, Phase, Played};
+use crate::harness::{CrashPoint, Perturbation, Phase, Played, SourceFailure};
 use crate::scenario::{Manner, Scenario};
 
 /// For how long looks may be missed.
@@ -79,4 +79,15 @@ pub(super) fn missed_looks(reference: &Played) -> Vec<Perturbation> {
     }
     points.dedup();
     points
+}
+
+/// Every way to fail, beginning as each look before the script ends does.
+pub(super) fn source_failures(reference: &Played) -> Vec<Perturbation> {
+    let looks = reference.look_numbers.iter();
+    let mut moments: Vec<Timestamp> =
+        looks.filter(|(call, _)| *call < reference.calls_in_script).map(|(_, at)| *at).collect();
+    moments.dedup();
+    let failures =
+        |from: Timestamp| SourceFailure::ALL.map(|failure| Perturbation::Source { failure, from });
+    moments.into_iter().flat_map(failures).collect()
 }
