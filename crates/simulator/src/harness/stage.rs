@@ -470,24 +470,6 @@ impl Stage {
         Ok(())
     }
 
-    fn unreadable(&mut self, is: bool) {
-        self.mend_source();
-        self.set_incomplete(is);
-    }
-
-    fn set_incomplete(&self, is: bool) {
-        {
-            let mut course = lock(&self.course);
-            course.sync();
-            for number in 0..self.replicas {
-                course.tell(&Event::Incomplete { by: Replica(number), is });
-            }
-        }
-        self.send(|desired| {
-            desired.incomplete = is.then(|| "lost.yaml:1:1: it cannot be read".to_owned());
-        });
-    }
-
     fn key(&self, name: &str) -> Result<ServiceKey, String> {
         let wish = self.wish(name).ok_or_else(|| format!("there is no manifest {name}"))?;
         Ok(ServiceKey::new(wish.cluster(), name))

@@ -98,6 +98,25 @@ impl Stage {
         self.send(|desired| *desired = DesiredState::clone(&before));
     }
 
+    /// From now on some manifests cannot be read, or all can.
+    pub(super) fn unreadable(&mut self, is: bool) {
+        self.mend_source();
+        self.set_incomplete(is);
+    }
+
+    fn set_incomplete(&self, is: bool) {
+        {
+            let mut course = lock(&self.course);
+            course.sync();
+            for number in 0..self.replicas {
+                course.tell(&Event::Incomplete { by: Replica(number), is });
+            }
+        }
+        self.send(|desired| {
+            desired.incomplete = is.then(|| "lost.yaml:1:1: it cannot be read".to_owned());
+        });
+    }
+
     /// Of those that were good before.
     fn tell_garbled(&self, before: &DesiredState, is: bool) {
         let mut course = lock(&self.course);
