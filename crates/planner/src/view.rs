@@ -173,9 +173,9 @@ impl<'a> View<'a> {
     }
 
     /// A service deployment in flight that the service's own list does not have yet: one of the two answers is
-    /// from the past. Nothing lags for longer than ten minutes; what is older hides from a server that never shows it.
+    /// from the past. One that began ten minutes ago is not waited for any more: perhaps this server never shows it.
     pub(crate) fn hidden_deployment(&self) -> Option<&'a ServiceDeployment> {
-        const LAG: SignedDuration = SignedDuration::from_mins(10);
+        const LAG_MAX: SignedDuration = SignedDuration::from_mins(10);
         let all = self.observed().service_deployments.known()?;
         let shown: Vec<_> = (self.service.deployments.iter())
             .filter_map(|one| self.service_deployment(&one.id))
@@ -183,7 +183,7 @@ impl<'a> View<'a> {
             .collect();
         let is_recent = |one: &ServiceDeployment| {
             one.created_at > self.primary.created_at
-                && one.created_at.is_some_and(|at| self.now().duration_since(at) < LAG)
+                && one.created_at.is_some_and(|at| self.now().duration_since(at) < LAG_MAX)
         };
         all.iter().find(|one| {
             matches!(one.status.as_str(), "PENDING" | "IN_PROGRESS")

@@ -262,6 +262,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_complete_and_has_a_healthy_task_is_spared() {
+        fn somebody_is_served<P: Property>(property: P) -> Course<P> {
+            let mut course = beside(property, "BlueGreen");
+            course.happens(|facts, _| {
+                facts.deployments[1].course = DeploymentCourse::InProgress;
+                facts.tasks = vec![task(100, 1)];
+            });
+            gets(&mut course, 1000);
+            course
+        }
+        somebody_is_served(NoEmptyTarget::default()).breaks("no healthy task");
+        somebody_is_served(GatedSteps::default()).breaks("no daemon let it go on");
+    }
+
+    #[test]
     fn what_was_rejected_gets_no_more() {
         let mut course = beside(GatedSteps::default(), "BlueGreen");
         goes_on(&mut course, "CONTINUE");

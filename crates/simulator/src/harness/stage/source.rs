@@ -82,14 +82,9 @@ impl Stage {
 
     /// What was read before is read again, if the source fails.
     pub fn mend_source(&mut self) {
-        if !matches!(self.reading, Reading::Fails { .. }) {
-            return;
-        }
-        let Reading::Fails { failure, before, .. } =
-            std::mem::replace(&mut self.reading, Reading::Well)
-        else {
-            return;
-        };
+        let Reading::Fails { failure, before, .. } = &self.reading else { return };
+        let (failure, before) = (*failure, Arc::clone(before));
+        self.reading = Reading::Well;
         match failure {
             SourceFailure::Incomplete => self.set_incomplete(before.incomplete.is_some()),
             SourceFailure::Garbled => self.tell_garbled(&before, false),
