@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_manifest::ManifestSet;
+use evenkeel_manifest::{Reloaded, Reloader};
 use evenkeel_reconciler::{DesiredState, Shutdown};
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -44,6 +44,8 @@ const DEBOUNCES_MAX: u32 = 20;
 pub(crate) struct DirectorySource {
     path: PathBuf,
     environment: Option<String>,
+    /// `None` while a look has it, and after one that failed in an unforeseen way.
+    reloader: Option<Reloader>,
     debounce: Duration,
     reread: Duration,
     limits: TreeLimits,
@@ -63,6 +65,7 @@ impl DirectorySource {
         Self {
             path: config.manifests.path.clone(),
             environment: config.manifests.environment.clone(),
+            reloader: None,
             debounce: config.manifests.debounce,
             reread: config.manifests.reread,
             limits: TreeLimits::default(),
@@ -94,16 +97,23 @@ impl DirectorySource {
     pub(crate) async fn look(&mut self) {
         self.watcher.follow(&self.path);
         let (path, limits, seen) = (self.path.clone(), self.limits, self.seen.take());
-        let environment = self.environment.clone();
-        let look = move || look(&path, environment.as_deref(), &limits, seen);
+        let reloader = self.reloader.take();
+        let mut reloader =
+            reloader.unwrap_or_else(|| Reloader::new("", self.environment.as_deref()));
+        let look = move || (look(&path, &mut reloader, &limits, seen), reloader);
         let read = tokio::task::spawn_blocking(look).await;
+        let read = read.map(|(look, reloader)| {
+            self.reloader = Some(reloader);
+            look
+        });
         match read {
             Ok(Look::Same) => {
                 self.seen = seen;
                 self.publish_unchanged();
             }
             Ok(Look::Changed { tree, fingerprint, set }) => {
-                let settled = self.last_good.settle(&tree, set);
+                let Reloaded { services, problems, .. } = set;
+                let settled = self.last_good.settle(&tree, services.into_iter(), problems);
                 self.seen = Some(fingerprint);
                 self.publisher.publish(settled, Some(Timestamp::now()), Vec::new());
             }
@@ -161,12 +171,12 @@ enum Look {
     Changed {
         tree: Tree,
         fingerprint: u64,
-        set: ManifestSet,
+        set: Reloaded,
     },
     Failed(TreeError),
 }
 
-fn look(path: &Path, environment: Option<&str>, limits: &TreeLimits, seen: Option<u64>) -> Look {
+fn look(path: &Path, reloader: &mut Reloader, limits: &TreeLimits, seen: Option<u64>) -> Look {
     let unchanged = match seen {
         Some(seen) => fingerprint(path, limits).map(|now| now == seen),
         None => Ok(false),
@@ -179,7 +189,7 @@ fn look(path: &Path, environment: Option<&str>, limits: &TreeLimits, seen: Optio
     match walk(path, limits, true) {
         Err(error) => Look::Failed(error),
         Ok((tree, fingerprint)) => {
-            let set = evenkeel_manifest::load_in(&tree.files, environment);
+            let set = reloader.load(&tree.files, None);
             Look::Changed { tree, fingerprint, set }
         }
     }

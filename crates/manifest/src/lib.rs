@@ -75,8 +75,8 @@ pub use import::{ImportError, Shown, import, task_definition_in_use};
 pub use key::ServiceKey;
 pub use limits::Limits;
 pub use load::{
-    File, ManifestSet, RenderedManifest, included_paths, load, load_in, load_with, render,
-    shared_groups,
+    File, ManifestSet, Reloaded, Reloader, RenderedManifest, included_paths, load, load_in,
+    load_with, render, shared_groups,
 };
 pub use pattern::Pattern;
 pub use problem::{Problem, Severity};

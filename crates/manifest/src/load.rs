@@ -4,10 +4,12 @@
 mod document;
 mod environments;
 mod included;
+mod reload;
 mod render;
+mod said;
 mod shared;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -25,8 +27,10 @@ pub(crate) use document::described;
 use environments::Selected;
 pub(crate) use included::{Files, PathError};
 use render::Rendered;
+use said::{Claim, Said, Together, Whole};
 
 pub use included::included_paths;
+pub use reload::{Reloaded, Reloader};
 pub use shared::shared_groups;
 
 /// A file by the name that problems show and that `taskDefinition.file` is resolved against, with
@@ -108,77 +112,50 @@ fn load_all(
     limits: &Limits,
     rendered: Option<&mut Vec<RenderedManifest>>,
 ) -> ManifestSet {
-    let (files, beyond) = files.split_at_checked(limits.files).unwrap_or((files, &[]));
-    let selected = Selected::of(files, environment, limits);
-    let mut loader = Loader::new(files, selected, limits);
+    let read = files.get(..limits.files).unwrap_or(files);
+    let selected = Selected::of(read, environment, limits);
+    let mut loader = Loader::new(Files::new(read, ""), selected, limits);
     loader.rendered = rendered;
-    for file in files {
-        loader.file(file);
+    let mut together = Together::default();
+    for file in read {
+        together.add(loader.file(file));
     }
-    if let Some(file) = beyond.first() {
-        let message =
-            format!("more than {} files: this one and all after it are not read", files.len());
-        loader.stray(file, Position { line: 1, column: 1 }, message);
-    }
-    loader.finish()
+    together.strays.extend(beyond(files, limits));
+    let Whole { services, problems, environments } = together.finish(&loader);
+    let services = services.into_iter().map(Arc::unwrap_or_clone).collect();
+    ManifestSet { services, problems, environments }
 }
 
+/// Turns one file after the other into what it says.
 struct Loader<'a, 'r> {
     files: Files<'a>,
     selected: Selected,
     /// Where rendered manifests go, if anybody wants them.
     rendered: Option<&'r mut Vec<RenderedManifest>>,
-    environments: BTreeMap<String, Vec<Claim>>,
     limits: &'a Limits,
-    services: Vec<Service>,
-    problems: Vec<Problem>,
-    /// What is wrong with files as such and with documents that are no manifests; forgotten when a
-    /// manifest includes the file, for then it is said of that manifest.
-    strays: Vec<Problem>,
-    included: BTreeSet<Arc<str>>,
-    claims: BTreeMap<ServiceKey, Vec<Claim>>,
-}
-
-/// A document that says it is the manifest of some service.
-struct Claim {
-    file: Arc<str>,
-    position: Position,
-}
-
-impl Claim {
-    fn of(root: &Cursor<'_>) -> Self {
-        Self { file: Arc::clone(root.file), position: root.position }
-    }
+    /// Of the file that is being read.
+    said: Said,
 }
 
 impl<'a> Loader<'a, '_> {
-    fn new(files: &'a [File], selected: Selected, limits: &'a Limits) -> Self {
-        Self {
-            files: Files::new(files),
-            selected,
-            rendered: None,
-            environments: BTreeMap::new(),
-            limits,
-            services: Vec::new(),
-            problems: Vec::new(),
-            strays: Vec::new(),
-            included: BTreeSet::new(),
-            claims: BTreeMap::new(),
-        }
+    fn new(files: Files<'a>, selected: Selected, limits: &'a Limits) -> Self {
+        Self { files, selected, rendered: None, limits, said: Said::default() }
     }
 
-    fn file(&mut self, file: &'a File) {
+    fn file(&mut self, file: &'a File) -> Said {
         if file.text.len() > self.limits.file_bytes {
             let message = format!("larger than {} bytes: split it", self.limits.file_bytes);
-            return self.stray(file, Position { line: 1, column: 1 }, message);
+            self.said.strays.push(stray(file, Position { line: 1, column: 1 }, message));
+            return std::mem::take(&mut self.said);
         }
         let read = reader::read(&file.name, &file.text, self.limits);
         for document in &read.documents {
             self.document(file, &document.root, &document.faults);
         }
         if let Some(fault) = read.stopped {
-            self.stray(file, fault.position, fault.message);
+            self.said.strays.push(stray(file, fault.position, fault.message));
         }
+        std::mem::take(&mut self.said)
     }
 
     fn document(&mut self, file: &'a File, root: &Node, faults: &[Fault]) {
@@ -187,7 +164,7 @@ impl<'a> Loader<'a, '_> {
             Recognised::Empty => {}
             Recognised::Foreign => {
                 let message = "not a manifest of Evenkeel: it is ignored".to_owned();
-                self.strays.push(root.problem(Severity::Warning, message));
+                self.said.strays.push(root.problem(Severity::Warning, message));
             }
             Recognised::Environment => self.environment(file, &root, faults),
             Recognised::Manifest => self.manifest(&root, faults),
@@ -199,11 +176,11 @@ impl<'a> Loader<'a, '_> {
         tell(root, faults, &mut report);
         if let Selected::Unusable(why) = &self.selected {
             report.error(root, format!("not used, because {why}"));
-            self.problems.extend(report.finish(root, None));
+            self.said.problems.extend(report.finish(root, None));
             let path = root.descendant("spec.taskDefinition.file");
             let path = path.as_ref().and_then(Cursor::text);
             let file = path.and_then(|path| self.files.find(root.file, path).ok());
-            self.included.extend(file.map(|file| Arc::clone(&file.name)));
+            self.said.included.extend(file.map(|file| Arc::clone(&file.name)));
         } else if matches!(self.selected, Selected::None) && self.rendered.is_none() {
             self.validate(root, report, &Uses::default());
         } else {
@@ -215,17 +192,17 @@ impl<'a> Loader<'a, '_> {
     /// what is wrong would be told twice.
     fn render(&mut self, root: &Cursor<'_>, mut report: Report) {
         let environment = match &self.selected {
-            Selected::Found(found) => Some(&found.environment),
+            Selected::Found(environment) => Some(&**environment),
             Selected::None | Selected::Unusable(_) => None,
         };
         let Rendered { root: node, included, uses, overlays } =
             render::render(root, environment, &self.files, self.limits, &mut report);
-        self.included.extend(included);
+        self.said.included.extend(included);
         let rendered = Cursor::root(root.file, &node);
         if report.has_errors() {
             let key = envelope::key(&rendered, &mut Report::default());
-            self.problems.extend(report.finish(&rendered, key.as_ref()));
-            self.claim(key, root);
+            self.said.problems.extend(report.finish(&rendered, key.as_ref()));
+            self.said.claim(key, root);
         } else {
             if let Some(all) = &mut self.rendered {
                 let source = Source::new(Arc::clone(root.file), root.position.line);
@@ -235,28 +212,20 @@ impl<'a> Loader<'a, '_> {
             }
             self.validate(&rendered, report, &uses);
         }
-        if let Selected::Found(found) = &mut self.selected {
-            found.overlays.extend(overlays);
-            found.variables.extend(uses.into_names());
-        }
+        self.said.overlays.extend(overlays);
+        self.said.variables.extend(uses.into_names());
     }
 
     fn validate(&mut self, root: &Cursor<'_>, mut report: Report, uses: &Uses) {
         let read = document::read(root, &self.files, self.limits, &mut report);
-        self.included.extend(read.included);
+        self.said.included.extend(read.included);
         let mut problems = report.finish(root, read.key.as_ref());
         for problem in &mut problems {
             uses.explain(problem);
         }
-        self.problems.extend(problems);
-        self.claim(read.key, root);
-        self.services.extend(read.service);
-    }
-
-    fn claim(&mut self, key: Option<ServiceKey>, root: &Cursor<'_>) {
-        if let Some(key) = key {
-            self.claims.entry(key).or_default().push(Claim::of(root));
-        }
+        self.said.problems.extend(problems);
+        self.said.claim(read.key, root);
+        self.said.services.extend(read.service.map(Arc::new));
     }
 
     /// Every environment is checked, whichever is asked for.
@@ -264,54 +233,24 @@ impl<'a> Loader<'a, '_> {
         let mut report = Report::default();
         tell(root, faults, &mut report);
         let _used_elsewhere = environment::environment(root, &file.text, &mut report);
-        self.problems.extend(report.finish(root, None));
+        self.said.problems.extend(report.finish(root, None));
         if let Some(name) = root.descendant("metadata.name").and_then(|at| at.text()) {
-            self.environments.entry(name.to_owned()).or_default().push(Claim::of(root));
+            self.said.environments.push((name.to_owned(), Claim::of(root)));
         }
     }
+}
 
-    fn stray(&mut self, file: &File, position: Position, message: String) {
-        let node = Node::new(position, Kind::Null);
-        let problem = Cursor::root(&file.name, &node).problem(Severity::Error, message);
-        self.strays.push(problem);
-    }
+fn stray(file: &File, position: Position, message: String) -> Problem {
+    let node = Node::new(position, Kind::Null);
+    Cursor::root(&file.name, &node).problem(Severity::Error, message)
+}
 
-    fn finish(mut self) -> ManifestSet {
-        self.claims.retain(|_, claims| claims.len() > 1);
-        self.services.retain(|service| !self.claims.contains_key(&service.key));
-        for (key, claims) in &self.claims {
-            self.problems.extend(conflicts(
-                &format!("the service {key} also has a manifest"),
-                Some(key),
-                claims,
-            ));
-        }
-        for (name, claims) in self.environments.iter().filter(|(_, claims)| claims.len() > 1) {
-            self.problems.extend(conflicts(
-                &format!("the environment {name} is also written"),
-                None,
-                claims,
-            ));
-        }
-        if let Selected::Found(found) = &self.selected {
-            self.problems.extend(found.idle());
-        }
-        let shared = shared_groups(&self.services);
-        let keys: BTreeSet<&ServiceKey> =
-            shared.iter().filter_map(|one| one.service.as_ref()).collect();
-        self.services.retain(|service| !keys.contains(&service.key));
-        self.problems.extend(shared);
-        let included = self.included;
-        self.problems
-            .extend(self.strays.into_iter().filter(|problem| !included.contains(&problem.file)));
-        let order = self.files.order();
-        self.problems.sort_by_key(|problem| {
-            let file = order.get(&*problem.file).copied();
-            (file, problem.line, problem.column, problem.severity)
-        });
-        let environments = self.environments.into_keys().collect();
-        ManifestSet { services: self.services, problems: self.problems, environments }
-    }
+/// Of the first file of those that are too many.
+fn beyond(files: &[File], limits: &Limits) -> Option<Problem> {
+    let first = files.get(limits.files)?;
+    let message =
+        format!("more than {} files: this one and all after it are not read", limits.files);
+    Some(stray(first, Position { line: 1, column: 1 }, message))
 }
 
 fn tell(root: &Cursor<'_>, faults: &[Fault], report: &mut Report) {
@@ -319,27 +258,4 @@ fn tell(root: &Cursor<'_>, faults: &[Fault], report: &mut Report) {
         let at = Cursor { position: fault.position, ..root.clone() };
         report.error(&at, fault.message.clone());
     }
-}
-
-/// One problem for each of several documents about the same, each naming the others.
-fn conflicts(what: &str, key: Option<&ServiceKey>, claims: &[Claim]) -> Vec<Problem> {
-    let conflict = |(index, claim): (usize, &Claim)| {
-        let others: Vec<String> = claims
-            .iter()
-            .enumerate()
-            .filter(|(other, _)| *other != index)
-            .take(5)
-            .map(|(_, other)| format!("{}:{}", other.file, other.position.line))
-            .collect();
-        Problem {
-            file: Arc::clone(&claim.file),
-            line: claim.position.line,
-            column: claim.position.column,
-            path: String::new(),
-            message: format!("{what} at {}: all are rejected, keep one", others.join(", ")),
-            severity: Severity::Error,
-            service: key.cloned(),
-        }
-    };
-    claims.iter().enumerate().map(conflict).collect()
 }

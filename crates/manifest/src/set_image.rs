@@ -107,7 +107,7 @@ pub fn set_image(
     target: &ImageTarget,
     image: &ImageReference,
 ) -> Result<ImageChange, SetImageError> {
-    let all = Files::new(files);
+    let all = Files::new(files, "");
     let file = files.iter().find(|file| *file.name == *manifest);
     let file = file.ok_or_else(|| SetImageError::NoFile(manifest.to_owned()))?;
     let read = read_whole(file)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use evenkeel_manifest::Reloader;
 use evenkeel_reconciler::{DesiredState, Shutdown};
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
@@ -126,7 +127,9 @@ impl Sources {
             SourceOrigin::Directory(path) => {
                 let (debounce, reread) =
                     (self.config.manifests.debounce, self.config.manifests.reread);
-                let follower = Directory { index, source, path, debounce, reread, seen: None };
+                let reloader = None;
+                let follower =
+                    Directory { index, source, path, debounce, reread, reloader, seen: None };
                 followers.spawn(follower.follow(hint, looks));
             }
             SourceOrigin::Git(git) => {
@@ -179,7 +182,7 @@ impl Sources {
         }
         let united = unite(&self.members);
         let services = united.services.into_iter();
-        let mut settled = self.last_good.settle_shared(&united.tree, services, united.problems);
+        let mut settled = self.last_good.settle(&united.tree, services, united.problems);
         let stale = self
             .reports
             .iter()
@@ -197,8 +200,14 @@ struct Git {
     config: GitConfig,
     cache: PathBuf,
     /// `None` before the first look, and while a look that was given up still has it.
-    reader: Option<GitReader>,
-    late: Option<JoinHandle<(GitReader, Look)>>,
+    reader: Option<ManifestReader>,
+    late: Option<JoinHandle<(ManifestReader, Look)>>,
+}
+
+/// What a look needs, and what the next one needs of it.
+struct ManifestReader {
+    git: GitReader,
+    reloader: Reloader,
 }
 
 impl Git {
@@ -221,7 +230,10 @@ impl Git {
         let mut running = match (self.late.take(), self.reader.take()) {
             (Some(late), _) => late,
             (None, Some(reader)) => self.start(reader),
-            (None, None) => self.start(GitReader::new(self.config.clone(), &self.cache)),
+            (None, None) => self.start(ManifestReader {
+                git: GitReader::new(self.config.clone(), &self.cache),
+                reloader: Reading::reloader(&self.source),
+            }),
         };
         match timeout(self.config.timeout + GRACE, &mut running).await {
             Ok(Ok((reader, look))) => {
@@ -237,14 +249,15 @@ impl Git {
         }
     }
 
-    fn start(&self, mut reader: GitReader) -> JoinHandle<(GitReader, Look)> {
+    fn start(&self, mut reader: ManifestReader) -> JoinHandle<(ManifestReader, Look)> {
         let (index, source) = (self.index, self.source.clone());
         tokio::task::spawn_blocking(move || {
-            let GitLook { found, fault } = reader.look();
+            let GitLook { found, fault } = reader.git.look();
             let read = found.map(|found| match found {
                 Found::Same(revision) => Read::Same(Some(revision)),
                 Found::Changed(revision, tree) => {
-                    let reading = Reading::of(&source, tree).at(&revision.commit);
+                    let reloader = &mut reader.reloader;
+                    let reading = Reading::of(&source, reloader, tree, Some(&revision.commit));
                     Read::Changed(Box::new(reading), Some(revision))
                 }
             });
@@ -272,6 +285,8 @@ struct Directory {
     path: PathBuf,
     debounce: Duration,
     reread: Duration,
+    /// `None` while a look has it, and after one that failed in an unforeseen way.
+    reloader: Option<Reloader>,
     seen: Option<(u64, usize)>,
 }
 
@@ -299,9 +314,19 @@ impl Directory {
     async fn look(&mut self) -> Look {
         let (index, seen) = (self.index, self.seen);
         let (source, path) = (self.source.clone(), self.path.clone());
-        let look = move || look_at(&source, &path, seen);
-        let read = tokio::task::spawn_blocking(look).await;
-        match read.unwrap_or_else(|error| Err(format!("reading the manifests failed: {error}"))) {
+        let reloader = self.reloader.take();
+        let look = move || {
+            let mut reloader = reloader.unwrap_or_else(|| Reading::reloader(&source));
+            (look_at(&source, &mut reloader, &path, seen), reloader)
+        };
+        let read = match tokio::task::spawn_blocking(look).await {
+            Ok((read, reloader)) => {
+                self.reloader = Some(reloader);
+                read
+            }
+            Err(error) => Err(format!("reading the manifests failed: {error}")),
+        };
+        match read {
             Ok((read, seen)) => {
                 self.seen = Some(seen);
                 Look { index, read: Some(read), fault: None }
@@ -314,6 +339,7 @@ impl Directory {
 /// With the fingerprint and the number of files, by which the next look knows whether anything changed.
 fn look_at(
     source: &SourceConfig,
+    reloader: &mut Reloader,
     path: &Path,
     seen: Option<(u64, usize)>,
 ) -> Result<(Read, (u64, usize)), String> {
@@ -329,7 +355,8 @@ fn look_at(
     if files == 0 && tree.unreadable.is_empty() && seen.is_some_and(|(_, before)| before > 0) {
         return Err(format!("no manifest is left in {}", path.display()));
     }
-    Ok((Read::Changed(Box::new(Reading::of(source, tree)), None), (now, files)))
+    let reading = Reading::of(source, reloader, tree, None);
+    Ok((Read::Changed(Box::new(reading), None), (now, files)))
 }
 
 /// A directory that nobody else can write to, removed with everything in it.

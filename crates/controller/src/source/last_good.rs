@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use evenkeel_manifest::{ManifestSet, Problem, Service, ServiceKey, Severity};
+use evenkeel_manifest::{Problem, Service, ServiceKey, Severity};
 use evenkeel_reconciler::DesiredState;
 
 use super::tree::Tree;
@@ -45,13 +45,7 @@ impl LastGood {
 
     /// Takes in one look at the directory. A service leaves only when its file is truly gone or was
     /// edited into a valid one without it; in doubt it stays, marked invalid.
-    pub(crate) fn settle(&mut self, tree: &Tree, set: ManifestSet) -> Settled {
-        let ManifestSet { services, problems, .. } = set;
-        self.settle_shared(tree, services.into_iter().map(Arc::new), problems)
-    }
-
-    /// As [`Self::settle`], of services that somebody else holds as well.
-    pub(super) fn settle_shared(
+    pub(super) fn settle(
         &mut self,
         tree: &Tree,
         services: impl Iterator<Item = Arc<Service>>,
@@ -248,7 +242,7 @@ fn hash(text: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use evenkeel_manifest::File;
+    use evenkeel_manifest::{File, ManifestSet};
 
     use super::*;
     use crate::source::tree::Unreadable;
@@ -298,7 +292,12 @@ mod tests {
 
         fn look(&mut self) -> Settled {
             let set = evenkeel_manifest::load(&self.tree.files);
-            self.last_good.settle(&self.tree, set)
+            self.settle(set)
+        }
+
+        fn settle(&mut self, set: ManifestSet) -> Settled {
+            let services = set.services.into_iter().map(Arc::new);
+            self.last_good.settle(&self.tree, services, set.problems)
         }
     }
 
@@ -461,7 +460,7 @@ mod tests {
                 directory.write("prod.yaml", &text);
             }
             let set = evenkeel_manifest::load_in(&directory.tree.files, Some("prod"));
-            let settled = directory.last_good.settle(&directory.tree, set);
+            let settled = directory.settle(set);
             let service = &settled.desired.services[&ServiceKey::new("prod", "web")];
             let image = |tag: &str| service.task_definition.text().contains(tag);
             (image("app:a1"), image("app:b2"), invalid(&settled).len())
@@ -475,7 +474,7 @@ mod tests {
         let text = environment("c3");
         directory.write("prod.yaml", &text);
         let set = evenkeel_manifest::load_in(&directory.tree.files, Some("prod"));
-        let settled = directory.last_good.settle(&directory.tree, set);
+        let settled = directory.settle(set);
         let service = &settled.desired.services[&ServiceKey::new("prod", "web")];
         assert!(service.task_definition.text().contains("new:c3"));
     }

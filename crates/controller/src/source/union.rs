@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use evenkeel_manifest::{File, ManifestSet, Problem, Service, ServiceKey, Severity, shared_groups};
+use evenkeel_manifest::{
+    File, Problem, Reloaded, Reloader, Service, ServiceKey, Severity, shared_groups,
+};
 
 use super::granted::{excess, foreign};
 use super::tree::{Tree, Unreadable};
@@ -29,38 +31,31 @@ pub(super) struct United {
 }
 
 impl Reading {
-    /// Parses all files of one source, with its environment laid over them. What they name under
-    /// `taskDefinition.file` is found in this source alone. Blocks for as long as parsing takes.
-    pub(super) fn of(config: &SourceConfig, tree: Tree) -> Self {
-        let mut set = evenkeel_manifest::load_in(&tree.files, config.environment.as_deref());
+    /// All files of one source, as read at a commit, with its environment laid over them; those that changed since
+    /// `reloader` saw them are parsed, which blocks. What they name under `taskDefinition.file` is found in this source
+    /// alone.
+    pub(super) fn of(
+        config: &SourceConfig,
+        reloader: &mut Reloader,
+        tree: Tree,
+        commit: Option<&str>,
+    ) -> Self {
+        let mut tree = named(&config.name, tree);
+        let commit = commit.map(Arc::from);
+        let mut set = reloader.load(&tree.files, commit.as_ref());
+        tracing::debug!(source = config.name, parsed = set.parsed, "manifests were read");
         if let Some(grant) = &config.grant {
             limit(grant, &mut set);
         }
-        let source = config.name.as_str();
-        for service in &mut set.services {
-            service.source.file = named(source, &service.source.file);
+        for file in &mut tree.files {
+            file.text = mark(&file.text);
         }
-        for problem in &mut set.problems {
-            problem.file = named(source, &problem.file);
-        }
-        let Tree { files, unreadable } = tree;
-        let file = |file: File| File { name: named(source, &file.name), text: mark(&file.text) };
-        let unreadable = unreadable
-            .into_iter()
-            .map(|one| Unreadable { name: named(source, &one.name), message: one.message });
-        let tree =
-            Tree { files: files.into_iter().map(file).collect(), unreadable: unreadable.collect() };
-        let services = set.services.into_iter().map(Arc::new).collect();
-        Self { tree, services, problems: set.problems }
+        Self { tree, services: set.services, problems: set.problems }
     }
 
-    /// As read at a commit.
-    pub(super) fn at(mut self, commit: &str) -> Self {
-        let commit: Arc<str> = commit.into();
-        for service in &mut self.services {
-            Arc::make_mut(service).source.commit = Some(Arc::clone(&commit));
-        }
-        self
+    /// What parses the files of a source and remembers them.
+    pub(super) fn reloader(config: &SourceConfig) -> Reloader {
+        Reloader::new(format!("{}/", config.name), config.environment.as_deref())
     }
 
     /// A service that did not change keeps its allocation, and with it the commit of its content.
@@ -80,8 +75,14 @@ impl Reading {
     }
 }
 
-fn named(source: &str, file: &str) -> Arc<str> {
-    format!("{source}/{file}").into()
+fn named(source: &str, tree: Tree) -> Tree {
+    let name = |name: &str| -> Arc<str> { format!("{source}/{name}").into() };
+    let file = |file: File| File { name: name(&file.name), ..file };
+    let unreadable = |one: Unreadable| Unreadable { name: name(&one.name), ..one };
+    Tree {
+        files: tree.files.into_iter().map(file).collect(),
+        unreadable: tree.unreadable.into_iter().map(unreadable).collect(),
+    }
 }
 
 /// The last good state asks only whether a text is another one, or blank.
@@ -135,7 +136,7 @@ fn unknown(member: &Member, fault: &str) -> Unreadable {
 
 /// Leaves what the source may not manage out. Of a service that it has no say in, it has none about what is in force
 /// either: such a problem is about no service.
-fn limit(grant: &Grant, set: &mut ManifestSet) {
+fn limit(grant: &Grant, set: &mut Reloaded) {
     for problem in &mut set.problems {
         problem.service = problem.service.take().filter(|key| foreign(grant, key).is_none());
     }
@@ -233,11 +234,15 @@ mod tests {
         )
     }
 
+    fn read(config: &SourceConfig, tree: Tree) -> Reading {
+        Reading::of(config, &mut Reading::reloader(config), tree, None)
+    }
+
     fn reading(source: &str, files: &[(&str, String)]) -> Arc<Reading> {
         let file =
             |(name, text): &(&str, String)| File { name: (*name).into(), text: text.clone() };
         let tree = Tree { files: files.iter().map(file).collect(), unreadable: Vec::new() };
-        Arc::new(Reading::of(&SourceConfig::directory(source), tree))
+        Arc::new(read(&SourceConfig::directory(source), tree))
     }
 
     fn member(name: &str, files: &[(&str, String)]) -> Member {
@@ -246,7 +251,7 @@ mod tests {
 
     fn settle(last_good: &mut LastGood, members: &[Member]) -> Settled {
         let united = unite(members);
-        last_good.settle_shared(&united.tree, united.services.into_iter(), united.problems)
+        last_good.settle(&united.tree, united.services.into_iter(), united.problems)
     }
 
     fn names(settled: &Settled) -> (Vec<&str>, Vec<&str>) {
@@ -280,7 +285,7 @@ mod tests {
         let file =
             |(name, text): &(&str, String)| File { name: (*name).into(), text: text.clone() };
         let tree = Tree { files: files.iter().map(file).collect(), unreadable: Vec::new() };
-        let reading = Some(Arc::new(Reading::of(&config, tree)));
+        let reading = Some(Arc::new(read(&config, tree)));
         Member { name: name.to_owned(), reading, fault: None }
     }
 

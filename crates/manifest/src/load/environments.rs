@@ -14,17 +14,9 @@ use crate::{File, Limits, Problem, reader, spelling};
 pub(super) enum Selected {
     /// No environment was asked for.
     None,
-    Found(Box<Found>),
+    Found(Box<Environment>),
     /// The one that was asked for cannot be used, and so no manifest can: why.
     Unusable(String),
-}
-
-/// The environment, and what of it was of use by now.
-#[derive(Debug)]
-pub(super) struct Found {
-    pub(super) environment: Environment,
-    pub(super) overlays: BTreeSet<usize>,
-    pub(super) variables: BTreeSet<Arc<str>>,
 }
 
 /// A document that may be an environment.
@@ -51,8 +43,7 @@ impl Selected {
                 other.place, one.place
             )),
             (Some(Candidate { environment: Some(environment), .. }), None) => {
-                let (overlays, variables) = (BTreeSet::new(), BTreeSet::new());
-                Self::Found(Box::new(Found { environment, overlays, variables }))
+                Self::Found(Box::new(environment))
             }
             (Some(Candidate { place, .. }), None) => {
                 Self::Unusable(format!("the environment `{name}` at {place} has errors"))
@@ -61,9 +52,13 @@ impl Selected {
     }
 }
 
+/// Whether there may be environments in a file. Reading ten thousand manifests twice for nothing would be noticed.
+pub(super) fn may_hold_one(file: &File) -> bool {
+    file.text.contains(ENVIRONMENT)
+}
+
 fn candidates(file: &File, limits: &Limits) -> Vec<Candidate> {
-    // Reading ten thousand manifests twice for nothing would be noticed.
-    if !file.text.contains(ENVIRONMENT) || file.text.len() > limits.file_bytes {
+    if !may_hold_one(file) || file.text.len() > limits.file_bytes {
         return Vec::new();
     }
     let read = reader::read(&file.name, &file.text, limits);
@@ -79,19 +74,21 @@ fn candidates(file: &File, limits: &Limits) -> Vec<Candidate> {
     read.documents.iter().filter_map(candidate).collect()
 }
 
-impl Found {
-    /// Overlays that are for nothing, and variables that nothing uses.
-    pub(super) fn idle(&self) -> Vec<Problem> {
-        let mut report = Report::default();
-        let overlays = self.environment.overlays.iter().enumerate();
-        for (_, Overlay { place, .. }) in overlays.filter(|(at, _)| !self.overlays.contains(at)) {
-            report.error_at(place, "no manifest is selected by `match`: it changes nothing");
-        }
-        for (name, variable) in &self.environment.variables {
-            if !self.variables.contains(name) {
-                report.warning_at(&variable.place, "no manifest uses this variable");
-            }
-        }
-        report.into_problems()
+/// Overlays that are for nothing, and variables that nothing uses, after what was of use is known.
+pub(super) fn idle(
+    environment: &Environment,
+    used_overlays: &BTreeSet<usize>,
+    used_variables: &BTreeSet<Arc<str>>,
+) -> Vec<Problem> {
+    let mut report = Report::default();
+    let overlays = environment.overlays.iter().enumerate();
+    for (_, Overlay { place, .. }) in overlays.filter(|(at, _)| !used_overlays.contains(at)) {
+        report.error_at(place, "no manifest is selected by `match`: it changes nothing");
     }
+    for (name, variable) in &environment.variables {
+        if !used_variables.contains(name) {
+            report.warning_at(&variable.place, "no manifest uses this variable");
+        }
+    }
+    report.into_problems()
 }

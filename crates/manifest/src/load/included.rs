@@ -1,6 +1,6 @@
 //! The file that `taskDefinition: {file: ...}` names; never read from anywhere but the given files.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -23,9 +23,13 @@ pub fn included_paths(text: &str) -> Vec<String> {
 /// The files of a load by name.
 #[derive(Debug, Default)]
 pub(crate) struct Files<'a> {
+    /// What stands before every name and that no path leads out of; with a `/` at its end, or empty.
+    root: &'a str,
     by_name: HashMap<String, (usize, &'a File)>,
     names: HashMap<&'a str, usize>,
     included_bytes: Cell<usize>,
+    /// Paths that were asked for, and the places of the files found there.
+    asked: RefCell<Vec<(String, Option<usize>)>>,
 }
 
 /// Why a path names no file.
@@ -40,10 +44,11 @@ pub(crate) enum PathError {
 }
 
 impl<'a> Files<'a> {
-    pub(crate) fn new(files: &'a [File]) -> Self {
-        let mut all = Self::default();
+    pub(crate) fn new(files: &'a [File], root: &'a str) -> Self {
+        let mut all = Self { root, ..Self::default() };
         for (index, file) in files.iter().enumerate() {
-            let name = normalise("", &file.name).unwrap_or_else(|_| file.name.to_string());
+            let name = all.below_root(&file.name);
+            let name = normalise("", name).unwrap_or_else(|_| name.to_owned());
             all.by_name.entry(name).or_insert((index, file));
             all.names.entry(&file.name).or_insert(index);
         }
@@ -51,20 +56,46 @@ impl<'a> Files<'a> {
     }
 
     /// The file at `path`, as seen from the file `from`.
-    pub(crate) fn find(&self, from: &Arc<str>, path: &str) -> Result<&'a File, PathError> {
+    pub(crate) fn find(&self, from: &str, path: &str) -> Result<&'a File, PathError> {
+        let found = self.place(from, path);
+        let place = found.as_ref().ok().map(|(place, _)| *place);
+        self.asked.borrow_mut().push((path.to_owned(), place));
+        found.map(|(_, file)| file)
+    }
+
+    /// As [`Self::find`], with the place of the file among all; nobody is told that it was asked for.
+    pub(super) fn place(&self, from: &str, path: &str) -> Result<(usize, &'a File), PathError> {
         if path.starts_with(['/', '\\']) || path.contains(":\\") {
             return Err(PathError::Absolute);
         }
+        let from = self.below_root(from);
         let directory = from.rsplit_once('/').map_or("", |(directory, _)| directory);
         let name = normalise(directory, path)?;
-        self.by_name.get(&name).map(|(_, file)| *file).ok_or(PathError::Missing)
+        self.by_name.get(&name).copied().ok_or(PathError::Missing)
+    }
+
+    fn below_root<'n>(&self, name: &'n str) -> &'n str {
+        name.strip_prefix(self.root).unwrap_or(name)
+    }
+
+    /// What was asked for since this was called last.
+    pub(super) fn take_asked(&self) -> Vec<(String, Option<usize>)> {
+        self.asked.take()
+    }
+
+    pub(super) fn included_bytes(&self) -> usize {
+        self.included_bytes.get()
+    }
+
+    /// As if files of so many bytes had been included again.
+    pub(super) fn include_again(&self, bytes: usize) {
+        self.included_bytes.set(self.included_bytes.get().saturating_add(bytes));
     }
 
     /// The bytes included so far, `file` now among them.
     pub(crate) fn include(&self, file: &File) -> usize {
-        let bytes = self.included_bytes.get().saturating_add(file.text.len());
-        self.included_bytes.set(bytes);
-        bytes
+        self.include_again(file.text.len());
+        self.included_bytes()
     }
 
     /// The place of each file in the order given.
@@ -104,7 +135,7 @@ mod tests {
         let file = |name: &str| File { name: name.into(), text: String::new() };
         let files =
             [file("./web/service.yaml"), file("web/taskdef.json"), file("shared/taskdef.json")];
-        let files = Files::new(&files);
+        let files = Files::new(&files, "");
         let from: Arc<str> = "web/service.yaml".into();
         let find = |path: &str| files.find(&from, path).map(|file| file.name.to_string());
         assert_eq!(find("taskdef.json"), Ok("web/taskdef.json".to_owned()));

@@ -413,7 +413,8 @@ fn yaml_bombs_cost_little_and_hinder_nobody() {
         let blob = made.blob(text.replace("name: good", "name: bomb"));
         let tree = made.beside_good(&[("100644", b"web.yaml".to_vec(), blob)]).unwrap();
         let began = Instant::now();
-        let reading = Reading::of(&crate::config::SourceConfig::directory("s"), tree);
+        let config = crate::config::SourceConfig::directory("s");
+        let reading = Reading::of(&config, &mut Reading::reloader(&config), tree, None);
         assert!(began.elapsed() < Duration::from_secs(20), "{case}: {:?}", began.elapsed());
         let member = Member {
             name: "s".to_owned(),
