@@ -109,6 +109,8 @@ pub(crate) struct ShiftView {
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct GateView {
     pub name: String,
+    /// What a promotion names it by.
+    pub hook: String,
     pub needs_approval: bool,
     pub expires_at: Option<Timestamp>,
 }

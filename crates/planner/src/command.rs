@@ -15,10 +15,8 @@ pub enum Command {
     /// No rollout starts, widens or passes a gate. Verdicts and rollbacks go on.
     Pause,
     Resume,
-    /// Opens the gate at which the rollout stands, or all of its gates.
-    Promote {
-        full: bool,
-    },
+    /// Opens gates of the rollout.
+    Promote(Gates),
     /// Rejects the revision that is rolled out: the service returns to the proven one.
     Abort,
     /// Leaves what runs for an earlier revision: an ARN, the digits of a service revision, or
@@ -32,6 +30,17 @@ pub enum Command {
     Prune,
 }
 
+/// Which gates a person lets a rollout pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Gates {
+    /// The one at which it stands, whichever that is.
+    Now,
+    /// The one at which it stands, if it is this one: a `hook` of the status.
+    Named(String),
+    All,
+}
+
 impl Command {
     /// The word on the command line, in paths, logs and metrics.
     pub fn word(&self) -> &'static str {
@@ -40,7 +49,7 @@ impl Command {
             Self::Release => "release",
             Self::Pause => "pause",
             Self::Resume => "resume",
-            Self::Promote { .. } => "promote",
+            Self::Promote(_) => "promote",
             Self::Abort => "abort",
             Self::Undo { .. } => "undo",
             Self::Retry => "retry",
@@ -52,15 +61,13 @@ impl Command {
     pub(crate) fn is_stopped_by_a_hold(&self) -> bool {
         match self {
             Self::Hold | Self::Release | Self::Pause | Self::Resume => false,
-            Self::Promote { .. } | Self::Abort | Self::Undo { .. } | Self::Retry | Self::Prune => {
-                true
-            }
+            Self::Promote(_) | Self::Abort | Self::Undo { .. } | Self::Retry | Self::Prune => true,
         }
     }
 
     /// Whether more than the service itself must be seen.
     pub(crate) fn needs_depth(&self) -> bool {
-        matches!(self, Self::Promote { .. } | Self::Abort | Self::Undo { .. })
+        matches!(self, Self::Promote(_) | Self::Abort | Self::Undo { .. })
     }
 }
 

@@ -38,7 +38,7 @@ pub use code_deploy::{
     CodeDeploy, CodeDeployDeployment, CodeDeployQuestion, DeploymentGroup, EcsService,
     ErrorInformation, RollbackInfo,
 };
-pub use command::{Command, Obedience, Order, Refusal};
+pub use command::{Command, Gates, Obedience, Order, Refusal};
 pub use diff::{Cause, Field, FieldOwner, Revised, changes, fields, revised};
 pub use drift::{DriftMemory, Drifted};
 pub use fact::{Fact, Unknown};

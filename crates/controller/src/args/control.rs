@@ -112,6 +112,9 @@ pub(crate) struct PromoteArgs {
     /// All gates of this rollout, not only the one at which it stands
     #[arg(long)]
     pub full: bool,
+    /// Only this gate, as `rollout status` calls it: refused when the rollout has gone on to another meanwhile
+    #[arg(long, value_name = "GATE", conflicts_with = "full")]
+    pub gate: Option<String>,
     /// What was checked, for all who wonder
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub comment: String,

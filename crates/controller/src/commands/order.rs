@@ -158,7 +158,11 @@ pub(super) async fn promote(
     args: &PromoteArgs,
     out: &mut dyn Write,
 ) -> Result<Exit, CommandError> {
-    let saying = Saying::new("promote", &args.caller, &args.comment).with("full", json!(args.full));
+    let mut saying =
+        Saying::new("promote", &args.caller, &args.comment).with("full", json!(args.full));
+    if let Some(gate) = &args.gate {
+        saying = saying.with("gate", json!(gate));
+    }
     saying.about(&args.service, config, out).await
 }
 

@@ -13,7 +13,7 @@ use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use evenkeel_manifest::ServiceKey;
-use evenkeel_planner::{Command, Order};
+use evenkeel_planner::{Command, Gates, Order};
 use evenkeel_reconciler::{Followed, LoopHandle, NotFollowed};
 use serde_json::json;
 
@@ -132,7 +132,7 @@ fn command(word: &str) -> Option<Command> {
         Command::Release,
         Command::Pause,
         Command::Resume,
-        Command::Promote { full: false },
+        Command::Promote(Gates::Now),
         Command::Abort,
         Command::Undo { to: None },
         Command::Retry,

@@ -76,7 +76,7 @@ fn traffic(shift: &ShiftView) -> String {
 
 fn gate_words(gate: &GateView) -> String {
     let approval = if gate.needs_approval { ", needs an approval" } else { "" };
-    format!("{}{approval}", safe(&gate.name))
+    format!("{} ({}){approval}", safe(&gate.name), safe(&gate.hook))
 }
 
 fn tasks(service: &ServiceView) -> String {
@@ -287,7 +287,7 @@ mod tests {
         prod/shop  WaitsForPerson after test traffic: the manifest wants an approval
           rollout   Shifting v1:001122334455, for 10m
           traffic   CANARY in POST_TEST_TRAFFIC_SHIFT, 0% of production, 100% of test
-          gate      AfterTestTraffic, needs an approval (50m left)
+          gate      AfterTestTraffic (ecs-pause-1), needs an approval (50m left)
           tasks     3 healthy and 4 running of 4
           breaker   Crash 1/3
           measured  errorRate        ▁▂▃█  1.5%, at most 1%  Running
@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn a_line_changes_with_what_matters_and_not_with_a_sentence() {
         let first = rollout_line(&at_gate());
-        insta::assert_snapshot!(first.text, @"prod/shop WaitsForPerson Shifting v1:001122334455 CANARY in POST_TEST_TRAFFIC_SHIFT, 0% of production, 100% of test gate AfterTestTraffic, needs an approval, 3 healthy and 4 running of 4, Crash 1/3: after test traffic: the manifest wants an approval");
+        insta::assert_snapshot!(first.text, @"prod/shop WaitsForPerson Shifting v1:001122334455 CANARY in POST_TEST_TRAFFIC_SHIFT, 0% of production, 100% of test gate AfterTestTraffic (ecs-pause-1), needs an approval, 3 healthy and 4 running of 4, Crash 1/3: after test traffic: the manifest wants an approval");
         let mut same = at_gate();
         same.waiting.iter_mut().for_each(|wait| wait.sentence.push_str(" for 2s"));
         assert_eq!(rollout_line(&same).key, first.key);

@@ -11,8 +11,8 @@ use crate::steps::rollout::is_settled;
 use crate::tags::{Memory, Promotion, Rejection, RolloutMark, Scope, tag};
 use crate::view::{Standing, View, explain};
 use crate::{
-    Action, Call, Command, Depth, Fact, Input, Lane, Obedience, ObservedService, Order, Refusal,
-    RolloutPhase, Said, ServiceDeployment,
+    Action, Call, Command, Depth, Fact, Gates, Input, Lane, Obedience, ObservedService, Order,
+    Refusal, RolloutPhase, Said, ServiceDeployment,
 };
 
 /// How a command is followed as things stand. Total, like [`crate::plan`].
@@ -50,7 +50,7 @@ pub fn obey(input: &Input<'_>, order: &Order) -> Result<Obedience, Refusal> {
         Command::Resume => Ok(remove(service, tag::PAUSE, "rollouts go on")),
         Command::Retry => Ok(retry(desired, service, &memory)),
         Command::Prune => refuse("a manifest names this service: delete the manifest first"),
-        Command::Promote { .. } | Command::Abort | Command::Undo { .. } => {
+        Command::Promote(_) | Command::Abort | Command::Undo { .. } => {
             with_view(input, desired, service, order)
         }
     }
@@ -86,7 +86,7 @@ fn with_view(
         return refuse(format!("{why}; try again"));
     }
     match &order.command {
-        Command::Promote { full } => promote(&view, *full, order),
+        Command::Promote(gates) => promote(&view, gates, order),
         Command::Undo { to } => undo::undo(&view, to.as_deref(), order),
         _ => abort(&view, order),
     }
@@ -117,7 +117,7 @@ fn theirs<'a>(input: &Input<'a>) -> Result<(&'a Service, &'a ObservedService), R
 }
 
 /// Opens the gate at which the rollout stands, or all of them; or lets one that is kept by a freeze go.
-fn promote(view: &View<'_>, full: bool, order: &Order) -> Result<Obedience, Refusal> {
+fn promote(view: &View<'_>, gates: &Gates, order: &Order) -> Result<Obedience, Refusal> {
     let digest = &view.desired.revision_digest;
     let mark = view.memory.rollout.as_ref().filter(|mark| mark.digest == *digest);
     let mark = mark.filter(|mark| mark.phase != RolloutPhase::RollingBack);
@@ -126,14 +126,17 @@ fn promote(view: &View<'_>, full: bool, order: &Order) -> Result<Obedience, Refu
     }
     let Some(mark) = mark else {
         let refusal = "no rollout of what the manifest wants is in flight";
-        return past_the_freeze(view, full, order).unwrap_or_else(|| refuse(refusal));
+        return past_the_freeze(view, gates, order).unwrap_or_else(|| refuse(refusal));
     };
     if !has_gates(view, mark) {
         let refusal = "a rollout that does not move traffic has no gates; to let a paused one go on, resume it";
-        return past_the_freeze(view, full, order).unwrap_or_else(|| refuse(refusal));
+        return past_the_freeze(view, gates, order).unwrap_or_else(|| refuse(refusal));
     }
-    let scope = if full { Scope::Full } else { Scope::Hook(gate_now(view, mark)?) };
-    let which = if full { "every gate of the rollout opens" } else { "the gate opens" };
+    let (scope, which) = match gates {
+        Gates::All => (Scope::Full, "every gate of the rollout opens"),
+        Gates::Now => (Scope::Hook(gate_now(view, mark)?), "the gate opens"),
+        Gates::Named(name) => (Scope::Hook(this_gate(view, mark, name)?), "the gate opens"),
+    };
     let sentence = format!(
         "{which} when all new tasks are healthy, whatever else it waits for; a verdict still wins"
     );
@@ -144,7 +147,7 @@ fn promote(view: &View<'_>, full: bool, order: &Order) -> Result<Obedience, Refu
 /// Lets what is wanted be rolled out although windows forbid it; `None` when none keeps it.
 fn past_the_freeze(
     view: &View<'_>,
-    full: bool,
+    gates: &Gates,
     order: &Order,
 ) -> Option<Result<Obedience, Refusal>> {
     let digest = &view.desired.revision_digest;
@@ -158,9 +161,9 @@ fn past_the_freeze(
     if view.memory.rejects(digest) {
         return Some(refuse(format!("{digest} was rejected: retry it, or change its content")));
     }
-    if full {
+    if *gates != Gates::Now {
         return Some(refuse(
-            "it is kept by a freeze and stands at no gate; without --full it is let past the freeze",
+            "it is kept by a freeze and stands at no gate; without --full and --gate it is let past the freeze",
         ));
     }
     let sentence = format!(
@@ -204,6 +207,15 @@ fn gate_now(view: &View<'_>, mark: &RolloutMark) -> Result<String, Refusal> {
             rollout.map_or("no stage", ServiceDeployment::stage)
         )),
     }
+}
+
+/// The gate at which the rollout stands, when it is the one that was looked at.
+fn this_gate(view: &View<'_>, mark: &RolloutMark, name: &str) -> Result<String, Refusal> {
+    let now = gate_now(view, mark)?;
+    if now == name {
+        return Ok(now);
+    }
+    refuse(format!("it stands at the gate {now} now, and not at {name}: look at it again"))
 }
 
 /// Rejects what is wanted, while it is rolled out or before it is.

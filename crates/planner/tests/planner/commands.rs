@@ -2,8 +2,9 @@
 
 use evenkeel_manifest::{Gate, OnFailure, Service};
 use evenkeel_planner::{
-    Action, Call, Command, ConditionKind, ConditionStatus, Lane, Outcome, RolloutPhase,
-    VerdictKind, WaitReason, check, check_order, history, questions_of_history, status, tag,
+    Action, Call, Command, ConditionKind, ConditionStatus, Gates, Lane, Order, Outcome,
+    RolloutPhase, VerdictKind, WaitReason, check, check_order, history, obey, questions_of_history,
+    status, tag,
 };
 
 use serde_json::json;
@@ -70,12 +71,9 @@ fn a_hold_tells_who_and_why_and_a_release_ends_it() {
 fn a_hold_of_any_value_holds_and_forbids_other_commands() {
     let (mut ecs, v2) = twice_proven();
     ecs.tags.insert(tag::HOLD.to_owned(), "incident 7".to_owned());
-    for command in [
-        Command::Abort,
-        Command::Undo { to: None },
-        Command::Retry,
-        Command::Promote { full: true },
-    ] {
+    for command in
+        [Command::Abort, Command::Undo { to: None }, Command::Retry, Command::Promote(Gates::All)]
+    {
         let refusal = ecs.ordered(&v2, command).unwrap_err();
         assert!(refusal.0.contains("release it first"), "{refusal}");
     }
@@ -319,7 +317,7 @@ fn an_undo_of_what_is_rolled_out_is_an_abort() {
 #[test]
 fn a_rolling_rollout_has_no_gate_to_be_promoted_past() {
     let (mut ecs, v2) = probing(&web("good:2"));
-    let refusal = ecs.ordered(&v2, Command::Promote { full: false }).unwrap_err();
+    let refusal = ecs.ordered(&v2, Command::Promote(Gates::Now)).unwrap_err();
     assert!(refusal.0.contains("no gates"), "{refusal}");
 }
 
@@ -339,6 +337,23 @@ fn a_service_that_is_not_ours_takes_no_command() {
 fn promoted(look: &mut Look, hook: &str) {
     let digest = look.desired.revision_digest.clone();
     look.tag(tag::PROMOTE, &format!("v1:{digest}:{hook}:1790000000:ann@laptop:looks good"));
+}
+
+#[test]
+fn a_promotion_that_names_a_gate_opens_that_one_and_no_other() {
+    let look = at_gate();
+    let key = key();
+    let input = input(&key, Some(&look.desired), &look.seen);
+    let promote = |gate: &str| {
+        let command = Command::Promote(Gates::Named(gate.to_owned()));
+        obey(&input, &Order { command, who: "ann@laptop".into(), why: String::new() })
+    };
+    let refusal = promote("ecs-pause-0").expect_err("it is another gate").0;
+    assert!(refusal.contains("at the gate ecs-pause-1 now, and not at ecs-pause-0"), "{refusal}");
+    let obeyed = promote("ecs-pause-1").expect("it is the gate of this moment");
+    assert_eq!(check_order(&obeyed.actions, &input), Ok(()));
+    let written = format!("{:?}", obeyed.actions);
+    assert!(written.contains(":ecs-pause-1:"), "{written}");
 }
 
 const CONTINUED: [&str; 1] = ["ecs-pause-1"];

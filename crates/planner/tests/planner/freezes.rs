@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evenkeel_manifest::{InFlight, Service, Window};
 use evenkeel_planner::{
-    Command, ConditionKind, ConditionStatus, Outcome, RolloutPhase, WaitReason, check, plan,
+    Command, ConditionKind, ConditionStatus, Gates, Outcome, RolloutPhase, WaitReason, check, plan,
     status, tag,
 };
 use jiff::Timestamp;
@@ -157,7 +157,7 @@ fn a_person_lets_exactly_this_content_pass_a_freeze() {
     let mut ecs = settled(&web("good:1"));
     let v2 = frozen("good:2");
     drop(ecs.settle(&v2, 10));
-    let sentence = ecs.ordered(&v2, Command::Promote { full: false }).expect("it is frozen");
+    let sentence = ecs.ordered(&v2, Command::Promote(Gates::Now)).expect("it is frozen");
     assert!(sentence.contains("although rollouts are frozen"), "{sentence}");
     let v3 = frozen("good:3");
     assert!(!ecs.plan(Some(&v3)).to_string().contains("UpdateService"), "other content");
@@ -173,27 +173,30 @@ fn what_was_let_past_a_freeze_is_not_stopped_by_it_later() {
     let mut ecs = settled(&web("good:1"));
     let v2 = web("good:2").within(pausing(nights())).service();
     drop(ecs.settle(&v2, 10));
-    ecs.ordered(&v2, Command::Promote { full: false }).expect("it is frozen");
+    ecs.ordered(&v2, Command::Promote(Gates::Now)).expect("it is frozen");
     assert_eq!(ecs.settle(&v2, 100).to_string(), "nothing to do\n");
     let (mut ecs, v2) = probing(&web("good:2"), &[pausing(nights())]);
     drop(ecs.settle(&v2, 60));
-    ecs.ordered(&v2, Command::Promote { full: false }).expect("it is stopped by the freeze");
+    ecs.ordered(&v2, Command::Promote(Gates::Now)).expect("it is stopped by the freeze");
     assert_eq!(ecs.settle(&v2, 100).to_string(), "nothing to do\n");
 }
 
 #[test]
 fn a_promotion_that_is_about_no_freeze_is_refused() {
     let mut ecs = settled(&web("good:1"));
-    let refusal = |ecs: &mut Ecs, desired: &Service, full| {
-        ecs.ordered(desired, Command::Promote { full }).expect_err("it is refused").0
+    let refusal = |ecs: &mut Ecs, desired: &Service, gates| {
+        ecs.ordered(desired, Command::Promote(gates)).expect_err("it is refused").0
     };
     let v1 = frozen("good:1");
-    assert!(refusal(&mut ecs, &v1, false).contains("no rollout"), "it runs");
+    assert!(refusal(&mut ecs, &v1, Gates::Now).contains("no rollout"), "it runs");
     let v2 = frozen("good:2");
-    assert!(refusal(&mut ecs, &v2, true).contains("without --full"));
-    assert!(refusal(&mut ecs, &web("good:2").service(), false).contains("no rollout"), "no freeze");
+    assert!(refusal(&mut ecs, &v2, Gates::All).contains("without --full"));
+    assert!(
+        refusal(&mut ecs, &web("good:2").service(), Gates::Now).contains("no rollout"),
+        "no freeze"
+    );
     ecs.ordered(&v2, Command::Abort).expect("it has not begun");
-    assert!(refusal(&mut ecs, &v2, false).contains("was rejected"));
+    assert!(refusal(&mut ecs, &v2, Gates::Now).contains("was rejected"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_manifest::ServiceKey;
-use evenkeel_planner::{Command, Order, Status};
+use evenkeel_planner::{Command, Gates, Order, Status};
 use evenkeel_reconciler::{Followed, LoopHandle, NotFollowed};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -97,7 +97,7 @@ impl Errand {
             }
             // Said once more, these go one step further: who got no answer looks at the status first.
             let is_followed = match &self.order.command {
-                Command::Promote { full: false } => self.has_passed(gate.as_deref()).await,
+                Command::Promote(Gates::Now) => self.has_passed(gate.as_deref()).await,
                 Command::Undo { .. } => self.verdict() != verdict,
                 _ => false,
             };

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use evenkeel_manifest::Pattern;
-use evenkeel_planner::Command as PersonsCommand;
+use evenkeel_planner::{Command as PersonsCommand, Gates};
 use evenkeel_reconciler::PruneSettings;
 use jiff::SignedDuration;
 use serde_json::json;
@@ -343,8 +343,8 @@ fn request(words: &[&str]) -> Parsed<Request> {
         ["release"] => PersonsCommand::Release,
         ["pause"] => PersonsCommand::Pause,
         ["resume"] => PersonsCommand::Resume,
-        ["promote"] => PersonsCommand::Promote { full: false },
-        ["promote", "full"] => PersonsCommand::Promote { full: true },
+        ["promote"] => PersonsCommand::Promote(Gates::Now),
+        ["promote", "full"] => PersonsCommand::Promote(Gates::All),
         ["abort"] => PersonsCommand::Abort,
         ["undo"] => PersonsCommand::Undo { to: None },
         ["undo", "to", revision] => PersonsCommand::Undo { to: Some((*revision).to_owned()) },

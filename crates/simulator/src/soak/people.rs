@@ -1,7 +1,7 @@
 //! What people command in a random course; never without taking back, in the end, what would hold a
 //! service up for ever.
 
-use evenkeel_planner::Command;
+use evenkeel_planner::{Command, Gates};
 use fastrand::Rng;
 
 use super::fleet::Fleet;
@@ -16,7 +16,7 @@ pub(super) fn order(rng: &mut Rng, name: &str) -> Step {
         2..5 => Command::Release,
         5..7 => Command::Pause,
         7..10 => Command::Resume,
-        10..12 => Command::Promote { full: rng.bool() },
+        10..12 => Command::Promote(if rng.bool() { Gates::All } else { Gates::Now }),
         12..14 => Command::Abort,
         14..16 => Command::Undo { to: None },
         _ => Command::Retry,

@@ -1,6 +1,6 @@
 //! The body of a command: a small JSON object without a member too many; never trusted.
 
-use evenkeel_planner::{Command, Order};
+use evenkeel_planner::{Command, Gates, Order};
 use serde::Deserialize;
 
 use super::Denied;
@@ -20,9 +20,11 @@ pub(super) struct Body {
     /// Of `undo`.
     #[serde(default)]
     to: Option<String>,
-    /// Of `promote`.
+    /// Of `promote`: every gate, or the one that is named.
     #[serde(default)]
     full: bool,
+    #[serde(default)]
+    gate: Option<String>,
     /// Of a hold or a release of many: this cluster, or all.
     #[serde(default)]
     cluster: Option<String>,
@@ -63,8 +65,8 @@ impl Body {
         if self.cluster.is_some() || self.all {
             return Err(Denied::malformed("`cluster` and `all` are for /v1/hold and /v1/release"));
         }
-        if self.full && !matches!(command, Command::Promote { .. }) {
-            return Err(Denied::malformed("`full` is for promote"));
+        if (self.full || self.gate.is_some()) && !matches!(command, Command::Promote(_)) {
+            return Err(Denied::malformed("`full` and `gate` are for promote"));
         }
         if self.to.is_some() && !matches!(command, Command::Undo { .. }) {
             return Err(Denied::malformed("`to` is for undo"));
@@ -73,7 +75,7 @@ impl Body {
             return Err(Denied::malformed(format!("{word} needs a `reason`")));
         }
         let command = match command {
-            Command::Promote { .. } => Command::Promote { full: self.full },
+            Command::Promote(_) => Command::Promote(gates(self.full, self.gate)?),
             Command::Undo { .. } => Command::Undo { to: self.to },
             other => other,
         };
@@ -93,13 +95,25 @@ impl Body {
     }
 }
 
+fn gates(full: bool, gate: Option<String>) -> Result<Gates, Denied> {
+    match (full, gate) {
+        (true, Some(_)) => Err(Denied::malformed("either `full` or `gate`, not both")),
+        (true, None) => Ok(Gates::All),
+        (false, Some(gate)) if gate.trim().is_empty() => {
+            Err(Denied::malformed("`gate` is empty: name one, or leave it out"))
+        }
+        (false, Some(gate)) => Ok(Gates::Named(gate)),
+        (false, None) => Ok(Gates::Now),
+    }
+}
+
 /// What stops or turns something must say why; what lets it go on need not.
 fn needs_a_reason(command: &Command) -> bool {
     match command {
         Command::Hold | Command::Pause | Command::Abort | Command::Undo { .. } | Command::Prune => {
             true
         }
-        Command::Release | Command::Resume | Command::Promote { .. } | Command::Retry => false,
+        Command::Release | Command::Resume | Command::Promote(_) | Command::Retry => false,
     }
 }
 
@@ -122,8 +136,14 @@ mod tests {
             undo,
             Order { command: Command::Undo { to }, who: "ann".into(), why: "slow".into() }
         );
-        let full = order(r#"{"who": "ann", "full": true}"#, Command::Promote { full: false });
-        assert_eq!(full.unwrap().command, Command::Promote { full: true });
+        for (text, gates) in [
+            (r#"{"who": "ann"}"#, Gates::Now),
+            (r#"{"who": "ann", "full": true}"#, Gates::All),
+            (r#"{"who": "ann", "gate": "ecs-pause-1"}"#, Gates::Named("ecs-pause-1".to_owned())),
+        ] {
+            let order = order(text, Command::Promote(Gates::Now)).unwrap();
+            assert_eq!(order.command, Command::Promote(gates));
+        }
     }
 
     #[test]
@@ -139,6 +159,7 @@ mod tests {
             r#"{"who": "ann", "reason": "x", "whom": 1}"#,
             r#"{"who": "ann", "reason": "a\nb"}"#,
             r#"{"who": "ann", "reason": "x", "full": true}"#,
+            r#"{"who": "ann", "reason": "x", "gate": "ecs-pause-1"}"#,
             r#"{"who": "ann", "reason": "x", "to": "1"}"#,
             r#"{"who": "ann", "reason": "x", "all": true}"#,
             &long,
@@ -147,6 +168,11 @@ mod tests {
             assert!(order(text, Command::Hold).is_err(), "{text}");
         }
         assert!(order(r#"{"who": "ann"}"#, Command::Release).is_ok());
+        for text in
+            [r#"{"who": "ann", "full": true, "gate": "a"}"#, r#"{"who": "ann", "gate": " "}"#]
+        {
+            assert!(order(text, Command::Promote(Gates::Now)).is_err(), "{text}");
+        }
     }
 
     #[test]

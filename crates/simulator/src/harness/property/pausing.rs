@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use evenkeel_manifest::{Gate, ServiceKey};
-use evenkeel_planner::Command;
+use evenkeel_planner::{self as planner, Command};
 use serde_json::Value;
 
 use super::super::event::At;
@@ -209,8 +209,13 @@ impl NamedGates {
 
     fn promotes(&self, call: &Sent, write: Write<'_>) -> Result<(), String> {
         let Some(promotion) = write.tag(PROMOTE).and_then(Promotion::read) else { return Ok(()) };
-        let full = promotion.hook.is_none();
-        if !self.asks.for_call(call, |command| *command == Command::Promote { full }) {
+        let is_asked = |command: &Command| match command {
+            Command::Promote(planner::Gates::All) => promotion.hook.is_none(),
+            Command::Promote(planner::Gates::Now) => promotion.hook.is_some(),
+            Command::Promote(planner::Gates::Named(gate)) => promotion.hook.as_ref() == Some(gate),
+            _ => false,
+        };
+        if !self.asks.for_call(call, is_asked) {
             return Err(format!("{} promotes what nobody asked for", told(call)));
         }
         let is_step = |hook: &str| {
@@ -391,21 +396,28 @@ mod tests {
 
     #[test]
     fn a_promotion_is_somebody_s_word_about_the_gate_of_this_moment() {
-        for (full, hook) in [(false, HOOK), (true, "full")] {
+        let named = || planner::Gates::Named(HOOK.to_owned());
+        for (gates, hook) in
+            [(planner::Gates::Now, HOOK), (named(), HOOK), (planner::Gates::All, "full")]
+        {
             let mut course = at_gate();
-            course.asks(&Command::Promote { full });
+            course.asks(&Command::Promote(gates));
             says(&mut course, hook);
             course.passes();
         }
         let mut course = at_gate();
-        course.asks(&Command::Promote { full: false });
+        course.asks(&Command::Promote(planner::Gates::Now));
         says(&mut course, "ecs-pause-2");
         course.breaks("at which nothing waits");
+        let mut course = at_gate();
+        course.asks(&Command::Promote(planner::Gates::Named("ecs-pause-2".to_owned())));
+        says(&mut course, HOOK);
+        course.breaks("nobody asked for");
         let mut course = Course::of(NamedGates::default());
         course.wants(FIRST, Some(&approved()));
         course.looks(FIRST);
         told_of_the_gate(&mut course, "SUCCEEDED");
-        course.asks(&Command::Promote { full: false });
+        course.asks(&Command::Promote(planner::Gates::Now));
         says(&mut course, HOOK);
         course.breaks("at which nothing waits");
     }
@@ -416,7 +428,7 @@ mod tests {
         says(&mut course, HOOK);
         course.breaks("nobody asked for");
         let mut course = at_gate();
-        course.asks(&Command::Promote { full: false });
+        course.asks(&Command::Promote(planner::Gates::Now));
         says(&mut course, "full");
         course.breaks("nobody asked for");
     }
