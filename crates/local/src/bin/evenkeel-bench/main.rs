@@ -16,7 +16,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use figures::Figures;
 
@@ -27,9 +27,9 @@ struct Cli {
     /// Leave out the fleet of 10,000 services and the demos, which take minutes.
     #[arg(long)]
     quick: bool,
-    /// Only the figures of git sources.
-    #[arg(long)]
-    git: bool,
+    /// Only these figures, for example `git,git-of-many`.
+    #[arg(long, value_enum, value_delimiter = ',', conflicts_with = "quick")]
+    only: Vec<Group>,
     /// The size of the fleet whose sweep is measured.
     #[arg(long, default_value_t = 1_000, value_name = "COUNT")]
     services: usize,
@@ -37,6 +37,46 @@ struct Cli {
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
+
+/// Figures that are measured together, in the order in which they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Group {
+    Manifests,
+    Passes,
+    Rollback,
+    Sweep,
+    Git,
+    GitOfMany,
+    Memory,
+    Demos,
+}
+
+impl Group {
+    /// Whether it takes minutes.
+    fn is_slow(self) -> bool {
+        matches!(self, Self::GitOfMany | Self::Memory | Self::Demos)
+    }
+
+    async fn measure(self, figures: &mut Figures, services: usize) -> BenchResult<()> {
+        match self {
+            Self::Manifests => {
+                manifests::measure(figures, 1_000);
+                manifests::measure(figures, MANY);
+                Ok(())
+            }
+            Self::Passes => passes::measure(figures).await,
+            Self::Rollback => rollback::measure(figures).await,
+            Self::Sweep => sweep::measure(figures, services).await,
+            Self::Git => git::measure(figures).await,
+            Self::GitOfMany => git::measure_many(figures, MANY).await,
+            Self::Memory => sweep::measure_memory(figures, MANY).await,
+            Self::Demos => demos::measure(figures).await,
+        }
+    }
+}
+
+/// The services of a large fleet.
+const MANY: usize = 10_000;
 
 type BenchResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -53,21 +93,12 @@ async fn main() -> ExitCode {
 
 async fn measure(cli: &Cli) -> BenchResult<()> {
     let mut figures = Figures::begin();
-    if cli.git {
-        git::measure(&mut figures).await?;
-        git::measure_many(&mut figures, 10_000).await?;
-        return cli.report.as_ref().map_or(Ok(()), |file| figures.report(file));
-    }
-    manifests::measure(&mut figures, 1_000);
-    manifests::measure(&mut figures, 10_000);
-    passes::measure(&mut figures).await?;
-    rollback::measure(&mut figures).await?;
-    sweep::measure(&mut figures, cli.services).await?;
-    git::measure(&mut figures).await?;
-    if !cli.quick {
-        git::measure_many(&mut figures, 10_000).await?;
-        sweep::measure_memory(&mut figures, 10_000).await?;
-        demos::measure(&mut figures).await?;
+    let is_wanted = |group: &Group| match cli.only.as_slice() {
+        [] => !(cli.quick && group.is_slow()),
+        only => only.contains(group),
+    };
+    for group in Group::value_variants().iter().filter(|group| is_wanted(group)) {
+        group.measure(&mut figures, cli.services).await?;
     }
     match &cli.report {
         Some(file) => figures.report(file),
