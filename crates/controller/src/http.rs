@@ -15,8 +15,8 @@ use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::Status;
-use evenkeel_reconciler::StatusBoard;
-use prometheus::{Registry, TextEncoder};
+use evenkeel_reconciler::{StatusBoard, metrics_text};
+use prometheus::Registry;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::watch;
@@ -74,7 +74,7 @@ fn hook_route() -> MethodRouter<State> {
 }
 
 async fn metrics(Shared(state): Shared<State>) -> Response {
-    match TextEncoder::new().encode_to_string(&state.registry.gather()) {
+    match metrics_text(&state.registry, &state.board) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }

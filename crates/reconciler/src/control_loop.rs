@@ -106,7 +106,6 @@ impl<C: Cloud> ControlLoop<C> {
         desired: watch::Receiver<Arc<DesiredState>>,
         board: Arc<StatusBoard>,
     ) -> Self {
-        metrics.show(board.clone());
         let mut rng = settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         Self {
             cloud,

@@ -45,4 +45,5 @@ pub use queue::{ORDINARY_EVERY, Room, Urgency, WorkQueue};
 pub use reconcile::{Mode, PassReport, reconcile};
 pub use settings::LoopSettings;
 pub use shutdown::Shutdown;
+pub use status_metrics::metrics_text;
 pub use trigger::LoopHandle;

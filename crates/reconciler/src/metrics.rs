@@ -1,6 +1,5 @@
 //! What the loop counts and measures; never decides anything.
 
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use evenkeel_planner::VerdictKind;
@@ -10,9 +9,7 @@ use prometheus::{
     Registry,
 };
 
-use crate::StatusBoard;
 use crate::delay::PassEnd;
-use crate::status_metrics::StatusMetrics;
 
 /// A pass is a handful of calls to AWS, of which each takes 20 to 500 milliseconds.
 const PASS_SECONDS: [f64; 10] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0];
@@ -33,8 +30,8 @@ const VERDICTS: [VerdictKind; 10] = [
     VerdictKind::Aborted,
 ];
 
-/// The metrics of the control loop and of the statuses on its board. Per-service series are made
-/// from the board when they are collected, so they go when their service goes. Cheap to clone.
+/// The metrics of the control loop; those of the statuses on its board are
+/// [`metrics_text`](crate::metrics_text)'s. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LoopMetrics {
     passes: IntCounterVec,
@@ -48,7 +45,6 @@ pub struct LoopMetrics {
     orphans: IntGauge,
     panics: IntCounter,
     plans_refused: IntCounter,
-    board: Arc<OnceLock<Arc<StatusBoard>>>,
 }
 
 impl LoopMetrics {
@@ -66,7 +62,6 @@ impl LoopMetrics {
         registry.register(Box::new(metrics.orphans.clone()))?;
         registry.register(Box::new(metrics.panics.clone()))?;
         registry.register(Box::new(metrics.plans_refused.clone()))?;
-        registry.register(Box::new(StatusMetrics::new(metrics.board.clone())?))?;
         Ok(metrics)
     }
 
@@ -126,13 +121,7 @@ impl LoopMetrics {
                 "evenkeel_plans_refused_total",
                 "Plans refused because they break a safety property; each is a defect of Evenkeel.",
             )?,
-            board: Arc::default(),
         })
-    }
-
-    /// From now on the statuses on `board` are shown. Only the first call has an effect.
-    pub(crate) fn show(&self, board: Arc<StatusBoard>) {
-        self.board.get_or_init(|| board);
     }
 
     pub(crate) fn pass_ended(&self, end: &PassEnd, took: Option<Duration>) {

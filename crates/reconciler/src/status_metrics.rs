@@ -1,100 +1,92 @@
 //! The statuses on the board as metrics, made when they are collected; never keeps a series.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use evenkeel_planner::{Condition, ConditionKind, ConditionStatus, Status, WaitReason};
-use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Registry, TextEncoder};
 
 use crate::{StatusBoard, unplanned};
 
-const SERVICE: [&str; 3] = ["target", "cluster", "service"];
+/// Name and help.
+type Family = (&'static str, &'static str);
 
-/// Name, help, and labels besides those of the service.
-type Family = (&'static str, &'static str, &'static [&'static str]);
-
-const SERVICES: Family =
-    ("evenkeel_services", "Services, by type and status of their conditions.", &["type", "status"]);
+const SERVICES: Family = ("evenkeel_services", "Services, by type and status of their conditions.");
 const CONDITION: Family = (
     "evenkeel_service_condition",
     "Whether a condition of a service is true. Ready is always shown, the others while true.",
-    &["type"],
 );
-const PHASE: Family =
-    ("evenkeel_rollout_phase", "1 for the phase of a rollout in flight.", &["phase"]);
+const PHASE: Family = ("evenkeel_rollout_phase", "1 for the phase of a rollout in flight.");
 const AGE: Family = (
     "evenkeel_rollout_age_seconds",
     "For how long the rollout in flight has been going on, as of the last look.",
-    &[],
 );
 const FROZEN: Family = (
     "evenkeel_service_frozen",
     "1 while windows of time keep a rollout from starting, or from going on.",
-    &[],
 );
 const DRIFTED: Family = (
     "evenkeel_drifted_fields",
     "Fields that are not as the manifest says and stay so for now, by the policy on them.",
-    &["policy"],
 );
-const FAILURES: Family = (
-    "evenkeel_breaker_failures",
-    "Failures counted against the rollout in flight, by kind.",
-    &["kind"],
-);
+const FAILURES: Family =
+    ("evenkeel_breaker_failures", "Failures counted against the rollout in flight, by kind.");
 const THRESHOLD: Family = (
     "evenkeel_breaker_threshold",
     "Failures at which the rollout in flight is judged bad, by kind.",
-    &["kind"],
 );
 
-/// The series of one service are bounded by the closed lists of condition types, phases and kinds.
-#[derive(Debug)]
-pub(crate) struct StatusMetrics {
-    descriptions: Vec<Desc>,
-    board: Arc<OnceLock<Arc<StatusBoard>>>,
-}
+/// The series of one service in one family.
+type Series = fn(&Status) -> Vec<Metric>;
 
-impl StatusMetrics {
-    pub(crate) fn new(board: Arc<OnceLock<Arc<StatusBoard>>>) -> Result<Self, prometheus::Error> {
-        let mut descriptions = vec![describe(SERVICES, &[])?];
-        for family in [CONDITION, PHASE, AGE, FROZEN, DRIFTED, FAILURES, THRESHOLD] {
-            descriptions.push(describe(family, &SERVICE)?);
-        }
-        Ok(Self { descriptions, board })
+/// Families of which every service has its own series, bounded by the closed lists of condition types, phases and
+/// kinds.
+const OF_EACH: [(Family, Series); 7] = [
+    (CONDITION, conditions),
+    (PHASE, phase),
+    (AGE, age),
+    (FROZEN, frozen),
+    (DRIFTED, drifted),
+    (FAILURES, failures),
+    (THRESHOLD, thresholds),
+];
+
+/// Services whose series exist at a time: those of ten thousand take forty mebibytes before they are text.
+const AT_A_TIME: usize = 250;
+
+/// All that is registered, and the statuses on the board, in Prometheus's text format.
+///
+/// # Errors
+///
+/// A metric that cannot be written, which says what is wrong with it.
+pub fn metrics_text(registry: &Registry, board: &StatusBoard) -> Result<String, prometheus::Error> {
+    let mut text = TextEncoder::new().encode_to_string(&registry.gather())?;
+    let mut statuses = board.all();
+    // The replica that looks after them shows them.
+    statuses.retain(|status| !unplanned::stands_by(status));
+    let counts = [by_condition(&statuses)].into_iter();
+    write(&mut text, SERVICES, counts)?;
+    for (family, series) in OF_EACH {
+        let some = |some: &[Arc<Status>]| some.iter().flat_map(|status| series(status)).collect();
+        write(&mut text, family, statuses.chunks(AT_A_TIME).map(some))?;
     }
+    Ok(text)
 }
 
-fn describe((name, help, own): Family, before: &[&str]) -> Result<Desc, prometheus::Error> {
-    let labels = before.iter().chain(own).map(ToString::to_string).collect();
-    Desc::new(name.to_owned(), help.to_owned(), labels, std::collections::HashMap::new())
-}
-
-impl Collector for StatusMetrics {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descriptions.iter().collect()
+/// Adds the series of a family, some at a time.
+fn write(
+    text: &mut String,
+    family: Family,
+    portions: impl Iterator<Item = Vec<Metric>>,
+) -> Result<(), prometheus::Error> {
+    for (index, metrics) in portions.filter(|some| !some.is_empty()).enumerate() {
+        let added = TextEncoder::new().encode_to_string(&[of_family(family, metrics)])?;
+        // What the family is stands before its first series alone.
+        let is_told = |line: &&str| index == 0 || !line.starts_with("# ");
+        text.extend(added.split_inclusive('\n').filter(is_told));
     }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let mut statuses = self.board.get().map(|board| board.all()).unwrap_or_default();
-        // The replica that looks after them shows them.
-        statuses.retain(|status| !unplanned::stands_by(status));
-        vec![
-            family(SERVICES, by_condition(&statuses)),
-            family(CONDITION, each(&statuses, conditions)),
-            family(PHASE, each(&statuses, phase)),
-            family(AGE, each(&statuses, age)),
-            family(FROZEN, each(&statuses, frozen)),
-            family(DRIFTED, each(&statuses, drifted)),
-            family(FAILURES, each(&statuses, failures)),
-            family(THRESHOLD, each(&statuses, thresholds)),
-        ]
-    }
-}
-
-fn each(statuses: &[Arc<Status>], series: fn(&Status) -> Vec<Metric>) -> Vec<Metric> {
-    statuses.iter().flat_map(|status| series(status)).collect()
+    Ok(())
 }
 
 fn by_condition(statuses: &[Arc<Status>]) -> Vec<Metric> {
@@ -200,7 +192,7 @@ fn metric(labels: Vec<LabelPair>, value: f64) -> Metric {
     metric
 }
 
-fn family((name, help, _): Family, metrics: Vec<Metric>) -> MetricFamily {
+fn of_family((name, help): Family, metrics: Vec<Metric>) -> MetricFamily {
     let mut family = MetricFamily::default();
     family.set_name(name.to_owned());
     family.set_help(help.to_owned());

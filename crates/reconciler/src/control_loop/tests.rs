@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use evenkeel_manifest::{Digest, Service};
 use evenkeel_planner::{Applied, ConditionKind, ConditionStatus, Outcome};
-use prometheus::{Registry, TextEncoder};
+use prometheus::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::*;
 
 use crate::testing::{Look, ScriptedCloud, key, service, transient};
-use crate::{CloudError, Mode, Withheld, reconcile};
+use crate::{CloudError, Mode, Withheld, metrics_text, reconcile};
 
 mod figures;
 mod orders;
@@ -93,7 +93,7 @@ impl Running {
     }
 
     fn metrics(&self) -> String {
-        TextEncoder::new().encode_to_string(&self.registry.gather()).expect("is valid text")
+        metrics_text(&self.registry, &self.board).expect("is valid text")
     }
 
     #[track_caller]

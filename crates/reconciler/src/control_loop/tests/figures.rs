@@ -53,7 +53,7 @@ async fn a_rollback_is_counted_once_for_each_verdict_however_often_it_is_seen() 
         let report = judged("web", VerdictKind::Crashes, digest).await;
         control_loop.pass_ended(&web, Ok(pass(report)));
     }
-    let text = TextEncoder::new().encode_to_string(&registry.gather()).expect("is valid text");
+    let text = metrics_text(&registry, &control_loop.board).expect("is valid text");
     assert!(text.contains("evenkeel_rollbacks_total{reason=\"Crashes\"} 2\n"), "{text}");
     assert!(text.contains("evenkeel_rollbacks_total{reason=\"Stalled\"} 0\n"), "{text}");
 }
@@ -68,7 +68,8 @@ async fn breaker_and_rollout_series_exist_only_while_a_rollout_is_in_flight() {
     let report = judged("web", VerdictKind::Crashes, "v1:2").await;
     let mut over = report.clone();
     (over.status.rollout, over.plan.verdict) = (None, None);
-    let text = || TextEncoder::new().encode_to_string(&registry.gather()).expect("is valid text");
+    let board = control_loop.board.clone();
+    let text = || metrics_text(&registry, &board).expect("is valid text");
     let labels = r#"cluster="main",service="web",target="default""#;
     let labels_with_kind = r#"cluster="main",kind="Crash",service="web",target="default""#;
 
@@ -98,7 +99,7 @@ async fn a_refused_plan_is_counted_published_and_waits_long() {
     report.outcome = Outcome::Refused(vec!["deletes what is not ours".to_owned()]);
     let web = control_loop.queue.next().await;
     control_loop.pass_ended(&web, Ok(pass(report)));
-    let text = TextEncoder::new().encode_to_string(&registry.gather()).expect("is valid text");
+    let text = metrics_text(&registry, &control_loop.board).expect("is valid text");
     assert!(text.contains("evenkeel_plans_refused_total 1\n"), "{text}");
     assert!(control_loop.board.get(&web).is_some());
     assert!(timeout(299 * SECOND, control_loop.queue.next()).await.is_err());
@@ -129,7 +130,8 @@ async fn drifted_fields_are_counted_by_policy_and_go_when_they_are_healed() {
         field("propagateTags", DriftPolicy::Report),
         field("enableExecuteCommand", DriftPolicy::Report),
     ];
-    let text = || TextEncoder::new().encode_to_string(&registry.gather()).expect("is valid text");
+    let board = control_loop.board.clone();
+    let text = || metrics_text(&registry, &board).expect("is valid text");
     let of = |policy: &str| {
         let labels = r#"service="web",target="default""#;
         format!("evenkeel_drifted_fields{{cluster=\"main\",policy=\"{policy}\",{labels}}}")
@@ -141,4 +143,28 @@ async fn drifted_fields_are_counted_by_policy_and_go_when_they_are_healed() {
     }
     control_loop.pass_ended(&web, Ok(pass(clean)));
     assert!(!text().contains("evenkeel_drifted_fields{"), "{}", text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_services_every_series_is_there_and_every_family_is_explained_once() {
+    const MANY: usize = 601;
+    let cloud = Arc::new(ScriptedCloud::new(SECOND));
+    let names: Vec<String> = (0..MANY).map(|number| format!("web-{number:03}")).collect();
+    let wanted = state(names.iter().map(|name| service(name, "2")));
+    let (mut control_loop, _sender, registry) = not_running(exact(), &cloud, wanted);
+    control_loop.manifests_changed();
+    for name in &names {
+        let report = judged(name, VerdictKind::Crashes, "v1:2").await;
+        control_loop.pass_ended(&Arc::new(key(name)), Ok(pass(report)));
+    }
+    let text = metrics_text(&registry, &control_loop.board).expect("is valid text");
+    let begin_with = |head: &str| text.lines().filter(|line| line.starts_with(head)).count();
+    for family in ["service_condition", "rollout_phase", "rollout_age_seconds"] {
+        assert_eq!(begin_with(&format!("# HELP evenkeel_{family} ")), 1, "{family}");
+        assert_eq!(begin_with(&format!("# TYPE evenkeel_{family} gauge")), 1, "{family}");
+    }
+    assert_eq!(begin_with("evenkeel_rollout_age_seconds{"), MANY);
+    let ready = text.lines().filter(|line| line.contains("type=\"Ready\""));
+    let ready = ready.filter(|line| line.starts_with("evenkeel_service_condition{"));
+    assert_eq!(ready.count(), MANY);
 }
