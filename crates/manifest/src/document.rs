@@ -1,5 +1,6 @@
 //! A JSON document kept in its compact text form; never interprets its members.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 /// A JSON object in AWS's own camelCase, stored as compact text because ten thousand of them
@@ -19,5 +20,18 @@ impl Document {
 
     pub fn text(&self) -> &str {
         &self.0
+    }
+}
+
+/// Written as the object that it is.
+impl Serialize for Document {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(|value| Self::new(&value))
     }
 }

@@ -6,15 +6,17 @@ use std::collections::BTreeSet;
 
 use evenkeel_manifest::{Digest, Service, application_balancer, sha256};
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::observed::{ReadError, epoch, fits_a_tag};
+use crate::epoch;
+use crate::observed::{ReadError, fits_a_tag};
 use crate::tags::Memory;
 use crate::{ObservedService, RolloutPhase};
 
 /// The deployment group of a service, and which of its deployments are asked for besides those on their way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct CodeDeployQuestion {
     pub application: String,
     pub group: String,
@@ -25,7 +27,7 @@ pub struct CodeDeployQuestion {
 }
 
 /// The answer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CodeDeploy {
     pub group: DeploymentGroup,
     /// In no order, each once.
@@ -33,7 +35,7 @@ pub struct CodeDeploy {
 }
 
 /// `GetDeploymentGroup.deploymentGroupInfo`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeploymentGroup {
     pub application_name: String,
@@ -47,7 +49,7 @@ pub struct DeploymentGroup {
     pub load_balancer_info: Value,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EcsService {
     #[serde(default)]
@@ -57,7 +59,7 @@ pub struct EcsService {
 }
 
 /// `BatchGetDeployments.deploymentsInfo[]`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CodeDeployDeployment {
     /// `d-` and nine letters or digits.
@@ -69,7 +71,7 @@ pub struct CodeDeployDeployment {
     pub creator: Option<String>,
     #[serde(default)]
     pub description: Option<String>,
-    #[serde(default, deserialize_with = "epoch")]
+    #[serde(default, with = "epoch")]
     pub create_time: Option<Timestamp>,
     #[serde(default)]
     pub revision: Option<Value>,
@@ -79,7 +81,7 @@ pub struct CodeDeployDeployment {
     pub rollback_info: Option<RollbackInfo>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorInformation {
     #[serde(default)]
     pub code: Option<String>,
@@ -88,7 +90,7 @@ pub struct ErrorInformation {
 }
 
 /// A rollback is a deployment of its own, and each names the other.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RollbackInfo {
     #[serde(default)]

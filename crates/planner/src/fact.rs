@@ -1,9 +1,9 @@
 //! Three-valued knowledge; never lets "could not look" pass for "is not there".
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What is known about one part of the cloud.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Fact<T> {
     Known(T),
     /// AWS confirmed that it does not exist.
@@ -12,7 +12,7 @@ pub enum Fact<T> {
 }
 
 /// Why something is not known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unknown {
     /// The questions did not ask for it.
     NotAsked,

@@ -13,6 +13,7 @@ mod code_deploy;
 mod command;
 mod diff;
 mod drift;
+mod epoch;
 mod fact;
 mod forecast;
 mod freeze;
@@ -63,6 +64,7 @@ pub use plan::{
 pub use prune::{Leave, PruneTerms};
 pub use questions::{
     Depth, FamilyQuestion, Questions, questions, questions_of, questions_of_history,
+    questions_to_record,
 };
 pub use status::{
     ApprovalStatus, Condition, ConditionKind, ConditionStatus, GateStatus, Outcome,

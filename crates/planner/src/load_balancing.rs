@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use evenkeel_manifest::{Service, target_groups};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// What a manifest moves traffic with, by ARN.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct BalancingQuestion {
     /// Of Application Load Balancers: a Network Load Balancer has listeners instead.
     pub rules: BTreeSet<String>,
@@ -19,14 +20,14 @@ pub struct BalancingQuestion {
 }
 
 /// The answer: what was asked about and is not listed does not exist.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadBalancing {
     pub rules: Vec<ListenerRule>,
     pub target_groups: Vec<TargetGroup>,
 }
 
 /// `DescribeRules.Rules[]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerRule {
     pub arn: String,
     /// Target groups with their weights; none where it answers or redirects by itself.
@@ -36,7 +37,7 @@ pub struct ListenerRule {
 }
 
 /// `DescribeTargetGroups.TargetGroups[]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetGroup {
     pub arn: String,
     /// `ip`, `instance`, `lambda`, `alb`, or a newer word.

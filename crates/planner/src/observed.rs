@@ -7,16 +7,21 @@ use std::time::Duration;
 
 use evenkeel_manifest::{Digest, Document, Gate, canonical};
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::epoch;
 use crate::{
     CodeDeploy, Depth, Evaluated, Fact, LoadBalancing, Series, TaskSet, Unknown, Verification,
     WebhookAnswer,
 };
 
 /// One look at one service. Facts that were not asked for are `Unknown(NotAsked)`.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// It can be written and read again: all that AWS said is the same then, and the rest was not asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Observed {
     /// When the look began, by AWS's clock.
     pub at: Timestamp,
@@ -46,10 +51,13 @@ pub struct Observed {
     /// Deep only, and only while something is measured; one without data may be missing.
     pub metrics: Fact<Vec<Series>>,
     /// As `metrics`; never from AWS.
+    #[serde(skip, default = "not_asked")]
     pub expressions: Fact<Vec<Evaluated>>,
     /// Deep only, and only at a gate; never from AWS.
+    #[serde(skip, default = "not_asked")]
     pub webhooks: Fact<Vec<WebhookAnswer>>,
     /// Deep only, and only when new content is about to start; not asked unless the configuration says so.
+    #[serde(skip, default = "not_asked")]
     pub verified: Fact<Verification>,
 }
 
@@ -77,6 +85,10 @@ impl Observed {
     }
 }
 
+fn not_asked<T>() -> Fact<T> {
+    Fact::Unknown(Unknown::NotAsked)
+}
+
 /// A member of an AWS reply that does not have the expected shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadError(pub String);
@@ -89,9 +101,9 @@ impl std::fmt::Display for ReadError {
 
 impl std::error::Error for ReadError {}
 
-/// `DescribeServices.services[]`.
+/// `DescribeServices.services[]`; written as the document that it is, and read as AWS's reply is.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct ObservedService {
     pub service_arn: String,
     #[serde(default)]
@@ -121,7 +133,9 @@ pub struct ObservedService {
 impl ObservedService {
     /// Reads one element of `DescribeServices.services` (JSON, AWS's camelCase).
     pub fn read(value: &Value) -> Result<Self, ReadError> {
-        let mut service: Self = read(value)?;
+        // The derived one, which is no trait's.
+        let read = Self::deserialize(value);
+        let mut service = read.map_err(|error| ReadError(error.to_string()))?;
         service.launchers().try_for_each(|one| fits_a_tag("a deployment", &one.id))?;
         service.document = ServiceDocument::new(value.clone());
         Ok(service)
@@ -140,6 +154,20 @@ impl ObservedService {
     /// ECS's word for who carries out deployments.
     pub(crate) fn controller(&self) -> &str {
         self.document.pointer("/deploymentController/type").and_then(Value::as_str).unwrap_or("ECS")
+    }
+}
+
+impl Serialize for ObservedService {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let document: &Value = &self.document;
+        document.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ObservedService {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let document = Value::deserialize(deserializer)?;
+        Self::read(&document).map_err(D::Error::custom)
     }
 }
 
@@ -242,9 +270,9 @@ pub struct Deployment {
     pub running_count: u32,
     #[serde(default)]
     pub failed_tasks: u32,
-    #[serde(default, deserialize_with = "epoch")]
+    #[serde(default, with = "epoch")]
     pub created_at: Option<Timestamp>,
-    #[serde(default, deserialize_with = "epoch")]
+    #[serde(default, with = "epoch")]
     pub updated_at: Option<Timestamp>,
     /// `IN_PROGRESS`, `COMPLETED`, `FAILED`, or absent.
     #[serde(default)]
@@ -257,7 +285,8 @@ pub struct Deployment {
 }
 
 /// A revision of a task definition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct TaskDefinition {
     pub arn: String,
     /// `ACTIVE`, `INACTIVE`, `DELETE_IN_PROGRESS`.
@@ -271,7 +300,7 @@ pub struct TaskDefinition {
 }
 
 /// `DescribeServiceDeployments.serviceDeployments[]`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceDeployment {
     pub service_deployment_arn: String,
@@ -280,15 +309,15 @@ pub struct ServiceDeployment {
     pub status: String,
     #[serde(default)]
     pub status_reason: Option<String>,
-    #[serde(default, deserialize_with = "epoch")]
+    #[serde(default, with = "epoch")]
     pub created_at: Option<Timestamp>,
-    #[serde(default, deserialize_with = "epoch")]
+    #[serde(default, with = "epoch")]
     pub finished_at: Option<Timestamp>,
     #[serde(default)]
     pub target_service_revision: Option<RevisionCounts>,
     #[serde(default)]
     pub source_service_revisions: Vec<RevisionCounts>,
-    #[serde(default, deserialize_with = "epoch")]
+    #[serde(default, with = "epoch")]
     pub updated_at: Option<Timestamp>,
     /// `SCALE_UP`, `PRE_PRODUCTION_TRAFFIC_SHIFT`, `BAKE_TIME`, …, or a newer word.
     #[serde(default)]
@@ -358,7 +387,7 @@ impl ServiceDeployment {
 }
 
 /// One element of `lifecycleHookDetails`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HookDetail {
     #[serde(default)]
@@ -369,7 +398,7 @@ pub struct HookDetail {
     /// `AWAITING_ACTION`, `IN_PROGRESS`, `SUCCEEDED`, `FAILED`, `TIMED_OUT`, or a newer word.
     #[serde(default)]
     pub status: Option<String>,
-    #[serde(default, deserialize_with = "epoch")]
+    #[serde(default, with = "epoch")]
     pub expires_at: Option<Timestamp>,
 }
 
@@ -384,7 +413,7 @@ impl HookDetail {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RevisionCounts {
     pub arn: String,
@@ -402,7 +431,7 @@ pub struct RevisionCounts {
 }
 
 /// `DescribeServiceRevisions.serviceRevisions[]`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceRevision {
     pub service_revision_arn: String,
@@ -420,7 +449,7 @@ impl ServiceRevision {
 }
 
 /// `DescribeTasks.tasks[]`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Task {
     pub task_arn: String,
@@ -441,13 +470,13 @@ pub struct Task {
     pub stopped_reason: Option<String>,
     #[serde(default)]
     pub availability_zone: Option<String>,
-    #[serde(default, deserialize_with = "epoch")]
+    #[serde(default, with = "epoch")]
     pub created_at: Option<Timestamp>,
-    #[serde(default, deserialize_with = "epoch")]
+    #[serde(default, with = "epoch")]
     pub started_at: Option<Timestamp>,
-    #[serde(default, deserialize_with = "epoch")]
+    #[serde(default, with = "epoch")]
     pub stopping_at: Option<Timestamp>,
-    #[serde(default, deserialize_with = "epoch")]
+    #[serde(default, with = "epoch")]
     pub stopped_at: Option<Timestamp>,
     #[serde(default)]
     pub containers: Vec<Container>,
@@ -464,7 +493,7 @@ impl Task {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Container {
     #[serde(default)]
@@ -482,14 +511,14 @@ pub struct Container {
 }
 
 /// The health of one target group's targets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetGroupHealth {
     pub arn: String,
     pub targets: Vec<TargetHealth>,
 }
 
 /// One element of `DescribeTargetHealth.TargetHealthDescriptions`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetHealth {
     /// An IP address or an instance id.
     pub id: String,
@@ -501,7 +530,7 @@ pub struct TargetHealth {
 }
 
 /// A `CloudWatch` alarm.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarm {
     pub name: String,
     /// `OK`, `ALARM`, `INSUFFICIENT_DATA`, or a newer word.
@@ -525,17 +554,6 @@ pub(crate) fn fits_a_tag(what: &str, id: &str) -> Result<(), ReadError> {
 
 fn read<T: for<'de> Deserialize<'de>>(value: &Value) -> Result<T, ReadError> {
     T::deserialize(value).map_err(|error| ReadError(error.to_string()))
-}
-
-/// AWS's JSON protocols send times as seconds since the epoch, with a fraction.
-pub(crate) fn epoch<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Timestamp>, D::Error> {
-    let seconds = Option::<f64>::deserialize(deserializer)?;
-    Ok(seconds.and_then(|seconds| {
-        let duration = jiff::SignedDuration::try_from_secs_f64(seconds).ok()?;
-        Timestamp::from_duration(duration).ok()
-    }))
 }
 
 /// `[{key, value}]`, as ECS lists tags.

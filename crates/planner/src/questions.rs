@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use evenkeel_manifest::{Digest, Service, Webhook, target_groups};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::DriftMemory;
@@ -48,7 +49,7 @@ pub struct Questions {
     pub revisions: BTreeSet<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Depth {
     /// `DescribeServices` with tags (shared by ten services a call) and the cached digest of the
     /// task definition in use.
@@ -125,6 +126,17 @@ pub fn questions_of_history(
     let desired = desired.filter(|_| seen.depth == Depth::Shallow)?;
     let deep = deep(desired, seen, Some(service));
     Some(Questions { load_balancing: None, needs: Vec::new(), ..deep })
+}
+
+/// As [`questions`] after a first look, for a record that other manifests are planned against later: deep although
+/// nothing is to be done, so that it answers what a change of the manifest asks.
+pub fn questions_to_record(desired: &Service, seen: &Observed) -> Option<Questions> {
+    if seen.depth == Depth::Deep || matches!(seen.service, Fact::Unknown(_)) {
+        return None;
+    }
+    let service = seen.service.known().filter(|service| service.status != "INACTIVE");
+    let load_balancing = BalancingQuestion::of(desired);
+    Some(Questions { load_balancing, needs: Vec::new(), ..deep(desired, seen, service) })
 }
 
 /// The deep look again, with what it lacked: the service changed since the shallow one, which showed the wanted

@@ -115,12 +115,21 @@ impl Cloud for SimulatedCloud {
             // Every pass begins with a shallow look, and has no other.
             wire.begin_pass(key);
         }
-        Caller { cloud: self, about: Some(key), action: None }.look(key, questions).await
+        let caller = Caller { cloud: self, about: Some(key), action: None };
+        let seen = caller.look(key, questions).await?;
+        debug_assert_eq!(read_again(&seen).as_ref(), Ok(&seen), "a look can be recorded");
+        Ok(seen)
     }
 
     async fn apply(&self, key: &ServiceKey, action: &Action) -> Result<Applied, CloudError> {
         Caller { cloud: self, about: Some(key), action: Some(action) }.carry_out(action).await
     }
+}
+
+/// The look as it is after it was written down.
+fn read_again(seen: &Observed) -> Result<Observed, String> {
+    let written = serde_json::to_string(seen).map_err(|error| error.to_string())?;
+    serde_json::from_str(&written).map_err(|error| format!("{error} in {written}"))
 }
 
 /// What an error means for what to do next, for the codes that the region answers with.

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{CodeDeploy, Fact};
 
 /// Metrics over closed minutes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct MetricQuestion {
     pub metrics: BTreeSet<MetricId>,
     /// Of target groups whose load balancer is told by CodeDeploy's deployment group, which the same look reads.
@@ -35,7 +36,7 @@ impl MetricQuestion {
 }
 
 /// A metric as `CloudWatch` names it, with one of its statistics, by periods of a minute.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MetricId {
     pub namespace: String,
     pub name: String,
@@ -53,7 +54,7 @@ impl MetricId {
 }
 
 /// What one metric was.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Series {
     pub metric: MetricId,
     /// Only minutes with data.
