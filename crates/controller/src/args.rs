@@ -20,7 +20,7 @@ pub(crate) use verify::VerifyArgs;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for `plan`: nothing would change
-  1  an error, or an invalid manifest
+  1  an error, or an invalid manifest; `snapshot`: a service could not be read
   2  `plan`, `import`: something would change; `diff`: something differs
   3  `apply`, `rollout status`: a revision was rejected, and rolled back where that was possible
   4  `apply` only: not settled in time
@@ -92,6 +92,11 @@ pub(crate) enum Command {
     ///
     /// Exits with 0 when nothing would change, 2 when something would, 1 on an error.
     Plan(PlanArgs),
+    /// Record how services are now, so that `plan --snapshot` can plan against it without AWS; changes nothing
+    ///
+    /// It holds what manifests hold, values of environment variables included: keep it as you keep those. Exits with 1
+    /// when a service could not be read or a manifest is invalid; the rest is recorded all the same.
+    Snapshot(SnapshotArgs),
     /// Show who owns what of a service and what differs: last, wanted and live; changes nothing
     ///
     /// A field is git's, where the manifest names it, or Evenkeel's own; an autoscaler's; somebody's outside; or
@@ -197,6 +202,9 @@ pub(crate) struct PlanArgs {
     /// Files or directories of manifests, `-` for standard input [default: `manifests.path`; with --from: all]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// Plan against a file of `evenkeel snapshot`: AWS is not asked, and no credentials are needed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to", "repository"])]
+    pub snapshot: Option<PathBuf>,
     /// What merging --to into this revision would do: both are read from a git repository, and AWS is not asked
     ///
     /// A branch, a tag or a commit, also as `main~1`. PATHs are then from the root of the repository.
@@ -211,6 +219,16 @@ pub(crate) struct PlanArgs {
     /// `markdown` is for a comment on a pull request
     #[arg(long, short, value_enum, default_value_t)]
     pub output: PlanOutput,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SnapshotArgs {
+    /// Files or directories of manifests, `-` for standard input [default: `manifests.path` of the configuration]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The file to write, for its owner alone; `-` for standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub output: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

@@ -61,6 +61,8 @@ pub enum CommandError {
     SetImage(#[from] evenkeel_manifest::SetImageError),
     #[error(transparent)]
     SetVariable(#[from] evenkeel_manifest::SetVariableError),
+    #[error(transparent)]
+    Snapshot(#[from] crate::snapshot::SnapshotError),
     #[error("{0}")]
     Sentence(String),
     #[error("the output cannot be written: {0}")]
@@ -129,6 +131,9 @@ fn dispatch(args: Args, out: &mut dyn Write) -> Result<Exit, CommandError> {
         Command::Run(_) => run_daemon(Config::load(&layers)?),
         Command::Plan(args) => {
             runtime()?.block_on(commands::plan(Config::load(&layers)?, args, out))
+        }
+        Command::Snapshot(args) => {
+            runtime()?.block_on(commands::snapshot(Config::load(&layers)?, args, out))
         }
         Command::Import(args) => {
             runtime()?.block_on(commands::import(Config::load(&layers)?, args, out))

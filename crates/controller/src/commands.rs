@@ -13,6 +13,7 @@ mod review;
 mod rollout;
 mod run;
 mod set;
+mod snapshot;
 mod validate;
 mod verify;
 
@@ -34,6 +35,7 @@ pub(crate) use render::render;
 pub(crate) use rollout::rollout;
 pub(crate) use run::run;
 pub(crate) use set::set;
+pub(crate) use snapshot::snapshot;
 pub(crate) use validate::validate;
 pub(crate) use verify::verify;
 

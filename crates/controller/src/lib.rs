@@ -18,6 +18,7 @@ mod metrics;
 pub mod outside;
 mod read_only;
 mod replica;
+mod snapshot;
 mod source;
 mod style;
 mod telemetry;

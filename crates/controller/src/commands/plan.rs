@@ -7,6 +7,7 @@ use std::sync::Arc;
 use evenkeel_manifest::{Problem, ServiceKey, Severity};
 use evenkeel_planner::Change;
 use evenkeel_reconciler::PassReport;
+use jiff::{SignedDuration, Timestamp};
 use prometheus::Registry;
 use serde_json::{Value, json};
 
@@ -20,6 +21,7 @@ use crate::config::Config;
 use crate::daemon::connect;
 use crate::input;
 use crate::markdown::{Comment, Section};
+use crate::snapshot::{Replay, Snapshot};
 use crate::style::{self, paint, safe};
 
 pub(crate) async fn plan(
@@ -35,31 +37,135 @@ pub(crate) async fn plan(
     let input = input::load(&paths, config.manifests.environment.as_deref())?;
     let problems = input.set.problems.clone();
     let (services, elsewhere) = input.services_of(&config);
-    let reports = if services.is_empty() {
-        BTreeMap::new()
-    } else {
-        let cloud = connect(&config, &Registry::new()).await?;
-        look(Arc::new(cloud), services, &config).await?
-    };
-    match args.output {
-        PlanOutput::Text => write_text(out, &reports, &problems, elsewhere)?,
-        PlanOutput::Json => write_data(out, Output::Json, &data(&reports, &problems))?,
-        PlanOutput::Yaml => write_data(out, Output::Yaml, &data(&reports, &problems))?,
-        PlanOutput::Markdown => {
-            out.write_all(comment(&reports, &problems, elsewhere).as_bytes())?;
+    let (reports, past) = match &args.snapshot {
+        Some(path) => {
+            let snapshot = Snapshot::read(path)?;
+            let past = Past::of(&snapshot);
+            (look(Arc::new(Replay::from(snapshot)), services, &config).await?, Some(past))
         }
+        None if services.is_empty() => (BTreeMap::new(), None),
+        None => {
+            let cloud = connect(&config, &Registry::new()).await?;
+            (look(Arc::new(cloud), services, &config).await?, None)
+        }
+    };
+    let planned = Planned { reports, problems, elsewhere, past };
+    match args.output {
+        PlanOutput::Text => planned.write_text(out)?,
+        PlanOutput::Json => write_data(out, Output::Json, &planned.data())?,
+        PlanOutput::Yaml => write_data(out, Output::Yaml, &planned.data())?,
+        PlanOutput::Markdown => out.write_all(planned.comment().as_bytes())?,
     }
-    Ok(exit(&reports, &problems))
+    Ok(planned.exit())
 }
 
-fn exit(reports: &BTreeMap<ServiceKey, PassReport>, problems: &[Problem]) -> Exit {
-    let invalid = problems.iter().any(|problem| problem.severity == Severity::Error);
-    if invalid || reports.values().any(|report| fault(report).is_some()) {
-        Exit::Bad
-    } else if reports.values().any(differs) {
-        Exit::Changes
-    } else {
-        Exit::Done
+/// What there is to tell.
+struct Planned {
+    reports: BTreeMap<ServiceKey, PassReport>,
+    problems: Vec<Problem>,
+    /// How many services belong to other targets.
+    elsewhere: usize,
+    /// Against which state it was planned, unless as it is now.
+    past: Option<Past>,
+}
+
+/// When a snapshot was taken, and how long ago that is.
+struct Past {
+    taken_at: Timestamp,
+    age: SignedDuration,
+}
+
+impl Past {
+    /// By two clocks, one of which may be slow.
+    fn of(snapshot: &Snapshot) -> Self {
+        let taken_at = snapshot.taken_at;
+        let seconds = Timestamp::now().duration_since(taken_at).as_secs().max(0);
+        Self { taken_at, age: SignedDuration::from_secs(seconds) }
+    }
+
+    fn sentence(&self) -> String {
+        let (age, taken_at) = (self.age, self.taken_at);
+        format!(
+            "planned against a snapshot that is {age:#} old ({taken_at:.0}), not the live state"
+        )
+    }
+
+    fn data(&self) -> Value {
+        json!({
+            "takenAt": self.taken_at, "ageSeconds": self.age.as_secs(), "message": self.sentence(),
+        })
+    }
+}
+
+impl Planned {
+    fn exit(&self) -> Exit {
+        let is_error = |problem: &Problem| problem.severity == Severity::Error;
+        let is_invalid = self.problems.iter().any(is_error);
+        if is_invalid || self.reports.values().any(|report| fault(report).is_some()) {
+            Exit::Bad
+        } else if self.reports.values().any(differs) {
+            Exit::Changes
+        } else {
+            Exit::Done
+        }
+    }
+
+    fn data(&self) -> Value {
+        let services: Vec<Value> =
+            self.reports.iter().map(|(key, report)| service(key, report)).collect();
+        let mut data = json!({ "services": services, "problems": self.problems });
+        if let (Some(past), Some(members)) = (&self.past, data.as_object_mut()) {
+            members.insert("snapshot".to_owned(), past.data());
+        }
+        data
+    }
+
+    fn write_text(&self, out: &mut dyn Write) -> Result<(), CommandError> {
+        for problem in &self.problems {
+            writeln!(out, "{}", line(problem))?;
+        }
+        for (key, report) in &self.reports {
+            write_service(out, key, report)?;
+        }
+        if let Some(past) = &self.past {
+            writeln!(out, "{}", paint(style::CAREFUL, past.sentence()))?;
+        }
+        Ok(writeln!(out, "{}", self.summary())?)
+    }
+
+    fn summary(&self) -> String {
+        let reports = || self.reports.values();
+        let changed = reports().filter(|report| differs(report)).count();
+        let failed = reports().filter(|report| fault(report).is_some()).count();
+        let errors = self.problems.iter().filter(|p| p.severity == Severity::Error).count();
+        let count = counted(self.reports.len(), "service");
+        let mut parts = vec![format!("{count}: {changed} with differences")];
+        for (count, what) in
+            [(failed, "could not be planned"), (self.elsewhere, "of another target")]
+        {
+            if count > 0 {
+                parts.push(format!(", {count} {what}"));
+            }
+        }
+        if errors > 0 {
+            parts.push(format!("; {} in the manifests", counted(errors, "error")));
+        }
+        parts.concat()
+    }
+
+    /// Services for which there is nothing to tell are in the summary alone.
+    fn comment(&self) -> String {
+        let mut comment = Comment::new("Evenkeel plan", &self.summary());
+        comment.list("Snapshot", self.past.iter().map(Past::sentence));
+        comment.list("Problems", self.problems.iter().map(plain_line));
+        for (key, report) in &self.reports {
+            let is_told =
+                differs(report) || fault(report).is_some() || !report.plan.waiting.is_empty();
+            if is_told {
+                comment.section(&section(key, report));
+            }
+        }
+        comment.text()
     }
 }
 
@@ -78,74 +184,18 @@ fn fault(report: &PassReport) -> Option<String> {
 }
 
 /// Inputs of calls are left out, because they hold the values of environment variables.
-fn data(reports: &BTreeMap<ServiceKey, PassReport>, problems: &[Problem]) -> Value {
-    let service = |(key, report): (&ServiceKey, &PassReport)| {
-        let action = |action: &evenkeel_planner::Action| json!({ "operation": action.call.operation(), "why": action.why });
-        json!({
-            "key": key,
-            "wanted": report.status.wanted,
-            "differs": differs(report),
-            "changes": report.changes,
-            "actions": report.plan.actions.iter().map(action).collect::<Vec<_>>(),
-            "waiting": report.plan.waiting,
-            "verdict": report.plan.verdict,
-            "error": fault(report),
-        })
-    };
-    json!({ "services": reports.iter().map(service).collect::<Vec<_>>(), "problems": problems })
-}
-
-fn write_text(
-    out: &mut dyn Write,
-    reports: &BTreeMap<ServiceKey, PassReport>,
-    problems: &[Problem],
-    elsewhere: usize,
-) -> Result<(), CommandError> {
-    for problem in problems {
-        writeln!(out, "{}", line(problem))?;
-    }
-    for (key, report) in reports {
-        write_service(out, key, report)?;
-    }
-    Ok(writeln!(out, "{}", summary(reports, problems, elsewhere))?)
-}
-
-fn summary(
-    reports: &BTreeMap<ServiceKey, PassReport>,
-    problems: &[Problem],
-    elsewhere: usize,
-) -> String {
-    let changed = reports.values().filter(|report| differs(report)).count();
-    let failed = reports.values().filter(|report| fault(report).is_some()).count();
-    let errors = problems.iter().filter(|p| p.severity == Severity::Error).count();
-    let mut parts =
-        vec![format!("{}: {changed} with differences", counted(reports.len(), "service"))];
-    for (count, what) in [(failed, "could not be planned"), (elsewhere, "of another target")] {
-        if count > 0 {
-            parts.push(format!(", {count} {what}"));
-        }
-    }
-    if errors > 0 {
-        parts.push(format!("; {} in the manifests", counted(errors, "error")));
-    }
-    parts.concat()
-}
-
-/// Services for which there is nothing to tell are in the summary alone.
-fn comment(
-    reports: &BTreeMap<ServiceKey, PassReport>,
-    problems: &[Problem],
-    elsewhere: usize,
-) -> String {
-    let mut comment = Comment::new("Evenkeel plan", &summary(reports, problems, elsewhere));
-    comment.list("Problems", problems.iter().map(plain_line));
-    for (key, report) in reports {
-        let is_told = differs(report) || fault(report).is_some() || !report.plan.waiting.is_empty();
-        if is_told {
-            comment.section(&section(key, report));
-        }
-    }
-    comment.text()
+fn service(key: &ServiceKey, report: &PassReport) -> Value {
+    let action = |action: &evenkeel_planner::Action| json!({ "operation": action.call.operation(), "why": action.why });
+    json!({
+        "key": key,
+        "wanted": report.status.wanted,
+        "differs": differs(report),
+        "changes": report.changes,
+        "actions": report.plan.actions.iter().map(action).collect::<Vec<_>>(),
+        "waiting": report.plan.waiting,
+        "verdict": report.plan.verdict,
+        "error": fault(report),
+    })
 }
 
 pub(super) fn plain_line(problem: &Problem) -> String {
