@@ -109,3 +109,6 @@ impl From<&Questions> for AskedThen {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
