@@ -117,13 +117,18 @@ impl Cloud for SimulatedCloud {
         }
         let caller = Caller { cloud: self, about: Some(key), action: None };
         let seen = caller.look(key, questions).await?;
-        debug_assert_eq!(read_again(&seen).as_ref(), Ok(&seen), "a look can be recorded");
+        debug_assert!(!is_sample(&seen) || read_again(&seen).as_ref() == Ok(&seen), "{seen:?}");
         Ok(seen)
     }
 
     async fn apply(&self, key: &ServiceKey, action: &Action) -> Result<Applied, CloudError> {
         Caller { cloud: self, about: Some(key), action: Some(action) }.carry_out(action).await
     }
+}
+
+/// Every look can be recorded; to try each would double the time that scenarios take.
+fn is_sample(seen: &Observed) -> bool {
+    seen.at.as_second() % 7 == 0
 }
 
 /// The look as it is after it was written down.
