@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use evenkeel_manifest::{File, Reloaded, Reloader, Service, load_in};
+use evenkeel_manifest::{File, Limits, Reloaded, Reloader, Service, load_in};
 use proptest::prelude::*;
 
 const TASK: &str =
@@ -78,6 +78,21 @@ fn a_manifest_is_parsed_again_when_the_file_that_it_includes_changes_comes_or_go
         assert_as_new(&reloaded, &files, None);
         assert_eq!(reloaded.parsed, parsed, "{:?}", images(&reloaded.services));
     }
+}
+
+#[test]
+fn what_was_too_much_to_include_is_included_when_there_is_less_of_it() {
+    let one = |name: &str| file(&format!("{name}.yaml"), manifest(name, "{file: task.json}"));
+    let task = file("task.json", TASK);
+    let limits = Limits { included_bytes: TASK.len(), ..Limits::default() };
+    let mut directory = Reloader::new("", None).within(limits);
+    let names = |reloaded: &Reloaded| -> Vec<String> {
+        reloaded.services.iter().map(|one| one.key.name.clone()).collect()
+    };
+    let both = directory.load(&[one("a"), one("b"), task.clone()], None);
+    assert_eq!((names(&both), both.problems.len()), (vec!["a".to_owned()], 1));
+    let rest = directory.load(&[one("b"), task], None);
+    assert_eq!((names(&rest), rest.problems.len()), (vec!["b".to_owned()], 0));
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub use orders::{Followed, NotFollowed};
 pub use permit::{Grounds, Withheld};
 pub use prune::{OwnedService, PruneSettings};
 pub use queue::{ORDINARY_EVERY, Room, Urgency, WorkQueue};
-pub use reconcile::{Mode, PassReport, reconcile};
+pub use reconcile::{Mode, PassReport, ask, reconcile};
 pub use settings::LoopSettings;
 pub use shutdown::Shutdown;
 pub use status_metrics::metrics_text;

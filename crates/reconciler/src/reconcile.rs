@@ -168,7 +168,12 @@ async fn observe_with<C: Cloud>(
     (looked_at, seen)
 }
 
-async fn ask<C: Cloud>(
+/// One look, which says which digest it searched for.
+///
+/// # Errors
+///
+/// Not even the service itself could be read.
+pub async fn ask<C: Cloud>(
     cloud: &C,
     key: &ServiceKey,
     questions: &Questions,

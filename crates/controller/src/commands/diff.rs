@@ -2,23 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::Arc;
 
 use evenkeel_manifest::{DriftPolicy, Problem, Service, ServiceKey, Severity};
 use evenkeel_planner::{Cause, Field, FieldOwner};
 use evenkeel_reconciler::{Inspection, inspect};
 use jiff::Timestamp;
-use prometheus::Registry;
 use serde_json::{Value, json};
 
-use super::look::for_each;
+use super::look::ask_aws;
 use super::validate::{counted, line};
 use super::write_data;
 use crate::args::{DiffArgs, Output};
 use crate::cli::{CommandError, Exit};
 use crate::client::Client;
 use crate::config::Config;
-use crate::daemon::connect;
 use crate::input;
 use crate::style::{self, paint, safe};
 use crate::view::ServiceView;
@@ -40,7 +37,10 @@ pub(crate) async fn diff(
         let message = format!("no valid manifest names the service `{}`", safe(name));
         return Err(CommandError::Sentence(message));
     }
-    let inspections = look(services, &config).await?;
+    let inspections = ask_aws(services, &config, |cloud, service, instance| async move {
+        inspect(&*cloud, &service, &instance).await
+    })
+    .await?;
     let seen = Seen::ask(&config, args.server.as_deref(), &inspections).await;
     let told = Told { inspections: &inspections, problems: &problems, seen: &seen, all: args.all };
     match args.output {
@@ -53,21 +53,6 @@ pub(crate) async fn diff(
 fn is_meant(service: &Service, name: Option<&str>) -> bool {
     let ServiceKey { cluster, name: own, .. } = &service.key;
     name.is_none_or(|name| name == own || *name == format!("{cluster}/{own}"))
-}
-
-async fn look(
-    services: Vec<Service>,
-    config: &Config,
-) -> Result<BTreeMap<ServiceKey, Inspection>, CommandError> {
-    if services.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let cloud = Arc::new(connect(config, &Registry::new()).await?);
-    for_each(services, config, move |service, instance| {
-        let cloud = cloud.clone();
-        async move { inspect(&*cloud, &service, &instance).await }
-    })
-    .await
 }
 
 fn exit(inspections: &BTreeMap<ServiceKey, Inspection>, problems: &[Problem]) -> Exit {

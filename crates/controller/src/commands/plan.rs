@@ -8,17 +8,15 @@ use evenkeel_manifest::{Problem, ServiceKey, Severity};
 use evenkeel_planner::Change;
 use evenkeel_reconciler::PassReport;
 use jiff::{SignedDuration, Timestamp};
-use prometheus::Registry;
 use serde_json::{Value, json};
 
-use super::look::look;
+use super::look::{ask_aws, dry_pass, look};
 use super::review::review;
 use super::validate::{counted, line};
 use super::write_data;
 use crate::args::{Output, PlanArgs, PlanOutput};
 use crate::cli::{CommandError, Exit};
 use crate::config::Config;
-use crate::daemon::connect;
 use crate::input;
 use crate::markdown::{Comment, Section};
 use crate::snapshot::{Replay, Snapshot};
@@ -40,14 +38,11 @@ pub(crate) async fn plan(
     let (reports, past) = match &args.snapshot {
         Some(path) => {
             let snapshot = Snapshot::read(path)?;
+            snapshot.check_region(path, config.aws.region.as_deref())?;
             let past = Past::of(&snapshot);
             (look(Arc::new(Replay::from(snapshot)), services, &config).await?, Some(past))
         }
-        None if services.is_empty() => (BTreeMap::new(), None),
-        None => {
-            let cloud = connect(&config, &Registry::new()).await?;
-            (look(Arc::new(cloud), services, &config).await?, None)
-        }
+        None => (ask_aws(services, &config, dry_pass).await?, None),
     };
     let planned = Planned { reports, problems, elsewhere, past };
     match args.output {

@@ -3,17 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 
-use evenkeel_manifest::{Service, ServiceKey, Severity};
-use prometheus::Registry;
+use evenkeel_manifest::{ServiceKey, Severity};
 
-use super::look::for_each;
+use super::look::ask_aws;
 use super::validate::{counted, line};
 use crate::args::SnapshotArgs;
 use crate::cli::{CommandError, Exit};
 use crate::config::Config;
-use crate::daemon::connect;
 use crate::input;
 use crate::snapshot::{self, Entry, Looked, Snapshot, record};
 use crate::style::{self, paint, safe};
@@ -32,26 +29,17 @@ pub(crate) async fn snapshot(
         writeln!(told, "{}", line(problem))?;
     }
     let (services, elsewhere) = input.services_of(&config);
-    let looks = look(services, &config).await?;
+    let looks =
+        ask_aws(
+            services,
+            &config,
+            |cloud, service, _| async move { record(&*cloud, &service).await },
+        )
+        .await?;
     let unread = tell(&mut told, &looks, elsewhere, &args.output)?;
     let entries = looks.into_iter().map(|(key, look)| Entry { key, look }).collect();
     hand_over(out, &args.output, &Snapshot::new(&config, entries))?;
     Ok(if is_invalid || unread > 0 { Exit::Bad } else { Exit::Done })
-}
-
-async fn look(
-    services: Vec<Service>,
-    config: &Config,
-) -> Result<BTreeMap<ServiceKey, Looked>, CommandError> {
-    if services.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let cloud = Arc::new(connect(config, &Registry::new()).await?);
-    for_each(services, config, move |service, _| {
-        let cloud = cloud.clone();
-        async move { record(&*cloud, &service).await }
-    })
-    .await
 }
 
 /// How many could not be read, after they were told.

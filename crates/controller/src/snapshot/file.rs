@@ -28,6 +28,10 @@ pub enum SnapshotError {
     Truncated(PathBuf),
     #[error("{path} is damaged at line {line}, column {column}: take it again")]
     Damaged { path: PathBuf, line: usize, column: usize },
+    #[error(
+        "{path} was taken in the region {theirs}, and {ours} is configured: take one there, or configure the other"
+    )]
+    OtherRegion { path: PathBuf, theirs: String, ours: String },
     #[error("{path} cannot be written: {source}")]
     Unwritable { path: PathBuf, source: io::Error },
 }
@@ -57,6 +61,22 @@ impl Snapshot {
             let (line, column) = (error.line(), error.column());
             SnapshotError::Damaged { path: path.to_owned(), line, column }
         })
+    }
+
+    /// Where both regions are known they must be one: the services of another have the same keys.
+    pub(crate) fn check_region(
+        &self,
+        path: &Path,
+        ours: Option<&str>,
+    ) -> Result<(), SnapshotError> {
+        match (self.region.as_deref(), ours) {
+            (Some(theirs), Some(ours)) if theirs != ours => Err(SnapshotError::OtherRegion {
+                path: path.to_owned(),
+                theirs: theirs.to_owned(),
+                ours: ours.to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// As it is written.
@@ -115,6 +135,19 @@ mod tests {
         then.json is damaged at line 7, column 24: take it again
         "
         );
+    }
+
+    #[test]
+    fn a_snapshot_of_another_region_is_refused_where_both_are_known() {
+        let mut config = Config::default();
+        config.aws.region = Some("eu-west-1".to_owned());
+        let snapshot = Snapshot::new(&config, Vec::new());
+        let told =
+            |ours| snapshot.check_region(Path::new("then.json"), ours).map_err(|e| e.to_string());
+        assert_eq!(told(Some("eu-west-1")), Ok(()));
+        assert_eq!(told(None), Ok(()));
+        let refusal = told(Some("us-east-1")).unwrap_err();
+        assert!(refusal.contains("taken in the region eu-west-1, and us-east-1"), "{refusal}");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Looks at one service for a snapshot; never plans, and never writes to AWS.
 
 use evenkeel_manifest::Service;
-use evenkeel_planner::{Observed, Questions, questions_to_record};
-use evenkeel_reconciler::{Cloud, CloudError};
+use evenkeel_planner::{Questions, questions_to_record};
+use evenkeel_reconciler::{Cloud, CloudError, ask};
 
 use super::{Looked, Seen};
 
@@ -15,19 +15,11 @@ pub(crate) async fn record<C: Cloud>(cloud: &C, desired: &Service) -> Looked {
 }
 
 async fn look<C: Cloud>(cloud: &C, desired: &Service) -> Result<Seen, CloudError> {
-    let mut seen = ask(cloud, desired, &Questions::shallow()).await?;
-    while let Some(questions) = questions_to_record(desired, &seen.observed) {
-        seen = ask(cloud, desired, &questions).await?;
-    }
-    Ok(seen)
-}
-
-async fn ask<C: Cloud>(
-    cloud: &C,
-    desired: &Service,
-    questions: &Questions,
-) -> Result<Seen, CloudError> {
-    let searched = questions.family.as_ref().map(|question| question.digest.clone());
-    let observed = cloud.observe(&desired.key, questions).await?;
-    Ok(Seen { asked: questions.into(), observed: Observed { searched, ..observed } })
+    let first = Questions::shallow();
+    let shallow = ask(cloud, &desired.key, &first).await?;
+    let Some(questions) = questions_to_record(desired, &shallow) else {
+        return Ok(Seen { asked: (&first).into(), observed: shallow });
+    };
+    let observed = ask(cloud, &desired.key, &questions).await?;
+    Ok(Seen { asked: (&questions).into(), observed })
 }

@@ -32,6 +32,8 @@ struct Known {
     /// The paths that it asked for, with hashes of the texts found there.
     asked: Vec<(String, Option<u64>)>,
     included_bytes: usize,
+    /// Whether all that it includes was within the limit then: what is too much depends on the files before it.
+    fitted: bool,
     said: Said,
 }
 
@@ -56,6 +58,12 @@ impl Reloader {
             environments: 0,
             known: HashMap::new(),
         }
+    }
+
+    /// Within other limits than the default ones.
+    #[must_use]
+    pub fn within(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// What `files` say now. A service that is as before is the very same one, with the commit that it had; one that
@@ -111,8 +119,9 @@ impl Known {
         let said = loader.file(file);
         let asked = loader.files.take_asked().into_iter();
         let asked = asked.map(|(path, place)| (path, text_at(texts, place)));
-        let included_bytes = loader.files.included_bytes() - bytes;
-        Self { text, asked: asked.collect(), included_bytes, said }
+        let included = loader.files.included_bytes();
+        let (included_bytes, fitted) = (included - bytes, included <= loader.limits.included_bytes);
+        Self { text, asked: asked.collect(), included_bytes, fitted, said }
     }
 
     /// Services that it said before are not new.
@@ -131,6 +140,7 @@ impl Known {
         let found = |path: &str| loader.files.place(&file.name, path).ok().map(|(place, _)| place);
         let included = loader.files.included_bytes().saturating_add(self.included_bytes);
         self.text == text
+            && self.fitted
             && self.asked.iter().all(|(path, before)| text_at(texts, found(path)) == *before)
             && included <= loader.limits.included_bytes
     }
