@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use evenkeel_reconciler::{LoopSettings, PruneSettings};
 
-use crate::harness::{Keeps, Perturbation, Played, Property, Setup, Stage, Step, Wish, property};
+use crate::harness::{
+    Keeps, Notes, Perturbation, Played, Property, Setup, Stage, Step, Wish, property,
+};
 
 pub use command::Command;
 pub use expectation::Expectation;
@@ -53,7 +55,7 @@ pub struct Performance {
 #[derive(Debug, Default)]
 pub struct Manner {
     pub perturbation: Perturbation,
-    pub notes_reads: bool,
+    pub notes: Notes,
     pub keeps: Keeps,
     /// Whether the script's expectations count; in a perturbed course only its end does.
     pub expects: bool,
@@ -95,7 +97,7 @@ impl Scenario {
             perturbation: manner.perturbation,
             properties,
             keeps: manner.keeps,
-            notes_reads: manner.notes_reads,
+            notes: manner.notes,
             keeps_history: self.has_lag(),
             ..usual
         };

@@ -8,7 +8,7 @@ use super::report::{Failure, Kind, Report, as_f64, progress};
 use super::{BadInput, scenarios};
 use crate::harness::{Keeps, Perturbation};
 use crate::scenario::{Manner, Scenario};
-use crate::sweep::{Sweep, Swept, sweep};
+use crate::sweep::{How, Sweep, Swept, sweep};
 
 #[derive(Debug, Args)]
 pub(super) struct Sweeping {
@@ -25,6 +25,9 @@ pub(super) struct Sweeping {
     pairs: usize,
     #[arg(long, default_value_t = threads())]
     threads: usize,
+    /// Also play the deaths after which nothing is different from after another one, and check that it is so.
+    #[arg(long)]
+    every_point: bool,
 }
 
 /// Shows one course again.
@@ -61,13 +64,15 @@ impl Sweeping {
                 let (number, all, points) = (index + 1, scenarios.len(), sum.points);
                 let name = &scenario.name;
                 progress(&format!("{number} of {all}: {name} {kind:?}, {points} points so far"));
-                add(&mut report, &mut sum, scenario, sweep(scenario, *kind, self.threads));
+                let how = How { threads: self.threads, every_point: self.every_point };
+                add(&mut report, &mut sum, scenario, sweep(scenario, *kind, how));
             }
         }
         progress("");
         report.count("scenarios", as_f64(swept_scenarios), "");
         report.count("points", as_f64(sum.points), "");
-        report.count("converged", as_f64(sum.points - sum.broken.len()), "");
+        report.count("converged", as_f64(sum.points - sum.failed()), "");
+        report.count("courses", as_f64(sum.courses), "");
         report.count("simulated", sum.simulated_hours / (24.0 * 365.0), "years");
         Ok(report)
     }
@@ -89,6 +94,7 @@ fn add(report: &mut Report, sum: &mut Swept, scenario: &Scenario, swept: Swept) 
         });
     }
     sum.points += swept.points;
+    sum.courses += swept.courses;
     sum.simulated_hours += swept.simulated_hours;
     sum.broken.extend(swept.broken);
 }

@@ -14,9 +14,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::event::{Event, Replica, Sent};
+use super::moment::Left;
 use super::table::Table;
 use super::weather::{Fate, GIVES_UP_AFTER, Weather};
-use super::{Keeps, Property, Trace, Violation, Way};
+use super::{CrashPoint, Keeps, Moment, Phase, Property, Talk, Trace, Violation, Way};
 use crate::cloud::classify;
 use crate::{Api, ApiError, Simulation};
 
@@ -40,6 +41,17 @@ pub struct Course {
     pub changes: Vec<Timestamp>,
     /// Reads of the unperturbed course, for sweeps over them.
     pub reads: Option<Vec<Read>>,
+    /// Where the first daemon may be killed, while that is noted.
+    pub moments: Option<Vec<Moment>>,
+    pub talks: Vec<Talk>,
+    /// Writes that reached the region.
+    arrived: u64,
+    /// Calls whose answer the first daemon waits for, in this life.
+    open: u64,
+    /// Calls when it was last woken.
+    calls_at_waking: u64,
+    /// Whether it did nothing but wait when it last could be killed.
+    pub(crate) idle: bool,
     properties: Vec<Box<dyn Property + Send>>,
     began: Instant,
     start: Timestamp,
@@ -138,6 +150,12 @@ impl Course {
             look_numbers: Vec::new(),
             changes: Vec::new(),
             reads: None,
+            moments: None,
+            talks: Vec::new(),
+            arrived: 0,
+            open: 0,
+            calls_at_waking: 0,
+            idle: false,
             properties,
             began: Instant::now(),
             start,
@@ -313,8 +331,10 @@ impl Course {
             action: action.map(|action| (action.lane, action.why.clone())),
         };
         self.calls += 1;
+        self.open += 1;
+        self.idle = false;
         let fate = self.weather.fate(&call, self.now());
-        if fate.dies == Some(super::Phase::BeforeSend) {
+        if fate.dies == Some(Phase::BeforeSend) {
             return None;
         }
         self.last_caller = Some(by);
@@ -340,6 +360,11 @@ impl Course {
     pub(crate) fn arrive(&mut self, trip: &Trip) -> Option<Result<Arc<Value>, ApiError>> {
         self.sync();
         let call = &trip.call;
+        if call.is_write() {
+            self.arrived += 1;
+        } else {
+            self.note_moment(CrashPoint::Call(call.number, Phase::SentNoAnswer));
+        }
         match &trip.fate.way {
             Way::Carried | Way::Slow(_) | Way::Hangs => Some(self.carry_out(call)),
             Way::Refused(error) => Some(Err(error.clone())),
@@ -382,6 +407,7 @@ impl Course {
         reply: Option<Result<Arc<Value>, ApiError>>,
     ) -> Result<Arc<Value>, CloudError> {
         self.sync();
+        self.open = self.open.saturating_sub(1);
         let call = &trip.call;
         let answer = match reply {
             Some(reply) => reply.map_err(|error| classify(&call.operation, error)),
@@ -390,6 +416,41 @@ impl Course {
         let is_stale = matches!(trip.fate.way, Way::AsOf(_));
         self.tell(&Event::Answered { call, answer: answer.as_deref(), is_stale });
         answer
+    }
+
+    /// Here the first daemon can be killed.
+    pub(crate) fn note_moment(&mut self, point: CrashPoint) {
+        let at = self.elapsed();
+        self.idle = matches!(point, CrashPoint::Wake(_))
+            && self.open == 0
+            && self.calls == self.calls_at_waking;
+        if let CrashPoint::Wake(_) = point {
+            self.calls_at_waking = self.calls;
+        }
+        let idle = self.idle;
+        let left = Left { sent: self.writes, arrived: self.arrived, faults: self.weather.faults() };
+        let alone = self.seats.len() == 1 && !self.weather.is_stormy();
+        if let Some(moments) = &mut self.moments {
+            moments.push(Moment { point, at, left, idle, alone });
+        }
+    }
+
+    /// A daemon starts, and waits for no answer of the one before.
+    pub(crate) fn forget_open_calls(&mut self) {
+        self.open = 0;
+    }
+
+    /// Somebody begins to talk; the number of it.
+    pub(crate) fn begin_talk(&mut self) -> usize {
+        self.talks.push(Talk { from: self.elapsed(), until: None });
+        self.talks.len() - 1
+    }
+
+    pub(crate) fn end_talk(&mut self, number: usize) {
+        let now = self.elapsed();
+        if let Some(talk) = self.talks.get_mut(number) {
+            talk.until = Some(now);
+        }
     }
 
     /// A call of somebody else.

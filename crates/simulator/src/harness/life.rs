@@ -13,14 +13,13 @@ use evenkeel_reconciler::{
 use prometheus::Registry;
 use tokio::sync::watch;
 
+use super::CrashPoint;
 use super::course::{Shared, lock};
 use super::event::{Event, Replica};
+use super::moment::{RESTART_AFTER, down_after_a_kill};
 use super::table::TableStore;
 use super::wire::Wire;
 use crate::SimulatedCloud;
-
-/// From the death of a daemon to the start of the next.
-const RESTART_AFTER: Duration = Duration::from_secs(3);
 
 pub(super) struct Life {
     pub(super) course: Shared,
@@ -37,8 +36,14 @@ impl Life {
         loop {
             self.wait_until_raised().await;
             self.once().await;
-            tokio::time::sleep(RESTART_AFTER).await;
+            tokio::time::sleep(self.down_for()).await;
         }
+    }
+
+    fn down_for(&self) -> Duration {
+        let course = lock(&self.course);
+        let now = course.elapsed();
+        if course.weather.kills() { down_after_a_kill(now, course.idle) } else { RESTART_AFTER }
     }
 
     async fn wait_until_raised(&self) {
@@ -113,6 +118,10 @@ impl Life {
     fn start(&self, board: &Arc<StatusBoard>) -> Arc<tokio::sync::Notify> {
         let mut course = lock(&self.course);
         course.sync();
+        if course.weather.has_killed() {
+            course.trace.begin_tail();
+        }
+        course.forget_open_calls();
         course.tell(&Event::Started(self.replica));
         let desired = self.desired.borrow().clone();
         for (key, service) in &desired.services {
@@ -147,6 +156,9 @@ impl Life {
         let Some(seat) = course.seats.get_mut(&self.replica) else { return false };
         seat.wakes += 1;
         let count = seat.wakes;
+        if self.replica == Replica(0) {
+            course.note_moment(CrashPoint::Wake(count));
+        }
         course.weather.dies_on_waking(self.replica, count)
     }
 }

@@ -51,11 +51,13 @@ impl People {
         let Request { command, who, why } = request.clone();
         let order = Order { command, who, why };
         let course = Arc::clone(&self.course);
+        let talk = lock(&course).begin_talk();
         let errand = Errand { course, key: key.clone(), order, replicas: self.replicas };
         self.speaking.spawn(async move {
             // Whoever asked for it first gets it first.
             let _one_at_a_time = mouth.lock().await;
             errand.run().await;
+            lock(&errand.course).end_talk(talk);
         });
     }
 

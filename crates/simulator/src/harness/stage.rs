@@ -25,7 +25,9 @@ use super::life::Life;
 use super::people::People;
 use super::storm::Storm;
 use super::weather::LAG_MAX;
-use super::{Keeps, Perturbation, Property, Request, Trace, Violation, Way, Weather, Wish};
+use super::{
+    Keeps, Moment, Perturbation, Property, Request, Talk, Trace, Violation, Way, Weather, Wish,
+};
 use crate::{Api, Behaviour, Fault, ServiceFacts, Simulation};
 
 pub use route::Route;
@@ -87,6 +89,17 @@ pub enum Step {
     Advance(Duration),
 }
 
+/// What is noted of a course for a sweep over it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Notes {
+    #[default]
+    Nothing,
+    /// Each read, with the earlier states that would have answered otherwise.
+    Reads,
+    /// Each moment at which the first daemon may be killed.
+    Moments,
+}
+
 /// What one course is made of besides its steps.
 pub struct Setup {
     pub seed: u64,
@@ -94,8 +107,7 @@ pub struct Setup {
     pub perturbation: Perturbation,
     pub properties: Vec<Box<dyn Property + Send>>,
     pub keeps: Keeps,
-    /// Whether each read is noted with the earlier states that would have answered otherwise.
-    pub notes_reads: bool,
+    pub notes: Notes,
     /// Whether earlier states are kept, so that reads can be stale.
     pub keeps_history: bool,
     pub settings: LoopSettings,
@@ -117,7 +129,7 @@ impl Setup {
             perturbation: Perturbation::Nothing,
             properties: super::property::all(),
             keeps: Keeps::Count,
-            notes_reads: false,
+            notes: Notes::Nothing,
             keeps_history: false,
             clock_rates: Vec::new(),
             settings: LoopSettings { seed: Some(seed), ..LoopSettings::default() },
@@ -144,6 +156,8 @@ pub struct Played {
     /// Until the last fault.
     pub took_script: Duration,
     pub reads: Vec<super::course::Read>,
+    pub moments: Vec<Moment>,
+    pub talks: Vec<Talk>,
     /// The instants at which the region changed.
     pub changes: Vec<jiff::Timestamp>,
     /// What every daemon last said that it waits for.
@@ -199,7 +213,7 @@ impl Stage {
             perturbation,
             properties,
             keeps,
-            notes_reads,
+            notes,
             keeps_history,
             settings,
             clock_rates,
@@ -207,13 +221,17 @@ impl Stage {
         let simulation = Simulation::new(seed);
         let input = json!({"clusterName": "main"});
         simulation.ecs("CreateCluster", &input).expect("a new region takes a cluster");
-        if keeps_history || notes_reads || matches!(perturbation, Perturbation::Stale { .. }) {
+        if keeps_history
+            || notes == Notes::Reads
+            || matches!(perturbation, Perturbation::Stale { .. })
+        {
             simulation.region().keep_history(LAG_MAX);
         }
         let reading = Reading::of(&perturbation);
         let weather = Weather::new(perturbation);
         let mut course = Course::new(simulation, weather, properties, keeps);
-        course.reads = notes_reads.then(Vec::new);
+        course.reads = (notes == Notes::Reads).then(Vec::new);
+        course.moments = (notes == Notes::Moments).then(Vec::new);
         let course: Shared = Arc::new(std::sync::Mutex::new(course));
         let (desired, _) = watch::channel(Arc::default());
         let lives = (0..replicas).map(|number| Life {
@@ -251,6 +269,8 @@ impl Stage {
             took: course.elapsed(),
             took_script: course.in_script.map_or(course.elapsed(), |script| script.took),
             reads: course.reads.take().unwrap_or_default(),
+            moments: course.moments.take().unwrap_or_default(),
+            talks: std::mem::take(&mut course.talks),
             waits: waits(&course),
             changes,
         }

@@ -13,6 +13,9 @@ use crate::ServiceFacts;
 pub struct Trace {
     began: Timestamp,
     hasher: DefaultHasher,
+    /// Of what came after the start of the first daemon whose predecessor was killed on purpose, without the
+    /// numbers of calls.
+    tail: Option<DefaultHasher>,
     events: u64,
     line: String,
     keeps: Keeps,
@@ -37,6 +40,7 @@ impl Trace {
             began,
             // Always with the same keys.
             hasher: DefaultHasher::new(),
+            tail: None,
             events: 0,
             line: String::new(),
             keeps,
@@ -55,9 +59,22 @@ impl Trace {
         let _ = write!(self.line, "{seconds:>9.3} ");
         describe(&mut self.line, event);
         self.line.hash(&mut self.hasher);
+        if let Some(tail) = &mut self.tail {
+            without_number(&self.line).hash(tail);
+        }
         if self.keeps == Keeps::Lines {
             self.lines.push(self.line.clone());
         }
+    }
+
+    /// The tail begins here, unless it has begun.
+    pub(crate) fn begin_tail(&mut self) {
+        self.tail.get_or_insert_default();
+    }
+
+    /// Equal where everything was the same from the start of the next daemon on, when it is kept.
+    pub fn tail(&self) -> Option<u64> {
+        self.tail.as_ref().map(Hasher::finish)
     }
 
     /// Equal for equal courses, when it is kept.
@@ -73,6 +90,13 @@ impl Trace {
     pub fn lines(&self) -> &[String] {
         &self.lines
     }
+}
+
+/// The time and the event of a line, without the number of a call.
+fn without_number(line: &str) -> (&str, &str) {
+    let (time, event) = line.trim_start().split_once(' ').unwrap_or((line, ""));
+    let (number, rest) = event.split_once(' ').unwrap_or((event, ""));
+    (time, if number.bytes().all(|byte| byte.is_ascii_digit()) { rest } else { event })
 }
 
 fn describe(line: &mut String, event: &Event<'_>) {

@@ -60,6 +60,8 @@ pub struct Weather {
     /// Services all of whose calls fail.
     poisoned: BTreeSet<ServiceKey>,
     faults: u64,
+    /// Whether it has killed a daemon.
+    has_killed: bool,
 }
 
 #[derive(Debug)]
@@ -91,6 +93,21 @@ impl Weather {
     /// From now on every call about that service fails.
     pub fn poison(&mut self, key: ServiceKey) {
         self.poisoned.insert(key);
+    }
+
+    /// Whether each call changes what comes after it.
+    pub(crate) fn is_stormy(&self) -> bool {
+        self.storm.is_some()
+    }
+
+    /// Whether the first daemon that was killed on purpose is gone.
+    pub(crate) fn has_killed(&self) -> bool {
+        self.has_killed
+    }
+
+    /// Whether daemons are killed on purpose.
+    pub(crate) fn kills(&self) -> bool {
+        matches!(self.perturbation, Perturbation::Crashes(_))
     }
 
     /// Faults of calls so far.
@@ -146,6 +163,7 @@ impl Weather {
                     CrashPoint::Call(number, phase) if *number == call.number => Some(*phase),
                     CrashPoint::Call(..) | CrashPoint::Wake(_) => None,
                 });
+                self.has_killed |= fate.dies.is_some();
             }
             Perturbation::Stale { read, as_of, frozen } => {
                 if *read == call.number {
@@ -169,9 +187,11 @@ impl Weather {
     }
 
     /// Whether a daemon dies when it is woken for that time.
-    pub(crate) fn dies_on_waking(&self, by: Replica, count: u64) -> bool {
+    pub(crate) fn dies_on_waking(&mut self, by: Replica, count: u64) -> bool {
         let Perturbation::Crashes(points) = &self.perturbation else { return false };
-        by == Replica(0) && points.contains(&CrashPoint::Wake(count))
+        let dies = by == Replica(0) && points.contains(&CrashPoint::Wake(count));
+        self.has_killed |= dies;
+        dies
     }
 }
 
