@@ -144,7 +144,7 @@ impl<'a> View<'a> {
 
     /// The revision of the task definition with this ARN.
     pub(crate) fn definition(&self, arn: &str) -> Option<&'a TaskDefinition> {
-        self.observed().task_definitions.known()?.iter().find(|one| one.arn == arn)
+        definition(self.observed(), arn)
     }
 
     /// An ACTIVE revision with the content wanted; the one in use before any other.
@@ -195,6 +195,10 @@ impl<'a> View<'a> {
     pub(crate) fn service_revision(&self, arn: &str) -> Option<&'a ServiceRevision> {
         service_revision(self.observed(), arn)
     }
+}
+
+pub(crate) fn definition<'a>(observed: &'a Observed, arn: &str) -> Option<&'a TaskDefinition> {
+    observed.task_definitions.known()?.iter().find(|one| one.arn == arn)
 }
 
 /// A server sets both times while it answers one call. One that tells none has nothing to compare.
@@ -333,16 +337,26 @@ const KEPT_BY_THE_SERVICE: &[&str] = &[
     "tags",
 ];
 
-/// What the service has itself, and what the task set has.
+/// What the service has itself, and what the task set has. Each member is canonical by itself.
 fn set_members(service: &ObservedService, set: &TaskSet) -> Value {
-    let mut members = service.document.as_object().cloned().unwrap_or_default();
+    let Value::Object(mut members) = service.document.canonical().clone() else {
+        return Value::Null;
+    };
+    let own = content_of_a_set(set);
     for name in canonical::task_set_members() {
-        match set.member(name) {
+        match own.get(*name) {
             Some(value) => members.insert((*name).to_owned(), value.clone()),
             None => members.remove(*name),
         };
     }
-    canonical::service(&members.into())
+    members.sort_keys();
+    members.into()
+}
+
+/// The members of a task set, as [`canonical::service`] writes them; others have AWS's defaults.
+pub(crate) fn content_of_a_set(set: &TaskSet) -> Value {
+    let member = |name: &&'static str| Some(((*name).to_owned(), set.member(name)?.clone()));
+    canonical::service(&canonical::task_set_members().iter().filter_map(member).collect())
 }
 
 fn kept_by_the_service(desired: &Service) -> Value {

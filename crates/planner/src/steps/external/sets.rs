@@ -4,7 +4,7 @@ use evenkeel_manifest::{Service, canonical};
 use serde_json::Value;
 
 use crate::diff::contains;
-use crate::view::View;
+use crate::view::{content_of_a_set, definition};
 use crate::{Input, ObservedService, TaskSet};
 
 /// Those that are not on their way out.
@@ -32,9 +32,7 @@ impl<'a> Sets<'a> {
         desired: &'a Service,
         service: &'a ObservedService,
     ) -> Self {
-        let fits = |set: &'a TaskSet| {
-            holds_the_wanted(&View::of_task_set(input, desired, service, set), set)
-        };
+        let fits = |set: &'a TaskSet| holds_the_wanted(input, desired, set);
         let mut all: Vec<&TaskSet> = service.task_sets.iter().collect();
         all.sort_by_key(|set| set.deployment.created_at);
         let mut sets = Self { count: all.len(), ..Self::default() };
@@ -76,14 +74,16 @@ impl<'a> Sets<'a> {
 }
 
 /// A task set cannot be changed but for its scale, so it has what it was made with for ever.
-fn holds_the_wanted(view: &View<'_>, set: &TaskSet) -> bool {
-    let definition = view.definition(&set.deployment.task_definition);
-    let wanted = view.desired.service.value();
-    definition.is_some_and(|one| one.digest == view.desired.task_definition_digest)
-        && canonical::task_set_members().iter().all(|name| match wanted.get(*name) {
-            None => true,
-            Some(wanted) => holds(name, view.live.get(*name), wanted),
-        })
+fn holds_the_wanted(input: &Input<'_>, desired: &Service, set: &TaskSet) -> bool {
+    let definition = definition(input.observed, &set.deployment.task_definition);
+    if definition.is_none_or(|one| one.digest != desired.task_definition_digest) {
+        return false;
+    }
+    let (wanted, live) = (desired.service.value(), content_of_a_set(set));
+    canonical::task_set_members().iter().all(|name| match wanted.get(*name) {
+        None => true,
+        Some(wanted) => holds(name, live.get(*name), wanted),
+    })
 }
 
 /// ECS shows the concrete platform version, and one target group of the two.
