@@ -48,14 +48,10 @@ pub(super) fn migrate(desired: &Service, service: &ObservedService) -> Option<Pl
 /// Why it cannot be, and what to do instead.
 fn refusal(from: &str, to: &str) -> Option<&'static str> {
     match (from, to) {
-        ("EXTERNAL" | "CODE_DEPLOY", "ECS") => None,
+        ("EXTERNAL" | "CODE_DEPLOY", "ECS") | ("CODE_DEPLOY", "EXTERNAL") => None,
         ("ECS", "EXTERNAL") => Some(
             "ECS goes on showing the deployments of before instead of task sets, so no step could be judged; \
              create a service with a new name",
-        ),
-        ("CODE_DEPLOY", "EXTERNAL") => Some(
-            "the task sets are CodeDeploy's, and nobody could tell them from somebody else's; move the service to a \
-             strategy of the controller ECS",
         ),
         (_, "CODE_DEPLOY") => {
             Some("AWS does not move a service to CodeDeploy; create a service with a new name")

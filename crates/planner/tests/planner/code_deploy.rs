@@ -568,6 +568,21 @@ fn a_service_leaves_code_deploy_by_the_controller_alone() {
 }
 
 #[test]
+fn a_service_leaves_code_deploy_for_steps_of_our_own_by_the_controller_alone() {
+    let desired = crate::own_steps::wanted("good:1");
+    let mut look = Look { desired, ..at_rest() };
+    let Call::UpdateService { input } = look.call() else { panic!() };
+    let expected = json!({
+        "cluster": "prod", "service": "web", "deploymentController": {"type": "EXTERNAL"},
+    });
+    assert_eq!(input, expected);
+    look.sets.push(set(2, GREEN, "ACTIVE", "d-222222222"));
+    assert_eq!(look.waits(), WaitReason::Deployment);
+    look.controller = "ECS";
+    assert_eq!(look.waits(), WaitReason::Unsupported);
+}
+
+#[test]
 fn the_controller_waits_until_nothing_is_rolled_out() {
     let mut look = to_be_moved("CODE_DEPLOY");
     look.sets.push(set(2, GREEN, "ACTIVE", "d-222222222"));

@@ -32,7 +32,7 @@ fn ago(seconds: i64) -> Timestamp {
 }
 
 /// A tenth for a minute, and then all.
-fn wanted(image: &str) -> Service {
+pub(crate) fn wanted(image: &str) -> Service {
     let external = json!({"type": "EXTERNAL"});
     let draft = web(image)
         .with("loadBalancers", balancers(PRODUCTION, Some(TEST)))
