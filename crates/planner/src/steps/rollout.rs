@@ -97,11 +97,31 @@ fn unidentified(view: &View<'_>, mark: Option<&RolloutMark>) -> Option<Plan> {
 /// only a deployment of the announced revision, and not much later, is ours. Else the call was lost, or
 /// planned from the past, and somebody else deployed.
 fn may_be_announced(view: &View<'_>, mark: &RolloutMark, revision: u64, over: Option<u64>) -> bool {
+    view.standing() != Standing::InFlight || is_before(view, over) || runs(view, mark, revision)
+}
+
+/// What an announced rollout was to take the place of.
+fn is_before(view: &View<'_>, over: Option<u64>) -> bool {
+    over.is_some() && deployment_number(&view.primary.id) == over
+}
+
+/// The announced revision, not much later.
+fn runs(view: &View<'_>, mark: &RolloutMark, revision: u64) -> bool {
     let latest = mark.since.checked_add(ANNOUNCED_FOR).unwrap_or(Timestamp::MAX);
-    let is_announced = revision_number(&view.primary.task_definition) == Some(revision)
-        && view.primary.created_at.is_none_or(|created| created <= latest);
-    let is_before = over.is_some() && deployment_number(&view.primary.id) == over;
-    view.standing() != Standing::InFlight || is_before || is_announced
+    revision_number(&view.primary.task_definition) == Some(revision)
+        && view.primary.created_at.is_none_or(|created| created <= latest)
+}
+
+/// Whether the PRIMARY deployment is the rollout that the mark tells of; it may never have been identified.
+pub(super) fn has_started(view: &View<'_>, mark: &RolloutMark) -> bool {
+    match mark.deployment {
+        Marked::Id(ref id) => *id == view.primary.id,
+        Marked::Announced { revision, over } => {
+            let is_later = || view.primary.created_at.is_some_and(|created| created >= mark.since);
+            let is_after = if over.is_some() { !is_before(view, over) } else { is_later() };
+            is_after && runs(view, mark, revision)
+        }
+    }
 }
 
 fn is_announced(mark: Option<&RolloutMark>) -> bool {

@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use super::drift::{self, Healing};
 use super::ownership::owner;
-use super::rollout::{applied_now, forget_rollout, in_place, is_rollback, reject_from_history};
+use super::rollout::{
+    applied_now, forget_rollout, has_started, in_place, is_rollback, reject_from_history,
+};
 use super::start::start;
 use super::{capability_waits, prune, rollback, unknown, word};
 use crate::diff::{Comparison, runs_what_is_wanted};
@@ -104,8 +106,8 @@ pub(super) fn rejected_sentence(desired: &Service, memory: &Memory) -> String {
 /// A rollout of ours runs that the manifest has left for a revision that was judged bad: nobody judges it
 /// any more, so the service goes to the proven revision, as after any verdict.
 fn leave_superseded(view: &View<'_>) -> Option<Plan> {
-    let mark = view.memory.rollout.as_ref()?;
-    let id = mark.id().filter(|id| *id == view.primary.id)?;
+    let mark = view.memory.rollout.as_ref().filter(|mark| has_started(view, mark))?;
+    let id = &view.primary.id;
     let why = format!(
         "{id} runs {}, which is wanted no more, and what is wanted was rejected",
         mark.digest

@@ -67,6 +67,21 @@ fn an_announced_rollout_that_did_start_is_superseded_by_a_newer_manifest_at_once
     assert_eq!(ecs.primary_image(), "good:3");
 }
 
+#[test]
+fn an_announced_rollout_that_did_start_is_left_when_the_manifest_goes_back_to_what_was_rejected() {
+    let mut ecs = settled(&web("good:1"));
+    let rejected = web("crash:2").service();
+    drop(ecs.settle(&rejected, 100));
+    announced_only(&mut ecs, &web("good:3"));
+    let announced = ecs.newest_definition();
+    ecs.update(&json!({ "taskDefinition": announced }));
+    assert_eq!(ecs.primary_image(), "good:3");
+    let plan = ecs.pass(&rejected);
+    assert_eq!(plan.actions.len(), 1, "{plan}");
+    drop(ecs.settle(&rejected, 100));
+    assert_eq!(ecs.primary_image(), "good:1");
+}
+
 /// A settled service, over which somebody rolls out what never starts.
 fn hung(first: &Draft) -> Ecs {
     let mut ecs = settled(first);
