@@ -226,14 +226,15 @@ impl Look<'_> {
         }
     }
 
-    /// The task definitions of the revisions that were asked for by ARN: what may be returned to
-    /// must still be there.
+    /// The task definitions that were asked for by ARN, and those of the revisions that were: what may be
+    /// returned to must still be there.
     fn asked_task_definitions(&self, revisions: &Fact<Vec<ServiceRevision>>) -> BTreeSet<String> {
         let asked = |revision: &&ServiceRevision| {
             self.questions.revisions.contains(&revision.service_revision_arn)
         };
         let revisions = revisions.known().into_iter().flatten().filter(asked);
-        revisions.map(|revision| revision.task_definition.clone()).collect()
+        let of_revisions = revisions.map(|revision| revision.task_definition.clone());
+        of_revisions.chain(self.questions.definitions.iter().cloned()).collect()
     }
 
     /// Whether ECS still answers questions about its deployments and tasks.

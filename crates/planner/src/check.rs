@@ -10,7 +10,7 @@ mod prune;
 mod steps;
 pub(crate) mod windows;
 
-use evenkeel_manifest::{Gate, Metric, MetricSource, Service, Strategy};
+use evenkeel_manifest::{Digest, Gate, Metric, MetricSource, Service, Strategy, canonical};
 use serde_json::Value;
 
 use crate::{
@@ -120,6 +120,11 @@ impl Ground<'_> {
         let revisions = self.input.observed.service_revisions.known()?;
         let revision = revisions.iter().find(|one| one.service_revision_arn == proven)?;
         Some(&revision.task_definition)
+    }
+
+    /// The task definition of the proven revision, where it can be used no more.
+    fn deregistered(&self) -> Option<&TaskDefinition> {
+        self.definition(self.proven_definition()?).filter(|one| one.status != "ACTIVE")
     }
 
     fn rejects_the_wanted(&self) -> bool {
@@ -233,6 +238,14 @@ fn stays_in_scope(ground: &Ground<'_>, action: &Action) -> Option<String> {
             let all = ground.input.observed.service_deployments.known();
             all.is_some_and(|all| all.iter().any(|one| one.service_deployment_arn == *arn))
         }
+        Call::RegisterTaskDefinition { input } if action.lane == Lane::Rollback => {
+            ground.deregistered().is_some_and(|gone| {
+                input
+                    .get("family")
+                    .and_then(Value::as_str)
+                    .is_some_and(|name| gone.arn.contains(&format!(":task-definition/{name}:")))
+            })
+        }
         Call::RegisterTaskDefinition { input } => named(input, "family", &ground.desired.family),
         call => external::is_in_scope(ground, call) || code_deploy::is_in_scope(ground, call),
     };
@@ -276,9 +289,7 @@ fn fits_the_state(ground: &Ground<'_>, action: &Action) -> Option<String> {
 }
 
 fn registers_only_what_is_missing(ground: &Ground<'_>, action: &Action) -> Option<String> {
-    if !matches!(action.call, Call::RegisterTaskDefinition { .. }) {
-        return None;
-    }
+    let Call::RegisterTaskDefinition { input } = &action.call else { return None };
     let observed = ground.input.observed;
     let known = match &observed.task_definitions {
         Fact::Known(known) if observed.depth == Depth::Deep => known.as_slice(),
@@ -287,8 +298,17 @@ fn registers_only_what_is_missing(ground: &Ground<'_>, action: &Action) -> Optio
             return Some("nobody looked whether the content is registered already".to_owned());
         }
     };
-    let wanted = &ground.desired.task_definition_digest;
-    let there = known.iter().find(|one| one.digest == *wanted && one.status == "ACTIVE")?;
+    let mut wanted = ground.desired.task_definition_digest.clone();
+    if action.lane == Lane::Rollback {
+        let gone = ground.deregistered().map(|gone| &gone.digest);
+        wanted = Digest::of(&canonical::task_definition(input));
+        if gone != Some(&wanted) || observed.searched.as_ref() != gone {
+            return Some(
+                "it is not the content of a deregistered revision to return to".to_owned(),
+            );
+        }
+    }
+    let there = known.iter().find(|one| one.digest == wanted && one.status == "ACTIVE")?;
     Some(format!("{} has the content already", there.arn))
 }
 
@@ -349,7 +369,11 @@ fn rolls_back_to_the_proven(ground: &Ground<'_>, action: &Action) -> Option<Stri
     match &action.call {
         Call::UpdateService { input } => {
             let arn = input.get("taskDefinition").and_then(Value::as_str)?;
-            (ground.proven_definition() != Some(arn))
+            let is_copy = || {
+                let digest = ground.deregistered().map(|gone| &gone.digest);
+                digest.is_some() && ground.definition(arn).map(|one| &one.digest) == digest
+            };
+            (ground.proven_definition() != Some(arn) && !is_copy())
                 .then(|| format!("{arn} is not the proven revision {proven}"))
         }
         Call::StopServiceDeployment { arn } | Call::ContinueServiceDeployment { arn, .. } => {

@@ -10,7 +10,7 @@ use crate::DriftMemory;
 use crate::diff::runs_what_is_wanted;
 use crate::judge;
 use crate::steps::{
-    comparison, is_due, is_moved_by_code_deploy, is_settled, is_stepped, step_gate,
+    comparison, deregistered, is_due, is_moved_by_code_deploy, is_settled, is_stepped, step_gate,
 };
 use crate::tags::{Memory, RolloutMark};
 use crate::verify::{Need, needs};
@@ -47,6 +47,8 @@ pub struct Questions {
     pub needs: Vec<Need>,
     /// Service revision ARNs to describe besides those of the listed service deployments.
     pub revisions: BTreeSet<String>,
+    /// Task definition ARNs to describe besides those in use and those of `revisions`, for a deep look.
+    pub definitions: BTreeSet<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -148,7 +150,10 @@ fn missed(desired: &Service, seen: &Observed) -> Option<Questions> {
     let service = seen.service.known();
     let is_unchecked = seen.load_balancing == Fact::Unknown(Unknown::NotAsked)
         && balancing(desired, seen, service).is_some();
-    let is_unsearched = seen.searched.is_none() && family(desired, seen, service).is_some();
+    let is_unsearched = family(desired, seen, service).is_some_and(|question| {
+        let is_another = seen.searched.as_ref() != Some(&question.digest);
+        seen.searched.is_none() || (is_another && question.digest != desired.task_definition_digest)
+    });
     (is_unsearched || is_unchecked).then(|| deep(desired, seen, service))
 }
 
@@ -167,6 +172,7 @@ impl Questions {
             code_deploy: None,
             needs: Vec::new(),
             revisions: BTreeSet::new(),
+            definitions: BTreeSet::new(),
         }
     }
 }
@@ -227,6 +233,7 @@ fn deep(desired: &Service, seen: &Observed, service: Option<&ObservedService>) -
         code_deploy: CodeDeployQuestion::of(desired, service),
         needs: named(desired, seen, service),
         revisions: service.map(proven_revision).unwrap_or_default(),
+        definitions: service.and_then(deregistered::named).into_iter().collect(),
     }
 }
 
@@ -308,12 +315,15 @@ fn named(desired: &Service, seen: &Observed, service: Option<&ObservedService>) 
     if is_due { needs(desired) } else { Vec::new() }
 }
 
-/// Asked unless the revision in use has the content wanted.
+/// Asked unless the revision in use has the content wanted; of what is returned to, where it was deregistered.
 fn family(
     desired: &Service,
     seen: &Observed,
     service: Option<&ObservedService>,
 ) -> Option<FamilyQuestion> {
+    if let Some(question) = service.and_then(|service| deregistered::searched(seen, service)) {
+        return Some(question);
+    }
     let in_use = service.and_then(|service| service.task_definition.as_deref());
     let known = seen.task_definitions.known().map(Vec::as_slice).unwrap_or_default();
     let is_launched = |arn: &str| {

@@ -3,6 +3,7 @@
 mod absent;
 mod code_deploy;
 mod command;
+pub(crate) mod deregistered;
 mod drift;
 mod external;
 mod foreign;

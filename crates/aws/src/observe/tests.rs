@@ -36,6 +36,7 @@ fn questions(depth: Depth) -> Questions {
         load_balancing: None,
         code_deploy: None,
         revisions: [PROVEN.to_owned()].into(),
+        definitions: BTreeSet::new(),
     }
 }
 
@@ -248,6 +249,18 @@ async fn a_deep_look_reads_every_page_and_part() {
     assert_eq!(sizes.collect::<Vec<_>>(), [100, 30]);
     let [revision] = &observed.task_definitions.known().unwrap()[..] else { panic!() };
     assert!(revision.document.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_definition_that_is_asked_for_by_name_is_read_with_its_content() {
+    let fake = Fake::new(region);
+    let named = TASK_DEFINITION.replace("web:7", "web:5");
+    let definitions = [named.clone()].into();
+    let asked = Questions { definitions, ..questions(Depth::Deep) };
+    let observed = fake.cloud().observe(&key(), &asked).await.unwrap();
+    let all = observed.task_definitions.known().unwrap();
+    let found = all.iter().find(|one| one.arn == named).expect("it was asked for");
+    assert!(found.document.is_some());
 }
 
 /// The region, with tasks 120 to 129 stopped and `failures` in what is said of tasks.

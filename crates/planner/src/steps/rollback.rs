@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::rollout::{forget_rollout, identify, is_rollback};
 use super::settled::comparison;
-use super::{capability_waits, gate, percentages, retry, stand_still, unknown};
+use super::{capability_waits, deregistered, gate, percentages, retry, stand_still, unknown};
 use crate::breaker::judge;
 use crate::diff::{Comparison, is_same_content, return_to, runs_what_is_wanted};
 use crate::plan::IN_FLIGHT;
@@ -181,7 +181,7 @@ pub(super) fn acting(call: Call, why: String) -> Plan {
 }
 
 /// Returns by `UpdateService`, with every member of the proven revision that differs from what is live.
-fn update_back(view: &View<'_>, proven: &str) -> Plan {
+fn update_back<'a>(view: &View<'a>, proven: &'a str) -> Plan {
     let (definition, mut body) = if is_service_revision(proven) {
         match view.service_revision(proven) {
             Some(revision) => {
@@ -192,9 +192,9 @@ fn update_back(view: &View<'_>, proven: &str) -> Plan {
     } else {
         (proven, Map::new())
     };
-    if view.definition(definition).is_some_and(|one| one.status != "ACTIVE") {
-        return held(format!("{definition}, the revision to return to, is no longer active"));
-    }
+    let Some(definition) = deregistered::usable(view, definition) else {
+        return deregistered::register_again(view.observed(), definition);
+    };
     // Registered anew, what was rejected may have the content of what was proven before.
     let digest = |arn: &str| view.definition(arn).map(|one| &one.digest);
     let now = &view.primary.task_definition;

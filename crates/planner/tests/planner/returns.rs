@@ -5,7 +5,8 @@
     reason = "a fixture that does not find what it set up is a failed test"
 )]
 
-use evenkeel_planner::{Fact, WaitReason, tag};
+use evenkeel_manifest::{Digest, canonical};
+use evenkeel_planner::{Call, Fact, Lane, TaskDefinition, WaitReason, check, questions, tag};
 use serde_json::json;
 
 use crate::looks::Look;
@@ -88,6 +89,70 @@ fn nobody_returns_to_the_content_that_was_rejected_however_it_is_registered() {
     assert_eq!(reasons(&look.plan()), [WaitReason::Held]);
 }
 
+/// ECS has completed a bad deployment, and somebody deregistered what is to be returned to.
+fn over_a_deregistered_one() -> Look {
+    let mut look = bad();
+    "SUCCESSFUL".clone_into(&mut look.history()[0].status);
+    "INACTIVE".clone_into(&mut definition(&mut look, 1).status);
+    look
+}
+
+/// `web:1` or another revision of the family.
+fn definition(look: &mut Look, number: u64) -> &mut TaskDefinition {
+    let Fact::Known(all) = &mut look.seen.task_definitions else { panic!("they were seen") };
+    let end = format!("/web:{number}");
+    all.iter_mut().find(|one| one.arn.ends_with(&end)).expect("it was seen")
+}
+
+#[test]
+fn a_deregistered_revision_is_registered_anew_to_return_to_it() {
+    let mut look = over_a_deregistered_one();
+    look.seen.searched = None;
+    assert_eq!(reasons(&look.plan()), [WaitReason::Unknown], "it was not searched for");
+    let key = crate::manifests::key();
+    let question = questions(Some(&look.desired), Some(&look.seen)).expect("it is searched for");
+    let gone = definition(&mut look, 1).clone();
+    let family = question.family.expect("a family");
+    assert_eq!((family.family.as_str(), &family.digest), ("web", &gone.digest));
+
+    look.seen.searched = Some(gone.digest.clone());
+    let plan = look.plan();
+    let [action] = plan.actions.as_slice() else { panic!("{plan}") };
+    let Call::RegisterTaskDefinition { input } = &action.call else { panic!("{plan}") };
+    assert_eq!(action.lane, Lane::Rollback);
+    assert_eq!((&input["family"], &input["tags"][0]["key"]), (&json!("web"), &json!(tag::DIGEST)));
+    assert_eq!(Digest::of(&canonical::task_definition(input)), gone.digest);
+
+    let mut forged = plan.clone();
+    if let Call::RegisterTaskDefinition { input } = &mut forged.actions[0].call {
+        input["containerDefinitions"][0]["image"] = json!("evil:1");
+    }
+    let broken = check(&forged, &crate::ecs::input(&key, Some(&look.desired), &look.seen));
+    assert!(broken.unwrap_err().join(" ").contains("not the content of a deregistered revision"));
+}
+
+#[test]
+fn what_has_the_content_of_a_deregistered_revision_is_returned_to() {
+    let mut look = over_a_deregistered_one();
+    let gone = definition(&mut look, 1).clone();
+    let arn = PROVEN.replace("web:1", "web:7");
+    let copy = TaskDefinition { arn: arn.clone(), status: "ACTIVE".to_owned(), ..gone };
+    let other = TaskDefinition { arn: PROVEN.replace("web:1", "api:9"), ..copy.clone() };
+    let Fact::Known(all) = &mut look.seen.task_definitions else { panic!("they were seen") };
+    all.extend([copy, other]);
+    assert_eq!(look.update(), json!({ "taskDefinition": arn }));
+}
+
+#[test]
+fn a_deregistered_revision_whose_content_is_not_known_is_left_to_a_person() {
+    let mut look = over_a_deregistered_one();
+    let gone = definition(&mut look, 1);
+    gone.document = None;
+    let digest = gone.digest.clone();
+    look.seen.searched = Some(digest);
+    assert_eq!(reasons(&look.plan()), [WaitReason::Held]);
+}
+
 #[test]
 fn a_bad_deployment_that_ecs_leaves_itself_is_waited_for_and_held_when_that_fails() {
     for (status, waits) in [
@@ -123,7 +188,7 @@ fn a_return_that_ecs_gave_up_is_held_and_one_that_another_took_the_place_of_begi
     let Fact::Known(definitions) = &mut displaced.seen.task_definitions else { panic!("seen") };
     let mut theirs = definitions[0].clone();
     "web:9".clone_into(&mut theirs.arn);
-    theirs.digest = evenkeel_manifest::Digest::of(&json!("theirs"));
+    theirs.digest = Digest::of(&json!("theirs"));
     definitions.push(theirs);
     "web:9".clone_into(&mut displaced.primary().task_definition);
     let mark = displaced.tags_written();

@@ -354,7 +354,8 @@ impl Caller<'_> {
         };
         let asked = observed.service_revisions.known().into_iter().flatten();
         let asked = asked.filter(|one| questions.revisions.contains(&one.service_revision_arn));
-        let asked: BTreeSet<String> = asked.map(|one| one.task_definition.clone()).collect();
+        let mut asked: BTreeSet<String> = asked.map(|one| one.task_definition.clone()).collect();
+        asked.extend(questions.definitions.iter().cloned());
         if !asked.is_empty() {
             observed.task_definitions =
                 fact(self.task_definitions(service, &asked, questions).await);

@@ -397,7 +397,12 @@ impl<P: Property> Course<P> {
 
     /// The task definition of this number is described to the daemon.
     fn describes_definition(&mut self, number: u64) {
-        let mut content = manifest(&number.to_string()).task_definition.value();
+        self.describes_copy(number, number);
+    }
+
+    /// The same of one that has the content of another number.
+    pub(super) fn describes_copy(&mut self, number: u64, of: u64) {
+        let mut content = manifest(&of.to_string()).task_definition.value();
         content["taskDefinitionArn"] = json!(&*definition(number));
         let call = self.call(FIRST, "DescribeTaskDefinition", json!({}));
         self.goes(&call, &json!({"taskDefinition": content}));

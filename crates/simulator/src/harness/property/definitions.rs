@@ -34,6 +34,12 @@ impl Definitions {
         self.0.get(arn)
     }
 
+    /// The ARNs of all that have this content.
+    pub(super) fn with(&self, digest: &Digest) -> impl Iterator<Item = &str> {
+        let alike = self.0.iter().filter(move |(_, content)| *content == digest);
+        alike.map(|(arn, _)| arn.as_str())
+    }
+
     /// Whether the content is known and is this one.
     pub(super) fn is(&self, arn: &str, digest: &Digest) -> bool {
         self.digest(arn) == Some(digest)

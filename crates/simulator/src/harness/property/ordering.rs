@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use evenkeel_manifest::ServiceKey;
+use evenkeel_planner::Lane;
+use serde_json::Value;
 
 use super::super::event::At;
 use super::super::{Event, Property, Replica, Sent};
@@ -12,7 +14,8 @@ use super::definitions::{Definitions, digest};
 use super::origins::Origins;
 use super::passes::{Pass, Passes};
 
-/// S10: content that is written is what the daemon's newest manifest wants, whenever the pass began.
+/// S10: content that is written is what the daemon's newest manifest wants, whenever the pass began; or what was good, on the way back to
+/// it.
 #[derive(Debug, Default)]
 pub(super) struct NoBackwards {
     origins: Origins,
@@ -32,6 +35,7 @@ impl Property for NoBackwards {
         let wishes = self.origins.wishes_of(call);
         let wanted = |definition| wishes.iter().any(|wish| wish.definition == definition);
         match write {
+            Write::Register(input) if self.is_returned_to(call, input) => Ok(()),
             Write::Register(input) if !wanted(digest(input)) => {
                 Err(format!("{} registers what is no longer wanted", told(call)))
             }
@@ -45,6 +49,17 @@ impl Property for NoBackwards {
                 }
             }
         }
+    }
+}
+
+impl NoBackwards {
+    /// What was good may be registered anew on the way back to it.
+    fn is_returned_to(&self, call: &Sent, input: &Value) -> bool {
+        let returns = call.action.as_ref().is_some_and(|(lane, _)| *lane == Lane::Rollback);
+        let content = digest(input);
+        let mut alike = self.definitions.with(&content);
+        let key = call.about.as_ref().filter(|_| returns);
+        key.is_some_and(|key| alike.any(|arn| self.origins.is_good_definition(key, arn)))
     }
 }
 
@@ -205,7 +220,7 @@ mod tests {
     };
     use super::*;
 
-    fn register(image: &str) -> serde_json::Value {
+    fn register(image: &str) -> Value {
         manifest(image).task_definition.value()
     }
 
@@ -258,13 +273,34 @@ mod tests {
     }
 
     #[test]
+    fn what_was_good_may_be_registered_anew_on_the_way_back_to_it_and_nothing_else() {
+        for (content, returns, broken) in
+            [("1", true, false), ("3", true, true), ("1", false, true)]
+        {
+            let mut course = Course::of(NoBackwards::default());
+            course.wants(FIRST, Some(&manifest("2")));
+            course.rolls_out(2);
+            course.describes_copy(1, 1);
+            course.describes_copy(3, 3);
+            course.next_pass();
+            if returns {
+                course.returns("RegisterTaskDefinition", register(content));
+            } else {
+                course.pause(1);
+                course.pass("RegisterTaskDefinition", register(content));
+            }
+            if broken { course.breaks("no longer wanted") } else { course.passes() }
+        }
+    }
+
+    #[test]
     fn what_nobody_looked_at_may_not_be_started() {
         let mut course = Course::of(NoBackwards::default());
         course.pass("UpdateService", update(&json!({"taskDefinition": &*definition(9)})));
         course.breaks("nobody looked at");
     }
 
-    fn count(number: u64) -> serde_json::Value {
+    fn count(number: u64) -> Value {
         update(&json!({"desiredCount": number}))
     }
 

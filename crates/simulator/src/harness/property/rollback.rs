@@ -23,6 +23,7 @@ use crate::ServiceFacts;
 #[derive(Debug, Default)]
 pub(super) struct RollbackTarget {
     origins: Origins,
+    definitions: Definitions,
     /// Returns whose target was looked at.
     checked: BTreeMap<ServiceKey, BTreeSet<u64>>,
 }
@@ -34,6 +35,7 @@ impl Property for RollbackTarget {
 
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
         self.origins.note(at, event);
+        self.definitions.note(event);
         match event {
             Event::Sent(call) if call::returns(call) => self.sent(call),
             Event::Changed(facts) => self.changed(facts),
@@ -46,11 +48,19 @@ impl RollbackTarget {
     fn sent(&self, call: &Sent) -> Result<(), String> {
         let Some(key) = &call.about else { return Ok(()) };
         match Write::of(call).and_then(Write::definition) {
-            Some(arn) if !self.origins.is_good_definition(key, arn) => {
+            Some(arn) if !self.is_good(key, arn) => {
                 Err(format!("{} goes to {arn}, which was never good", told(call)))
             }
             _ => Ok(()),
         }
+    }
+
+    /// One that was good, or has its content: it may have been registered anew.
+    fn is_good(&self, key: &ServiceKey, arn: &str) -> bool {
+        let content = self.definitions.digest(arn);
+        let mut alike = content.into_iter().flat_map(|content| self.definitions.with(content));
+        self.origins.is_good_definition(key, arn)
+            || alike.any(|arn| self.origins.is_good_definition(key, arn))
     }
 
     /// Where ECS went when a daemon asked it to.
@@ -290,6 +300,18 @@ mod tests {
         course.returns("StopServiceDeployment", json!({}));
         ecs_returns(&mut course, 1);
         course.passes();
+    }
+
+    #[test]
+    fn a_return_to_what_has_the_content_of_what_was_good_is_one_to_that() {
+        for (content, is_found) in [(1, false), (3, true)] {
+            let mut course = bad(RollbackTarget::default());
+            course.describes_copy(1, 1);
+            course.describes_copy(4, content);
+            course.looks(FIRST);
+            course.returns("UpdateService", back_to(4));
+            if is_found { course.breaks("never good") } else { course.passes() }
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! P5: a person sends a service back, and it arrives where it was sent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use evenkeel_manifest::{Digest, ServiceKey};
@@ -9,7 +9,8 @@ use evenkeel_reconciler::Followed;
 
 use super::super::event::At;
 use super::super::{Event, Property, Replica};
-use super::call::{named, number, text};
+use super::call::{named, number};
+use super::definitions::Definitions;
 use super::memory::{HOLD, PROVEN, mark};
 use super::origins::{Origins, is_in_flight};
 use crate::{Life, ServiceFacts};
@@ -17,13 +18,12 @@ use crate::{Life, ServiceFacts};
 /// P5: a service that a person has sent back, and that nobody has said or done anything about since, ends
 /// at the revision that was asked for: the named one, or the one completed before what ran, or, of a rollout
 /// in flight, at another than that, if anything else was ever proven. ECS starts nothing of a task definition
-/// that somebody took out of use: for that one a person is waited for.
+/// that somebody took out of use: another one with its content is as good.
 #[derive(Debug, Default)]
 pub(super) struct UndoArrives {
     origins: Origins,
+    definitions: Definitions,
     services: BTreeMap<ServiceKey, Known>,
-    /// Task definitions that people took out of use.
-    deregistered: BTreeSet<String>,
 }
 
 /// What is known of one service.
@@ -73,11 +73,15 @@ impl Place {
         Some(Self::Definition(Arc::clone(&other.next()?.definition)))
     }
 
-    fn is(&self, facts: &ServiceFacts) -> bool {
+    /// Whether it is there, as far as these have the contents of task definitions.
+    fn is(&self, facts: &ServiceFacts, definitions: &Definitions) -> bool {
         let Some(runs) = facts.primary() else { return false };
+        let content = definitions.digest(&runs.definition);
+        let alike = || content.into_iter().flat_map(|content| definitions.with(content));
+        let runs_one = |is: &dyn Fn(&str) -> bool| is(&runs.definition) || alike().any(is);
         match self {
-            Self::Definition(arn) => runs.definition == *arn,
-            Self::Named(name) => runs.definition.ends_with(&format!("/{name}")),
+            Self::Definition(arn) => runs_one(&|one| one == &**arn),
+            Self::Named(name) => runs_one(&|one| one.ends_with(&format!("/{name}"))),
             Self::Revision(number) => runs.revision == *number,
             Self::AnotherThan(arn) => runs.definition != *arn,
         }
@@ -91,6 +95,7 @@ impl Property for UndoArrives {
 
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
         self.origins.note(at, event);
+        self.definitions.note(event);
         match event {
             Event::Changed(facts) => {
                 let key = ServiceKey::new(&*facts.cluster, &*facts.name);
@@ -108,8 +113,7 @@ impl Property for UndoArrives {
                 self.followed(*from, key, who, command);
             }
             Event::Wanted { by, key, .. } => self.wanted(*by, key),
-            Event::Edited { operation: "DeregisterTaskDefinition", input, .. } => {
-                self.deregistered.extend(text(input, "taskDefinition").map(str::to_owned));
+            Event::Edited { operation: "DeregisterTaskDefinition", .. } => {
                 self.services.values_mut().for_each(Known::forgets);
             }
             Event::Edited { input, .. } => self.forgets(named(input).as_ref()),
@@ -128,8 +132,6 @@ impl UndoArrives {
         let Command::Undo { to } = command else { return };
         let Some(sent) = self.services.get_mut(key) else { return };
         let place = sent.truth.as_ref().and_then(|facts| Place::of(facts, to.as_deref()));
-        let is_lost = |place: &Place| matches!(place, Place::Definition(arn) if self.deregistered.contains(&**arn));
-        let place = place.filter(|place| !is_lost(place));
         sent.asked.extend(place.map(|place| (who.to_owned(), place)));
     }
 
@@ -164,7 +166,7 @@ impl UndoArrives {
             let is_at_rest = facts.is_steady() && facts.life == Life::Active;
             let by_person = facts.tags.contains_key(HOLD)
                 || self.origins.wishes().of_service(key).any(|wish| wish.paused);
-            if is_at_rest && !by_person && !to.is(facts) {
+            if is_at_rest && !by_person && !to.is(facts, &self.definitions) {
                 let runs = facts.primary().map(|one| &one.definition);
                 return Err(format!("{key} was sent back to {to:?}, and ends at {runs:?}"));
             }
@@ -252,12 +254,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_out_of_use_is_no_place_to_arrive_at() {
-        for (lost, is_found) in [(1, false), (9, true)] {
+    fn where_it_was_sent_is_also_what_has_the_same_content() {
+        for (to, content, is_found) in
+            [(None, 1, false), (Some("web:1"), 1, false), (None, 4, true), (Some("web:1"), 4, true)]
+        {
             let mut course = released();
-            let input = json!({"taskDefinition": &*definition(lost)});
+            let input = json!({"taskDefinition": &*definition(1)});
             course.person("DeregisterTaskDefinition", &input);
-            undo(&mut course, None);
+            undo(&mut course, to);
+            course.describes_copy(1, 1);
+            course.describes_copy(3, content);
+            arrives(&mut course, 3);
             course.tell(&Event::Over);
             if is_found { course.breaks("was sent back to") } else { course.passes() }
         }

@@ -1,0 +1,94 @@
+//! A revision to return to that somebody deregistered: another one with the same content takes its place; never one with
+//! other content.
+//!
+//! Source: ecs-behaviour 11: ECS starts nothing new from an INACTIVE revision, but goes on to describe it.
+
+use evenkeel_manifest::canonical;
+use serde_json::json;
+
+use super::rollback::held;
+use super::unknown;
+use crate::tags::{Memory, revision_number, tag};
+use crate::view::{View, definition};
+use crate::{
+    Action, Call, FamilyQuestion, Lane, Observed, ObservedService, Plan, RolloutPhase,
+    TaskDefinition,
+};
+
+/// The revision itself where it can be used, as far as is known, else the newest active one of its family with the same
+/// content.
+pub(super) fn usable<'a>(view: &View<'a>, arn: &'a str) -> Option<&'a str> {
+    let Some(gone) = gone(view.observed(), arn) else { return Some(arn) };
+    let all = view.observed().task_definitions.known().map(Vec::as_slice).unwrap_or_default();
+    let is_as_good = |one: &&TaskDefinition| {
+        one.status == "ACTIVE" && one.digest == gone.digest && family(&one.arn) == family(arn)
+    };
+    let newest = all.iter().filter(is_as_good).max_by_key(|one| revision_number(&one.arn));
+    newest.map(|one| one.arn.as_str())
+}
+
+/// The revision, if it can be used no more.
+fn gone<'a>(observed: &'a Observed, arn: &str) -> Option<&'a TaskDefinition> {
+    definition(observed, arn).filter(|one| one.status != "ACTIVE")
+}
+
+/// The plan where none can be used. `RegisterTaskDefinition` is not idempotent, so the content must have been searched
+/// for in this very look.
+pub(super) fn register_again(observed: &Observed, arn: &str) -> Plan {
+    let Some(gone) = gone(observed, arn) else { return unknown(format!("{arn} was not read")) };
+    if observed.searched.as_ref() != Some(&gone.digest) {
+        return unknown(format!(
+            "{arn}, the revision to return to, is no longer active, and another one with its content was not \
+             searched for in this look"
+        ));
+    }
+    let (Some(document), Some(family)) = (&gone.document, family(arn)) else {
+        return held(format!(
+            "{arn}, the revision to return to, is no longer active, and its content is not known"
+        ));
+    };
+    let mut input = canonical::task_definition(&document.value());
+    let Some(members) = input.as_object_mut() else {
+        return unknown(format!("the content of {arn} could not be read"));
+    };
+    members.insert("family".to_owned(), json!(family));
+    let digest = json!([{ "key": tag::DIGEST, "value": gone.digest.as_str() }]);
+    members.insert("tags".to_owned(), digest);
+    let why = format!(
+        "registers the content of {arn} anew: it is to be returned to, and somebody deregistered it"
+    );
+    let call = Call::RegisterTaskDefinition { input };
+    Plan::acting(vec![Action { call, lane: Lane::Rollback, why }], Vec::new())
+}
+
+/// What is searched for while the service returns to a revision that cannot be used any more.
+pub(crate) fn searched(seen: &Observed, service: &ObservedService) -> Option<FamilyQuestion> {
+    let arn = target(seen, service)?;
+    let gone = gone(seen, &arn)?;
+    Some(FamilyQuestion { family: family(&arn)?.to_owned(), digest: gone.digest.clone() })
+}
+
+/// The task definition that a return under way leads to.
+fn target(seen: &Observed, service: &ObservedService) -> Option<String> {
+    let memory = Memory::read(&service.tags);
+    memory.rollout.filter(|mark| mark.phase == RolloutPhase::RollingBack)?;
+    let proven = memory.proven?;
+    if proven.contains(":task-definition/") {
+        return Some(proven);
+    }
+    let revisions = seen.service_revisions.known()?;
+    let revision = revisions.iter().find(|one| one.service_revision_arn == proven)?;
+    Some(revision.task_definition.clone())
+}
+
+/// A return by the name of a task definition: whether it is still there must be asked.
+pub(crate) fn named(service: &ObservedService) -> Option<String> {
+    let memory = Memory::read(&service.tags);
+    memory.rollout.filter(|mark| mark.phase == RolloutPhase::RollingBack)?;
+    memory.proven.filter(|arn| arn.contains(":task-definition/"))
+}
+
+/// `web` of `arn:aws:ecs:eu-west-1:123456789012:task-definition/web:7`.
+fn family(arn: &str) -> Option<&str> {
+    arn.split_once(":task-definition/")?.1.rsplit_once(':').map(|(family, _)| family)
+}
