@@ -221,6 +221,12 @@ impl Region {
     /// Tells the region what happened in the world.
     pub fn report(&mut self, happening: Happening) {
         self.touch(self.state.service_hit_by(&happening));
+        if let Happening::BalancersReport(tallies) = &happening
+            && tallies.iter().any(|tally| tally.failed() > 0)
+        {
+            // Failed requests are part of what is true of a service; no reply about one shows them.
+            self.touched.extend(self.state.services.keys());
+        }
         self.state.happened(happening);
         self.history.record(&self.state);
     }
