@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::rollback;
-use super::rollout::forget_rollout;
+use super::rollout::{forget_rollout, is_displaced};
 use super::settled::REASSERT_EVERY;
 use crate::breaker::{Judgement, judge};
 use crate::plan::{IN_FLIGHT, SETTLED};
@@ -101,8 +101,7 @@ fn fails(view: &View<'_>, sentence: &str) -> Plan {
 /// A rollout of what was wanted earlier ended when somebody else took its place: nobody comes back to it.
 fn forgotten(view: &View<'_>) -> Option<Action> {
     let mark = view.memory.rollout.as_ref()?;
-    let is_past = mark.digest != view.desired.revision_digest
-        && mark.id().is_some_and(|id| id != view.primary.id);
+    let is_past = mark.digest != view.desired.revision_digest && is_displaced(view, mark);
     is_past.then(|| {
         let why = format!("forgets the rollout of {}: somebody else took its place", mark.digest);
         forget_rollout(view, why)

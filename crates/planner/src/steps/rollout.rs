@@ -107,9 +107,20 @@ fn is_before(view: &View<'_>, over: Option<u64>) -> bool {
 
 /// The announced revision, not much later.
 fn runs(view: &View<'_>, mark: &RolloutMark, revision: u64) -> bool {
-    let latest = mark.since.checked_add(ANNOUNCED_FOR).unwrap_or(Timestamp::MAX);
+    let latest = starts_until(mark);
     revision_number(&view.primary.task_definition) == Some(revision)
         && view.primary.created_at.is_none_or(|created| created <= latest)
+}
+
+/// After which an announced rollout begins no more.
+fn starts_until(mark: &RolloutMark) -> Timestamp {
+    mark.since.checked_add(ANNOUNCED_FOR).unwrap_or(Timestamp::MAX)
+}
+
+/// Whether the rollout that the mark tells of is not the PRIMARY deployment, nor will be.
+pub(super) fn is_displaced(view: &View<'_>, mark: &RolloutMark) -> bool {
+    let begins_no_more = mark.id().is_some() || view.now() > starts_until(mark);
+    begins_no_more && !has_started(view, mark)
 }
 
 /// Whether the PRIMARY deployment is the rollout that the mark tells of; it may never have been identified.

@@ -82,6 +82,19 @@ fn an_announced_rollout_that_did_start_is_left_when_the_manifest_goes_back_to_wh
     assert_eq!(ecs.primary_image(), "good:1");
 }
 
+#[test]
+fn an_announcement_that_came_to_nothing_is_forgotten_while_a_foreign_deployment_hangs() {
+    let mut ecs = settled(&web("good:1"));
+    let rejected = web("crash:2").service();
+    drop(ecs.settle(&rejected, 100));
+    announced_only(&mut ecs, &web("good:3"));
+    ecs.later(1);
+    ecs.rival("hang:9");
+    let plan = ecs.settle(&rejected, 300);
+    assert_eq!(reasons(&plan), [WaitReason::Held], "{plan}");
+    assert!(!ecs.tags.contains_key("evenkeel:rollout"), "{:?}", ecs.tags);
+}
+
 /// A settled service, over which somebody rolls out what never starts.
 fn hung(first: &Draft) -> Ecs {
     let mut ecs = settled(first);
