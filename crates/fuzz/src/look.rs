@@ -6,6 +6,7 @@
 //! `{definition}` and `{revision}` stand for the digests that the manifest wants.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use evenkeel_manifest::{Digest, Document, File, Service, ServiceKey, canonical, load};
 use evenkeel_planner::{
@@ -214,6 +215,7 @@ fn observed(document: &Value, at: Timestamp) -> Observed {
     let shallow = text(document, "depth").is_some_and(|depth| depth == "shallow");
     let part = |name: &str| document.get(name);
     Observed {
+        took: Duration::ZERO,
         at,
         depth: if shallow { Depth::Shallow } else { Depth::Deep },
         service: fact_of(part("service"), |one| ObservedService::read(one).ok()),

@@ -25,6 +25,9 @@ use crate::{
 pub struct Observed {
     /// When the look began, by AWS's clock.
     pub at: Timestamp,
+    /// How long it lasted: what it shows was so at its end, and perhaps not before.
+    #[serde(default)]
+    pub took: Duration,
     pub depth: Depth,
     /// `Absent` when `DescribeServices` says MISSING; an INACTIVE service is `Known`.
     pub service: Fact<ObservedService>,
@@ -66,6 +69,7 @@ impl Observed {
     pub fn unasked(at: Timestamp, depth: Depth) -> Self {
         Self {
             at,
+            took: Duration::ZERO,
             depth,
             service: Fact::Unknown(Unknown::NotAsked),
             task_definitions: Fact::Unknown(Unknown::NotAsked),

@@ -168,7 +168,7 @@ async fn observe_with<C: Cloud>(
     (looked_at, seen)
 }
 
-/// One look, which says which digest it searched for.
+/// One look, which says which digest it searched for and how long it lasted.
 ///
 /// # Errors
 ///
@@ -179,7 +179,9 @@ pub async fn ask<C: Cloud>(
     questions: &Questions,
 ) -> Result<Observed, CloudError> {
     let searched = questions.family.as_ref().map(|question| question.digest.clone());
-    Ok(Observed { searched, ..cloud.observe(key, questions).await? })
+    let began = Instant::now();
+    let observed = cloud.observe(key, questions).await?;
+    Ok(Observed { searched, took: began.elapsed(), ..observed })
 }
 
 /// What is known when the service could not be read: nothing, and why. The planner then says in

@@ -38,12 +38,18 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark, judgement: &Judgement) -
 }
 
 /// The task that the mark names while it is healthy; after that the longest running healthy one, from
-/// now on. When health cannot be seen, nothing changes.
+/// the end of the look on: before that it may have been anything. When health cannot be seen, nothing changes.
 fn watched(view: &View<'_>, mark: &RolloutMark, judgement: &Judgement) -> Option<ProbeMark> {
     let Some(healthy) = &judgement.healthy else { return mark.probe.clone() };
     let same = mark.probe.clone().filter(|probe| healthy.contains(&probe.task));
-    let now = || Timestamp::from_second(view.now().as_second()).unwrap_or(view.now());
-    same.or_else(|| Some(ProbeMark { task: healthy.first()?.clone(), since: now() }))
+    same.or_else(|| Some(ProbeMark { task: healthy.first()?.clone(), since: end_of_look(view) }))
+}
+
+/// In whole seconds, as marks are.
+fn end_of_look(view: &View<'_>) -> Timestamp {
+    let took = i64::try_from(view.observed().took.as_secs()).unwrap_or(0);
+    let end = view.now().as_second().saturating_add(took);
+    Timestamp::from_second(end).unwrap_or(view.now())
 }
 
 /// Notes which task is watched, so that a restart does not begin anew.

@@ -53,6 +53,31 @@ fn a_task_that_starts_slowly_must_be_healthy_for_as_long_as_any_other() {
     assert!(ticks.is_some_and(|ticks| ticks >= (120 + 60) / 5), "{ticks:?}");
 }
 
+/// The look may have begun when the task was not healthy yet.
+#[test]
+fn a_task_is_watched_from_the_end_of_the_look_that_first_showed_it_healthy() {
+    let v2 = web("good:2").service();
+    let mut ecs = settled(&web("good:1"));
+    for _ in 0..60 {
+        let mut look = Look::at(&ecs, v2.clone());
+        let since = |look: &Look| {
+            let mark = look.tags_written().remove(tag::ROLLOUT)?;
+            let since = mark.rsplit([':', '/']).next()?.parse::<i64>().ok()?;
+            (mark.matches('/').count() == 2).then(|| since - look.seen.at.as_second())
+        };
+        if since(&look).is_some() {
+            look.seen.took = Duration::from_millis(400);
+            assert_eq!(since(&look), Some(0));
+            look.seen.took = Duration::from_secs(20);
+            assert_eq!(since(&look), Some(20));
+            return;
+        }
+        drop(ecs.pass(&v2));
+        ecs.tick();
+    }
+    panic!("no task was ever watched: {:?}", ecs.tags);
+}
+
 #[test]
 fn a_restart_does_not_begin_the_probe_anew_and_writes_nothing_for_it() {
     let mut ecs = settled(&web("good:1"));

@@ -13,6 +13,7 @@ impl Ecs {
     pub(crate) fn observe(&self, questions: &Questions) -> Observed {
         let deep = questions.depth == Depth::Deep;
         Observed {
+            took: std::time::Duration::ZERO,
             at: self.at(),
             depth: questions.depth,
             service: self.members.as_ref().map_or(Fact::Absent, |_| Fact::Known(self.service())),

@@ -306,10 +306,9 @@ mod tests {
     fn a_return_to_what_has_the_content_of_what_was_good_is_one_to_that() {
         for (content, is_found) in [(1, false), (3, true)] {
             let mut course = bad(RollbackTarget::default());
-            course.describes_copy(1, 1);
-            course.describes_copy(4, content);
+            course.describes_copy(30, content);
             course.looks(FIRST);
-            course.returns("UpdateService", back_to(4));
+            course.returns("UpdateService", back_to(30));
             if is_found { course.breaks("never good") } else { course.passes() }
         }
     }
