@@ -233,7 +233,10 @@ fn deep(desired: &Service, seen: &Observed, service: Option<&ObservedService>) -
         code_deploy: CodeDeployQuestion::of(desired, service),
         needs: named(desired, seen, service),
         revisions: service.map(proven_revision).unwrap_or_default(),
-        definitions: service.and_then(deregistered::named).into_iter().collect(),
+        definitions: service
+            .and_then(|one| deregistered::named(desired, one))
+            .into_iter()
+            .collect(),
     }
 }
 
@@ -321,7 +324,7 @@ fn family(
     seen: &Observed,
     service: Option<&ObservedService>,
 ) -> Option<FamilyQuestion> {
-    if let Some(question) = service.and_then(|service| deregistered::searched(seen, service)) {
+    if let Some(question) = service.and_then(|one| deregistered::searched(desired, seen, one)) {
         return Some(question);
     }
     let in_use = service.and_then(|service| service.task_definition.as_deref());

@@ -3,7 +3,7 @@
 //!
 //! Source: ecs-behaviour 11: ECS starts nothing new from an INACTIVE revision, but goes on to describe it.
 
-use evenkeel_manifest::canonical;
+use evenkeel_manifest::{Service, canonical};
 use serde_json::json;
 
 use super::rollback::held;
@@ -62,17 +62,19 @@ pub(super) fn register_again(observed: &Observed, arn: &str) -> Plan {
 }
 
 /// What is searched for while the service returns to a revision that cannot be used any more.
-pub(crate) fn searched(seen: &Observed, service: &ObservedService) -> Option<FamilyQuestion> {
-    let arn = target(seen, service)?;
+pub(crate) fn searched(
+    desired: &Service,
+    seen: &Observed,
+    service: &ObservedService,
+) -> Option<FamilyQuestion> {
+    let arn = target(desired, seen, service)?;
     let gone = gone(seen, &arn)?;
     Some(FamilyQuestion { family: family(&arn)?.to_owned(), digest: gone.digest.clone() })
 }
 
 /// The task definition that a return under way leads to.
-fn target(seen: &Observed, service: &ObservedService) -> Option<String> {
-    let memory = Memory::read(&service.tags);
-    memory.rollout.filter(|mark| mark.phase == RolloutPhase::RollingBack)?;
-    let proven = memory.proven?;
+fn target(desired: &Service, seen: &Observed, service: &ObservedService) -> Option<String> {
+    let proven = returned_to(desired, service)?;
     if proven.contains(":task-definition/") {
         return Some(proven);
     }
@@ -82,10 +84,15 @@ fn target(seen: &Observed, service: &ObservedService) -> Option<String> {
 }
 
 /// A return by the name of a task definition: whether it is still there must be asked.
-pub(crate) fn named(service: &ObservedService) -> Option<String> {
+pub(crate) fn named(desired: &Service, service: &ObservedService) -> Option<String> {
+    returned_to(desired, service).filter(|arn| arn.contains(":task-definition/"))
+}
+
+/// What the tag `proven` says while what is wanted is left for it; new content does not wait for that.
+fn returned_to(desired: &Service, service: &ObservedService) -> Option<String> {
     let memory = Memory::read(&service.tags);
-    memory.rollout.filter(|mark| mark.phase == RolloutPhase::RollingBack)?;
-    memory.proven.filter(|arn| arn.contains(":task-definition/"))
+    let mark = memory.rollout.filter(|mark| mark.phase == RolloutPhase::RollingBack)?;
+    memory.proven.filter(|_| mark.digest == desired.revision_digest)
 }
 
 /// `web` of `arn:aws:ecs:eu-west-1:123456789012:task-definition/web:7`.

@@ -132,6 +132,18 @@ fn a_deregistered_revision_is_registered_anew_to_return_to_it() {
 }
 
 #[test]
+fn new_content_is_searched_for_although_what_was_returned_to_is_deregistered() {
+    let mut look = over_a_deregistered_one();
+    look.desired = web("good:3").service();
+    look.seen.searched = None;
+    let question = questions(Some(&look.desired), Some(&look.seen)).expect("it is searched for");
+    let searched = question.family.map(|family| family.digest);
+    assert_eq!(searched, Some(look.desired.task_definition_digest.clone()));
+    look.seen.searched = searched;
+    assert_eq!(look.calls(), ["RegisterTaskDefinition"]);
+}
+
+#[test]
 fn what_has_the_content_of_a_deregistered_revision_is_returned_to() {
     let mut look = over_a_deregistered_one();
     let gone = definition(&mut look, 1).clone();
