@@ -1,7 +1,7 @@
 //! A revision to return to that somebody deregistered: another one with the same content takes its place; never one with
 //! other content.
 //!
-//! Source: ecs-behaviour 11: ECS starts nothing new from an INACTIVE revision, but goes on to describe it.
+//! Source: ecs-behaviour 8: ECS starts nothing new from an INACTIVE revision, but goes on to describe it.
 
 use evenkeel_manifest::{Service, canonical};
 use serde_json::json;
