@@ -53,6 +53,13 @@ pub mod tag {
     pub(crate) fn is_ours(key: &str) -> bool {
         key.starts_with("evenkeel:")
     }
+
+    /// Whether no manifest can set or remove a key: Evenkeel's own, and AWS's in any case of its letters.
+    /// Source: the `Tag` API reference.
+    pub(crate) fn is_reserved(key: &str) -> bool {
+        let is_of_aws = key.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("aws:"));
+        is_of_aws || is_ours(key)
+    }
 }
 
 /// Characters in a tag's value, by AWS.

@@ -244,7 +244,7 @@ fn manifest_tags(members: &Value) -> BTreeMap<String, String> {
         .into_iter()
         .flatten()
         .filter_map(|tag| Some((text(tag, "key")?, text(tag, "value").unwrap_or_default())))
-        .filter(|(key, _)| !key.starts_with("aws:") && !key.starts_with("evenkeel:"))
+        .filter(|(key, _)| !tag::is_reserved(key))
         .collect()
 }
 
@@ -253,7 +253,7 @@ fn gone_tags(view: &View<'_>) -> BTreeSet<String> {
     let wanted = named_tags(view);
     let ours = view.memory.keys.iter();
     ours.filter(|key| !wanted.contains_key(*key))
-        .filter(|key| !key.starts_with("aws:") && !key.starts_with("evenkeel:"))
+        .filter(|key| !tag::is_reserved(key))
         .filter(|key| view.service.tags.contains_key(*key))
         .map(String::as_str)
         .chain(went_without(view))
