@@ -139,7 +139,7 @@ impl Look<'_> {
 
     async fn history(&self) -> History {
         if !self.lives() || self.service.is_some_and(ObservedService::has_task_sets) {
-            let task_definitions = fact(self.task_definitions(&BTreeSet::new())).await;
+            let task_definitions = fact(self.task_definitions(&self.questions.definitions)).await;
             return History {
                 deployments: Fact::Absent,
                 revisions: Fact::Absent,
@@ -198,7 +198,7 @@ impl Look<'_> {
         let revisions = &self.cloud.task_definitions;
         let mut read = Vec::new();
         for arn in verify {
-            read.push(revisions.fresh(arn, self.lane()).await?);
+            read.extend(revisions.existing(arn, self.lane()).await?);
         }
         let in_use = self.service.and_then(|service| service.task_definition.as_ref());
         if let Some(arn) = in_use.filter(|arn| !verify.contains(*arn)) {

@@ -34,6 +34,8 @@ const RECENT: Duration = Duration::from_secs(30);
 const RECENT_MAX: usize = 128;
 /// How far back a revision with the wanted digest is looked for.
 const NEWEST: usize = 20;
+/// What ECS says of a family or revision that there is not (ecs-behaviour 8).
+const NO_SUCH_REVISION: &str = "Unable to describe task definition";
 
 impl TaskDefinitions {
     pub(crate) fn new(caller: Arc<Caller>) -> Self {
@@ -67,6 +69,21 @@ impl TaskDefinitions {
             recent.insert(arn.to_owned(), (Instant::now(), task_definition.clone()));
         }
         Ok(task_definition)
+    }
+
+    /// The same as [`fresh`](Self::fresh); `None` when there is no such revision.
+    pub(crate) async fn existing(
+        &self,
+        arn: &str,
+        lane: Lane,
+    ) -> Result<Option<TaskDefinition>, CloudError> {
+        match self.fresh(arn, lane).await {
+            Ok(task_definition) => Ok(Some(task_definition)),
+            Err(CloudError::Rejected { message, .. }) if message.contains(NO_SUCH_REVISION) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// As AWS has it now, with its content.

@@ -127,6 +127,13 @@ impl Ground<'_> {
         self.definition(self.proven_definition()?).filter(|one| one.status != "ACTIVE")
     }
 
+    /// Whether a task definition is that of the proven revision, or has its content where it can be used no more.
+    fn is_proven(&self, arn: &str) -> bool {
+        let gone = self.deregistered().map(|gone| &gone.digest);
+        let copy = self.definition(arn).filter(|one| one.status == "ACTIVE").map(|one| &one.digest);
+        self.proven_definition() == Some(arn) || (gone.is_some() && gone == copy)
+    }
+
     fn rejects_the_wanted(&self) -> bool {
         let digest = self.desired.revision_digest.as_str();
         self.tag("evenkeel:rejected").is_some_and(|value| value.contains(digest))

@@ -11,6 +11,7 @@ use crate::diff::runs_what_is_wanted;
 use crate::judge;
 use crate::steps::{
     comparison, deregistered, is_due, is_moved_by_code_deploy, is_settled, is_stepped, step_gate,
+    undo,
 };
 use crate::tags::{Memory, RolloutMark};
 use crate::verify::{Need, needs};
@@ -110,11 +111,16 @@ pub fn questions_of(
         return None;
     }
     let mut questions = questions_of_history(desired, Some(seen))?;
-    if let Command::Undo { to: Some(revision) } = command
-        && revision.contains(":service-revision/")
-    {
-        questions.revisions.insert(revision.clone());
+    let (Command::Undo { to: Some(name) }, Some(desired)) = (command, desired) else {
+        return Some(questions);
+    };
+    if name.contains(":service-revision/") {
+        questions.revisions.insert(name.clone());
     }
+    let service = seen.service.known();
+    questions
+        .definitions
+        .extend(service.and_then(|one| undo::definition_named(desired, one, name)));
     Some(questions)
 }
 

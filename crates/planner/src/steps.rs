@@ -19,7 +19,7 @@ mod rollback;
 mod rollout;
 mod settled;
 mod start;
-mod undo;
+pub(crate) mod undo;
 mod verified;
 mod word;
 

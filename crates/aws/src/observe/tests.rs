@@ -263,6 +263,22 @@ async fn a_task_definition_that_is_asked_for_by_name_is_read_with_its_content() 
     assert!(found.document.is_some());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_task_definition_that_does_not_exist_hides_no_other() {
+    for (said, is_known) in [("Unable to describe task definition.", true), ("no", false)] {
+        let named = TASK_DEFINITION.replace("web:7", "web:99");
+        let missing = named.clone();
+        let fake = Fake::new(move |request| {
+            let is_missing = request.operation == "DescribeTaskDefinition"
+                && request.json()["taskDefinition"] == missing.as_str();
+            if is_missing { error("ClientException", said) } else { region(request) }
+        });
+        let asked = Questions { definitions: [named].into(), ..questions(Depth::Deep) };
+        let observed = fake.cloud().observe(&key(), &asked).await.unwrap();
+        assert_eq!(observed.task_definitions.known().is_some(), is_known, "{said}");
+    }
+}
+
 /// The region, with tasks 120 to 129 stopped and `failures` in what is said of tasks.
 fn with_stopped_tasks(failures: Value) -> impl Fn(&Request) -> Reply {
     move |request| {

@@ -68,8 +68,7 @@ fn deploys_what_it_may(ground: &Ground<'_>, action: &Action) -> Option<String> {
         if ground.tag("evenkeel:rejected").is_none() {
             return Some("no verdict was written before".to_owned());
         }
-        return (ground.proven_definition() != Some(arn.as_str()))
-            .then(|| format!("{arn} is not the proven revision"));
+        return (!ground.is_proven(&arn)).then(|| format!("{arn} is not the proven revision"));
     }
     if ground.rejects_the_wanted() {
         return Some(format!("{} was rejected", ground.desired.revision_digest));

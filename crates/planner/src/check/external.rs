@@ -148,15 +148,16 @@ pub(super) fn is_of_production(ground: &Ground<'_>, call: &Call) -> bool {
     written(ground, call).is_some_and(|(rule, _)| Some(&rule.arn) == production.as_ref())
 }
 
-/// More traffic goes only where a task set stands with all its tasks healthy; on the way back it is enough that
-/// one stands. Nothing that was rejected gets more.
+/// More traffic goes only where a task set stands with all its tasks healthy; on the way back to one that served before it
+/// is enough that one stands. Nothing that was rejected gets more.
 fn gives_traffic_to_the_healthy_only(ground: &Ground<'_>, action: &Action) -> Option<String> {
     let group = &gaining_group(ground, &action.call)?;
     let Some(set) = standing_in(ground, group) else {
         return Some(format!("no task set stands in {group}"));
     };
     let is_primary = set.deployment.status == "PRIMARY";
-    if action.lane == Lane::Rollback || is_primary {
+    let is_new = is_newest(ground, set) && is_of_production(ground, &action.call);
+    if (action.lane == Lane::Rollback && !is_new) || is_primary {
         return None;
     }
     let definition = ground.definition(&set.deployment.task_definition);
@@ -170,6 +171,13 @@ fn gives_traffic_to_the_healthy_only(ground: &Ground<'_>, action: &Action) -> Op
     let is_empty = needed == 0 && ground.service?.desired_count > 0;
     (healthy < needed || is_empty)
         .then(|| format!("{healthy} of {needed} targets in {group} are healthy"))
+}
+
+/// Whether it came after the one that users get.
+fn is_newest(ground: &Ground<'_>, set: &TaskSet) -> bool {
+    let sets = ground.service.map(|service| service.task_sets.as_slice()).unwrap_or_default();
+    let serving = sets.iter().find(|one| one.deployment.status == "PRIMARY");
+    serving.is_some_and(|one| one.deployment.created_at < set.deployment.created_at)
 }
 
 fn group_of(set: &TaskSet) -> Option<&str> {
@@ -203,13 +211,22 @@ fn makes_primary_what_users_get(ground: &Ground<'_>, action: &Action) -> Option<
     (!has_all).then(|| format!("{} does not get all traffic", set.deployment.id))
 }
 
+/// Whether what is to be created has the content of what was proven, while it is returned to.
+fn is_to_return(ground: &Ground<'_>, input: &Value) -> bool {
+    let is_under_way =
+        ground.tag("evenkeel:rollout").is_some_and(|mark| mark.contains(":rollback:"));
+    let created = input.get("taskDefinition").and_then(Value::as_str);
+    is_under_way && created.is_some_and(|arn| ground.is_proven(arn))
+}
+
 fn creates_beside_and_without_traffic(ground: &Ground<'_>, action: &Action) -> Option<String> {
     let Call::CreateTaskSet { input } = &action.call else { return None };
     let sets = &ground.service?.task_sets;
     if sets.len() >= 5 {
         return Some("a service takes five task sets".to_owned());
     }
-    if ground.rejects_the_wanted() {
+    let returns = action.lane == Lane::Rollback && is_to_return(ground, input);
+    if ground.rejects_the_wanted() && !returns {
         return Some(format!("{} was rejected", ground.desired.revision_digest));
     }
     let group = input.pointer("/loadBalancers/0/targetGroupArn").and_then(Value::as_str)?;

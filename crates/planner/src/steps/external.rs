@@ -3,6 +3,7 @@
 //!
 //! Source: ecs-behaviour 5 and 9.1.
 
+mod anew;
 mod back;
 mod create;
 mod forward;

@@ -6,8 +6,10 @@ use super::rollback::{is_service_revision, rejecting};
 use crate::diff::is_same_content;
 use crate::tags::{LastApplied, Rejection, tag};
 use crate::view::{Standing, View, last_part, target_revision};
-use crate::{Obedience, Order, Refusal, RolloutPhase, ServiceDeployment, ServiceRevision};
-use evenkeel_manifest::Digest;
+use crate::{
+    Obedience, ObservedService, Order, Refusal, RolloutPhase, ServiceDeployment, ServiceRevision,
+};
+use evenkeel_manifest::{Digest, Service};
 
 /// What stands in the tag `digest` for content that is applied no more, so that a retry begins anew.
 const UNDONE: &str = "undone";
@@ -25,16 +27,10 @@ pub(super) fn undo(view: &View<'_>, to: Option<&str>, order: &Order) -> Result<O
         }
         return super::command::abort(view, order);
     }
-    if view.desired.rollout.strategy.controller() != "ECS" {
-        return refuse("ECS remembers no earlier task sets: revert the commit instead");
-    }
-    if view.standing() == Standing::InFlight {
+    if !is_at_rest(view) {
         return refuse("a deployment that is not ours is in flight; wait until it has ended");
     }
-    let target = match to {
-        Some(name) => named(view, name)?,
-        None => before(view)?,
-    };
+    let target = target(view, to)?;
     let said = order.said(view.now());
     let mut tags = rejecting(view, &view.primary.id);
     let verdict = Rejection::encode_said(&view.desired.revision_digest, &said);
@@ -52,6 +48,27 @@ pub(super) fn undo(view: &View<'_>, to: Option<&str>, order: &Order) -> Result<O
     Ok(written(view.service, tags, sentence))
 }
 
+fn is_at_rest(view: &View<'_>) -> bool {
+    match view.desired.rollout.strategy.controller() {
+        "ECS" => view.standing() != Standing::InFlight,
+        _ => view.service.task_sets.len() == 1,
+    }
+}
+
+/// Where the service is to go. Of task sets that are gone neither ECS nor CodeDeploy tells anything.
+fn target(view: &View<'_>, to: Option<&str>) -> Result<String, Refusal> {
+    let shows_revisions = view.desired.rollout.strategy.controller() == "ECS";
+    match to {
+        Some(name) if shows_revisions => named(view, name),
+        None if shows_revisions => before(view),
+        Some(name) => another_definition(view, name),
+        None => refuse(format!(
+            "what ran before is not known where task sets are deployed: name a task definition with `--to {}:REVISION`",
+            view.desired.family
+        )),
+    }
+}
+
 /// The revision that a person names.
 fn named(view: &View<'_>, name: &str) -> Result<String, Refusal> {
     let revisions = view.observed().service_revisions.known().map(Vec::as_slice);
@@ -64,29 +81,48 @@ fn named(view: &View<'_>, name: &str) -> Result<String, Refusal> {
         }
         return Ok(revision.service_revision_arn.clone());
     }
-    let Some(definition) = definition_named(view, name) else {
+    if definition_named(view.desired, view.service, name).is_none() {
         return refuse(format!(
             "{name} is none of the service revisions that ECS lists, and no revision of the family \
              {}; `evenkeel rollout history` lists what there is",
             view.desired.family
         ));
+    }
+    another_definition(view, name)
+}
+
+/// The task definition that a person names, if it is not the one that runs.
+fn another_definition(view: &View<'_>, name: &str) -> Result<String, Refusal> {
+    let Some(definition) = definition_named(view.desired, view.service, name) else {
+        return refuse(format!(
+            "{name} is no revision of the family {}, such as {}:7",
+            view.desired.family, view.desired.family
+        ));
     };
     if definition == view.primary.task_definition {
         return refuse(format!("the service runs {definition} already"));
+    }
+    if view.definition(&definition).is_none() {
+        return refuse(format!("there is no task definition {definition}"));
     }
     Ok(definition)
 }
 
 /// `web:7`, or the whole ARN, as an ARN of the family that the manifest names.
-fn definition_named(view: &View<'_>, name: &str) -> Option<String> {
-    let (head, _) = view.primary.task_definition.split_once(":task-definition/")?;
+pub(crate) fn definition_named(
+    desired: &Service,
+    service: &ObservedService,
+    name: &str,
+) -> Option<String> {
+    let primary = service.launchers().find(|one| one.status == "PRIMARY")?;
+    let (head, _) = primary.task_definition.split_once(":task-definition/")?;
     let tail = match name.split_once(":task-definition/") {
         Some((own, tail)) if own == head => tail,
         Some(_) => return None,
         None => name,
     };
     let (family, number) = tail.rsplit_once(':')?;
-    number.parse::<u32>().ok().filter(|_| family == view.desired.family)?;
+    number.parse::<u32>().ok().filter(|_| family == desired.family)?;
     Some(format!("{head}:task-definition/{tail}"))
 }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use evenkeel_manifest::{CodeDeploy as Group, Service, Strategy};
 use evenkeel_planner::{
-    Action, Alarm, Call, CodeDeploy, CodeDeployDeployment, DeploymentGroup, Depth, Fact, Lane,
-    Observed, ObservedService, Plan, Series, TargetGroupHealth, TargetHealth, Task, TaskDefinition,
-    Unknown, VerdictKind, WaitReason, check, plan, questions,
+    Action, Alarm, Call, CodeDeploy, CodeDeployDeployment, Command, DeploymentGroup, Depth, Fact,
+    Lane, Observed, ObservedService, Order, Plan, Series, TargetGroupHealth, TargetHealth, Task,
+    TaskDefinition, Unknown, VerdictKind, WaitReason, check, obey, plan, questions,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -611,4 +611,27 @@ fn the_controller_never_changes_together_with_anything_else() {
     });
     let broken = look.broken(Call::UpdateService { input }, Lane::NewChange);
     assert!(broken.contains("alone, not with desiredCount"), "{broken}");
+}
+
+#[test]
+fn a_settled_release_is_left_for_the_task_definition_that_is_named() {
+    let mut look = at_rest();
+    look.desired = wanted("good:1");
+    let applied = format!("v1:{}:{}:", look.desired.revision_digest, ago(300).as_second());
+    look.tags.insert("evenkeel:digest".to_owned(), applied);
+    let key = key();
+    let undone = |look: &Look, to: Option<&str>| {
+        let seen = look.seen();
+        let command = Command::Undo { to: to.map(str::to_owned) };
+        let order = Order { command, who: "ann@laptop".into(), why: "a bad day".into() };
+        obey(&input(&key, Some(&look.desired), &seen), &order)
+    };
+    assert!(undone(&look, None).expect_err("it is refused").0.contains("--to web:REVISION"));
+    let obeyed = undone(&look, Some("web:2")).expect("it is known");
+    let Call::TagResource { tags, .. } = &obeyed.actions[0].call else { panic!("{obeyed:?}") };
+    assert_eq!(tags["evenkeel:proven"], definition(2));
+    look.tags.extend(tags.clone());
+    let Call::CreateDeployment { input } = look.call() else { panic!("{}", look.plan()) };
+    assert!(input["revision"].to_string().contains("web:2"), "{input}");
+    assert_eq!(input["deploymentConfigName"], "CodeDeployDefault.ECSAllAtOnce");
 }

@@ -254,7 +254,7 @@ fn an_undo_goes_to_the_revision_that_is_named() {
 fn an_undo_to_what_is_not_known_or_runs_already_is_refused() {
     let (mut ecs, v2) = twice_proven();
     let other = "arn:aws:ecs:eu-west-1:999999999999:task-definition/web:1";
-    for to in ["web:2", "other:1", "12345", "", other] {
+    for to in ["web:2", "web:99", "other:1", "12345", "", other] {
         let refusal = ecs.ordered(&v2, Command::Undo { to: Some(to.to_owned()) });
         assert!(refusal.is_err(), "{to}: {refusal:?}");
     }

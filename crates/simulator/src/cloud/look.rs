@@ -164,10 +164,14 @@ impl Caller<'_> {
         }
         let mut found = Vec::new();
         for arn in &arns {
-            found.push(match questions.depth {
-                Depth::Shallow => self.remembered(arn).await?,
-                Depth::Deep => self.recent(arn).await?,
-            });
+            let read = match questions.depth {
+                Depth::Shallow => self.remembered(arn).await,
+                Depth::Deep => self.recent(arn).await,
+            };
+            match read {
+                Err(error) if asked.contains(arn) && is_no_such_revision(&error) => {}
+                read => found.push(read?),
+            }
         }
         let wanted = self.wanted(questions).await?;
         found.extend(wanted.filter(|wanted| found.iter().all(|one| one.arn != wanted.arn)));
@@ -338,7 +342,9 @@ impl Caller<'_> {
         if service.is_some_and(ObservedService::has_task_sets) {
             observed.service_deployments = Fact::Absent;
             observed.service_revisions = Fact::Absent;
-            return;
+            return self
+                .look_again(service, questions.definitions.clone(), questions, observed)
+                .await;
         }
         observed.service_deployments = fact(self.service_deployments(key).await);
         observed.service_revisions = match &observed.service_deployments {
@@ -356,6 +362,17 @@ impl Caller<'_> {
         let asked = asked.filter(|one| questions.revisions.contains(&one.service_revision_arn));
         let mut asked: BTreeSet<String> = asked.map(|one| one.task_definition.clone()).collect();
         asked.extend(questions.definitions.iter().cloned());
+        self.look_again(service, asked, questions, observed).await;
+    }
+
+    /// Task definitions that may be returned to.
+    async fn look_again(
+        &self,
+        service: Option<&ObservedService>,
+        asked: BTreeSet<String>,
+        questions: &Questions,
+        observed: &mut Observed,
+    ) {
         if !asked.is_empty() {
             observed.task_definitions =
                 fact(self.task_definitions(service, &asked, questions).await);
@@ -510,6 +527,11 @@ fn applied(call: &Call, reply: &Value) -> Applied {
         Call::CreateService { .. } | Call::UpdateService { .. } => Applied::service(reply),
         _ => Applied::Done,
     }
+}
+
+fn is_no_such_revision(error: &CloudError) -> bool {
+    matches!(error, CloudError::Rejected { message, .. }
+        if message.contains("Unable to describe task definition"))
 }
 
 fn is_owned(service: &Value, instance: &str) -> bool {

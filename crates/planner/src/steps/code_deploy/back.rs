@@ -5,7 +5,7 @@ use super::follow::stop;
 use super::{begin, draining, foreign, held, is_alone, primary};
 use crate::plan::IN_FLIGHT;
 use crate::steps::rollout::{forget_rollout, mark_rollout};
-use crate::steps::unknown;
+use crate::steps::{deregistered, unknown};
 use crate::tags::RolloutMark;
 use crate::view::View;
 use crate::{
@@ -69,8 +69,16 @@ fn returning(active: &CodeDeployDeployment) -> Plan {
 }
 
 fn runs_the_proven(view: &View<'_>) -> bool {
-    let primary = primary(view).map(|set| set.deployment.task_definition.as_str());
-    primary.is_some() && view.memory.proven.as_deref() == primary
+    let (Some(primary), Some(proven)) = (primary(view), view.memory.proven.as_deref()) else {
+        return false;
+    };
+    let runs = primary.deployment.task_definition.as_str();
+    // What was deregistered is returned to by another one with its content, which what is left does not have.
+    let digest = |arn: &str| view.definition(arn).map(|one| &one.digest);
+    let is_as_good = digest(runs)
+        .is_some_and(|digest| *digest != view.desired.task_definition_digest)
+        && digest(runs) == digest(proven);
+    runs == proven || is_as_good
 }
 
 /// CodeDeploy did not go back, or not to what was proven: it is told to deploy that, once.
@@ -83,9 +91,9 @@ fn redeploy(view: &View<'_>, seen: &CodeDeploy, mark: &RolloutMark, id: &str) ->
             "what was proven, {proven}, was before CodeDeploy: revert the commit"
         ));
     }
-    if view.definition(proven).is_some_and(|one| one.status != "ACTIVE") {
-        return held(format!("{proven}, the revision to return to, is no longer active"));
-    }
+    let Some(usable) = deregistered::usable(view, proven) else {
+        return deregistered::register_again(view.observed(), proven);
+    };
     if let Some(failed) = seen.own_return(mark.since) {
         return if failed.has_succeeded() {
             unknown(format!(
@@ -100,5 +108,5 @@ fn redeploy(view: &View<'_>, seen: &CodeDeploy, mark: &RolloutMark, id: &str) ->
             ))
         };
     }
-    begin::go_back(view, proven)
+    begin::go_back(view, usable)
 }

@@ -2,6 +2,7 @@
 
 use evenkeel_manifest::{OnFailure, Percent};
 
+use super::anew;
 use super::forward::{delete, primary};
 use super::sets::Sets;
 use super::traffic::Traffic;
@@ -29,6 +30,7 @@ pub(super) fn step(view: &View<'_>, sets: &Sets<'_>, mark: &RolloutMark) -> Plan
         Some(bad) if sets.primary.is_none() => {
             held(format!("{} is to be left, and there is nothing to return to", bad.id()))
         }
+        Some(bad) if bad.is_primary() => anew::step(view, sets, mark, bad),
         Some(bad) => withdraw(view, sets, bad, Lane::Rollback),
         None if sets.is_draining => {
             let wait = Wait::new(WaitReason::Rollback, "the tasks of the rejected revision drain");

@@ -17,7 +17,7 @@ use crate::view::{View, wanted_definition};
 use crate::{Action, Call, Input, Lane, ObservedService, Plan, TaskSet, Wait, WaitReason};
 
 /// A service takes five, those that drain included (ecs-behaviour 5.3).
-const MOST: usize = 5;
+pub(super) const MOST: usize = 5;
 
 /// The first task set of a service.
 pub(super) fn first(input: &Input<'_>, desired: &Service, service: &ObservedService) -> Plan {
@@ -100,15 +100,16 @@ fn first_step(desired: &Service) -> Option<&TrafficStep> {
     desired.rollout.strategy.steps()?.steps.first()
 }
 
-struct NewSet<'a> {
-    desired: &'a Service,
-    service: &'a ObservedService,
-    group: Option<&'a str>,
-    scale: f64,
+/// A task set that is to be, in a group and at a percentage of the desired count.
+pub(super) struct NewSet<'a> {
+    pub(super) desired: &'a Service,
+    pub(super) service: &'a ObservedService,
+    pub(super) group: Option<&'a str>,
+    pub(super) scale: f64,
 }
 
 impl NewSet<'_> {
-    fn create(&self, definition: &str) -> Action {
+    pub(super) fn create(&self, definition: &str) -> Action {
         let wanted = self.desired.service.value();
         let mut input = Map::new();
         for name in canonical::task_set_members() {

@@ -152,7 +152,7 @@ impl Course<'_> {
         if self.green.scale() < scale {
             return acting(self.scale_to(scale));
         }
-        if let Some(sentence) = self.incomplete() {
+        if let Some(sentence) = incomplete(self.green, &self.judgement) {
             let wait = Wait::new(WaitReason::Deployment, sentence).until(self.judgement.deadline);
             return still(self.view, &self.judgement, wait);
         }
@@ -197,19 +197,6 @@ impl Course<'_> {
         red.or_else(|| word::paused(self.view, at)).filter(|_| !self.is_promoted())
     }
 
-    /// What is missing until every task of the step is seen to be healthy.
-    fn incomplete(&self) -> Option<String> {
-        let wanted = self.green.deployment.desired_count;
-        let Some(healthy) = self.judgement.healthy.as_ref().map(Vec::len) else {
-            return Some("whether the new tasks are healthy cannot be seen".to_owned());
-        };
-        let all = usize::try_from(wanted).unwrap_or(usize::MAX);
-        if healthy < all {
-            return Some(format!("{healthy} of {wanted} tasks of {} are healthy", self.green.id()));
-        }
-        (!self.green.is_steady()).then(|| format!("{} is not steady yet", self.green.id()))
-    }
-
     /// The step is taken: time, numbers, a person's word.
     fn bake(&self) -> Plan {
         if let Some(plan) = self.changed_by_others() {
@@ -221,7 +208,7 @@ impl Course<'_> {
             let wait = Wait::new(WaitReason::Gate, format!("{} bakes", self.position()));
             return still(self.view, &self.judgement, wait.until(Some(end)));
         }
-        if let Some(sentence) = self.incomplete() {
+        if let Some(sentence) = incomplete(self.green, &self.judgement) {
             // How long tasks may take has a clock of its own, which stands while AWS cannot start any.
             let wait = Wait::new(WaitReason::Gate, format!("{}: {sentence}", self.position()));
             return still(self.view, &self.judgement, wait.until(self.judgement.deadline));
@@ -326,6 +313,19 @@ impl Course<'_> {
 
 fn acting(action: Action) -> Plan {
     Plan::acting(vec![action], Vec::new())
+}
+
+/// What is missing until every task of a task set is seen to be healthy.
+pub(super) fn incomplete(set: &TaskSet, judgement: &Judgement) -> Option<String> {
+    let wanted = set.deployment.desired_count;
+    let Some(healthy) = judgement.healthy.as_ref().map(Vec::len) else {
+        return Some("whether the new tasks are healthy cannot be seen".to_owned());
+    };
+    let all = usize::try_from(wanted).unwrap_or(usize::MAX);
+    if healthy < all {
+        return Some(format!("{healthy} of {wanted} tasks of {} are healthy", set.id()));
+    }
+    (!set.is_steady()).then(|| format!("{} is not steady yet", set.id()))
 }
 
 /// What a promotion names in the place of a hook: the traffic that a step is to give, or the end of its bake.

@@ -123,7 +123,8 @@ impl Ecs {
         }
         let seen = self.definitions.iter().filter_map(|(arn, (document, status))| {
             let digest = self.digests[arn].clone();
-            let asked = questions.family.as_ref().is_some_and(|asked| asked.digest == digest);
+            let asked = questions.family.as_ref().is_some_and(|asked| asked.digest == digest)
+                || (questions.depth == Depth::Deep && questions.definitions.contains(arn));
             (in_use.contains(&arn.as_str()) || asked).then(|| TaskDefinition {
                 arn: arn.clone(),
                 status: (*status).to_owned(),

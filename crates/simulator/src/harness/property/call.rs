@@ -135,10 +135,10 @@ impl<'a> Write<'a> {
 pub(super) fn returns(call: &Sent) -> bool {
     let rollback = matches!(call.action, Some((Lane::Rollback, _)));
     // CodeDeploy is also told to stop what newer content takes the place of.
-    let by_code_deploy = ["StopDeployment", "CreateDeployment", "ContinueDeployment"]
+    let either_way = ["StopDeployment", "CreateDeployment", "ContinueDeployment", "CreateTaskSet"]
         .contains(&call.operation.as_str());
     call.operation == "StopServiceDeployment"
-        || (rollback && by_code_deploy)
+        || (rollback && either_way)
         || (call.operation == "ContinueServiceDeployment" && turns_back(call))
         || (rollback && call.operation == "UpdateService" && starts_a_deployment(&call.input))
 }

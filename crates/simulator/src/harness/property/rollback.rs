@@ -321,6 +321,16 @@ mod tests {
         course.breaks("never good");
     }
 
+    #[test]
+    fn a_task_set_is_made_anew_of_what_was_good_only() {
+        for (number, is_found) in [(1, false), (3, true)] {
+            let mut course = bad(RollbackTarget::default());
+            course.looks(FIRST);
+            course.returns("CreateTaskSet", back_to(number));
+            if is_found { course.breaks("never good") } else { course.passes() }
+        }
+    }
+
     /// ECS is asked to return from revision 2, which was rolled out over one that was complete and never
     /// judged.
     fn stopped_over_unproven() -> Course<RollbackTarget> {

@@ -128,9 +128,13 @@ impl Property for UndoArrives {
 }
 
 impl UndoArrives {
+    /// A retry may have been followed although its answer was lost.
     fn asked(&mut self, key: &ServiceKey, who: &str, command: &Command) {
-        let Command::Undo { to } = command else { return };
         let Some(sent) = self.services.get_mut(key) else { return };
+        let Command::Undo { to } = command else {
+            sent.to = sent.to.take().filter(|_| *command != Command::Retry);
+            return;
+        };
         let place = sent.truth.as_ref().and_then(|facts| Place::of(facts, to.as_deref()));
         sent.asked.extend(place.map(|place| (who.to_owned(), place)));
     }
@@ -281,5 +285,12 @@ mod tests {
         course.person("UpdateService", &update(&json!({"taskDefinition": &*definition(2)})));
         course.tell(&Event::Over);
         course.passes();
+        for (command, is_found) in [(Command::Retry, false), (Command::Pause, true)] {
+            let mut course = released();
+            undo(&mut course, None);
+            course.asks(&command);
+            course.tell(&Event::Over);
+            if is_found { course.breaks("was sent back to") } else { course.passes() }
+        }
     }
 }
