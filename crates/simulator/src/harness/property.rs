@@ -26,6 +26,7 @@ mod settling;
 mod traffic;
 mod undoing;
 mod verdict;
+mod weights;
 mod wishes;
 mod writers;
 
@@ -73,8 +74,10 @@ pub fn all_of(instance: &str) -> Vec<Box<dyn Property + Send>> {
     vec![
         Box::new(capacity::MinimumHealthy::default()),
         Box::new(traffic::NoEmptyTarget::default()),
+        Box::new(weights::WeightSum::default()),
         Box::new(traffic::GatedSteps::default()),
         Box::new(baking::BakedSteps::default()),
+        Box::new(weights::Drained::default()),
         Box::new(probe::ProbeCap::default()),
         Box::new(bad_tasks::BadTaskCap::default()),
         Box::new(writers::SingleWriter::default()),

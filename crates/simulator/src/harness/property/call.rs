@@ -75,7 +75,8 @@ impl<'a> Write<'a> {
     pub(super) fn starts(self, call: &Sent) -> bool {
         !returns(call)
             && match self {
-                Self::Create(_) | Self::CreateSet(_) | Self::Deploy(_) => true,
+                Self::Create(input) => !is_for_task_sets(input),
+                Self::CreateSet(_) | Self::Deploy(_) => true,
                 Self::Update(input) => starts_a_deployment(input),
                 Self::Register(_)
                 | Self::Stop
@@ -141,6 +142,12 @@ pub(super) fn returns(call: &Sent) -> bool {
         || (rollback && either_way)
         || (call.operation == "ContinueServiceDeployment" && turns_back(call))
         || (rollback && call.operation == "UpdateService" && starts_a_deployment(&call.input))
+}
+
+/// Such a service is made without tasks.
+fn is_for_task_sets(service: &Value) -> bool {
+    let controller = service.pointer("/deploymentController/type");
+    controller.and_then(Value::as_str) == Some("EXTERNAL")
 }
 
 fn app_spec(input: &Value) -> &str {

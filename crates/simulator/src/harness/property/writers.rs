@@ -284,6 +284,20 @@ mod tests {
     }
 
     #[test]
+    fn a_service_for_task_sets_that_is_there_already_is_no_second_rollout() {
+        for (controller, is_found) in [("EXTERNAL", false), ("ECS", true)] {
+            let mut course = wanting("2");
+            course.rolls_out(2);
+            course.pause(1);
+            let input = json!({"serviceName": "web", "deploymentController": {"type": controller}});
+            course.looks(FIRST);
+            let call = course.write(FIRST, "CreateService", input);
+            course.goes(&call, &json!({"service": {"serviceName": "web", "deployments": []}}));
+            if is_found { course.breaks("rolls out the same") } else { course.passes() }
+        }
+    }
+
+    #[test]
     fn the_same_content_is_not_rolled_out_twice_at_a_time() {
         let mut course = wanting("2");
         course.rolls_out(2);
