@@ -81,6 +81,12 @@ pub(super) fn step_of_ours(view: &View<'_>, mark: &RolloutMark) -> Option<String
     (is_ours && view.desired.rollout.strategy.steps().is_some()).then(|| forward::gate_name(mark))
 }
 
+/// Whether that is what a status calls the step at which a rollout stands.
+pub(super) fn is_step_of_ours(view: &View<'_>, mark: &RolloutMark, name: &str) -> bool {
+    let is_it = |set| forward::whole_gate_name(set, mark) == name;
+    step_of_ours(view, mark).is_some() && mark.id().is_some_and(is_it)
+}
+
 /// Whether a task set has the content that the manifest wants.
 pub(super) fn runs_the_wanted(view: &View<'_>) -> bool {
     let sets = Sets::of(view.input, view.desired, view.service);

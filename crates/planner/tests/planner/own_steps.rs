@@ -4,6 +4,7 @@
 #![expect(clippy::indexing_slicing, reason = "a plan without an action is a failed test")]
 
 mod at_rest;
+mod named;
 mod undone;
 
 use std::collections::BTreeMap;

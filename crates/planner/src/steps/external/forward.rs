@@ -20,6 +20,9 @@ use crate::{
     Action, Call, Lane, Plan, RolloutPhase, StepGate, Task, TaskSet, VerdictKind, Wait, WaitReason,
 };
 
+/// When what was waited for is over, and a step may still be kept.
+const AFTER_ITS_BAKE: &str = "after its bake";
+
 /// A rollout on its way, and the step that it is at.
 struct Course<'a> {
     view: &'a View<'a>,
@@ -102,7 +105,7 @@ pub(crate) fn step_gate(
         _ => return None,
     };
     let set = mark.id()?.to_owned();
-    let id = format!("{}-{}", last_part(&set), gate_name(mark));
+    let id = whole_gate_name(&set, mark);
     let test_rule = test_rule.filter(|_| gate == Gate::AfterTestTraffic);
     Some((StepGate { gate, id, set, test_rule, share: share.tenths() }, opened))
 }
@@ -233,11 +236,10 @@ impl Course<'_> {
 
     /// What the step waits for after its time, until it was waited for too long.
     fn undecided(&self, end: Timestamp) -> Option<Plan> {
-        let at = self.position();
         let wait = unmeasured(self.view, &self.judgement)
             .filter(|_| !self.is_promoted())
-            .or_else(|| self.unapproved(&at))
-            .or_else(|| self.shut(&at))?;
+            .or_else(|| self.unapproved())
+            .or_else(|| self.shut(AFTER_ITS_BAKE))?;
         Some(self.waits(&wait, end))
     }
 
@@ -257,12 +259,12 @@ impl Course<'_> {
         still(self.view, &self.judgement, wait.until(Some(until)))
     }
 
-    fn unapproved(&self, at: &str) -> Option<Wait> {
+    fn unapproved(&self) -> Option<Wait> {
         let is_given = self.is_promoted() || self.view.desired.is_approved();
         (self.step.approve && !is_given).then(|| {
             let key = &self.view.desired.key;
             let sentence = format!(
-                "{at}: the manifest wants an approval: `evenkeel rollout promote {}/{} --comment ...`",
+                "the manifest wants an approval: `evenkeel rollout promote {}/{} --comment ...`",
                 key.cluster, key.name
             );
             Wait::new(WaitReason::Person, sentence)
@@ -332,6 +334,11 @@ pub(super) fn incomplete(set: &TaskSet, judgement: &Judgement) -> Option<String>
 pub(super) fn gate_name(mark: &RolloutMark) -> String {
     let step = u16::from(mark.step) + 1;
     if mark.phase == RolloutPhase::Baking { format!("step-{step}") } else { format!("take-{step}") }
+}
+
+/// The same with the task set, as a status shows it.
+pub(super) fn whole_gate_name(set: &str, mark: &RolloutMark) -> String {
+    format!("{}-{}", last_part(set), gate_name(mark))
 }
 
 /// Scales a task set, in percent of the desired count.
