@@ -36,7 +36,7 @@ pub mod tag {
     pub const PAUSE: &str = "evenkeel:pause";
     /// A person's word that the gate at which a rollout stands opens, or all of its gates.
     pub const PROMOTE: &str = "evenkeel:promote";
-    /// When the weights of a service at rest were last put back.
+    /// When the weights were last put back: of a service at rest, or on the way back from a task set.
     pub const REWEIGHED: &str = "evenkeel:reweighed";
     /// What the manifest says where its policy does not heal, as it was last seen live.
     pub const DRIFT: &str = "evenkeel:drift";

@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::{Ground, steps};
 use crate::{Action, Call, Depth, Lane, ListenerRule, Plan, Reweighing, TaskSet};
 
+/// Says when weights were written other than by a step.
+const NOTE: &str = "evenkeel:reweighed";
+
 type Rule = fn(&Ground<'_>, &Action) -> Option<String>;
 
 pub(super) const RULES: &[Rule] = &[
@@ -198,10 +201,28 @@ fn takes_all_traffic_before_it_deletes(ground: &Ground<'_>, action: &Action) -> 
         return Some(format!("{id} is the PRIMARY task set"));
     }
     match group_of(set).map(|group| production_part(ground, group)) {
-        None | Some(Some(0)) => None,
+        None => None,
+        Some(Some(0)) => (!gave_back(ground, id)).then(|| {
+            format!("whether {id} gets traffic may be out of date: nothing was given back since")
+        }),
         Some(None) => Some(format!("whether {id} gets traffic was not seen")),
         Some(Some(_)) => Some(format!("{id} gets traffic")),
     }
+}
+
+/// Whether the weights were written since the rollout of a task set came where it is, so that another one, PRIMARY, gets all.
+fn gave_back(ground: &Ground<'_>, id: &str) -> bool {
+    let sets = ground.service.map(|service| service.task_sets.as_slice()).unwrap_or_default();
+    let takes = |set: &TaskSet| set.deployment.status == "PRIMARY" && group_of(set).is_some();
+    let mark = ground.tag("evenkeel:rollout").filter(|mark| mark.contains(&format!(":{id}:")));
+    let since = mark.and_then(|mark| mark.rsplit(':').next()?.parse::<i64>().ok());
+    since.is_none_or(|since| put_back_at(ground).is_some_and(|at| at >= since))
+        || !sets.iter().any(takes)
+}
+
+/// When weights were written last other than by a step.
+fn put_back_at(ground: &Ground<'_>) -> Option<i64> {
+    ground.tag(NOTE)?.strip_prefix("v1:")?.parse().ok()
 }
 
 fn makes_primary_what_users_get(ground: &Ground<'_>, action: &Action) -> Option<String> {
@@ -270,12 +291,10 @@ fn puts_back_all_at_rest(ground: &Ground<'_>, action: &Action) -> Option<String>
 
 /// The same once an hour at most, and noted before, so that nobody is fought; what failed is made again for two minutes.
 pub(super) fn puts_back_once_an_hour(ground: &Ground<'_>, plan: &Plan) -> Option<String> {
-    const NOTE: &str = "evenkeel:reweighed";
     resting(ground)?;
     let write = plan.actions.iter().position(|action| is_a_write_of_rules(&action.call))?;
     let is_note = |action: &Action| matches!(&action.call, Call::TagResource { tags, .. } if tags.contains_key(NOTE));
-    let last = ground.tag(NOTE).and_then(|at| at.strip_prefix("v1:")?.parse::<i64>().ok());
-    match last.map(|at| ground.input.now.as_second() - at) {
+    match put_back_at(ground).map(|at| ground.input.now.as_second() - at) {
         Some(-120..=120) => None,
         Some(ago) if ago < 3600 => Some("weights were put back within the hour".to_owned()),
         _ if plan.actions.iter().take(write).any(is_note) => None,

@@ -206,6 +206,22 @@ impl Look {
         plan.actions[0].call.clone()
     }
 
+    /// The weights that are written on the way back; that they were is noted behind them.
+    #[track_caller]
+    fn given_back(&self) -> Call {
+        let plan = self.plan();
+        let [shift, note] = plan.actions.as_slice() else { panic!("{plan}") };
+        let Call::TagResource { tags, .. } = &note.call else { panic!("{plan}") };
+        assert_eq!(tags["evenkeel:reweighed"], format!("v1:{}", now().as_second()));
+        shift.call.clone()
+    }
+
+    /// They were written a second ago.
+    fn gave_back(&mut self) {
+        let noted = format!("v1:{}", ago(1).as_second());
+        self.tags.insert("evenkeel:reweighed".to_owned(), noted);
+    }
+
     fn waits(&self) -> String {
         let plan = self.plan();
         assert_eq!(plan.actions, Vec::new());
@@ -305,8 +321,12 @@ fn a_rule_that_forwards_elsewhere_too_is_left_alone() {
 #[test]
 fn a_rejected_revision_loses_traffic_then_test_traffic_then_its_tasks() {
     let mut look = baking_for(30).rejected();
-    assert_reweighs(&look.call(), PRODUCTION, &[(GREEN.to_owned(), 0), (GROUP.to_owned(), 100)]);
+    let all = [(GREEN.to_owned(), 0), (GROUP.to_owned(), 100)];
+    assert_reweighs(&look.given_back(), PRODUCTION, &all);
     look.production = weights(100, 0);
+    // That may be from before it got any.
+    assert_reweighs(&look.given_back(), PRODUCTION, &all);
+    look.gave_back();
     assert_reweighs(&look.call(), TEST, &[(GREEN.to_owned(), 0), (GROUP.to_owned(), 100)]);
     look.test = weights(100, 0);
     assert_eq!(look.call(), Call::DeleteTaskSet { input: about_set(2, "taskSet") });
@@ -316,6 +336,7 @@ fn a_rejected_revision_loses_traffic_then_test_traffic_then_its_tasks() {
 fn a_rejected_primary_gives_its_place_back_before_it_is_deleted() {
     let mut look = baking_for(30).rejected();
     (look.production, look.test) = (weights(100, 0), weights(100, 0));
+    look.gave_back();
     look.sets = vec![set(1, GROUP, "ACTIVE", 100.0), set(2, GREEN, "PRIMARY", 100.0)];
     let Call::UpdateServicePrimaryTaskSet { input } = look.call() else {
         panic!("{:?}", look.plan())
@@ -454,7 +475,10 @@ fn the_guard_lets_nothing_be_deleted_that_users_get() {
     assert!(look.broken(delete(2), Lane::Rollback).contains("ecs-svc/2 gets traffic"));
     assert!(look.broken(delete(1), Lane::Rollback).contains("is the PRIMARY task set"));
     assert!(look.broken(delete(7), Lane::Rollback).contains("something else than prod/web"));
-    let idle = Look { production: weights(100, 0), ..baking_for(30) };
+    let mut idle = Look { production: weights(100, 0), ..baking_for(30) };
+    let refused = idle.broken(delete(2), Lane::Rollback);
+    assert!(refused.contains("nothing was given back since"), "{refused}");
+    idle.gave_back();
     assert_eq!(idle.broken(delete(2), Lane::Rollback), "");
 }
 

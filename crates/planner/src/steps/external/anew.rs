@@ -91,7 +91,8 @@ fn follow(
     if share == 0 && mark.digest != view.desired.revision_digest {
         return give_up(view, mark);
     }
-    let waits = (share < 1000).then(|| unready(view, stable)).flatten();
+    let is_moved = share == 1000 && back::is_given_back(view, bad);
+    let waits = if is_moved { None } else { unready(view, stable) };
     waits.unwrap_or_else(|| back::withdraw(view, sets, bad, Lane::Rollback))
 }
 

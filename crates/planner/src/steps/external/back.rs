@@ -4,6 +4,7 @@ use evenkeel_manifest::{OnFailure, Percent};
 
 use super::anew;
 use super::forward::{delete, primary};
+use super::rest;
 use super::sets::Sets;
 use super::traffic::Traffic;
 use crate::plan::IN_FLIGHT;
@@ -49,6 +50,13 @@ fn is_held(view: &View<'_>) -> bool {
     view.desired.rollout.breaker.on_failure == OnFailure::Hold && !is_decided
 }
 
+/// Whether all traffic was given back since the rollout of a task set came where it is. A look may be older than the traffic
+/// that it got: the weights are written once, whatever the rule shows.
+pub(super) fn is_given_back(view: &View<'_>, set: &TaskSet) -> bool {
+    let mark = view.memory.rollout.as_ref().filter(|mark| mark.id() == Some(set.id()));
+    mark.is_none_or(|mark| view.memory.reweighed.is_some_and(|at| at >= mark.since))
+}
+
 /// Takes traffic from a task set, then its place, then its tasks.
 pub(super) fn withdraw(view: &View<'_>, sets: &Sets<'_>, set: &TaskSet, lane: Lane) -> Plan {
     let other = sets.primary.filter(|one| one.id() != set.id());
@@ -61,8 +69,9 @@ pub(super) fn withdraw(view: &View<'_>, sets: &Sets<'_>, set: &TaskSet, lane: La
         Err(why) => return unknown(format!("{why}: how to leave {} is not known", set.id())),
     };
     if let (Some(from), Some(to)) = (set.target_group(), stable.target_group()) {
-        if traffic.production_share(from) > 0 {
-            return Plan::acting(vec![traffic.shift(to, Percent::ALL, lane)], Vec::new());
+        if traffic.production_share(from) > 0 || !is_given_back(view, set) {
+            let shift = traffic.shift(to, Percent::ALL, lane);
+            return Plan::acting(vec![shift, rest::note(view, lane)], Vec::new());
         }
         if traffic.test_share(from).is_some_and(|share| share > 0)
             && let Some(action) = traffic.test(to, lane)

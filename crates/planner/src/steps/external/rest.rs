@@ -57,7 +57,7 @@ pub(super) fn put_back(view: &View<'_>, sets: &Sets<'_>) -> Option<Result<Plan, 
             let wait = left(format!("{at}; it is put back once an hour at most"));
             return Some(Err(wait.until(Some(next(last)))));
         }
-        _ => vec![note(view), write],
+        _ => vec![note(view, Lane::NewChange), write],
     };
     Some(Ok(Plan::acting(actions, Vec::new())))
 }
@@ -99,10 +99,10 @@ fn next(last: Timestamp) -> Timestamp {
     last.checked_add(REASSERT_EVERY).unwrap_or(Timestamp::MAX)
 }
 
-/// Written first, so that whoever changes the rule again is not fought.
-fn note(view: &View<'_>) -> Action {
+/// At rest written first, so that whoever changes the rule again is not fought.
+pub(super) fn note(view: &View<'_>, lane: Lane) -> Action {
     let tags = BTreeMap::from([(tag::REWEIGHED.to_owned(), encode_time(view.now()))]);
     let call = Call::TagResource { arn: view.service.service_arn.clone(), tags };
     let why = "notes that the weights are put back".to_owned();
-    Action { call, lane: Lane::NewChange, why }
+    Action { call, lane, why }
 }

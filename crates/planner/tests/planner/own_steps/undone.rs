@@ -67,8 +67,9 @@ fn a_return_gets_traffic_when_all_its_tasks_are_healthy_and_the_place_after_it()
     assert!(waits.contains("4 of 5 tasks of ecs-svc/1 are healthy"), "{waits}");
     let mut look = made_anew(4);
     let all = [(GREEN.to_owned(), 0), (GROUP.to_owned(), 100)];
-    assert_reweighs(&look.call(), PRODUCTION, &all);
+    assert_reweighs(&look.given_back(), PRODUCTION, &all);
     look.production = weights(100, 0);
+    look.gave_back();
     assert_reweighs(&look.call(), TEST, &all);
     look.test = weights(100, 0);
     assert!(matches!(look.call(), Call::UpdateServicePrimaryTaskSet { .. }), "{}", look.plan());
@@ -76,7 +77,9 @@ fn a_return_gets_traffic_when_all_its_tasks_are_healthy_and_the_place_after_it()
 
 #[test]
 fn a_return_whose_traffic_was_moved_goes_on_although_a_task_fails() {
-    let look = Look { production: weights(100, 0), test: weights(100, 0), ..made_anew(5) };
+    let mut look = Look { production: weights(100, 0), test: weights(100, 0), ..made_anew(5) };
+    assert!(look.waits().contains("4 of 5 tasks"), "it may be from before: {}", look.waits());
+    look.gave_back();
     assert!(matches!(look.call(), Call::UpdateServicePrimaryTaskSet { .. }), "{}", look.plan());
 }
 
@@ -89,7 +92,11 @@ fn new_content_ends_a_return_that_no_user_has_felt() {
     }
     let mut felt = made_anew(4);
     (felt.desired, felt.production) = (wanted("good:3"), weights(90, 10));
-    assert_reweighs(&felt.call(), PRODUCTION, &[(GREEN.to_owned(), 0), (GROUP.to_owned(), 100)]);
+    assert_reweighs(
+        &felt.given_back(),
+        PRODUCTION,
+        &[(GREEN.to_owned(), 0), (GROUP.to_owned(), 100)],
+    );
 }
 
 #[test]
