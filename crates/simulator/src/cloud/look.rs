@@ -2,6 +2,7 @@
 
 mod balancing;
 mod code_deploy;
+mod weights;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,14 +10,13 @@ use std::sync::Arc;
 use evenkeel_manifest::{Digest, Document, ServiceKey, canonical};
 use evenkeel_planner::{
     Action, Alarm, Applied, Call, Depth, Fact, MetricId, MetricQuestion, Minutes, Observed,
-    ObservedService, Questions, ReadError, Reweighing, Series, ServiceDeployment, ServiceRevision,
+    ObservedService, Questions, ReadError, Series, ServiceDeployment, ServiceRevision,
     TargetGroupHealth, TargetHealth, Task, TaskDefinition, is_owner, tag,
 };
 use evenkeel_reconciler::{CloudError, OwnedService};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use self::balancing::forwards;
 use super::SimulatedCloud;
 use crate::Api;
 use crate::region::{list, text};
@@ -452,53 +452,6 @@ impl Caller<'_> {
         };
         Ok(applied(&action.call, &reply))
     }
-}
-
-impl Caller<'_> {
-    /// Reads a rule once more, and writes it with other weights if they are as they were seen.
-    async fn reweigh(
-        &self,
-        operation: &str,
-        rule: &str,
-        listener: Option<&String>,
-        weights: &Reweighing,
-    ) -> Result<Arc<Value>, CloudError> {
-        let api = Api::ElasticLoadBalancingV2;
-        let reader = Caller { action: None, ..*self };
-        let reply = reader.call(api, "DescribeRules", &json!({"RuleArns": [rule]})).await?;
-        let actions = list(&reply, "Rules").first().map_or(&[][..], |rule| list(rule, "Actions"));
-        if forwards(actions) != weights.seen {
-            return Err(CloudError::Conflict {
-                operation: operation.to_owned(),
-                code: "WeightsChanged".to_owned(),
-                message: format!("the weights of {rule} changed since they were seen"),
-            });
-        }
-        let actions: Vec<Value> =
-            actions.iter().map(|one| reweighed(one, &weights.wanted)).collect();
-        let input = match listener {
-            Some(listener) => json!({"ListenerArn": listener, "DefaultActions": actions}),
-            None => json!({"RuleArn": rule, "Actions": actions}),
-        };
-        self.call(api, operation, &input).await
-    }
-}
-
-/// A forward action with other weights, and any other as it is.
-fn reweighed(action: &Value, weights: &[(String, u32)]) -> Value {
-    let mut action = action.clone();
-    if text(&action, "Type") == Some("forward")
-        && let Some(members) = action.as_object_mut()
-    {
-        let groups: Value = weights
-            .iter()
-            .map(|(arn, weight)| json!({"TargetGroupArn": arn, "Weight": weight}))
-            .collect();
-        members.remove("TargetGroupArn");
-        let config = members.entry("ForwardConfig").or_insert_with(|| json!({}));
-        config["TargetGroups"] = groups;
-    }
-    action
 }
 
 /// Reads a reply of DescribeTaskDefinition.
