@@ -200,6 +200,9 @@ fn takes_all_traffic_before_it_deletes(ground: &Ground<'_>, action: &Action) -> 
     if set.deployment.status == "PRIMARY" {
         return Some(format!("{id} is the PRIMARY task set"));
     }
+    if stands_with_the_primary(ground, set) {
+        return None;
+    }
     match group_of(set).map(|group| production_part(ground, group)) {
         None => None,
         Some(Some(0)) => (!gave_back(ground, id)).then(|| {
@@ -208,6 +211,13 @@ fn takes_all_traffic_before_it_deletes(ground: &Ground<'_>, action: &Action) -> 
         Some(None) => Some(format!("whether {id} gets traffic was not seen")),
         Some(Some(_)) => Some(format!("{id} gets traffic")),
     }
+}
+
+/// Whether the PRIMARY one serves what the group of a task set gets.
+fn stands_with_the_primary(ground: &Ground<'_>, set: &TaskSet) -> bool {
+    let sets = ground.service.map(|service| service.task_sets.as_slice()).unwrap_or_default();
+    let primary = sets.iter().find(|one| one.deployment.status == "PRIMARY");
+    group_of(set).is_some() && primary.and_then(group_of) == group_of(set)
 }
 
 /// Whether the weights were written since the rollout of a task set came where it is, so that another one, PRIMARY, gets all.

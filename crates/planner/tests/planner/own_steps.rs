@@ -386,6 +386,17 @@ fn what_was_replaced_is_kept_and_then_deleted() {
 }
 
 #[test]
+fn one_that_came_to_stand_in_the_same_group_is_deleted_although_the_group_gets_traffic() {
+    let mut look = baking_for(30);
+    look.sets = vec![set(1, GREEN, "ACTIVE", 100.0), set(2, GREEN, "PRIMARY", 100.0)];
+    (look.production, look.healthy) = (weights(0, 100), 4);
+    look.mark("keep1", 301);
+    assert_eq!(look.call(), Call::DeleteTaskSet { input: about_set(1, "taskSet") });
+    look.healthy = 3;
+    assert!(look.waits().contains("4 tasks are to be healthy"), "{}", look.waits());
+}
+
+#[test]
 fn a_service_without_task_sets_gets_none_of_what_was_rejected_paused_or_cannot_be_watched() {
     let empty = || Look { sets: Vec::new(), ..before_the_first_step() };
     assert!(matches!(empty().call(), Call::CreateTaskSet { .. }));

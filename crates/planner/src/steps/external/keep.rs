@@ -6,13 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 use super::forward::{delete, judged_since};
 use super::sets::Sets;
 use super::traffic::Traffic;
-use crate::breaker::judge;
+use crate::breaker::{Judgement, judge};
 use crate::plan::IN_FLIGHT;
 use crate::steps::rollout::{against, mark_rollout, prove, still};
 use crate::steps::{unknown, unseen_tasks};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::View;
-use crate::{Lane, Plan, RolloutPhase, Wait, WaitReason};
+use crate::{Lane, Plan, RolloutPhase, TaskSet, Wait, WaitReason};
 
 /// What is wanted is PRIMARY, and no memory says that it was judged: it is judged as the end of a rollout.
 pub(super) fn identify(view: &View<'_>, sets: &Sets<'_>) -> Plan {
@@ -49,32 +49,51 @@ pub(super) fn step(view: &View<'_>, sets: &Sets<'_>, mark: &RolloutMark) -> Plan
         let wait = Wait::new(WaitReason::Gate, "the tasks of the revision before are kept");
         return still(view, &judgement, wait.until(Some(kept_until)));
     }
+    let unhealthy = unhealthy(green, &judgement);
     if let Some(old) = sets.beside().next() {
-        return match Traffic::of(view) {
-            Ok(traffic)
-                if old.target_group().is_some_and(|one| traffic.production_share(one) > 0) =>
-            {
+        let traffic = match Traffic::of(view) {
+            Ok(traffic) => traffic,
+            Err(why) => {
+                return unknown(format!("{why}; what was replaced is kept until it is known"));
+            }
+        };
+        return match (stand_together(old, green), unhealthy) {
+            (true, Some(wait)) => still(view, &judgement, wait),
+            (false, _) if gets_traffic(&traffic, old) => {
                 let sentence = format!(
                     "{} still gets production traffic: somebody else changed its rule",
                     old.id()
                 );
                 Plan::waiting(vec![Wait::new(WaitReason::Person, sentence)], IN_FLIGHT)
             }
-            Ok(_) => Plan::acting(vec![delete(view, old, Lane::RolloutStep)], Vec::new()),
-            Err(why) => unknown(format!("{why}; what was replaced is kept until it is known")),
+            _ => Plan::acting(vec![delete(view, old, Lane::RolloutStep)], Vec::new()),
         };
     }
     if sets.is_draining {
         let wait = Wait::new(WaitReason::Draining, "the tasks of the revision before drain");
         return still(view, &judgement, wait);
     }
-    let all = usize::try_from(green.deployment.desired_count).unwrap_or(usize::MAX);
-    if judgement.healthy.as_ref().is_none_or(|healthy| healthy.len() < all) {
-        let sentence = format!("{} tasks are to be healthy", green.deployment.desired_count);
-        let wait = Wait::new(WaitReason::Deployment, sentence).until(judgement.deadline);
-        return still(view, &judgement, wait);
+    match unhealthy {
+        Some(wait) => still(view, &judgement, wait),
+        None => prove(view),
     }
-    prove(view)
+}
+
+fn unhealthy(green: &TaskSet, judgement: &Judgement) -> Option<Wait> {
+    let all = usize::try_from(green.deployment.desired_count).unwrap_or(usize::MAX);
+    judgement.healthy.as_ref().is_none_or(|healthy| healthy.len() < all).then(|| {
+        let sentence = format!("{} tasks are to be healthy", green.deployment.desired_count);
+        Wait::new(WaitReason::Deployment, sentence).until(judgement.deadline)
+    })
+}
+
+/// Made on a look that did not show the other one: what their group gets is served by both.
+fn stand_together(old: &TaskSet, green: &TaskSet) -> bool {
+    old.target_group().is_some() && old.target_group() == green.target_group()
+}
+
+fn gets_traffic(traffic: &Traffic<'_>, set: &TaskSet) -> bool {
+    set.target_group().is_some_and(|group| traffic.production_share(group) > 0)
 }
 
 fn kept_until(view: &View<'_>, mark: &RolloutMark) -> Timestamp {

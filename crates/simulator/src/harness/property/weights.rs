@@ -35,6 +35,9 @@ pub(super) struct Drained {
 /// A look may be that old, and what it says is not looked at again before a task set is deleted.
 const LOOK: SignedDuration = SignedDuration::from_secs(30);
 
+/// All traffic; two task sets of one group have more together.
+const WHOLE: u32 = 1000;
+
 /// Two shares that are rounded down.
 const ROUNDING: u32 = 1;
 
@@ -73,6 +76,7 @@ impl WeightSum {
     fn changed(&mut self, facts: &ServiceFacts) -> Result<(), String> {
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
         let now: u32 = facts.deployments.iter().filter_map(|one| one.share).sum();
+        let now = now.min(WHOLE);
         let before = self.sums.insert(key.clone(), now).unwrap_or(0);
         if self.written.remove(&key) && now + ROUNDING < before {
             return Err(format!(
@@ -116,14 +120,28 @@ impl Drained {
     fn sent(&self, at: At, call: &Sent) -> Result<(), String> {
         let truth = call.about.as_ref().and_then(|key| self.truth.get(key));
         let Some(id) = text(&call.input, "taskSet").and_then(number) else { return Ok(()) };
-        let all = truth.into_iter().flat_map(|facts| &facts.deployments);
-        let share = all.filter(|one| one.id == id).find_map(|one| one.share).unwrap_or(0);
+        let Some(facts) = truth else { return Ok(()) };
+        let all = facts.deployments.iter();
+        let share = all.clone().filter(|one| one.id == id).find_map(|one| one.share).unwrap_or(0);
+        // What a group gets that two share is served by the other one on.
+        let others: u32 = all.filter(|one| one.id != id).filter_map(|one| one.share).sum();
+        if share + others > WHOLE && serves_without(facts, id) {
+            return Ok(());
+        }
         let is_just_given = self.edited.is_some_and(|edited| at.duration_since(edited) <= LOOK);
         if share == 0 || is_just_given {
             return Ok(());
         }
         Err(format!("{} gets {share} of 1000 of the traffic", told(call)))
     }
+}
+
+/// Whether another one that gets traffic has healthy tasks.
+fn serves_without(facts: &ServiceFacts, id: u64) -> bool {
+    let others = facts.deployments.iter().filter(|one| one.id != id && one.share > Some(0));
+    others
+        .into_iter()
+        .any(|one| facts.tasks.iter().any(|task| task.deployment == one.id && task.healthy))
 }
 
 #[cfg(test)]
@@ -202,6 +220,19 @@ mod tests {
             get(&mut course, share, 1000 - share);
             course.pass("DeleteTaskSet", json!({"taskSet": "ecs-svc/2"}));
             if is_found { course.breaks("gets 100 of 1000") } else { course.passes() }
+        }
+    }
+
+    #[test]
+    fn one_of_two_in_a_group_may_be_deleted_when_the_other_one_is_healthy() {
+        for (healthy, is_found) in [(true, false), (false, true)] {
+            let mut course = at_a_tenth(Drained::default());
+            get(&mut course, 1000, 1000);
+            course.happens(|facts, _| {
+                facts.tasks.iter_mut().for_each(|task| task.healthy &= healthy);
+            });
+            course.pass("DeleteTaskSet", json!({"taskSet": "ecs-svc/2"}));
+            if is_found { course.breaks("gets 1000 of 1000") } else { course.passes() }
         }
     }
 
