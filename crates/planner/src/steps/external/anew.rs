@@ -88,10 +88,11 @@ fn follow(
         Err(why) => return unknown(format!("{why}: how to leave {} is not known", bad.id())),
     };
     let share = stable.target_group().map_or(0, |group| traffic.production_share(group));
-    if share == 0 && mark.digest != view.desired.revision_digest {
+    let is_given = back::is_given_back(view, bad);
+    if share == 0 && !is_given && mark.digest != view.desired.revision_digest {
         return give_up(view, mark);
     }
-    let is_moved = share == 1000 && back::is_given_back(view, bad);
+    let is_moved = share == 1000 && is_given;
     let waits = if is_moved { None } else { unready(view, stable) };
     waits.unwrap_or_else(|| back::withdraw(view, sets, bad, Lane::Rollback))
 }

@@ -90,6 +90,15 @@ fn new_content_ends_a_return_that_no_user_has_felt() {
         let Call::UntagResource { keys, .. } = look.call() else { panic!("{}", look.plan()) };
         assert_eq!(keys, ["evenkeel:rollout"]);
     }
+    // The rule may be from before the return got all traffic.
+    let mut moved = made_anew(4);
+    moved.desired = wanted("good:3");
+    moved.gave_back();
+    assert_reweighs(
+        &moved.given_back(),
+        PRODUCTION,
+        &[(GREEN.to_owned(), 0), (GROUP.to_owned(), 100)],
+    );
     let mut felt = made_anew(4);
     (felt.desired, felt.production) = (wanted("good:3"), weights(90, 10));
     assert_reweighs(
