@@ -4,11 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_elasticloadbalancingv2::types::{
-    Action, ActionTypeEnum, ForwardActionConfig, Rule, TargetGroup as Group, TargetGroupTuple,
+    Action, ActionTypeEnum, ForwardActionConfig, Listener, Rule, TargetGroup as Group,
+    TargetGroupTuple,
 };
 use evenkeel_planner::{BalancingQuestion, Lane, ListenerRule, LoadBalancing, TargetGroup};
 use evenkeel_reconciler::CloudError;
-use futures_util::future::try_join;
+use futures_util::future::try_join3;
 use tokio::time::Instant;
 
 use crate::caller::Caller;
@@ -44,10 +45,14 @@ impl Balancing {
         // The futures of the SDK are large, and these are part of those of every look.
         let caller = &*self.caller;
         let rules = Box::pin(existing(&question.rules, |arns| described_rules(caller, arns, lane)));
+        let listeners =
+            Box::pin(existing(&question.listeners, |arns| described_listeners(caller, arns, lane)));
         let target_groups = Box::pin(existing(&question.target_groups, |arns| {
             described_groups(caller, arns, lane)
         }));
-        let (rules, target_groups) = try_join(rules, target_groups).await?;
+        let (mut rules, listeners, target_groups) =
+            try_join3(rules, listeners, target_groups).await?;
+        rules.extend(listeners);
         let answer = LoadBalancing { rules, target_groups };
         let mut recent = lock(&self.recent);
         recent.retain(|question, (read, _)| read.elapsed() < question.max_age);
@@ -98,6 +103,16 @@ async fn described_rules(
     Ok(reply.rules().iter().map(rule).collect())
 }
 
+async fn described_listeners(
+    caller: &Caller,
+    arns: Vec<String>,
+    lane: Lane,
+) -> Result<Vec<ListenerRule>, CloudError> {
+    let request = caller.load_balancing.describe_listeners().set_listener_arns(Some(arns));
+    let reply = caller.read(Operation::DescribeListeners, lane, Box::pin(request.send())).await?;
+    Ok(reply.listeners().iter().map(listener).collect())
+}
+
 async fn described_groups(
     caller: &Caller,
     arns: Vec<String>,
@@ -111,15 +126,33 @@ async fn described_groups(
 
 fn is_missing(error: &CloudError) -> bool {
     let CloudError::Conflict { code, .. } = error else { return false };
-    ["RuleNotFound", "TargetGroupNotFound"].contains(&code.as_str())
+    ["RuleNotFound", "ListenerNotFound", "TargetGroupNotFound"].contains(&code.as_str())
 }
 
 fn rule(rule: &Rule) -> ListenerRule {
     ListenerRule {
         arn: rule.rule_arn().unwrap_or_default().to_owned(),
         forwards: rule.actions().iter().flat_map(forwards).collect(),
+        other_actions: other_actions(rule.actions()),
         is_default: rule.is_default().unwrap_or_default(),
     }
+}
+
+/// A listener with its default actions, as the rule that it is.
+fn listener(listener: &Listener) -> ListenerRule {
+    let actions = listener.default_actions();
+    ListenerRule {
+        arn: listener.listener_arn().unwrap_or_default().to_owned(),
+        forwards: actions.iter().flat_map(forwards).collect(),
+        other_actions: other_actions(actions),
+        is_default: true,
+    }
+}
+
+fn other_actions(actions: &[Action]) -> Vec<String> {
+    let kinds = actions.iter().filter_map(Action::r#type);
+    let others = kinds.filter(|kind| **kind != ActionTypeEnum::Forward);
+    others.map(|kind| kind.as_str().to_owned()).collect()
 }
 
 /// Target groups with their weights; none of an action that does not forward. A single group may be named outside of
@@ -159,7 +192,8 @@ mod tests {
     fn question(rules: &[&str]) -> BalancingQuestion {
         let set = |arns: &[&str]| arns.iter().map(|arn| (*arn).to_owned()).collect();
         let target_groups = set(&["blue", "green"]);
-        BalancingQuestion { rules: set(rules), target_groups, max_age: Duration::from_secs(30) }
+        let max_age = Duration::from_secs(30);
+        BalancingQuestion { rules: set(rules), target_groups, max_age, ..Default::default() }
     }
 
     fn xml(status: u16, body: String) -> Reply {
@@ -231,6 +265,7 @@ mod tests {
         };
         let forwards = [weights(&[("blue", 100), ("green", 0)]), weights(&[("blue", 1)])];
         assert!(rules.iter().map(|rule| &rule.forwards).eq(&forwards), "{rules:?}");
+        assert_eq!(rules[0].other_actions, ["authenticate-oidc"]);
         assert_eq!(
             target_groups.last(),
             Some(&TargetGroup {
@@ -241,6 +276,34 @@ mod tests {
             })
         );
         assert_eq!(fake.operations().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_of_a_network_load_balancer_is_its_only_rule() {
+        let fake = Fake::new(|request| match request.operation.as_str() {
+            "DescribeListeners" if request.body.contains("gone") => {
+                refused(400, "ListenerNotFound")
+            }
+            "DescribeListeners" => {
+                let forward =
+                    "<member><Type>forward</Type><TargetGroupArn>blue</TargetGroupArn></member>";
+                let arn = "<ListenerArn>net</ListenerArn>";
+                let actions = format!("<DefaultActions>{forward}</DefaultActions>");
+                let one = format!("<Listeners><member>{arn}{actions}</member></Listeners>");
+                result("DescribeListeners", &one)
+            }
+            _ => region(request),
+        });
+        let listeners = ["gone", "net"].map(str::to_owned).into();
+        let asked = BalancingQuestion { listeners, ..question(&[]) };
+        let read = fake.cloud().balancing.read(&asked, Lane::Sweep).await.unwrap();
+        let listener = ListenerRule {
+            arn: "net".to_owned(),
+            forwards: vec![("blue".to_owned(), 1)],
+            other_actions: Vec::new(),
+            is_default: true,
+        };
+        assert_eq!(read.rules, [listener], "and the one that does not exist is left out");
     }
 
     #[tokio::test(start_paused = true)]

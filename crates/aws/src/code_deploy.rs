@@ -34,10 +34,10 @@ pub(crate) async fn read(
     let Some(group) = group(caller, question, lane).await? else { return Ok(None) };
     let listed = try_join(on_their_way(caller, question, lane), since(caller, question, lane));
     let (on_their_way, since) = listed.await?;
-    let mut ids = question.ids.clone();
-    ids.extend(on_their_way);
-    ids.extend(since);
+    let listed: BTreeSet<String> = on_their_way.into_iter().chain(since).collect();
+    let ids = listed.union(&question.ids).cloned().collect();
     let mut deployments = described(caller, ids, lane).await?;
+    refuse_gaps(&listed, &deployments)?;
     let rollbacks = described(caller, unread_rollbacks(&deployments), lane).await?;
     deployments.extend(rollbacks);
     Ok(Some(CodeDeploy { group, deployments }))
@@ -121,6 +121,18 @@ async fn described(
         }
     }
     Ok(deployments)
+}
+
+/// What is listed exists: a description without it is from before it was made.
+fn refuse_gaps(
+    listed: &BTreeSet<String>,
+    described: &[CodeDeployDeployment],
+) -> Result<(), CloudError> {
+    let is_described = |id: &&String| described.iter().any(|one| one.deployment_id == **id);
+    listed.iter().find(|id| !is_described(id)).map_or(Ok(()), |id| {
+        let operation = Operation::BatchGetDeployments;
+        Err(unread(operation, format!("{id} was listed, and is not described")))
+    })
 }
 
 /// The rollbacks that these name and that are not among them: CodeDeploy begins them by itself.
@@ -301,6 +313,17 @@ mod tests {
                 assert_eq!((error.class(), error.operation()), (class, failing));
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_description_from_before_a_listed_deployment_was_made_is_no_answer() {
+        let fake = Fake::new(|request| match request.operation.as_str() {
+            "BatchGetDeployments" => ok(&json!({ "deploymentsInfo": [] })),
+            _ => region(request),
+        });
+        let error = look(&fake, &question(None, &["d-gone"])).await.unwrap_err();
+        assert_eq!((error.class(), error.operation()), ("transient", "BatchGetDeployments"));
+        assert!(error.to_string().contains("d-3 was listed"), "{error}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,6 +19,7 @@ pub enum Operation {
     DescribeTasks,
     DescribeTargetHealth,
     DescribeRules,
+    DescribeListeners,
     DescribeTargetGroups,
     DescribeAlarms,
     GetMetricData,
@@ -45,7 +46,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::DescribeServices,
         Self::ListServices,
         Self::DescribeTaskDefinition,
@@ -57,6 +58,7 @@ impl Operation {
         Self::DescribeTasks,
         Self::DescribeTargetHealth,
         Self::DescribeRules,
+        Self::DescribeListeners,
         Self::DescribeTargetGroups,
         Self::DescribeAlarms,
         Self::GetMetricData,
@@ -99,6 +101,7 @@ impl Operation {
             | Self::ModifyListener
             | Self::DescribeTargetHealth
             | Self::DescribeRules
+            | Self::DescribeListeners
             | Self::DescribeTargetGroups => "elasticloadbalancing",
             Self::DescribeAlarms | Self::GetMetricData => "cloudwatch",
             Self::GetDeploymentGroup
@@ -155,6 +158,7 @@ impl Operation {
             Self::DescribeTasks => ("DescribeTasks", Family::ClusterResourceRead),
             Self::DescribeTargetHealth => ("DescribeTargetHealth", Family::ElasticLoadBalancing),
             Self::DescribeRules => ("DescribeRules", Family::ElasticLoadBalancing),
+            Self::DescribeListeners => ("DescribeListeners", Family::ElasticLoadBalancing),
             Self::DescribeTargetGroups => ("DescribeTargetGroups", Family::ElasticLoadBalancing),
             Self::DescribeAlarms => ("DescribeAlarms", Family::DescribeAlarms),
             Self::GetMetricData => ("GetMetricData", Family::GetMetricData),

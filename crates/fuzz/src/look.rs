@@ -258,8 +258,10 @@ fn load_balancing(one: &Value) -> Option<LoadBalancing> {
     let rule = |one: &Value| {
         let forwards = one.get("forwards").and_then(Value::as_array).into_iter().flatten();
         let forwards = forwards.map(forward).collect::<Option<_>>()?;
+        let others = one.get("otherActions").and_then(Value::as_array).into_iter().flatten();
+        let other_actions = others.filter_map(Value::as_str).map(str::to_owned).collect();
         let is_default = one.get("isDefault").and_then(Value::as_bool).unwrap_or_default();
-        Some(ListenerRule { arn: text(one, "arn")?, forwards, is_default })
+        Some(ListenerRule { arn: text(one, "arn")?, forwards, other_actions, is_default })
     };
     let group = |one: &Value| {
         Some(TargetGroup {

@@ -12,8 +12,11 @@ use serde_json::Value;
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BalancingQuestion {
-    /// Of Application Load Balancers: a Network Load Balancer has listeners instead.
+    /// Of Application Load Balancers.
     pub rules: BTreeSet<String>,
+    /// Of Network Load Balancers, which have no rules.
+    #[serde(default)]
+    pub listeners: BTreeSet<String>,
     pub target_groups: BTreeSet<String>,
     /// How old an answer may be that will do.
     pub max_age: Duration,
@@ -22,16 +25,20 @@ pub struct BalancingQuestion {
 /// The answer: what was asked about and is not listed does not exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadBalancing {
+    /// A listener of a Network Load Balancer is here as its only rule, by its own ARN.
     pub rules: Vec<ListenerRule>,
     pub target_groups: Vec<TargetGroup>,
 }
 
-/// `DescribeRules.Rules[]`.
+/// `DescribeRules.Rules[]`, or `DescribeListeners.Listeners[]` with its default actions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerRule {
     pub arn: String,
     /// Target groups with their weights; none where it answers or redirects by itself.
     pub forwards: Vec<(String, u32)>,
+    /// What it does besides: `authenticate-oidc`, `redirect`, …
+    #[serde(default)]
+    pub other_actions: Vec<String>,
     /// Whether it is the last one of its listener, which takes what no other takes.
     pub is_default: bool,
 }
@@ -69,7 +76,10 @@ impl BalancingQuestion {
         let max_age = if is_stepped { BEFORE_A_WRITE } else { BEFORE_A_START };
         let mut question = Self { max_age, ..Self::default() };
         for pair in Pair::all(desired) {
-            question.rules.extend(pair.rules().filter(|arn| is_rule(arn)).map(str::to_owned));
+            let arns = pair.rules().map(str::to_owned);
+            let (rules, listeners): (Vec<_>, Vec<_>) = arns.partition(|arn| is_rule(arn));
+            question.rules.extend(rules);
+            question.listeners.extend(listeners);
             question.target_groups.extend(pair.groups);
         }
         (!question.target_groups.is_empty()).then_some(question)

@@ -167,6 +167,7 @@ pub(crate) fn classify(operation: &str, error: ApiError) -> CloudError {
         | "DeploymentIsNotInReadyStateException"
         | "DeploymentLimitExceededException"
         | "RuleNotFound"
+        | "ListenerNotFound"
         | "TargetGroupNotFound" => CloudError::Conflict { operation, code, message },
         _ if status >= 500 && is_read => CloudError::Transient { operation, message },
         _ if status >= 500 => CloudError::UnknownOutcome { operation, message },

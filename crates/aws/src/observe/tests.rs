@@ -141,7 +141,8 @@ async fn rules_that_may_not_be_read_are_told_from_rules_that_cannot() {
         });
         let groups = || ["arn:tg/web".to_owned()].into();
         let (rules, target_groups) = (groups(), groups());
-        let asked = BalancingQuestion { rules, target_groups, max_age: Duration::from_secs(30) };
+        let max_age = Duration::from_secs(30);
+        let asked = BalancingQuestion { rules, target_groups, max_age, ..Default::default() };
         let questions = Questions { load_balancing: Some(asked), ..questions(Depth::Deep) };
         let observed = fake.cloud().observe(&key(), &questions).await.unwrap();
         let why = observed.load_balancing.unknown();

@@ -123,6 +123,7 @@ impl Seen {
         let none = BalancingQuestion::default();
         let asked = self.asked.load_balancing.as_ref().unwrap_or(&none);
         missing(&wanted.rules, &asked.rules, OPERATION)
+            .or_else(|| missing(&wanted.listeners, &asked.listeners, "DescribeListeners"))
             .or_else(|| missing(&wanted.target_groups, &asked.target_groups, OPERATION))
             .unwrap_or_else(|| self.observed.load_balancing.clone())
     }

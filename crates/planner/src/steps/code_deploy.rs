@@ -176,13 +176,22 @@ fn settle(view: &View<'_>, beside: Option<&Wait>) -> Plan {
 /// More than one task set, or what is wanted runs unproven, and no memory says how it came.
 fn unmarked(view: &View<'_>, seen: &CodeDeploy) -> Plan {
     if let Some(active) = seen.active() {
-        return foreign(active);
+        return taken_up(view, active).unwrap_or_else(|| foreign(active));
     }
     let left_behind = left_behind(view);
     if !is_alone(view) && left_behind.is_none() {
         return draining("a task set is on its way out");
     }
     if is_unproven(view) { arrive::identify(view) } else { settle(view, left_behind.as_ref()) }
+}
+
+/// A deployment says itself that it is ours, and of which content: a lost memory leaves it not unjudged.
+fn taken_up(view: &View<'_>, active: &CodeDeployDeployment) -> Option<Plan> {
+    if !active.is_for(&view.desired.revision_digest) {
+        return None;
+    }
+    let rejected = leave_rejected(view, &active.deployment_id);
+    Some(rejected.unwrap_or_else(|| arrive::mark(view, &active.deployment_id)))
 }
 
 /// Every task set beside the PRIMARY one is there for good: its deployment has ended, and only the next one takes it

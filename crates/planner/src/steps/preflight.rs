@@ -1,8 +1,8 @@
 //! What speaks against a rollout that moves traffic before it starts: rules and target groups that ECS could not
 //! use; never stops one in flight, nor a return.
 //!
-//! Source: Amazon ECS Developer Guide, resources and troubleshooting for blue/green deployments; ecs-behaviour
-//! 4.2. ECS checks the same in the middle, and turns the deployment back.
+//! Source: Amazon ECS Developer Guide, resources and troubleshooting for blue/green deployments with Application and
+//! Network Load Balancers; ecs-behaviour 4.2. ECS checks the same in the middle, and turns the deployment back.
 
 use evenkeel_manifest::Service;
 use serde_json::Value;
@@ -75,7 +75,7 @@ fn not_permitted(observed: &Observed) -> Option<Wait> {
     let why = observed.load_balancing.unknown()?;
     let sentence = format!(
         "whether traffic can be moved was not checked before the start: {}; grant \
-         elasticloadbalancing:DescribeRules and DescribeTargetGroups",
+         elasticloadbalancing:DescribeRules, DescribeListeners and DescribeTargetGroups",
         explain(why)
     );
     matches!(why, Unknown::Denied { .. }).then(|| Wait::new(WaitReason::NotPermitted, sentence))
@@ -86,8 +86,12 @@ fn faults(desired: &Service, seen: &LoadBalancing) -> Vec<String> {
     let needs_ip = desired.task_definition.value().get("networkMode").and_then(Value::as_str)
         == Some("awsvpc");
     let mut faults = Vec::new();
+    let is_ecs_to_move = desired.rollout.strategy.shift().is_some();
     for pair in Pair::all(desired) {
         faults.extend(faults_of_rules(&pair, seen));
+        if is_ecs_to_move {
+            faults.extend(pair.rules().filter_map(|arn| mixed(seen.rule(arn)?)));
+        }
         let groups = pair.groups.iter();
         faults.extend(groups.filter_map(|group| fault_of_group(group, needs_ip, seen)));
         faults.extend(differences(&pair, seen));
@@ -95,16 +99,31 @@ fn faults(desired: &Service, seen: &LoadBalancing) -> Vec<String> {
     faults
 }
 
+/// `listener rule`, or `listener` of a Network Load Balancer.
+fn kind(arn: &str) -> &'static str {
+    if is_rule(arn) { "listener rule" } else { "listener" }
+}
+
+/// ECS gives up with a rule that does more than forward.
+fn mixed(rule: &ListenerRule) -> Option<String> {
+    let (arn, others) = (&rule.arn, rule.other_actions.join(" and "));
+    (!others.is_empty() && !rule.forwards.is_empty()).then(|| {
+        format!(
+            "the {} {arn} also has the action {others}, and ECS moves no traffic with a rule that does more than \
+             forward: name one that only forwards, or take the strategy Steps",
+            kind(arn)
+        )
+    })
+}
+
 fn faults_of_rules(pair: &Pair, seen: &LoadBalancing) -> Vec<String> {
     let named = |arn: &str, what: &str, member: &str| {
         let missing = format!(
-            "the {what} listener rule {arn} does not exist: create it, or name another as {member}"
+            "the {what} {} {arn} does not exist: create it, or name another as {member}",
+            kind(arn)
         );
         seen.rule(arn).ok_or(missing)
     };
-    if !pair.rules().all(is_rule) {
-        return Vec::new();
-    }
     let production = named(&pair.production_rule, "production", "productionListenerRule");
     let test = pair.test_rule.as_deref().map(|arn| named(arn, "test", "testListenerRule"));
     match (production, test.transpose()) {
@@ -116,12 +135,13 @@ fn faults_of_rules(pair: &Pair, seen: &LoadBalancing) -> Vec<String> {
 /// How rules that exist carry the traffic of the two groups.
 fn misrouted(pair: &Pair, production: &ListenerRule, test: Option<&ListenerRule>) -> Vec<String> {
     let (rule, [first, second]) = (&production.arn, &pair.groups);
+    let kind = kind(rule);
     let is_ours = |group: &&str| pair.groups.iter().any(|own| own == group);
     let (ours, others): (Vec<&str>, Vec<&str>) = production.serving().partition(is_ours);
     let mut faults = Vec::new();
     faults.extend(others.iter().map(|group| {
         format!(
-            "the production listener rule {rule} forwards to {group}, which is neither {first} nor \
+            "the production {kind} {rule} forwards to {group}, which is neither {first} nor \
              {second}: make it forward to one of these, or name {group} in the manifest"
         )
     }));
@@ -129,13 +149,17 @@ fn misrouted(pair: &Pair, production: &ListenerRule, test: Option<&ListenerRule>
         [_] => {}
         [] if !others.is_empty() => {}
         [] => faults.push(format!(
-            "neither {first} nor {second} gets traffic by the production listener rule {rule}: give the \
-             one that serves a weight above 0"
+            "neither {first} nor {second} gets traffic by the production {kind} {rule}: give the one that \
+             serves a weight above 0"
         )),
         _ => faults.push(format!(
-            "both {first} and {second} get traffic by the production listener rule {rule}: give the one \
-             that does not serve the weight 0"
+            "both {first} and {second} get traffic by the production {kind} {rule}: give the one that does \
+             not serve the weight 0"
         )),
+    }
+    // ECS asks that of Application Load Balancers only: a listener may name the one group that serves.
+    if !is_rule(rule) {
+        return faults;
     }
     let is_known = |group: &&String| {
         [Some(production), test].into_iter().flatten().any(|rule| rule.names(group))

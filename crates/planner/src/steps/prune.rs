@@ -132,7 +132,7 @@ fn scale_in(
             since: second_after(input.now),
             ..mark.clone()
         };
-        let at = after(mark.since, terms.keep);
+        let at = deleted_at(&mark, terms);
         return marked(
             service,
             &mark,
@@ -161,7 +161,7 @@ fn delete(
     if let Some(plan) = its_tasks_stop(service).or_else(|| hindered(terms, mark)) {
         return plan;
     }
-    let at = after(mark.since, terms.keep.max(PruneTerms::KEEP_LEAST));
+    let at = deleted_at(mark, terms);
     if input.now < at {
         let sentence = format!(
             "no manifest names it, and it was scaled in: it is deleted at {at:.0}; with a manifest it gets its \
@@ -174,6 +174,12 @@ fn delete(
     let input = json!({ "cluster": input.key.cluster, "service": input.key.name });
     let why = format!("deletes it: no manifest names it, and it has been at zero since {since:.0}");
     acting(Call::DeleteService { input }, why)
+}
+
+/// What a look shows can be younger than the look, by as long as a pass takes at most by default.
+fn deleted_at(mark: &Tombstone, terms: &PruneTerms) -> Timestamp {
+    const A_PASS: SignedDuration = SignedDuration::from_mins(2);
+    after(mark.since, terms.keep.max(PruneTerms::KEEP_LEAST) + A_PASS)
 }
 
 fn its_tasks_stop(service: &ObservedService) -> Option<Plan> {

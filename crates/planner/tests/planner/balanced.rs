@@ -41,5 +41,10 @@ pub(crate) fn group(arn: &str) -> TargetGroup {
 
 pub(crate) fn rule(arn: &str, forwards: &[(&str, u32)]) -> ListenerRule {
     let forwards = forwards.iter().map(|(group, weight)| ((*group).to_owned(), *weight));
-    ListenerRule { arn: arn.to_owned(), forwards: forwards.collect(), is_default: false }
+    ListenerRule {
+        arn: arn.to_owned(),
+        forwards: forwards.collect(),
+        other_actions: Vec::new(),
+        is_default: false,
+    }
 }

@@ -361,6 +361,18 @@ fn an_announced_deployment_is_found_by_its_content_after_a_lost_answer() {
 }
 
 #[test]
+fn a_deployment_of_ours_whose_memory_was_lost_is_taken_up_and_judged() {
+    let mut look = on_its_way("InProgress");
+    look.tags.remove("evenkeel:rollout");
+    assert!(look.tagged("evenkeel:rollout").contains(":d-222222222:shift:"));
+    let verdict = format!("v1:{}:{}:Crashes", look.desired.revision_digest, ago(5).as_second());
+    look.tags.insert("evenkeel:rejected".to_owned(), verdict);
+    assert!(look.tagged("evenkeel:rollout").contains(":d-222222222:rollback:"));
+    look.desired = wanted("good:3");
+    assert_eq!(look.waits(), WaitReason::ForeignDeployment, "it carries something else");
+}
+
+#[test]
 fn a_deployment_of_the_same_content_before_the_announcement_is_not_ours() {
     let mut look = on_its_way("Succeeded");
     look.sets.pop();

@@ -136,6 +136,7 @@ impl Look {
         });
         let seen = |arn: &str, forwards: &[(String, u32)]| ListenerRule {
             forwards: forwards.to_vec(),
+            other_actions: Vec::new(),
             ..rule(arn, &[])
         };
         let rules = vec![seen(PRODUCTION, &self.production), seen(TEST, &self.test)];
@@ -361,6 +362,23 @@ fn a_first_revision_that_was_rejected_is_left_for_newer_content() {
     let Call::CreateTaskSet { input } = look.call() else { panic!("{:?}", look.plan()) };
     assert_eq!(input["loadBalancers"][0]["targetGroupArn"], GROUP);
     assert_eq!(input["scale"]["value"], 100.0);
+}
+
+#[test]
+fn a_look_from_before_the_task_set_that_serves_makes_the_same_content_no_second_time() {
+    let token = |look: &Look| match look.call() {
+        Call::CreateTaskSet { input } => input["clientToken"].clone(),
+        other => panic!("{other:?}"),
+    };
+    let mut look = before_the_first_step();
+    look.tags.remove("evenkeel:rollout");
+    look.sets.truncate(1);
+    let beside_what_serves = token(&look);
+    look.sets.clear();
+    assert_eq!(token(&look), beside_what_serves);
+    let judged = format!("v1:{}:{}", wanted("good:1").revision_digest, ago(5).as_second());
+    look.tags.insert("evenkeel:digest".to_owned(), judged);
+    assert_ne!(token(&look), beside_what_serves, "a later rollout of it is another one");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use evenkeel_manifest::{Service, Shift, Strategy};
 use evenkeel_planner::{
-    BalancingQuestion, ConditionKind, ConditionStatus, Depth, Fact, LoadBalancing, Observed,
-    Outcome, Plan, Unknown, WaitReason, check, questions, status, tag,
+    BalancingQuestion, ConditionKind, ConditionStatus, Depth, Fact, ListenerRule, LoadBalancing,
+    Observed, Outcome, Plan, Unknown, WaitReason, check, questions, status, tag,
 };
 use serde_json::json;
 
@@ -45,6 +45,10 @@ fn with(mut look: Look, seen: LoadBalancing) -> Look {
     look
 }
 
+fn log_in_first(rule: &mut ListenerRule) {
+    rule.other_actions.push("authenticate-oidc".to_owned());
+}
+
 /// Nothing exists.
 fn about_to_create() -> Look {
     with(Look::at(&Ecs::new(), moving(&draft("good:1"))), prepared())
@@ -71,7 +75,7 @@ fn what_is_prepared_starts() {
 #[test]
 fn each_thing_that_cannot_work_keeps_a_rollout_from_starting_and_says_what_to_do() {
     type Change = fn(&mut LoadBalancing);
-    let cases: [(Change, &str); 12] = [
+    let cases: [(Change, &str); 14] = [
         (|seen| seen.rules.retain(|one| one.arn != PRODUCTION), "the production listener rule"),
         (|seen| seen.rules.retain(|one| one.arn != TEST), "name another as testListenerRule"),
         (|seen| seen.rules[0].forwards = vec![(OTHER.to_owned(), 1)], "which is neither"),
@@ -80,6 +84,8 @@ fn each_thing_that_cannot_work_keeps_a_rollout_from_starting_and_says_what_to_do
         (|seen| seen.rules[0].forwards[0].1 = 0, "give the one that serves a weight above 0"),
         (|seen| seen.rules[0].forwards.clear(), "give the one that serves a weight above 0"),
         (|seen| seen.rules.iter_mut().for_each(|one| one.forwards.truncate(1)), "with weight 0"),
+        (|seen| log_in_first(&mut seen.rules[0]), "the action authenticate-oidc, and ECS moves"),
+        (|seen| log_in_first(&mut seen.rules[1]), "or take the strategy Steps"),
         (|seen| seen.target_groups.truncate(1), "does not exist: create it"),
         (|seen| seen.target_groups[1].target_type = Some("instance".to_owned()), "of type ip"),
         (|seen| seen.target_groups[1].vpc = Some("vpc-2".to_owned()), "has the VPC vpc-1"),
@@ -123,15 +129,41 @@ fn what_ecs_would_put_up_with_holds_nothing_up() {
     }
 }
 
+const LISTENER: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/net/front/1/2";
+
+/// The same behind the listener of a Network Load Balancer, which sends its connections to `forwards`.
+fn about_to_start_behind_a_listener(forwards: &[(&str, u32)]) -> Look {
+    let desired = moving(&web("good:2").with("loadBalancers", balancers(LISTENER, None)));
+    let listener = ListenerRule { is_default: true, ..rule(LISTENER, forwards) };
+    let look = Look::at(&settled(&draft("good:1")), desired);
+    with(look, LoadBalancing { rules: vec![listener], ..prepared() })
+}
+
 #[test]
-fn a_network_load_balancer_has_no_rules_to_look_at() {
-    let listener = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/net/front/1/2";
-    let desired = moving(&web("good:2").with("loadBalancers", balancers(listener, None)));
-    let question = BalancingQuestion::of(&desired).expect("its groups are asked about");
+fn a_network_load_balancer_is_asked_for_its_listener_which_may_name_one_group_alone() {
+    let look = about_to_start_behind_a_listener(&[(GROUP, 1)]);
+    let question = BalancingQuestion::of(&look.desired).expect("it moves traffic");
+    assert!(question.listeners.iter().eq([LISTENER]));
     assert_eq!((question.rules.len(), question.target_groups.len()), (0, 2));
-    let mut look = Look::at(&settled(&draft("good:1")), desired);
-    look.seen.load_balancing = Fact::Known(LoadBalancing { rules: Vec::new(), ..prepared() });
     assert_eq!(look.calls(), ["RegisterTaskDefinition"]);
+}
+
+#[test]
+fn a_listener_that_is_missing_or_sends_connections_elsewhere_keeps_a_rollout_from_starting() {
+    let both: &[(&str, u32)] = &[(GROUP, 1), (GREEN, 1)];
+    for (forwards, says) in [
+        (&[(OTHER, 1)][..], "which is neither"),
+        (both, "get traffic by the production listener arn"),
+        (&[(GROUP, 0), (GREEN, 0)], "give the one that serves a weight above 0"),
+    ] {
+        let plan = about_to_start_behind_a_listener(forwards).plan();
+        assert!(hindrance(&plan).is_some_and(|told| told.contains(says)), "{says}: {plan}");
+    }
+    let mut look = about_to_start_behind_a_listener(&[]);
+    look.seen.load_balancing = Fact::Known(LoadBalancing { rules: Vec::new(), ..prepared() });
+    let told = look.plan();
+    let says = "the production listener arn";
+    assert!(hindrance(&told).is_some_and(|told| told.contains(says)), "{told}");
 }
 
 #[test]

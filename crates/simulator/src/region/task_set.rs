@@ -172,9 +172,14 @@ impl State {
         validation::client_token(input)?;
         let content = self.usable_revision(required(input, "taskDefinition")?)?;
         let service = self.services.get(&id).ok_or_else(not_found)?;
+        let token = text(input, "clientToken");
         let is_repeated =
-            |set: &&TaskSet| text(input, "clientToken").is_some() && set.created_with == *input;
+            |set: &&TaskSet| token.is_some() && text(&set.created_with, "clientToken") == token;
         if let Some(set) = service.task_sets.iter().find(is_repeated) {
+            // Documented for no call about task sets; ECS refuses a service so.
+            if set.created_with != *input {
+                return Err(invalid("Creation of task set was not idempotent."));
+            }
             return Ok(json!({"taskSet": self.read_task_set(service, set, true)}));
         }
         let mut members = Map::new();

@@ -59,6 +59,22 @@ fn a_task_set_is_steady_once_its_tasks_are_healthy_and_at_once_at_scale_zero() {
 }
 
 #[test]
+fn a_repeated_creation_with_the_same_token_makes_no_second_task_set_whatever_it_says() {
+    let fixture = external(2);
+    let with_token = |percent: f64| {
+        let mut input = input(percent);
+        input["clientToken"] = json!("t-1");
+        input
+    };
+    let first = fixture.ecs("CreateTaskSet", with_token(100.0));
+    let again = fixture.ecs("CreateTaskSet", with_token(100.0));
+    assert_eq!(first["taskSet"]["id"], again["taskSet"]["id"]);
+    let other = fixture.try_ecs("CreateTaskSet", with_token(50.0)).unwrap_err();
+    assert!(other.to_string().contains("was not idempotent"), "{other}");
+    assert_eq!(sets(&fixture).len(), 1);
+}
+
+#[test]
 fn a_sixth_task_set_is_refused_draining_ones_counted() {
     let mut fixture = Fixture::new();
     let group = fixture.load_balancer();

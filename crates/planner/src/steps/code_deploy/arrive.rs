@@ -12,16 +12,23 @@ use crate::{Lane, Plan, RolloutPhase, TaskSet, Wait, WaitReason};
 
 /// No memory says that what runs was judged: it is judged as the end of a rollout.
 pub(super) fn identify(view: &View<'_>) -> Plan {
-    let Some(primary) = primary(view) else { return unknown("no task set is PRIMARY") };
+    match primary(view) {
+        Some(primary) => mark(view, primary.id()),
+        None => unknown("no task set is PRIMARY"),
+    }
+}
+
+/// Notes what carries the content that is wanted: a deployment, or the task set that it left.
+pub(super) fn mark(view: &View<'_>, carrier: &str) -> Plan {
     let mark = RolloutMark {
         digest: view.desired.revision_digest.clone(),
-        deployment: Marked::Id(primary.id().to_owned()),
+        deployment: Marked::Id(carrier.to_owned()),
         phase: RolloutPhase::Shifting,
         since: view.now(),
         probe: None,
         step: 0,
     };
-    let why = format!("marks {} as the rollout of {}", primary.id(), mark.digest);
+    let why = format!("marks {carrier} as the rollout of {}", mark.digest);
     Plan::acting(vec![mark_rollout(view, &mark, why)], Vec::new())
 }
 

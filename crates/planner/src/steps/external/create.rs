@@ -144,10 +144,12 @@ impl NewSet<'_> {
         listed.into_iter().flatten().map(in_group).collect()
     }
 
-    /// Equal for a repeated call, so that a lost answer creates no second one; another one beside other task
-    /// sets, or after a verdict.
+    /// Equal for a repeated call, so that neither a lost answer nor a look from before creates a second one; another
+    /// one beside a task set of the same content, or after a verdict.
     fn client_token(&self, definition: &str) -> String {
-        let sets: Vec<&str> = self.service.task_sets.iter().map(TaskSet::id).collect();
+        let sets = self.service.task_sets.iter();
+        let sets = sets.filter(|set| set.deployment.task_definition == definition);
+        let sets: Vec<&str> = sets.map(TaskSet::id).collect();
         let applied = self.service.tags.get(tag::DIGEST);
         let content = json!({
             "key": self.desired.key.to_string(), "revision": self.desired.revision_digest.as_str(),

@@ -22,7 +22,10 @@ impl Caller<'_> {
             return Ok(recent);
         }
         let rules = self.balancing_part(("DescribeRules", "RuleArns", "Rules"), &question.rules);
-        let rules = rules.await?.iter().map(rule).collect();
+        let mut rules: Vec<ListenerRule> = rules.await?.iter().map(rule).collect();
+        let named = ("DescribeListeners", "ListenerArns", "Listeners");
+        let listeners = self.balancing_part(named, &question.listeners).await?;
+        rules.extend(listeners.iter().map(listener));
         let named = ("DescribeTargetGroups", "TargetGroupArns", "TargetGroups");
         let groups = self.balancing_part(named, &question.target_groups).await?;
         let target_groups = groups.iter().map(target_group).collect();
@@ -63,15 +66,32 @@ impl Caller<'_> {
 
 fn is_missing(error: &CloudError) -> bool {
     let CloudError::Conflict { code, .. } = error else { return false };
-    ["RuleNotFound", "TargetGroupNotFound"].contains(&code.as_str())
+    ["RuleNotFound", "ListenerNotFound", "TargetGroupNotFound"].contains(&code.as_str())
 }
 
 fn rule(rule: &Value) -> ListenerRule {
     ListenerRule {
         arn: text(rule, "RuleArn").unwrap_or_default().to_owned(),
         forwards: forwards(list(rule, "Actions")),
+        other_actions: other_actions(list(rule, "Actions")),
         is_default: flag(rule, "IsDefault") == Some(true),
     }
+}
+
+/// A listener with its default actions, as the rule that it is.
+fn listener(listener: &Value) -> ListenerRule {
+    let actions = list(listener, "DefaultActions");
+    ListenerRule {
+        arn: text(listener, "ListenerArn").unwrap_or_default().to_owned(),
+        forwards: forwards(actions),
+        other_actions: other_actions(actions),
+        is_default: true,
+    }
+}
+
+fn other_actions(actions: &[Value]) -> Vec<String> {
+    let kinds = actions.iter().filter_map(|action| text(action, "Type"));
+    kinds.filter(|kind| *kind != "forward").map(str::to_owned).collect()
 }
 
 /// Target groups with their weights.

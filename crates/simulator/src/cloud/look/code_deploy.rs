@@ -29,14 +29,10 @@ impl Caller<'_> {
         };
         let info = group.get("deploymentGroupInfo").unwrap_or(&Value::Null);
         let group = read(operation, DeploymentGroup::read(info))?;
-        let mut ids = question.ids.clone();
-        let on_their_way = json!(["Created", "Queued", "InProgress", "Baking", "Ready"]);
-        ids.extend(self.deployment_ids(question, "includeOnlyStatuses", on_their_way).await?);
-        if let Some(since) = question.since {
-            let since = json!({"start": since.as_second()});
-            ids.extend(self.deployment_ids(question, "createTimeRange", since).await?);
-        }
+        let listed = self.listed_deployments(question).await?;
+        let ids: BTreeSet<String> = listed.union(&question.ids).cloned().collect();
         let mut deployments = self.deployments(&ids).await?;
+        refuse_gaps(&listed, &deployments)?;
         let rollbacks: BTreeSet<String> = deployments
             .iter()
             .filter_map(|one| one.rollback_info.as_ref()?.rollback_deployment_id.clone())
@@ -44,6 +40,20 @@ impl Caller<'_> {
             .collect();
         deployments.extend(self.deployments(&rollbacks).await?);
         Ok(Fact::Known(CodeDeploy { group, deployments }))
+    }
+
+    /// Those on their way, and those that were made lately.
+    async fn listed_deployments(
+        &self,
+        question: &CodeDeployQuestion,
+    ) -> Result<BTreeSet<String>, CloudError> {
+        let on_their_way = json!(["Created", "Queued", "InProgress", "Baking", "Ready"]);
+        let mut ids = self.deployment_ids(question, "includeOnlyStatuses", on_their_way).await?;
+        if let Some(since) = question.since {
+            let since = json!({"start": since.as_second()});
+            ids.extend(self.deployment_ids(question, "createTimeRange", since).await?);
+        }
+        Ok(ids.into_iter().collect())
     }
 
     async fn deployment_ids(
@@ -88,6 +98,18 @@ impl Caller<'_> {
         }
         Ok(all)
     }
+}
+
+/// What is listed exists: a description without it is from before it was made.
+fn refuse_gaps(
+    listed: &BTreeSet<String>,
+    described: &[CodeDeployDeployment],
+) -> Result<(), CloudError> {
+    let is_described = |id: &&String| described.iter().any(|one| one.deployment_id == **id);
+    let gap = listed.iter().find(|id| !is_described(id));
+    let unread =
+        |id| unread("BatchGetDeployments", &format!("{id} was listed, and is not described"));
+    gap.map_or(Ok(()), |id| Err(unread(id)))
 }
 
 fn named(question: &CodeDeployQuestion) -> Value {
