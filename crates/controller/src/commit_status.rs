@@ -3,7 +3,7 @@
 mod hosting;
 mod standing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +14,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::config::{CommitStatusConfig, Config};
 use crate::outside::web::Web;
+use crate::replica::Replica;
 use crate::source::ManifestsReport;
 use hosting::request;
-use standing::{Standing, standing};
+use standing::{Scope, Standing, standing};
 
 /// Statuses of a fleet change many at a time.
 const QUIET: Duration = Duration::from_secs(2);
@@ -31,7 +32,14 @@ struct Told {
     /// Tells apart who tells.
     context: String,
     config: CommitStatusConfig,
-    /// What hosting took last: the commit and how it fared.
+    /// What hosting knows, by cluster where replicas share the clusters.
+    known: BTreeMap<Option<String>, Known>,
+}
+
+/// What hosting knows under one context.
+#[derive(Default)]
+struct Known {
+    /// What it took last: the commit and how it fared.
     last: Option<(String, Standing)>,
     failures: u32,
     again_at: Option<Instant>,
@@ -44,6 +52,8 @@ pub(crate) struct CommitStatuses {
     report: watch::Receiver<Arc<ManifestsReport>>,
     desired: watch::Receiver<Arc<DesiredState>>,
     board: Arc<StatusBoard>,
+    /// Knows the services of its own clusters alone; `None` for the only daemon.
+    replica: Option<Replica>,
     sent: IntCounterVec,
 }
 
@@ -51,9 +61,12 @@ impl CommitStatuses {
     /// `None` when nobody is to be told.
     pub(crate) fn new(
         config: &Config,
-        report: watch::Receiver<Arc<ManifestsReport>>,
-        desired: watch::Receiver<Arc<DesiredState>>,
+        (report, desired): (
+            watch::Receiver<Arc<ManifestsReport>>,
+            watch::Receiver<Arc<DesiredState>>,
+        ),
         board: Arc<StatusBoard>,
+        replica: Option<Replica>,
         registry: &Registry,
     ) -> Result<Option<Self>, String> {
         let sent = IntCounterVec::new(
@@ -74,9 +87,7 @@ impl CommitStatuses {
                     source: one.name.clone(),
                     context: format!("evenkeel/{}/{}", config.instance, one.name),
                     config: config_of_it,
-                    last: None,
-                    failures: 0,
-                    again_at: None,
+                    known: BTreeMap::new(),
                 })
             })
             .collect();
@@ -84,7 +95,7 @@ impl CommitStatuses {
             return Ok(None);
         }
         let web = Web::new().map_err(|error| error.to_string())?;
-        Ok(Some(Self { web, told, report, desired, board, sent }))
+        Ok(Some(Self { web, told, report, desired, board, replica, sent }))
     }
 
     /// Runs until shutdown is requested.
@@ -99,8 +110,10 @@ impl CommitStatuses {
     async fn follow(&mut self) -> std::convert::Infallible {
         let mut statuses = self.board.changed();
         loop {
-            self.tell_all().await;
-            let retry = self.told.iter().filter_map(|one| one.again_at).min();
+            let held = self.replica.as_ref().map(Replica::clusters);
+            self.tell_all(held.as_deref()).await;
+            let known = self.told.iter().flat_map(|one| one.known.values());
+            let retry = known.filter_map(|one| one.again_at).min();
             let retry = async {
                 match retry {
                     Some(at) => sleep_until(at).await,
@@ -115,7 +128,8 @@ impl CommitStatuses {
         }
     }
 
-    async fn tell_all(&mut self) {
+    /// `held` are the clusters of this replica among others.
+    async fn tell_all(&mut self, held: Option<&[String]>) {
         let report = self.report.borrow_and_update().clone();
         let desired = self.desired.borrow_and_update().clone();
         let commits: BTreeMap<&str, &str> = report
@@ -125,26 +139,61 @@ impl CommitStatuses {
             .collect();
         for one in &mut self.told {
             let Some(commit) = commits.get(one.source.as_str()) else { continue };
-            let board = &self.board;
-            let found = standing(&one.source, &report.problems, &desired, |key| board.get(key));
-            let now = ((*commit).to_owned(), found);
-            let waits = one.again_at.is_some_and(|at| at > Instant::now());
-            if one.last.as_ref() == Some(&now) || waits {
-                continue;
+            for cluster in clusters_told_of(&one.source, &desired, held) {
+                let scope = Scope { source: &one.source, cluster: cluster.as_deref() };
+                let board = &self.board;
+                let found = standing(scope, &report.problems, &desired, |key| board.get(key));
+                let now = ((*commit).to_owned(), found);
+                if one.known.get(&cluster).is_some_and(|known| known.needs_no(&now)) {
+                    continue;
+                }
+                let result = one.tell(&self.web, cluster.as_deref(), &now).await;
+                let word = if result.is_ok() { "taken" } else { "failed" };
+                self.sent.with_label_values(&[one.source.as_str(), word]).inc();
+                one.after(cluster, now, result);
             }
-            let result = one.tell(&self.web, &now).await;
-            let word = if result.is_ok() { "taken" } else { "failed" };
-            self.sent.with_label_values(&[one.source.as_str(), word]).inc();
-            one.after(now, result);
         }
     }
 }
 
+/// Each replica tells of its own clusters; of a source that wants no service, or by the only daemon, all is told
+/// as one.
+fn clusters_told_of(
+    source: &str,
+    desired: &DesiredState,
+    held: Option<&[String]>,
+) -> BTreeSet<Option<String>> {
+    let wanted: BTreeSet<&String> =
+        Scope { source, cluster: None }.services(desired).map(|one| &one.key.cluster).collect();
+    match held {
+        Some(held) if !wanted.is_empty() => {
+            held.iter().filter(|one| wanted.contains(one)).cloned().map(Some).collect()
+        }
+        _ => BTreeSet::from([None]),
+    }
+}
+
+impl Known {
+    fn needs_no(&self, now: &(String, Standing)) -> bool {
+        let waits = self.again_at.is_some_and(|at| at > Instant::now());
+        waits || self.last.as_ref() == Some(now)
+    }
+}
+
 impl Told {
-    async fn tell(&self, web: &Web, (commit, standing): &(String, Standing)) -> Result<(), String> {
+    async fn tell(
+        &self,
+        web: &Web,
+        cluster: Option<&str>,
+        (commit, standing): &(String, Standing),
+    ) -> Result<(), String> {
+        let context = match cluster {
+            Some(cluster) => format!("{}/{cluster}", self.context),
+            None => self.context.clone(),
+        };
         let token = self.config.token.as_ref().map(super::config::Secret::read).transpose()?;
         let token = token.unwrap_or_default();
-        let request = request(&self.config, &token, &self.context, commit, standing);
+        let request = request(&self.config, &token, &context, commit, standing);
         let body = request.body.to_string().into_bytes();
         let (status, _) = web.post(&request.url, &request.headers, body, TIMEOUT).await?;
         if status.is_success() {
@@ -158,17 +207,23 @@ impl Told {
         Err(format!("it answered {status}{remedy}"))
     }
 
-    fn after(&mut self, told: (String, Standing), result: Result<(), String>) {
+    fn after(
+        &mut self,
+        cluster: Option<String>,
+        told: (String, Standing),
+        result: Result<(), String>,
+    ) {
+        let known = self.known.entry(cluster).or_default();
         match result {
-            Ok(()) => (self.last, self.failures, self.again_at) = (Some(told), 0, None),
+            Ok(()) => *known = Known { last: Some(told), ..Known::default() },
             Err(why) => {
-                let delay = RETRY_FIRST.saturating_mul(1 << self.failures.min(10)).min(RETRY_MAX);
+                let delay = RETRY_FIRST.saturating_mul(1 << known.failures.min(10)).min(RETRY_MAX);
                 tracing::warn!(
                     source_name = self.source, commit = told.0, why,
                     again_in = ?delay, "git hosting was not told how a commit fares"
                 );
-                self.failures += 1;
-                self.again_at = Some(Instant::now() + delay);
+                known.failures += 1;
+                known.again_at = Some(Instant::now() + delay);
             }
         }
     }

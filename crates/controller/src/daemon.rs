@@ -179,6 +179,7 @@ impl Daemon {
         let handle = control_loop.handle();
         let source = Source::new(&config, desired.clone(), report_sender)?;
         log_start(&config, address, replica.as_ref());
+        let told = statuses(&config, (&report, &desired), &board, replica.clone(), &registry)?;
         let state = http::State {
             target: config.target.clone(),
             board: board.clone(),
@@ -195,7 +196,6 @@ impl Daemon {
             },
         };
 
-        let told = statuses(&config, &report, &desired, &board, &registry)?;
         let http_stop = CancellationToken::new();
         spawn_statuses(&mut tasks, told, shutdown.clone());
         spawn_loop(&mut tasks, control_loop, shutdown.clone());
@@ -357,13 +357,13 @@ fn spawn_source(tasks: &mut Tasks, source: Source, shutdown: Shutdown) {
 /// Who only observes tells nobody that a commit fares well or badly.
 fn statuses(
     config: &Config,
-    report: &watch::Receiver<Arc<ManifestsReport>>,
-    desired: &watch::Sender<Arc<DesiredState>>,
+    (report, desired): (&watch::Receiver<Arc<ManifestsReport>>, &watch::Sender<Arc<DesiredState>>),
     board: &Arc<StatusBoard>,
+    replica: Option<Replica>,
     registry: &Registry,
 ) -> Result<Option<CommitStatuses>, StartError> {
-    let (report, wanted) = (report.clone(), desired.subscribe());
-    let told = CommitStatuses::new(config, report, wanted, board.clone(), registry);
+    let followed = (report.clone(), desired.subscribe());
+    let told = CommitStatuses::new(config, followed, board.clone(), replica, registry);
     let told = told.map_err(StartError::CommitStatus)?;
     Ok(told.filter(|_| config.mode == RunMode::Apply))
 }

@@ -1,6 +1,6 @@
 //! How a commit fares, from the statuses of the services that it wants; never from what was told before.
 
-use evenkeel_manifest::{Problem, Severity};
+use evenkeel_manifest::{Problem, Service, Severity};
 use evenkeel_planner::{ConditionKind, ConditionStatus, Status};
 use evenkeel_reconciler::DesiredState;
 
@@ -19,14 +19,37 @@ pub(super) struct Standing {
     pub(super) sentence: String,
 }
 
-/// How the commit in force of one source fares. `status` gives the newest status of a service.
+/// Which services are told of together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scope<'a> {
+    pub(super) source: &'a str,
+    /// `None` for all clusters.
+    pub(super) cluster: Option<&'a str>,
+}
+
+impl<'a> Scope<'a> {
+    pub(super) fn services(self, desired: &'a DesiredState) -> impl Iterator<Item = &'a Service> {
+        let all = desired.services.values().map(|one| &**one);
+        all.filter(move |one| {
+            self.is_of_the_source(&one.source.file)
+                && self.cluster.is_none_or(|cluster| one.key.cluster == cluster)
+        })
+    }
+
+    fn is_of_the_source(self, file: &str) -> bool {
+        file.strip_prefix(self.source).is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+/// How the commit in force of one source fares. `status` gives the newest status of a service. A manifest that cannot be
+/// read is in no cluster, so all tell of it.
 pub(super) fn standing<'a>(
-    source: &str,
+    scope: Scope<'_>,
     problems: &[Problem],
     desired: &DesiredState,
     status: impl Fn(&evenkeel_manifest::ServiceKey) -> Option<std::sync::Arc<Status>> + 'a,
 ) -> Standing {
-    let is_ours = |file: &str| file.strip_prefix(source).is_some_and(|rest| rest.starts_with('/'));
+    let is_ours = |file: &str| scope.is_of_the_source(file);
     let errors: Vec<&Problem> = problems
         .iter()
         .filter(|one| one.severity == Severity::Error && is_ours(&one.file))
@@ -38,8 +61,7 @@ pub(super) fn standing<'a>(
         };
         return Standing { state: State::Failure, sentence: format!("{first}{more}") };
     }
-    let services: Vec<_> =
-        desired.services.values().filter(|one| is_ours(&one.source.file)).collect();
+    let services: Vec<&Service> = scope.services(desired).collect();
     let of_each = services.iter().map(|service| {
         let wanted = &service.revision_digest;
         let seen = status(&service.key).filter(|one| one.wanted.as_ref() == Some(wanted));
@@ -51,7 +73,12 @@ pub(super) fn standing<'a>(
         Some(worst) if worst.state > State::Success => worst,
         _ => {
             let count = services.len();
-            let sentence = format!("all {count} services are as their manifests say");
+            let sentence = match scope.cluster {
+                Some(cluster) => {
+                    format!("all {count} services in {cluster} are as their manifests say")
+                }
+                None => format!("all {count} services are as their manifests say"),
+            };
             Standing { state: State::Success, sentence }
         }
     }

@@ -58,6 +58,10 @@ fn status(service: &Service, kind: ConditionKind, message: &str) -> Status {
     status
 }
 
+fn all_of(source: &str) -> Scope<'_> {
+    Scope { source, cluster: None }
+}
+
 fn wanted(services: &[&Service]) -> DesiredState {
     let services = services.iter().map(|one| (one.key.clone(), Arc::new((*one).clone()))).collect();
     DesiredState { services, ..DesiredState::default() }
@@ -69,7 +73,7 @@ fn a_commit_fares_as_its_worst_service_does() {
     let desired = wanted(&[&web]);
     let told = |status: Option<Status>| {
         let status = status.map(Arc::new);
-        let told = standing("shop", &[], &desired, move |_| status.clone());
+        let told = standing(all_of("shop"), &[], &desired, move |_| status.clone());
         (told.state, told.sentence)
     };
     assert_eq!(told(None), (standing::State::Pending, "prod/web: is being looked at".to_owned()));
@@ -80,18 +84,25 @@ fn a_commit_fares_as_its_worst_service_does() {
     let rejected = status(&web, ConditionKind::Rejected, "three tasks crashed");
     let failed = (standing::State::Failure, "prod/web: three tasks crashed".to_owned());
     assert_eq!(told(Some(rejected)), failed);
-    let elsewhere = standing("sho", &[], &desired, |_| None);
+    let elsewhere = standing(all_of("sho"), &[], &desired, |_| None);
     assert_eq!(elsewhere.state, standing::State::Success, "nothing of it is wanted");
 }
 
 #[test]
 fn a_commit_with_a_manifest_that_is_wrong_fails_with_its_place() {
     let set = load(&[File { name: "shop/bad.yaml".into(), text: "kind: Service\n".to_owned() }]);
-    let told = standing("shop", &set.problems, &DesiredState::default(), |_| None);
+    let told = standing(all_of("shop"), &set.problems, &DesiredState::default(), |_| None);
     assert_eq!(told.state, standing::State::Failure);
     assert!(told.sentence.starts_with("shop/bad.yaml:1:"), "{}", told.sentence);
-    let other = standing("platform", &set.problems, &DesiredState::default(), |_| None);
+    let other = standing(all_of("platform"), &set.problems, &DesiredState::default(), |_| None);
     assert_eq!(other.state, standing::State::Success);
+}
+
+#[test]
+fn a_source_that_wants_no_service_is_told_of_by_every_replica() {
+    let held = ["prod".to_owned()];
+    let clusters = clusters_told_of("shop", &DesiredState::default(), Some(&held));
+    assert_eq!(clusters, [None].into());
 }
 
 #[tokio::test]
@@ -121,16 +132,17 @@ async fn hosting_is_told_again_after_a_failure_and_once_for_each_change() {
     }];
     let board = Arc::new(StatusBoard::new());
     let registry = Registry::new();
-    let told = CommitStatuses::new(&config, reported, wanted_now, board.clone(), &registry);
+    let followed = (reported, wanted_now);
+    let told = CommitStatuses::new(&config, followed, board.clone(), None, &registry);
     let mut told = told.unwrap().unwrap();
-    told.tell_all().await;
-    told.tell_all().await;
+    told.tell_all(None).await;
+    told.tell_all(None).await;
     assert_eq!(seen.lock().unwrap().len(), 1, "it waits after a failure");
-    told.told[0].again_at = None;
-    told.tell_all().await;
-    told.tell_all().await;
+    told.told[0].known.clear();
+    told.tell_all(None).await;
+    told.tell_all(None).await;
     board.publish(status(&web, ConditionKind::Ready, "1 of 1 tasks running"));
-    timeout(TIMEOUT, told.tell_all()).await.unwrap();
+    timeout(TIMEOUT, told.tell_all(None)).await.unwrap();
     let all = seen.lock().unwrap().clone();
     let states: Vec<&str> =
         all.iter().map(|(_, _, body)| body["state"].as_str().unwrap()).collect();
@@ -140,5 +152,16 @@ async fn hosting_is_told_again_after_a_failure_and_once_for_each_change() {
         assert_eq!(token, "Bearer hunter2");
         assert_eq!(body["context"], "evenkeel/evenkeel/shop");
     }
+    let held = |clusters: &[&str]| clusters.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+    told.tell_all(Some(&held(&["test"]))).await;
+    told.tell_all(Some(&held(&["prod", "test"]))).await;
+    told.tell_all(Some(&held(&["prod"]))).await;
+    let shared: Vec<Value> =
+        seen.lock().unwrap().iter().skip(all.len()).map(|(_, _, body)| body.clone()).collect();
+    let [of_prod] = shared.as_slice() else {
+        panic!("only who holds prod tells, once: {shared:?}")
+    };
+    assert_eq!(of_prod["context"], "evenkeel/evenkeel/shop/prod");
+    assert_eq!(of_prod["description"], "all 1 services in prod are as their manifests say");
     drop((desired, reports));
 }

@@ -268,8 +268,6 @@ impl RawConfig {
         need(is_level(&self.log.level), "log.level", LEVEL);
         self.lease.need(&mut need);
         let is_alone = self.lease.backend == LeaseBackend::None;
-        let tells = self.sources.iter().any(|one| one.commit_status.is_some());
-        need(is_alone || !tells, "sources.commitStatus", "none with a lease");
         need(self.mode == RunMode::Apply || is_alone, "lease.backend", NO_LEASE);
         problems.extend(Windows::read(&self.windows).1);
         problems.extend(sources::read(&self.sources, None).1);
