@@ -37,6 +37,7 @@ pub enum Operation {
     GetDeploymentGroup,
     ListDeployments,
     BatchGetDeployments,
+    BatchGetDeploymentTargets,
     CreateDeployment,
     StopDeployment,
     ContinueDeployment,
@@ -45,7 +46,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::DescribeServices,
         Self::ListServices,
         Self::DescribeTaskDefinition,
@@ -75,6 +76,7 @@ impl Operation {
         Self::GetDeploymentGroup,
         Self::ListDeployments,
         Self::BatchGetDeployments,
+        Self::BatchGetDeploymentTargets,
         Self::CreateDeployment,
         Self::StopDeployment,
         Self::ContinueDeployment,
@@ -104,6 +106,7 @@ impl Operation {
             Self::GetDeploymentGroup
             | Self::ListDeployments
             | Self::BatchGetDeployments
+            | Self::BatchGetDeploymentTargets
             | Self::CreateDeployment
             | Self::StopDeployment
             | Self::ContinueDeployment => "codedeploy",
@@ -178,6 +181,7 @@ impl Operation {
             Self::GetDeploymentGroup => ("GetDeploymentGroup", Family::CodeDeploy),
             Self::ListDeployments => ("ListDeployments", Family::CodeDeploy),
             Self::BatchGetDeployments => ("BatchGetDeployments", Family::CodeDeploy),
+            Self::BatchGetDeploymentTargets => ("BatchGetDeploymentTargets", Family::CodeDeploy),
             Self::CreateDeployment => ("CreateDeployment", Family::CodeDeploy),
             Self::StopDeployment => ("StopDeployment", Family::CodeDeploy),
             Self::ContinueDeployment => ("ContinueDeployment", Family::CodeDeploy),
