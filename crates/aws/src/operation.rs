@@ -240,10 +240,11 @@ pub enum VerifyOperation {
     GetAuthorizationToken,
     DescribeSubnets,
     DescribeSecurityGroups,
+    GetFunctionConcurrency,
 }
 
 impl VerifyOperation {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::GetRole,
         Self::DescribeSecret,
         Self::DescribeParameters,
@@ -251,6 +252,7 @@ impl VerifyOperation {
         Self::GetAuthorizationToken,
         Self::DescribeSubnets,
         Self::DescribeSecurityGroups,
+        Self::GetFunctionConcurrency,
     ];
 
     /// AWS's name.
@@ -263,6 +265,7 @@ impl VerifyOperation {
             Self::GetAuthorizationToken => "GetAuthorizationToken",
             Self::DescribeSubnets => "DescribeSubnets",
             Self::DescribeSecurityGroups => "DescribeSecurityGroups",
+            Self::GetFunctionConcurrency => "GetFunctionConcurrency",
         }
     }
 
@@ -275,6 +278,7 @@ impl VerifyOperation {
             Self::DescribeLogGroups => "logs",
             Self::GetAuthorizationToken => "ecr",
             Self::DescribeSubnets | Self::DescribeSecurityGroups => "ec2",
+            Self::GetFunctionConcurrency => "lambda",
         };
         format!("{service}:{}", self.name())
     }
@@ -286,7 +290,10 @@ impl VerifyOperation {
             Self::DescribeParameters => Some("AmazonSSM"),
             Self::DescribeLogGroups => Some("Logs_20140328"),
             Self::GetAuthorizationToken => Some("AmazonEC2ContainerRegistry_V20150921"),
-            Self::GetRole | Self::DescribeSubnets | Self::DescribeSecurityGroups => None,
+            Self::GetRole
+            | Self::DescribeSubnets
+            | Self::DescribeSecurityGroups
+            | Self::GetFunctionConcurrency => None,
         }
     }
 
