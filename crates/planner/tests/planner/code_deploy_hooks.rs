@@ -5,12 +5,15 @@
 
 use evenkeel_manifest::{CodeDeploy as Group, Hooks, Strategy, sha256};
 use evenkeel_planner::{
-    Call, CodeDeployDeployment, DeploymentGroup, Lane, LifecycleEvent, VerdictKind, WaitReason,
+    Call, CodeDeployDeployment, DeploymentGroup, Fact, Lane, LifecycleEvent, VerdictKind,
+    WaitReason, plan,
 };
 use serde_json::{Value, json};
 
 use crate::balanced::GREEN;
 use crate::code_deploy::{Look, at_rest, definition, on_its_way, set};
+use crate::ecs::input;
+use crate::manifests::key;
 
 fn hooks() -> Hooks {
     let function = |name: &str| Some(name.to_owned());
@@ -59,6 +62,24 @@ fn the_plan_says_whom_the_deployment_asks() {
     let told = "which asks freeze:live (BeforeInstall), smoke (BeforeAllowTraffic), orders (AfterAllowTraffic)";
     assert!(plan.contains(told), "{plan}");
     assert!(!at_rest().plan().to_string().contains("which asks"));
+}
+
+#[test]
+fn a_registration_already_says_whom_its_deployment_will_ask() {
+    let registered = |look: &Look| {
+        let mut seen = look.seen();
+        if let Fact::Known(definitions) = &mut seen.task_definitions {
+            definitions.retain(|one| one.arn == definition(1));
+        }
+        seen.searched = Some(look.desired.task_definition_digest.clone());
+        let key = key();
+        let plan = plan(&input(&key, Some(&look.desired), &seen));
+        assert_eq!(plan.actions[0].call.operation(), "RegisterTaskDefinition");
+        plan.to_string()
+    };
+    let told = registered(&asking(at_rest(), hooks()));
+    assert!(told.contains("its deployment asks freeze:live (BeforeInstall), smoke"), "{told}");
+    assert!(!registered(&at_rest()).contains("asks"));
 }
 
 #[test]

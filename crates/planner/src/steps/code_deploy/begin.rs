@@ -32,7 +32,7 @@ pub(super) fn begin(view: &View<'_>) -> Plan {
         return until_read(wait);
     }
     let Some(definition) = view.wanted_definition() else {
-        return register(view.desired, view.observed());
+        return registered(view);
     };
     let mark = RolloutMark {
         digest: view.desired.revision_digest.clone(),
@@ -44,7 +44,8 @@ pub(super) fn begin(view: &View<'_>) -> Plan {
     };
     let announce = mark_rollout(view, &mark, format!("announces the rollout of {}", mark.digest));
     let description = description(&mark.digest);
-    let why = format!("has CodeDeploy deploy {}", definition.arn) + &with_hooks(view);
+    let asked = asked(view).map(|asked| format!(", which asks {asked}")).unwrap_or_default();
+    let why = format!("has CodeDeploy deploy {}{asked}", definition.arn);
     let why = why + &word::in_spite_of_a_freeze(view);
     let create = deploy(view, &definition.arn, &description, Lane::NewChange, why);
     Plan::acting(vec![announce, create], capability_waits(view))
@@ -80,12 +81,22 @@ fn hooks<'a>(view: &'a View<'_>) -> Option<&'a Hooks> {
     Some(&view.desired.rollout.strategy.code_deploy()?.hooks)
 }
 
-/// `, which asks smoke-test (AfterAllowTestTraffic)`
-fn with_hooks(view: &View<'_>) -> String {
-    let called = hooks(view).into_iter().flat_map(Hooks::all);
+/// Whom a deployment asks: `smoke-test (AfterAllowTestTraffic)`; `None` when it asks nobody.
+fn asked(view: &View<'_>) -> Option<String> {
+    let called = hooks(view)?.all();
     let called: Vec<String> =
         called.map(|(event, function)| format!("{function} ({event})")).collect();
-    if called.is_empty() { String::new() } else { format!(", which asks {}", called.join(", ")) }
+    (!called.is_empty()).then(|| called.join(", "))
+}
+
+/// A pass of its own, which already says whom the deployment after it will ask.
+fn registered(view: &View<'_>) -> Plan {
+    let mut plan = register(view.desired, view.observed());
+    let asked = asked(view).map(|asked| format!("; its deployment asks {asked}"));
+    for action in &mut plan.actions {
+        action.why.push_str(asked.as_deref().unwrap_or_default());
+    }
+    plan
 }
 
 /// Has CodeDeploy go back to what was proven, as fast as it can.
