@@ -457,6 +457,19 @@ mod tests {
     }
 
     #[test]
+    fn functions_that_code_deploy_asks_may_have_an_alias() {
+        let wish = Wish::new("web")
+            .with("strategy", "CodeDeploy")
+            .with("config", "Tenth")
+            .with("hooks", "AfterInstall:warm-up,BeforeAllowTraffic:smoke:live");
+        let members = wish.strategy();
+        assert_eq!(
+            members[1],
+            "codeDeploy: {deploymentConfig: Tenth, hooks: {AfterInstall: warm-up, BeforeAllowTraffic: smoke:live}}"
+        );
+    }
+
+    #[test]
     fn a_word_that_nobody_knows_is_refused() {
         assert!(Wish::new("web").set("colour", "red").is_err());
     }
