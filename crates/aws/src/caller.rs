@@ -162,6 +162,9 @@ impl Caller {
             Operation::BatchGetDeployments => {
                 exchange!(code_deploy.batch_get_deployments(), exchange)
             }
+            Operation::BatchGetDeploymentTargets => {
+                exchange!(code_deploy.batch_get_deployment_targets(), exchange)
+            }
             Operation::CreateDeployment => exchange!(code_deploy.create_deployment(), exchange),
             Operation::StopDeployment => exchange!(code_deploy.stop_deployment(), exchange),
             Operation::ContinueDeployment => {

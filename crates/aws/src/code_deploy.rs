@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use evenkeel_planner::{
-    CodeDeploy, CodeDeployDeployment, CodeDeployQuestion, DeploymentGroup, Lane,
+    CodeDeploy, CodeDeployDeployment, CodeDeployQuestion, DeploymentGroup, Lane, LifecycleEvent,
 };
 use evenkeel_reconciler::CloudError;
 use futures_util::future::try_join;
@@ -38,6 +38,11 @@ pub(crate) async fn read(
     let ids = listed.union(&question.ids).cloned().collect();
     let mut deployments = described(caller, ids, lane).await?;
     refuse_gaps(&listed, &deployments)?;
+    for one in deployments.iter_mut().filter(|one| question.ids.contains(&one.deployment_id)) {
+        if let Some(target) = one.target(&group) {
+            one.lifecycle_events = events(caller, &target, lane).await?;
+        }
+    }
     let rollbacks = described(caller, unread_rollbacks(&deployments), lane).await?;
     deployments.extend(rollbacks);
     Ok(Some(CodeDeploy { group, deployments }))
@@ -133,6 +138,23 @@ fn refuse_gaps(
         let operation = Operation::BatchGetDeployments;
         Err(unread(operation, format!("{id} was listed, and is not described")))
     })
+}
+
+/// The lifecycle events of a deployment that failed. They only explain it: none where AWS will not tell them.
+async fn events(
+    caller: &Caller,
+    target: &Value,
+    lane: Lane,
+) -> Result<Vec<LifecycleEvent>, CloudError> {
+    match caller.json(Operation::BatchGetDeploymentTargets, lane, target).await {
+        Ok(reply) => Ok(LifecycleEvent::read_all(&reply)),
+        Err(
+            error @ (CloudError::Throttled { .. }
+            | CloudError::Transient { .. }
+            | CloudError::UnknownOutcome { .. }),
+        ) => Err(error),
+        Err(_) => Ok(Vec::new()),
+    }
 }
 
 /// The rollbacks that these name and that are not among them: CodeDeploy begins them by itself.
@@ -285,6 +307,58 @@ mod tests {
         let again = self::look(&fake, &question(None, &["d-1", "d-2"])).await.unwrap().unwrap();
         assert_eq!(read_ids(&again), ["d-1", "d-2", "d-3"]);
         assert_eq!(fake.bodies("BatchGetDeployments").len(), 3, "what was read is not asked again");
+    }
+
+    /// As [`region`], but that `d-1` failed; `answer` is that about its target.
+    fn failed(answer: Reply) -> impl Fn(&Request) -> Reply {
+        move |request| {
+            let body = request.json();
+            match request.operation.as_str() {
+                "BatchGetDeployments" => {
+                    let asked = body["deploymentIds"].as_array().unwrap().iter();
+                    let read = asked.map(|id| {
+                        let mut one = deployment(id);
+                        if id == "d-1" {
+                            one["status"] = "Failed".into();
+                        }
+                        one
+                    });
+                    ok(&json!({ "deploymentsInfo": read.collect::<Vec<_>>() }))
+                }
+                "BatchGetDeploymentTargets" => answer.clone(),
+                _ => region(request),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_lifecycle_events_of_a_deployment_that_failed_are_read_if_it_was_asked_for() {
+        let event = json!({ "lifecycleEventName": "BeforeAllowTraffic", "status": "Failed" });
+        let target = json!({ "ecsTarget": { "lifecycleEvents": [event] } });
+        let fake = Fake::new(failed(ok(&json!({ "deploymentTargets": [target] }))));
+        let look = look(&fake, &question(None, &["d-1"])).await.unwrap().unwrap();
+        let events = &look.deployments[0].lifecycle_events;
+        assert_eq!(events[0].lifecycle_event_name, "BeforeAllowTraffic");
+        let asked = json!({ "deploymentId": "d-1", "targetIds": ["main:web"] });
+        assert_eq!(fake.bodies("BatchGetDeploymentTargets"), [asked]);
+        let rest = Fake::new(failed(ok(&json!({}))));
+        self::look(&rest, &question(Some(0), &[])).await.unwrap().unwrap();
+        assert_eq!(rest.bodies("BatchGetDeploymentTargets"), Vec::<Value>::new());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn events_that_may_not_be_read_explain_nothing_and_those_that_fail_for_now_are_read_later()
+     {
+        for code in
+            ["AccessDeniedException", "UnknownOperationException", "DeploymentNotStartedException"]
+        {
+            let fake = Fake::new(failed(error(code, "no")));
+            let look = look(&fake, &question(None, &["d-1"])).await.unwrap().unwrap();
+            assert_eq!(look.deployments[0].lifecycle_events, Vec::new(), "{code}");
+        }
+        let fake = Fake::new(failed(error("ThrottlingException", "Rate exceeded")));
+        let error = look(&fake, &question(None, &["d-1"])).await.unwrap_err();
+        assert_eq!((error.class(), error.operation()), ("throttled", "BatchGetDeploymentTargets"));
     }
 
     #[tokio::test(start_paused = true)]

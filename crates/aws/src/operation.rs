@@ -38,6 +38,7 @@ pub enum Operation {
     GetDeploymentGroup,
     ListDeployments,
     BatchGetDeployments,
+    BatchGetDeploymentTargets,
     CreateDeployment,
     StopDeployment,
     ContinueDeployment,
@@ -46,7 +47,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::DescribeServices,
         Self::ListServices,
         Self::DescribeTaskDefinition,
@@ -77,6 +78,7 @@ impl Operation {
         Self::GetDeploymentGroup,
         Self::ListDeployments,
         Self::BatchGetDeployments,
+        Self::BatchGetDeploymentTargets,
         Self::CreateDeployment,
         Self::StopDeployment,
         Self::ContinueDeployment,
@@ -107,6 +109,7 @@ impl Operation {
             Self::GetDeploymentGroup
             | Self::ListDeployments
             | Self::BatchGetDeployments
+            | Self::BatchGetDeploymentTargets
             | Self::CreateDeployment
             | Self::StopDeployment
             | Self::ContinueDeployment => "codedeploy",
@@ -182,6 +185,7 @@ impl Operation {
             Self::GetDeploymentGroup => ("GetDeploymentGroup", Family::CodeDeploy),
             Self::ListDeployments => ("ListDeployments", Family::CodeDeploy),
             Self::BatchGetDeployments => ("BatchGetDeployments", Family::CodeDeploy),
+            Self::BatchGetDeploymentTargets => ("BatchGetDeploymentTargets", Family::CodeDeploy),
             Self::CreateDeployment => ("CreateDeployment", Family::CodeDeploy),
             Self::StopDeployment => ("StopDeployment", Family::CodeDeploy),
             Self::ContinueDeployment => ("ContinueDeployment", Family::CodeDeploy),
@@ -240,10 +244,11 @@ pub enum VerifyOperation {
     GetAuthorizationToken,
     DescribeSubnets,
     DescribeSecurityGroups,
+    GetFunctionConcurrency,
 }
 
 impl VerifyOperation {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::GetRole,
         Self::DescribeSecret,
         Self::DescribeParameters,
@@ -251,6 +256,7 @@ impl VerifyOperation {
         Self::GetAuthorizationToken,
         Self::DescribeSubnets,
         Self::DescribeSecurityGroups,
+        Self::GetFunctionConcurrency,
     ];
 
     /// AWS's name.
@@ -263,6 +269,7 @@ impl VerifyOperation {
             Self::GetAuthorizationToken => "GetAuthorizationToken",
             Self::DescribeSubnets => "DescribeSubnets",
             Self::DescribeSecurityGroups => "DescribeSecurityGroups",
+            Self::GetFunctionConcurrency => "GetFunctionConcurrency",
         }
     }
 
@@ -275,6 +282,7 @@ impl VerifyOperation {
             Self::DescribeLogGroups => "logs",
             Self::GetAuthorizationToken => "ecr",
             Self::DescribeSubnets | Self::DescribeSecurityGroups => "ec2",
+            Self::GetFunctionConcurrency => "lambda",
         };
         format!("{service}:{}", self.name())
     }
@@ -286,7 +294,10 @@ impl VerifyOperation {
             Self::DescribeParameters => Some("AmazonSSM"),
             Self::DescribeLogGroups => Some("Logs_20140328"),
             Self::GetAuthorizationToken => Some("AmazonEC2ContainerRegistry_V20150921"),
-            Self::GetRole | Self::DescribeSubnets | Self::DescribeSecurityGroups => None,
+            Self::GetRole
+            | Self::DescribeSubnets
+            | Self::DescribeSecurityGroups
+            | Self::GetFunctionConcurrency => None,
         }
     }
 

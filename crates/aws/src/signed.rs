@@ -1,4 +1,4 @@
-//! Signed reads of the services for which no SDK is built in, by AWS's two plain protocols; never writes, and never
+//! Signed reads of the services for which no SDK is built in, by AWS's three plain protocols; never writes, and never
 //! prints a body.
 
 mod endpoint;
@@ -46,6 +46,9 @@ impl fmt::Debug for Signed {
 /// One request, before it is signed.
 struct Unsigned<'a> {
     endpoint: &'a Endpoint,
+    method: &'static str,
+    /// Behind the endpoint, without a slash before it.
+    path: String,
     headers: Vec<(&'static str, String)>,
     body: String,
 }
@@ -69,12 +72,25 @@ impl Signed {
             ("x-amz-target", format!("{target}.{}", operation.name())),
         ];
         let endpoint = self.endpoints.of(operation, region);
-        let request = Unsigned { endpoint: &endpoint, headers, body: input.to_string() };
+        let request = post(&endpoint, headers, input.to_string());
         let reply = self.patiently(operation, &request).await?;
         serde_json::from_slice(&reply).map_err(|error| {
             let message = format!("the reply is not JSON: {error}");
             Failure::Unanswered { message }.classify_as(operation.name(), false)
         })
+    }
+
+    /// Reads what is at a path, of a service that has one for each thing. The reply is not read.
+    pub(crate) async fn is_there(
+        &self,
+        operation: VerifyOperation,
+        region: Option<&str>,
+        path: String,
+    ) -> Result<(), CloudError> {
+        let endpoint = self.endpoints.of(operation, region);
+        let (method, headers, body) = ("GET", Vec::new(), String::new());
+        let request = Unsigned { endpoint: &endpoint, method, path, headers, body };
+        self.patiently(operation, &request).await.map(drop)
     }
 
     /// Calls an operation of a service that takes a form and answers in XML.
@@ -92,7 +108,7 @@ impl Signed {
         let headers =
             vec![("content-type", "application/x-www-form-urlencoded; charset=utf-8".to_owned())];
         let endpoint = self.endpoints.of(operation, None);
-        let request = Unsigned { endpoint: &endpoint, headers, body };
+        let request = post(&endpoint, headers, body);
         let reply = self.patiently(operation, &request).await?;
         Ok(String::from_utf8_lossy(&reply).into_owned())
     }
@@ -143,8 +159,17 @@ impl Signed {
     }
 }
 
+fn post<'a>(
+    endpoint: &'a Endpoint,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+) -> Unsigned<'a> {
+    Unsigned { endpoint, method: "POST", path: String::new(), headers, body }
+}
+
 fn signed(request: &Unsigned<'_>, identity: &Identity) -> Result<HttpRequest, String> {
-    let Unsigned { endpoint, headers, body } = request;
+    let Unsigned { endpoint, method, path, headers, body } = request;
+    let url = format!("{}{path}", endpoint.url);
     let params = SigningParams::builder()
         .identity(identity)
         .region(&endpoint.region)
@@ -154,13 +179,12 @@ fn signed(request: &Unsigned<'_>, identity: &Identity) -> Result<HttpRequest, St
         .build()
         .map_err(|error| error.to_string())?;
     let named = headers.iter().map(|(name, value)| (*name, value.as_str()));
-    let signable =
-        SignableRequest::new("POST", &endpoint.url, named, SignableBody::Bytes(body.as_bytes()))
-            .map_err(|error| innermost(&error))?;
+    let signable = SignableRequest::new(method, &url, named, SignableBody::Bytes(body.as_bytes()))
+        .map_err(|error| innermost(&error))?;
     let output = sign(signable, &params.into()).map_err(|error| innermost(&error))?;
     let mut signed = HttpRequest::new(SdkBody::from(body.as_str()));
-    signed.set_method("POST").map_err(|error| error.to_string())?;
-    signed.set_uri(endpoint.url.as_str()).map_err(|error| error.to_string())?;
+    signed.set_method(method).map_err(|error| error.to_string())?;
+    signed.set_uri(url.as_str()).map_err(|error| error.to_string())?;
     let all = signed.headers_mut();
     all.insert("user-agent", concat!("app/evenkeel ", env!("CARGO_PKG_VERSION")));
     for (name, value) in headers {
@@ -174,20 +198,22 @@ fn signed(request: &Unsigned<'_>, identity: &Identity) -> Result<HttpRequest, St
 
 async fn read(mut response: HttpResponse) -> Result<Vec<u8>, Failure> {
     let status = response.status().as_u16();
+    let in_header = response.headers().get("x-amzn-errortype").map(str::to_owned);
     let body = ByteStream::new(response.take_body()).collect().await;
     let body = body.map_err(|error| Failure::Unanswered { message: innermost(&error) })?.to_vec();
     if (200..300).contains(&status) {
         return Ok(body);
     }
-    let (code, message) = error_in(&body).unwrap_or_default();
+    let (code, message) = error_in(&body, in_header.as_deref()).unwrap_or_default();
     let message = if message.is_empty() { format!("HTTP status {status}") } else { message };
     Err(Failure::Answered(Answer { code, message, status, retry_after: None }))
 }
 
-/// Code and message of an error reply in either form.
-fn error_in(body: &[u8]) -> Option<(String, String)> {
+/// Code and message of an error reply in each of their forms; the code may be in a header, before a colon.
+fn error_in(body: &[u8], in_header: Option<&str>) -> Option<(String, String)> {
     if let Ok(reply) = serde_json::from_slice::<Value>(body) {
-        let code = reply.get("__type")?.as_str()?;
+        let in_header = in_header.and_then(|code| code.split(':').next());
+        let code = reply.get("__type").and_then(Value::as_str).or(in_header)?;
         let code = code.rsplit('#').next().unwrap_or(code).to_owned();
         let message = reply.get("message").or_else(|| reply.get("Message")).and_then(Value::as_str);
         return Some((code, message.unwrap_or_default().to_owned()));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_planner::{Asked, AttachedGroup, Fact, Lane, Shown, Unknown};
 use evenkeel_reconciler::CloudError;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use crate::cloud::AwsCloud;
@@ -39,6 +39,7 @@ pub(crate) async fn look(cloud: &AwsCloud, asked: &Asked) -> Fact<Shown> {
         Asked::SecurityGroup { id } => {
             cloud.vpc(VerifyOperation::DescribeSecurityGroups, ("GroupId.1", id)).await
         }
+        Asked::Function { id, region } => cloud.function(id, region.as_deref()).await,
     };
     match looked {
         Ok(Some(shown)) => Fact::Known(shown),
@@ -150,6 +151,15 @@ impl AwsCloud {
         Ok(alarms.first().map(|_| Shown::Exists))
     }
 
+    /// Of all that Lambda tells of one function, its concurrency holds nothing of its environment.
+    async fn function(&self, id: &str, region: Option<&str>) -> Result<Option<Shown>, CloudError> {
+        let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
+        let path = format!("2019-09-30/functions/{id}/concurrency");
+        let operation = VerifyOperation::GetFunctionConcurrency;
+        self.signed.is_there(operation, region, path).await?;
+        Ok(Some(Shown::Exists))
+    }
+
     async fn vpc(
         &self,
         operation: VerifyOperation,
@@ -172,6 +182,7 @@ fn action(asked: &Asked) -> String {
         Asked::Alarm { .. } => Operation::DescribeAlarms.action(),
         Asked::Subnet { .. } => VerifyOperation::DescribeSubnets.action(),
         Asked::SecurityGroup { .. } => VerifyOperation::DescribeSecurityGroups.action(),
+        Asked::Function { .. } => VerifyOperation::GetFunctionConcurrency.action(),
     }
 }
 

@@ -143,7 +143,7 @@ pub(crate) enum Command {
     /// Check that roles, images, secrets and the like exist that manifests name; changes nothing
     ///
     /// Asks AWS and registries about everything that manifests name and Evenkeel does not make: role, image, secret
-    /// (and parameter), log-group, target-group, alarm, subnet, security-group. Exits with 0 when nothing is amiss,
+    /// (and parameter), log-group, target-group, alarm, subnet, security-group, function. Exits with 0 when nothing is amiss,
     /// also where something may not be looked at, which is told, unless --strict; 7 when something is missing or does
     /// not fit; 1 on an error.
     Verify(VerifyArgs),

@@ -1,13 +1,17 @@
 //! The region model set in motion: shared, locked and moved by the clock; never does I/O itself.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use evenkeel_simulator::{Api, ApiError, Effect, Happening, Region, Settings};
+use evenkeel_simulator::{Api, ApiError, Effect, Happening, Region, Settings, Timings};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
+
+/// How long a hook waits for somebody's answer, for no function runs here; then it passes.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(30);
 
 /// One region that the doors, the tasks and the load balancer share.
 #[derive(Clone, Debug)]
@@ -19,7 +23,8 @@ pub struct LiveRegion {
 
 impl LiveRegion {
     pub fn new(settings: Settings, clock: Clock) -> Self {
-        let region = Region::new(settings, clock.now());
+        let timings = Timings { lambda_hook: TIME_TO_ANSWER, ..Timings::default() };
+        let region = Region::with_timings(settings, clock.now(), timings);
         Self { region: Arc::new(Mutex::new(region)), moved: Arc::default(), clock }
     }
 

@@ -81,7 +81,7 @@ pub use load::{
 pub use pattern::Pattern;
 pub use problem::{Problem, Severity};
 pub use rollout::{
-    Analysis, Breaker, CodeDeploy, Condition, Counting, Gate, InFlight, Limit, Metric,
+    Analysis, Breaker, CodeDeploy, Condition, Counting, Gate, Hooks, InFlight, Limit, Metric,
     MetricSource, OnFailure, OnInconclusive, Origin, Percent, Probe, Query, Rollout, Rule, Scale,
     Shift, Statistic, Step, Steps, Strategy, Threshold, TrafficStep, Webhook, Window, WindowFault,
     WindowText,

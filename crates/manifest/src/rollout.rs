@@ -3,6 +3,7 @@
 mod analysis;
 mod approvals;
 mod code_deploy;
+mod hooks;
 pub(crate) mod read;
 mod steps;
 mod strategy;
@@ -18,6 +19,7 @@ pub use analysis::{
     Analysis, Condition, Limit, Metric, MetricSource, OnInconclusive, Query, Statistic, Webhook,
 };
 pub use code_deploy::CodeDeploy;
+pub use hooks::Hooks;
 pub use steps::{Scale, Steps, TrafficStep};
 pub use strategy::{Gate, Percent, Shift, Step, Strategy};
 pub use window::{InFlight, Origin, Rule, Window, WindowFault, WindowText};

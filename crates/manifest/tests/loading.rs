@@ -26,6 +26,27 @@ fn said(set: &ManifestSet) -> Vec<String> {
 }
 
 #[test]
+fn how_code_deploy_rolls_a_revision_out_is_no_part_of_it() {
+    let text = |image: &str, code_deploy: &str| {
+        let service = "{desiredCount: 1, loadBalancers: [{containerName: a, containerPort: 80, targetGroupArn: \
+                       'arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/blue/0123456789abcdef'}]}";
+        let container = format!("image: {image}, portMappings: [{{containerPort: 80}}]");
+        let manifest = manifest("web").replace("image: b", &container);
+        let rollout = format!("{{strategy: CodeDeploy, codeDeploy: {{{code_deploy}}}}}");
+        format!("{manifest}  service: {service}\n  rollout: {rollout}\n")
+    };
+    let digest = |image: &str, code_deploy: &str| {
+        let set = load(&[file("a", text(image, code_deploy))]);
+        assert_eq!(said(&set), [""; 0]);
+        set.services[0].revision_digest.clone()
+    };
+    let plain = digest("b", "");
+    assert_eq!(digest("b", "hooks: {BeforeAllowTraffic: smoke}"), plain);
+    assert_eq!(digest("b", "hooks: {BeforeAllowTraffic: other}, deploymentConfig: Tenth"), plain);
+    assert_ne!(digest("c", ""), plain, "an image is a part");
+}
+
+#[test]
 fn a_file_that_is_too_large_is_refused_and_the_next_is_read() {
     let limits = Limits { file_bytes: 200, ..Limits::default() };
     let set = load_with(&[file("a", "x".repeat(201)), file("b", manifest("web"))], &limits);

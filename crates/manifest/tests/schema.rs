@@ -45,7 +45,7 @@ fn accepts_a_good_case_in_json() {
 #[test]
 fn accepts_every_spelling_that_loading_accepts() {
     let validator = validator();
-    let good: [fn(&mut Value); 10] = [
+    let good: [fn(&mut Value); 11] = [
         |m| m["spec"]["taskDefinition"]["cpu"] = 256.into(),
         |m| m["spec"]["taskDefinition"]["cpu"] = "1 vCPU".into(),
         |m| m["spec"]["taskDefinition"] = json!({ "file": "taskdef.json" }),
@@ -59,6 +59,12 @@ fn accepts_every_spelling_that_loading_accepts() {
                 json!({ "strategy": "Linear", "bake": "10m", "gateTimeout": "2h" });
         },
         |m| m["x-anchors"] = json!({}),
+        |m| {
+            let arn = "arn:aws:lambda:eu-west-1:123456789012:function:smoke:7";
+            let hooks = json!({ "BeforeInstall": "smoke:$LATEST", "AfterAllowTraffic": arn });
+            m["spec"]["rollout"] =
+                json!({ "strategy": "CodeDeploy", "codeDeploy": { "hooks": hooks } });
+        },
     ];
     for (index, change) in good.into_iter().enumerate() {
         let errors: Vec<String> =
@@ -70,7 +76,7 @@ fn accepts_every_spelling_that_loading_accepts() {
 #[test]
 fn refuses_what_loading_refuses_for_its_shape() {
     let validator = validator();
-    let bad: [fn(&mut Value); 10] = [
+    let bad: [fn(&mut Value); 12] = [
         |m| m["spec"]["taskDefinition"]["containerDefinitions"][0]["imgae"] = "x".into(),
         |m| m["spec"]["taskDefinition"]["containerDefinitions"][0]["memory"] = "64".into(),
         |m| m["spec"]["taskDefinition"] = json!({}),
@@ -81,6 +87,8 @@ fn refuses_what_loading_refuses_for_its_shape() {
         |m| m["metadata"]["name"] = "no spaces".into(),
         |m| m["apiVersion"] = "evenkeel.dev/v2".into(),
         |m| m["specification"] = json!({}),
+        |m| m["spec"]["rollout"] = json!({ "codeDeploy": { "hooks": { "Install": "smoke" } } }),
+        |m| m["spec"]["rollout"] = json!({ "codeDeploy": { "hooks": { "AfterInstall": "a b" } } }),
     ];
     for (index, change) in bad.into_iter().enumerate() {
         assert!(!validator.is_valid(&manifest(change)), "{index}");

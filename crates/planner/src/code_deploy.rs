@@ -1,10 +1,12 @@
 //! CodeDeploy's deployment groups and deployments in its own words, and the revision that one deploys; never decides.
 //!
-//! Source: ecs-behaviour 6; AWS CodeDeploy User Guide, AppSpec resources for ECS.
+//! Source: ecs-behaviour 6; AWS CodeDeploy User Guide, AppSpec resources and hooks for ECS.
+
+mod events;
 
 use std::collections::BTreeSet;
 
-use evenkeel_manifest::{Digest, Service, application_balancer, sha256};
+use evenkeel_manifest::{Digest, Hooks, Service, application_balancer, sha256};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -13,6 +15,8 @@ use crate::epoch;
 use crate::observed::{ReadError, fits_a_tag};
 use crate::tags::Memory;
 use crate::{ObservedService, RolloutPhase};
+
+pub use events::{Diagnostics, LifecycleEvent};
 
 /// The deployment group of a service, and which of its deployments are asked for besides those on their way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +83,9 @@ pub struct CodeDeployDeployment {
     pub error_information: Option<ErrorInformation>,
     #[serde(default)]
     pub rollback_info: Option<RollbackInfo>,
+    /// Of its target, by `BatchGetDeploymentTargets`; empty unless it failed, and where that may not be read.
+    #[serde(default)]
+    pub lifecycle_events: Vec<LifecycleEvent>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,6 +214,12 @@ impl DeploymentGroup {
         application_balancer(self.load_balancer_info.pointer(LISTENER)?.as_str()?)
     }
 
+    /// Whether it has a listener for test traffic.
+    pub(crate) fn is_tested(&self) -> bool {
+        const LISTENER: &str = "/targetGroupPairInfoList/0/testTrafficRoute/listenerArns/0";
+        self.load_balancer_info.pointer(LISTENER).is_some_and(Value::is_string)
+    }
+
     pub(crate) fn deploys(&self, desired: &Service) -> bool {
         let key = &desired.key;
         self.ecs_services
@@ -246,14 +259,18 @@ impl CodeDeployDeployment {
         self.creator.as_deref() == Some("codeDeployRollback")
     }
 
-    /// `Stopped: ALARM_ACTIVE, one or more alarms have been activated`
+    /// `Stopped: ALARM_ACTIVE, one or more alarms have been activated`, and which hook failed.
     pub(crate) fn end(&self) -> String {
         let error = self.error_information.clone().unwrap_or_default();
         let said = [error.code, error.message].into_iter().flatten().collect::<Vec<_>>();
-        if said.is_empty() {
-            return self.status.clone();
+        let mut end = self.status.clone();
+        if !said.is_empty() {
+            end = format!("{end}: {}", said.join(", "));
         }
-        format!("{}: {}", self.status, said.join(", "))
+        if let Some(hook) = self.failed_hook() {
+            end = format!("{}; {hook}", end.trim_end_matches('.'));
+        }
+        end
     }
 }
 
@@ -266,9 +283,9 @@ pub(crate) fn description_of_return(definition: &str) -> String {
     format!("{RETURN}{definition}")
 }
 
-/// `CreateDeployment.revision` with the AppSpec of a task definition.
-pub(crate) fn revision(desired: &Service, definition: &str) -> Value {
-    let content = app_spec(desired, definition).to_string();
+/// `CreateDeployment.revision` with the AppSpec of a task definition and these hooks.
+pub(crate) fn revision(desired: &Service, definition: &str, hooks: &Hooks) -> Value {
+    let content = app_spec(desired, definition, hooks).to_string();
     let sha256 = sha256(&content);
     json!({
         "revisionType": "AppSpecContent",
@@ -276,7 +293,7 @@ pub(crate) fn revision(desired: &Service, definition: &str) -> Value {
     })
 }
 
-fn app_spec(desired: &Service, definition: &str) -> Value {
+fn app_spec(desired: &Service, definition: &str, hooks: &Hooks) -> Value {
     let members = desired.service.value();
     let part = |pointer: &str| members.pointer(pointer).cloned();
     let mut properties = Map::new();
@@ -292,7 +309,12 @@ fn app_spec(desired: &Service, definition: &str) -> Value {
         }
     }
     let service = json!({"Type": "AWS::ECS::Service", "Properties": properties});
-    json!({"version": 0.0, "Resources": [{"TargetService": service}]})
+    let mut spec = json!({"version": 0.0, "Resources": [{"TargetService": service}]});
+    if let Some(spec) = spec.as_object_mut().filter(|_| !hooks.is_empty()) {
+        let called = hooks.all().map(|(event, function)| json!({event: function}));
+        spec.insert("Hooks".to_owned(), called.collect());
+    }
+    spec
 }
 
 fn is_empty(value: &Value) -> bool {

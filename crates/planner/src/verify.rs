@@ -30,10 +30,11 @@ pub enum Check {
     Alarm,
     Subnet,
     SecurityGroup,
+    Function,
 }
 
 impl Check {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Role,
         Self::Image,
         Self::Secret,
@@ -42,6 +43,7 @@ impl Check {
         Self::Alarm,
         Self::Subnet,
         Self::SecurityGroup,
+        Self::Function,
     ];
 
     /// As it is typed and shown.
@@ -55,6 +57,7 @@ impl Check {
             Self::Alarm => "alarm",
             Self::Subnet => "subnet",
             Self::SecurityGroup => "security-group",
+            Self::Function => "function",
         }
     }
 }
@@ -95,6 +98,11 @@ pub enum Asked {
     SecurityGroup {
         id: String,
     },
+    /// A function of Lambda, by its name or ARN, without version or alias.
+    Function {
+        id: String,
+        region: Option<String>,
+    },
 }
 
 impl Asked {
@@ -108,6 +116,7 @@ impl Asked {
             Self::Alarm { .. } => Check::Alarm,
             Self::Subnet { .. } => Check::Subnet,
             Self::SecurityGroup { .. } => Check::SecurityGroup,
+            Self::Function { .. } => Check::Function,
         }
     }
 }

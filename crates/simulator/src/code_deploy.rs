@@ -10,6 +10,7 @@ mod course;
 mod deployments;
 mod ends;
 mod groups;
+mod hooks;
 mod lifecycle;
 mod replies;
 
@@ -22,6 +23,7 @@ use crate::region::{ApiError, Kept, ServiceId, State, text};
 use applications::Application;
 use configs::Config;
 use deployments::Deployment;
+pub use hooks::HookFunction;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CodeDeploy {
@@ -31,6 +33,8 @@ pub(crate) struct CodeDeploy {
     configs: BTreeMap<String, Config>,
     /// By number: oldest first.
     deployments: Kept<u64, Deployment>,
+    /// What functions that hooks call do, where somebody said so.
+    functions: BTreeMap<String, HookFunction>,
 }
 
 impl CodeDeploy {
@@ -86,6 +90,9 @@ impl State {
             "ListDeployments" => self.list_deployments(input),
             "StopDeployment" => self.stop_deployment(input),
             "ContinueDeployment" => self.continue_deployment(input),
+            "PutLifecycleEventHookExecutionStatus" => {
+                self.put_lifecycle_event_hook_execution_status(input)
+            }
             "ListDeploymentTargets" => self.list_deployment_targets(input),
             "BatchGetDeploymentTargets" => self.batch_get_deployment_targets(input),
             _ => return None,

@@ -30,6 +30,7 @@ pub mod takeover;
 mod world;
 
 pub use cloud::SimulatedCloud;
+pub use code_deploy::HookFunction;
 pub use daemon::Daemon;
 pub use effect::{ContainerLaunch, Effect, Happening, HealthCheck, RequestTally, TaskLaunch};
 pub use elb::{ListenerView, RuleCondition, RuleView, TargetGroupView};

@@ -40,6 +40,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::code_deploy::HookFunction;
 use crate::{Effect, Happening, ListenerView, ServiceFacts, TargetGroupView};
 
 pub use faults::Fault;
@@ -305,6 +306,12 @@ impl Region {
     /// The application and the deployment group by which CodeDeploy deploys a service.
     pub fn deployment_group_of(&self, cluster: &str, service: &str) -> Option<(String, String)> {
         self.state.code_deploy.group_of(cluster, service)
+    }
+
+    /// From now on a function that hooks of CodeDeploy's deployments call does this; one that nobody scripted passes.
+    pub fn script_hook(&mut self, function: &str, does: HookFunction) {
+        self.state.code_deploy.script(function, does);
+        self.history.record(&self.state);
     }
 
     /// From now on earlier states are kept for `horizon`, for [`Self::answer_as_of`].

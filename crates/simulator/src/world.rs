@@ -131,6 +131,8 @@ pub struct World {
     sequence: u64,
     /// How many tasks of each image were started.
     started: BTreeMap<String, u32>,
+    /// How many requests of users were sent to tasks of each image.
+    requested: BTreeMap<String, u64>,
 }
 
 /// A task that was launched and has not ended.
@@ -169,6 +171,7 @@ impl World {
             due: BTreeMap::new(),
             sequence: 0,
             started: BTreeMap::new(),
+            requested: BTreeMap::new(),
         }
     }
 
@@ -180,6 +183,11 @@ impl World {
     /// How many tasks that have a container of this image were launched so far.
     pub fn launched(&self, image: &str) -> u32 {
         self.started.get(image).copied().unwrap_or(0)
+    }
+
+    /// How many requests of users were sent so far to tasks that have a container of this image.
+    pub fn requested(&self, image: &str) -> u64 {
+        self.requested.get(image).copied().unwrap_or(0)
     }
 
     /// When something happens next.

@@ -34,6 +34,7 @@ fn service(operation: VerifyOperation) -> Service {
         VerifyOperation::DescribeSubnets | VerifyOperation::DescribeSecurityGroups => {
             ("ec2", "ec2", "EC2")
         }
+        VerifyOperation::GetFunctionConcurrency => ("lambda", "lambda", "Lambda"),
     };
     Service { host, signing_name, id }
 }

@@ -11,7 +11,7 @@ fn a_session_is_part_of_the_signature_and_the_body_is_what_was_signed() {
         signing_name: "ssm",
     };
     let headers = vec![("x-amz-target", "AmazonSSM.DescribeParameters".to_owned())];
-    let request = Unsigned { endpoint: &endpoint, headers, body: "{}".to_owned() };
+    let request = post(&endpoint, headers, "{}".to_owned());
     let request = signed(&request, &Identity::from(credentials)).unwrap();
     let header = |name: &str| request.headers().get(name).unwrap_or_default().to_owned();
     assert_eq!((request.method(), request.uri()), ("POST", endpoint.url.as_str()));
@@ -24,12 +24,15 @@ fn a_session_is_part_of_the_signature_and_the_body_is_what_was_signed() {
 
 #[test]
 fn codes_are_read_in_every_form_of_error() {
-    let read =
-        |body: &str| error_in(body.as_bytes()).map(|(code, message)| format!("{code}/{message}"));
+    let read = |body: &str| {
+        error_in(body.as_bytes(), None).map(|(code, message)| format!("{code}/{message}"))
+    };
     let json = r#"{"__type":"com.amazonaws.x#AccessDeniedException","Message":"no"}"#;
     assert_eq!(read(json).as_deref(), Some("AccessDeniedException/no"));
     let iam = "<ErrorResponse><Error><Code>NoSuchEntity</Code><Message>a &lt;b&gt;</Message></Error></ErrorResponse>";
     assert_eq!(read(iam).as_deref(), Some("NoSuchEntity/a <b>"));
+    let lambda = error_in(br#"{"Type":"User","Message":"no"}"#, Some("NotThere:http://x/"));
+    assert_eq!(lambda, Some(("NotThere".to_owned(), "no".to_owned())));
     assert_eq!(read("<html>"), None);
     assert_eq!(read("{}"), None);
     assert_eq!(read(""), None);

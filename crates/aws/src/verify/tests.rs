@@ -28,6 +28,13 @@ fn query_error(status: u16, code: &str) -> Reply {
     )
 }
 
+/// As Lambda says it.
+fn rest_error(status: u16, code: &str) -> Reply {
+    let headers = vec![("x-amzn-errortype", code.to_owned())];
+    let body = json!({ "Type": "User", "Message": "no" }).to_string().into_bytes();
+    Reply::Body { status, headers, body }
+}
+
 async fn look(
     asked: Asked,
     reply: impl Fn(&Request) -> Reply + Send + Sync + 'static,
@@ -36,13 +43,14 @@ async fn look(
 }
 
 /// One question of each kind.
-fn every_question() -> [Asked; 8] {
+fn every_question() -> [Asked; 9] {
     let (name, region) = ("x".to_owned(), None);
     [
         Asked::Role { name: name.clone() },
         Asked::Secret { id: name.clone() },
         Asked::Parameter { name: name.clone(), region: region.clone() },
-        Asked::LogGroup { name: name.clone(), region },
+        Asked::LogGroup { name: name.clone(), region: region.clone() },
+        Asked::Function { id: name.clone(), region },
         Asked::TargetGroup { arn: name.clone() },
         Asked::Alarm { name: name.clone() },
         Asked::Subnet { id: name.clone() },
@@ -141,6 +149,23 @@ async fn subnets_and_security_groups_are_shown_with_their_vpc() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_function_is_asked_for_in_its_region_and_without_its_environment() {
+    let fake = Fake::new(|_| ok(&json!({})));
+    let id = "arn:aws:lambda:us-east-2:123456789012:function:smoke".to_owned();
+    let asked = Asked::Function { id, region: Some("us-east-2".to_owned()) };
+    assert_eq!(fake.cloud().look_at(&asked).await, Fact::Known(Shown::Exists));
+    let request = fake.requests().pop().unwrap();
+    assert_eq!(
+        request.uri,
+        "https://lambda.us-east-2.amazonaws.com/2019-09-30/functions/\
+         arn%3Aaws%3Alambda%3Aus%2Deast%2D2%3A123456789012%3Afunction%3Asmoke/concurrency"
+    );
+    assert_eq!(request.body, "");
+    let signature = request.header("authorization").unwrap();
+    assert!(signature.contains("/us-east-2/lambda/aws4_request"), "{signature}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_target_group_is_shown_with_its_load_balancers() {
     let shown = look(Asked::TargetGroup { arn: "blue".to_owned() }, |_| {
         xml(
@@ -183,6 +208,7 @@ async fn an_alarm_may_be_of_either_kind() {
 async fn what_does_not_exist_is_absent_in_the_words_of_every_service() {
     let gone = |request: &Request| match request.operation.as_str() {
         "GetRole" => query_error(404, "NoSuchEntity"),
+        "concurrency" => rest_error(404, "ResourceNotFoundException"),
         "DescribeSecret" => error("ResourceNotFoundException", "no"),
         "DescribeSubnets" => ec2_error("InvalidSubnetID.NotFound"),
         "DescribeSecurityGroups" => ec2_error("InvalidGroupId.Malformed"),
@@ -200,6 +226,7 @@ async fn what_does_not_exist_is_absent_in_the_words_of_every_service() {
 async fn what_iam_forbids_is_told_with_the_action_that_is_missing() {
     let forbidden = |request: &Request| match request.operation.as_str() {
         "GetRole" | "DescribeTargetGroups" => query_error(403, "AccessDenied"),
+        "concurrency" => rest_error(403, "AccessDeniedException"),
         "DescribeSubnets" | "DescribeSecurityGroups" => xml(
             403,
             "<Response><Errors><Error><Code>UnauthorizedOperation</Code></Error></Errors></Response>",

@@ -142,7 +142,18 @@ fn tell(
     for warning in &one.warnings {
         writeln!(told, "    {warning}")?;
     }
+    if let Some(unseen) = unseen(&one.service) {
+        writeln!(told, "    {unseen}")?;
+    }
     Ok(())
+}
+
+/// What is no part of a service, and may be lost unless somebody writes it into the manifest.
+fn unseen(service: &Service) -> Option<&'static str> {
+    service.rollout.strategy.code_deploy().map(|_| {
+        "note: the application, the deployment group and the hooks of the AppSpec are CodeDeploy's, and not looked at: unless \
+         they are named in spec.rollout.codeDeploy, the names are those that the AWS console gives, and no hook is called"
+    })
 }
 
 fn hand_over(
@@ -174,6 +185,28 @@ fn write_new(path: &Path, text: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn told(rollout: &str) -> String {
+        let balancers = "[{targetGroupArn: \"arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/blue/0123456789abcdef\", \
+                         containerName: web, containerPort: 80}]";
+        let text = format!(
+            "apiVersion: evenkeel.dev/v1\nkind: Service\nmetadata: {{name: web}}\nspec:\n  cluster: prod\n  rollout: {rollout}\n  \
+             service: {{desiredCount: 1, loadBalancers: {balancers}}}\n  taskDefinition:\n    containerDefinitions: [{{name: web, \
+             image: \"web:1\", memory: 64, portMappings: [{{containerPort: 80}}]}}]\n"
+        );
+        let mut set = load(&[File { name: "web.yaml".into(), text: text.clone() }]);
+        let one = Imported { service: set.services.remove(0), text, warnings: Vec::new() };
+        let mut told = Vec::new();
+        tell(&mut told, &one, &[], None).unwrap();
+        String::from_utf8(told).unwrap()
+    }
+
+    #[test]
+    fn hooks_that_are_not_seen_are_told_of_where_code_deploy_deploys() {
+        let hooks = "the hooks of the AppSpec";
+        assert!(told("{strategy: CodeDeploy}").contains(hooks));
+        assert!(!told("{strategy: Rolling}").contains(hooks));
+    }
 
     #[test]
     fn a_file_that_exists_is_left_alone() {

@@ -124,12 +124,17 @@ impl Deployer {
     }
 
     async fn deploy(&self) -> Value {
+        self.deploy_with(&json!([])).await
+    }
+
+    async fn deploy_with(&self, hooks: &Value) -> Value {
         let definition = self.stage.register(container()).await;
         let service = json!({"Type": "AWS::ECS::Service", "Properties": {
             "TaskDefinition": definition,
             "LoadBalancerInfo": {"ContainerName": "web", "ContainerPort": 8080},
         }});
-        let spec = json!({"version": 0.0, "Resources": [{"TargetService": service}]});
+        let resources = json!([{"TargetService": service}]);
+        let spec = json!({"version": 0.0, "Resources": resources, "Hooks": hooks});
         let content = json!({"content": spec.to_string()});
         let input = json!({
             "applicationName": "shop", "deploymentGroupName": "web", "description": "a change",
@@ -240,4 +245,20 @@ async fn every_operation_is_served_in_json() {
 #[tokio::test]
 async fn every_operation_is_served_in_cbor() {
     all_operations(Tongue::Cbor).await;
+}
+
+#[tokio::test]
+async fn a_person_answers_the_hook_of_a_deployment() {
+    let deployer = Deployer::start(Tongue::Json).await;
+    let id = deployer.deploy_with(&json!([{"BeforeInstall": "nobody"}])).await;
+    deployer.until(&id, "it waits", |info| info["status"] == "InProgress").await;
+    let execution = format!("{}:BeforeInstall", id.as_str().unwrap());
+    let answer = json!({
+        "deploymentId": id, "lifecycleEventHookExecutionId": execution, "status": "Failed",
+    });
+    let reply = deployer.ask("PutLifecycleEventHookExecutionStatus", answer).await;
+    assert_eq!(reply["lifecycleEventHookExecutionId"], json!(execution));
+    let ended = deployer.until(&id, "it fails", |info| info["status"] == "Failed").await;
+    assert_eq!(ended["errorInformation"]["code"], "HOOK_EXECUTION_FAILURE");
+    deployer.stage.server.stop().await.unwrap();
 }

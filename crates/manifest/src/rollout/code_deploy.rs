@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::hooks::{Hooks, hooks};
 use crate::envelope::known_members;
 use crate::node::Cursor;
 use crate::problem::Report;
@@ -24,9 +25,12 @@ pub struct CodeDeploy {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 100))]
     pub deployment_config: Option<String>,
+    /// The functions that validate a deployment, by lifecycle event: the hooks of its AppSpec.
+    #[serde(skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
 }
 
-const MEMBERS: [&str; 3] = ["application", "deploymentGroup", "deploymentConfig"];
+const MEMBERS: [&str; 4] = ["application", "deploymentGroup", "deploymentConfig", "hooks"];
 
 /// Reads `spec.rollout.codeDeploy`.
 pub(crate) fn code_deploy(rollout: &Cursor<'_>, report: &mut Report) -> CodeDeploy {
@@ -37,6 +41,7 @@ pub(crate) fn code_deploy(rollout: &Cursor<'_>, report: &mut Report) -> CodeDepl
         application: named("application"),
         deployment_group: named("deploymentGroup"),
         deployment_config: named("deploymentConfig"),
+        hooks: at.member("hooks").map(|at| hooks(&at, report)).unwrap_or_default(),
     }
 }
 

@@ -11,6 +11,7 @@ type Rule = fn(&Ground<'_>, &Action) -> Option<String>;
 
 pub(super) const RULES: &[Rule] = &[
     deploys_what_it_may,
+    asks_whom_it_must,
     one_deployment_at_a_time,
     ends_what_is_ours,
     lets_through_with_open_eyes,
@@ -77,6 +78,29 @@ fn deploys_what_it_may(ground: &Ground<'_>, action: &Action) -> Option<String> {
     let fits =
         ground.definition(&arn).is_some_and(|one| one.digest == *wanted && one.status == "ACTIVE");
     (!fits).then(|| format!("{arn} is not an ACTIVE revision of what is wanted"))
+}
+
+/// All functions of the manifest, in their order; on the way back none, which could hold it up.
+fn asks_whom_it_must(ground: &Ground<'_>, action: &Action) -> Option<String> {
+    let Call::CreateDeployment { input } = &action.call else { return None };
+    let named = hooks(input)?;
+    if action.lane == Lane::Rollback {
+        return (!named.is_empty()).then(|| "a return calls a hook".to_owned());
+    }
+    let wanted = ground.desired.rollout.strategy.code_deploy()?.hooks.all();
+    let wanted: Vec<_> =
+        wanted.map(|(event, function)| (event.to_owned(), function.to_owned())).collect();
+    (named != wanted).then(|| "its hooks are not those of the manifest".to_owned())
+}
+
+/// Those of an AppSpec: events and functions.
+fn hooks(input: &Value) -> Option<Vec<(String, String)>> {
+    let content = input.pointer("/revision/appSpecContent/content")?.as_str()?;
+    let spec: Value = serde_json::from_str(content).ok()?;
+    let elements = spec.get("Hooks").and_then(Value::as_array).into_iter().flatten();
+    let members = elements.filter_map(Value::as_object).flatten();
+    let function = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Some(members.map(|(event, value)| (event.clone(), function(value))).collect())
 }
 
 /// Statuses of a deployment that has ended.

@@ -102,6 +102,10 @@ fn missing(asked: &Asked) -> String {
         Asked::SecurityGroup { id } => {
             format!("there is no security group {id} in this region: name another")
         }
+        Asked::Function { id, region } => {
+            let place = in_region(region.as_deref());
+            format!("there is no function {id}{place}: create it, or name another")
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the name of a secret or a role says; never more than its text.
+//! What the name of a secret, a role or a function says; never more than its text.
 
 /// An ARN cut at its colons: `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE...`.
 pub(super) struct Arn<'a> {
@@ -64,6 +64,16 @@ pub(super) fn role_name(text: &str) -> &str {
     text.rsplit('/').next().unwrap_or(text)
 }
 
+/// The name or ARN of a function without version or alias, and the region of an ARN.
+pub(super) fn function(text: &str) -> (String, Option<&str>) {
+    let region = Arn::parse(text).map(|arn| arn.region);
+    let parts: Vec<&str> = text.split(':').collect();
+    // The name stands behind `function`, or first.
+    let name = parts.iter().position(|part| *part == "function" && parts.len() > 2);
+    let named = parts.into_iter().take(name.map_or(1, |at| at + 2));
+    (named.collect::<Vec<_>>().join(":"), region)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +102,22 @@ mod tests {
         for name in ["/shop/db", "db"] {
             let alone = Value::Parameter { name, region: None, account: None };
             assert_eq!(Value::parse(name), alone);
+        }
+    }
+
+    #[test]
+    fn a_function_is_asked_for_without_version_or_alias() {
+        let arn = "arn:aws:lambda:eu-west-1:123456789012:function:smoke";
+        for (text, id, region) in [
+            ("smoke", "smoke", None),
+            ("smoke:live", "smoke", None),
+            ("function", "function", None),
+            ("function:live", "function", None),
+            ("123456789012:function:smoke:7", "123456789012:function:smoke", None),
+            (arn, arn, Some("eu-west-1")),
+            ("arn:aws:lambda:eu-west-1:123456789012:function:smoke:live", arn, Some("eu-west-1")),
+        ] {
+            assert_eq!(function(text), (id.to_owned(), region), "{text}");
         }
     }
 

@@ -1,9 +1,9 @@
 //! What a manifest names and does not make, each once; never what the manifest makes itself.
 
-use evenkeel_manifest::{Service, target_groups};
+use evenkeel_manifest::{Hooks, Service, target_groups};
 use serde_json::Value;
 
-use super::named::{Arn, Value as Named, role_name};
+use super::named::{Arn, Value as Named, function, role_name};
 use super::{Asked, Check, Demand, Need, Port};
 
 const TASKS: &str = "ecs-tasks.amazonaws.com";
@@ -26,6 +26,7 @@ pub fn needs(service: &Service) -> Vec<Need> {
         task: &service.task_definition.value(),
         service: &service.service.value(),
         alarms: &service.rollout.breaker.alarms,
+        hooks: service.rollout.strategy.code_deploy().map(|group| &group.hooks),
     };
     let mut needs = Vec::new();
     let all = [
@@ -37,6 +38,7 @@ pub fn needs(service: &Service) -> Vec<Need> {
         reading.alarms(),
         reading.network("subnets", Check::Subnet, |id| Asked::Subnet { id }),
         reading.network("securityGroups", Check::SecurityGroup, |id| Asked::SecurityGroup { id }),
+        reading.functions(),
     ];
     for need in all.into_iter().flatten() {
         if !needs.contains(&need) {
@@ -51,6 +53,8 @@ struct Reading<'a> {
     task: &'a Value,
     service: &'a Value,
     alarms: &'a [String],
+    /// Of CodeDeploy's deployments.
+    hooks: Option<&'a Hooks>,
 }
 
 impl<'a> Reading<'a> {
@@ -217,6 +221,16 @@ impl<'a> Reading<'a> {
             need(Check::Alarm, member, name, Demand::Existence { asked })
         };
         configured.chain(own).map(alarm).collect()
+    }
+
+    fn functions(&self) -> Vec<Need> {
+        let named = self.hooks.into_iter().flat_map(Hooks::all);
+        let named = named.map(|(event, text)| {
+            let (id, region) = function(text);
+            let asked = Asked::Function { id, region: region.map(str::to_owned) };
+            need(Check::Function, event, text, Demand::Existence { asked })
+        });
+        named.collect()
     }
 
     fn network(

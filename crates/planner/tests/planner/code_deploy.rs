@@ -38,11 +38,11 @@ fn wanted(image: &str) -> Service {
     desired
 }
 
-fn definition(number: u64) -> String {
+pub(crate) fn definition(number: u64) -> String {
     format!("arn:aws:ecs:eu-west-1:123456789012:task-definition/web:{number}")
 }
 
-fn set(number: u64, group: &str, status: &str, made_by: &str) -> Value {
+pub(crate) fn set(number: u64, group: &str, status: &str, made_by: &str) -> Value {
     json!({
         "id": format!("ecs-svc/{number}"), "taskSetArn": format!("arn:task-set/{number}"), "status": status,
         "taskDefinition": definition(number), "externalId": made_by, "startedBy": "CODE_DEPLOY",
@@ -61,12 +61,14 @@ pub(crate) struct Look {
     controller: &'static str,
     pub(crate) sets: Vec<Value>,
     tags: BTreeMap<String, String>,
-    deployments: Vec<Value>,
+    pub(crate) deployments: Vec<Value>,
     healthy: usize,
     alarms: Vec<Alarm>,
     pub(crate) metrics: Fact<Vec<Series>>,
     /// Of production traffic.
     pub(crate) listener: &'static str,
+    /// Of test traffic; none where it is empty.
+    pub(crate) test_listeners: Vec<&'static str>,
     pub(crate) depth: Depth,
 }
 
@@ -84,6 +86,7 @@ pub(crate) fn at_rest() -> Look {
         alarms: Vec::new(),
         metrics: Fact::Unknown(Unknown::NotAsked),
         listener: "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/front/03/04",
+        test_listeners: Vec::new(),
         depth: Depth::Deep,
     }
 }
@@ -135,6 +138,7 @@ impl Look {
             "loadBalancerInfo": {"targetGroupPairInfoList": [{
                 "targetGroups": [{"name": "web"}, {"name": "green"}],
                 "prodTrafficRoute": {"listenerArns": [self.listener]},
+                "testTrafficRoute": {"listenerArns": self.test_listeners},
             }]},
         });
         let deployments = self.deployments.iter().map(CodeDeployDeployment::read);
@@ -200,7 +204,7 @@ impl Look {
     }
 
     /// What the guard says of a forged action.
-    fn broken(&self, call: Call, lane: Lane) -> String {
+    pub(crate) fn broken(&self, call: Call, lane: Lane) -> String {
         let actions = vec![Action { call, lane, why: "forged".to_owned() }];
         let (waiting, look_again) = (Vec::new(), Duration::from_secs(1));
         let plan = Plan { actions, waiting, verdict: None, look_again };
@@ -209,7 +213,7 @@ impl Look {
     }
 
     /// The content of the AppSpec that is to be deployed last.
-    fn app_spec(&self) -> Value {
+    pub(crate) fn app_spec(&self) -> Value {
         let plan = self.plan();
         let last = plan.actions.last().map(|action| &action.call);
         let Some(Call::CreateDeployment { input }) = last else { panic!("{plan}") };

@@ -16,8 +16,8 @@ pub(super) struct AppSpec {
     pub(super) sha256: String,
     /// In the members of a service revision; `loadBalancers` has one entry without a target group.
     pub(super) change: Map<String, Value>,
-    /// The events that have a function.
-    pub(super) hooks: Vec<Step>,
+    /// The events that have a function, and which.
+    pub(super) hooks: Vec<(Step, String)>,
 }
 
 /// `InvalidRevisionException`.
@@ -86,16 +86,22 @@ impl AppSpec {
             .ok_or_else(|| invalid("The resource of the AppSpec must be an AWS::ECS::Service."))?;
         let properties = given(service, "Properties").unwrap_or(&Value::Null);
         let hooks = list(&document, "Hooks").iter().filter_map(Value::as_object);
-        let hooks = hooks.flat_map(Map::keys).map(|name| {
-            let step = Step::scriptable(name);
-            step.ok_or_else(|| invalid(format!("The AppSpec names an unknown hook: {name}")))
-        });
+        let hooks = hooks.flatten().map(|(name, function)| hook(name, function));
         Ok(Self {
             sha256: sha256(content),
             change: change(properties)?,
             hooks: hooks.collect::<Result<_, _>>()?,
         })
     }
+}
+
+fn hook(name: &str, function: &Value) -> Result<(Step, String), ApiError> {
+    let step = Step::scriptable(name)
+        .ok_or_else(|| invalid(format!("The AppSpec names an unknown hook: {name}")))?;
+    let function = function.as_str().filter(|function| !function.is_empty());
+    let function =
+        function.ok_or_else(|| invalid(format!("The hook {name} must name a function.")))?;
+    Ok((step, function.to_owned()))
 }
 
 fn change(properties: &Value) -> Result<Map<String, Value>, ApiError> {
@@ -189,16 +195,17 @@ mod tests {
         let balancer = json!({"ContainerName": "web", "ContainerPort": "http"});
         let port = spec(&json!({"TaskDefinition": "web:2", "LoadBalancerInfo": balancer}));
         assert_eq!(port.unwrap_err().code, "InvalidRevisionException");
-        let hooked = |event: &str| {
+        let hooked = |event: &str, function: Value| {
             let properties = json!({
                 "TaskDefinition": "web:2",
                 "LoadBalancerInfo": {"ContainerName": "web", "ContainerPort": 80},
             });
             let service = json!({"Type": "AWS::ECS::Service", "Properties": properties});
             let resources = json!([{"TargetService": service}]);
-            let document = json!({"Resources": resources, "Hooks": [{event: "f"}]});
+            let document = json!({"Resources": resources, "Hooks": [{event: function}]});
             AppSpec::read(&document.to_string()).is_ok()
         };
-        assert!(hooked("AfterInstall") && !hooked("Install") && !hooked("ApplicationStop"));
+        assert!(hooked("AfterInstall", json!("f")) && !hooked("AfterInstall", json!("")));
+        assert!(!hooked("Install", json!("f")) && !hooked("ApplicationStop", json!("f")));
     }
 }

@@ -16,6 +16,9 @@ impl State {
         if !found.is_active() || found.entered != entered {
             return;
         }
+        if let Some(does) = found.called {
+            return self.code_deploy_answers(number, does);
+        }
         match found.step {
             Step::Install => self.end_early(number, &Cause::Unsteady),
             Step::ReadyWait => self.end_early(number, &Cause::NotContinued),
@@ -88,6 +91,7 @@ impl State {
         if let Err(cause) = self.work_on(number, service, step) {
             return self.end_early(number, &cause);
         }
+        self.code_deploy.call_function(number);
         let Some(found) = self.code_deploy.deployments.get(&number) else { return };
         self.after(self.time_of(found), Timer::CodeDeploy(number, found.entered));
     }
@@ -95,6 +99,9 @@ impl State {
     /// How long the step in which it is takes, at most.
     fn time_of(&self, found: &Deployment) -> std::time::Duration {
         let timings = &self.timings;
+        if let Some(does) = found.called {
+            return self.time_of_call(does);
+        }
         match (found.step, &found.work) {
             (Step::Install, _) => timings.code_deploy_install,
             (Step::AllowTraffic, Work::Deploy(_)) => {
@@ -103,7 +110,6 @@ impl State {
             (Step::AllowTestTraffic | Step::AllowTraffic, _) => timings.traffic_shift,
             (Step::ReadyWait, _) => found.plan.ready.unwrap_or_default(),
             (Step::TerminationWait, _) => found.plan.termination_wait,
-            (step, Work::Deploy(spec)) if spec.hooks.contains(&step) => timings.lambda_hook,
             _ => timings.code_deploy_step,
         }
     }

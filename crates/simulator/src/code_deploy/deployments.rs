@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::app_spec::AppSpec;
 use super::groups::{Plan, Rollbacks, alarms};
 use super::lifecycle::{Event, Step};
-use super::{CodeDeploy, refused, required};
+use super::{CodeDeploy, HookFunction, refused, required};
 use crate::region::{ApiError, Revision, Share, State, Strategy, Timer, flag, given, text};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub(super) struct Deployment {
     /// How many steps it has entered, to tell a timer of an earlier one.
     pub(super) entered: u64,
     pub(super) events: Vec<Event>,
+    /// What the function does that is called in its step.
+    pub(super) called: Option<HookFunction>,
     /// Once it has looked at the service.
     pub(super) sides: Option<Sides>,
     /// What the replacement gets of production traffic.
@@ -195,6 +197,7 @@ impl State {
             step: Step::Created,
             entered: 0,
             events: Vec::new(),
+            called: None,
             sides: None,
             share: Share::NONE,
             stop: None,

@@ -6,6 +6,7 @@ use super::app_spec::AppSpec;
 use super::course::unexpected;
 use super::deployments::{Deployment, Sides, Status, Stop, Work};
 use super::groups::Rollbacks;
+use super::hooks::HookEnd;
 use super::lifecycle::Step;
 use crate::region::{ApiError, Share, State};
 
@@ -21,6 +22,8 @@ pub(super) enum Cause {
     /// The replacement did not become steady in time.
     Unsteady,
     NoService,
+    /// The function of a hook.
+    Hook(HookEnd),
     /// The listeners or target groups are not as they have to be.
     Balancer(String),
     /// By ECS.
@@ -31,9 +34,11 @@ impl Cause {
     fn status(&self) -> Status {
         match self {
             Self::Stopped(_) | Self::Alarms | Self::NotContinued => Status::Stopped,
-            Self::Unsteady | Self::NoService | Self::Balancer(_) | Self::Refused(_) => {
-                Status::Failed
-            }
+            Self::Unsteady
+            | Self::NoService
+            | Self::Hook(_)
+            | Self::Balancer(_)
+            | Self::Refused(_) => Status::Failed,
         }
     }
 
@@ -60,12 +65,26 @@ impl Cause {
             Self::NoService => {
                 ("INVALID_ECS_SERVICE", "The ECS service is not one that can be deployed.".to_owned())
             }
+            // Which one, and why, is told of the lifecycle event alone.
+            Self::Hook(_) => {
+                ("HOOK_EXECUTION_FAILURE", "A hook of the deployment has failed.".to_owned())
+            }
             Self::Balancer(why) => (
                 "ELASTIC_LOAD_BALANCING_INVALID",
                 format!("The ELB could not be updated due to the following error: {why}"),
             ),
             Self::Refused(error) => ("ECS_UPDATE_ERROR", unexpected(error)),
         }
+    }
+
+    /// What is told of the lifecycle event in which it happened.
+    fn diagnosis(&self, found: &Deployment) -> Option<String> {
+        let Self::Hook(end) = self else { return None };
+        let function = found.function().unwrap_or_default();
+        Some(match end {
+            HookEnd::AnsweredFailed => format!("{function} answered Failed"),
+            HookEnd::NotAnswered => format!("{function} did not answer within one hour"),
+        })
     }
 
     fn is_undone(&self, rollbacks: &Rollbacks) -> bool {
@@ -97,6 +116,9 @@ impl State {
         found.status = cause.status();
         found.error = Some(cause.error());
         found.note_end(true, now);
+        if let Some(diagnosis) = cause.diagnosis(found) {
+            found.note_diagnosis(diagnosis);
+        }
         found.step = Step::Ended;
         found.updated_at = now;
         found.completed_at = Some(now);
@@ -153,6 +175,7 @@ impl Deployment {
             step: Step::Created,
             entered: 0,
             events: Vec::new(),
+            called: None,
             sides: None,
             share: Share::NONE,
             stop: None,

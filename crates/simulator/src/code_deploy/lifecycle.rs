@@ -44,11 +44,14 @@ pub(super) struct Event {
     started_at: Timestamp,
     ended_at: Option<Timestamp>,
     has_failed: bool,
+    /// What is told of its failure.
+    diagnosis: Option<String>,
 }
 
 impl Step {
-    fn is_event(self) -> bool {
-        EVENTS.iter().any(|(step, _)| *step == self)
+    /// Its name as a lifecycle event.
+    pub(super) fn name(self) -> Option<&'static str> {
+        EVENTS.iter().find(|(step, _)| *step == self).map(|(_, name)| *name)
     }
 
     /// The event of that name, if a function can be called in it.
@@ -89,8 +92,9 @@ impl Deployment {
         if is_new {
             self.note_end(false, now);
         }
-        if is_new && step.is_event() {
-            let event = Event { step, started_at: now, ended_at: None, has_failed: false };
+        if is_new && step.name().is_some() {
+            let event =
+                Event { step, started_at: now, ended_at: None, has_failed: false, diagnosis: None };
             self.events.push(event);
         }
         self.step = step;
@@ -98,11 +102,23 @@ impl Deployment {
         self.updated_at = now;
     }
 
+    /// Whether the event of a step has begun.
+    pub(super) fn has_begun(&self, step: Step) -> bool {
+        self.events.iter().any(|event| event.step == step)
+    }
+
     /// Notes that the event in which it is has ended.
     pub(super) fn note_end(&mut self, has_failed: bool, now: Timestamp) {
         if let Some(event) = self.events.last_mut().filter(|event| event.ended_at.is_none()) {
             event.ended_at = Some(now);
             event.has_failed = has_failed;
+        }
+    }
+
+    /// Notes what is told of the failure of the event that ended last.
+    pub(super) fn note_diagnosis(&mut self, diagnosis: String) {
+        if let Some(event) = self.events.last_mut() {
+            event.diagnosis = Some(diagnosis);
         }
     }
 
@@ -134,6 +150,10 @@ impl Deployment {
         });
         if let (Some(at), Some(read)) = (event.ended_at, read.as_object_mut()) {
             read.insert("endTime".to_owned(), epoch(at));
+            if let Some(message) = &event.diagnosis {
+                let diagnostics = json!({"errorCode": "UnknownError", "message": message});
+                read.insert("diagnostics".to_owned(), diagnostics);
+            }
         }
         read
     }

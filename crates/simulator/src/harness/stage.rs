@@ -28,7 +28,7 @@ use super::weather::LAG_MAX;
 use super::{
     Keeps, Moment, Perturbation, Property, Request, Talk, Trace, Violation, Way, Weather, Wish,
 };
-use crate::{Api, Behaviour, Fault, ServiceFacts, Simulation};
+use crate::{Api, Behaviour, Fault, HookFunction, ServiceFacts, Simulation};
 
 pub use route::Route;
 use source::Reading;
@@ -55,6 +55,8 @@ pub enum Step {
     /// CodeDeploy gets an application and a deployment group for a service behind a front, which waits so long before
     /// traffic moves, if it does.
     DeploymentGroup(String, String, Option<Duration>),
+    /// From now on a function that hooks of CodeDeploy's deployments call does this.
+    Hook(String, HookFunction),
     /// The rules of a front are changed by hand.
     Route(String, Route),
     /// From now on so many requests a second come to the production listener of a group or front.
@@ -365,6 +367,7 @@ impl Stage {
             Step::Image(image, behaviour) => {
                 course.simulation.world.script(image, behaviour.clone());
             }
+            Step::Hook(function, does) => course.simulation.region().script_hook(function, *does),
             Step::Alarm(name, state) => set_alarm(&mut course, name, *state)?,
             Step::Edit(name, edit) => {
                 let cluster = self.wish(name).map_or("main", Wish::cluster);

@@ -15,7 +15,7 @@ pub struct Wish {
 }
 
 /// Every word there is.
-const WORDS: [&str; 44] = [
+const WORDS: [&str; 45] = [
     "image",
     "count",
     "cluster",
@@ -44,6 +44,7 @@ const WORDS: [&str; 44] = [
     "stepBake",
     "steps",
     "config",
+    "hooks",
     "keep",
     "bake",
     "gate",
@@ -249,10 +250,20 @@ impl Wish {
             members.push(format!("{}: {{{}}}", strategy.to_lowercase(), step.join(", ")));
         }
         members.extend(self.word("steps").map(steps));
-        let config = self.word("config");
-        members.extend(config.map(|name| format!("codeDeploy: {{deploymentConfig: {name}}}")));
+        members.extend(self.code_deploy());
         members.extend(self.analysis());
         members
+    }
+
+    /// `config` is the deployment configuration; `hooks=AfterInstall:warm-up,BeforeAllowTraffic:smoke` names functions.
+    fn code_deploy(&self) -> Option<String> {
+        let mut members = Vec::new();
+        members.extend(self.word("config").map(|name| format!("deploymentConfig: {name}")));
+        if let Some(hooks) = self.word("hooks") {
+            let hooks = hooks.split(',').map(|hook| hook.replacen(':', ": ", 1));
+            members.push(format!("hooks: {{{}}}", hooks.collect::<Vec<_>>().join(", ")));
+        }
+        (!members.is_empty()).then(|| format!("codeDeploy: {{{}}}", members.join(", ")))
     }
 
     /// `errors=2%` is the limit of the error rate, `compare` compares it with the stable revision's.
@@ -443,6 +454,19 @@ mod tests {
         let analysis = measured.service(&groups).expect("it is valid").rollout.analysis;
         let analysis = analysis.expect("it is measured");
         assert_eq!((analysis.metrics.len(), analysis.patience.as_secs()), (2, 300));
+    }
+
+    #[test]
+    fn functions_that_code_deploy_asks_may_have_an_alias() {
+        let wish = Wish::new("web")
+            .with("strategy", "CodeDeploy")
+            .with("config", "Tenth")
+            .with("hooks", "AfterInstall:warm-up,BeforeAllowTraffic:smoke:live");
+        let members = wish.strategy();
+        assert_eq!(
+            members[1],
+            "codeDeploy: {deploymentConfig: Tenth, hooks: {AfterInstall: warm-up, BeforeAllowTraffic: smoke:live}}"
+        );
     }
 
     #[test]

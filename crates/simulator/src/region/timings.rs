@@ -43,6 +43,8 @@ pub struct Timings {
     pub lambda_hook: Duration,
     /// From one step of a CodeDeploy deployment to the next, and from StopDeployment to the stop.
     pub code_deploy_step: Duration,
+    /// How long CodeDeploy waits for the answer of a hook's function. Documented: one hour.
+    pub code_deploy_hook: Duration,
     /// How long CodeDeploy waits for the replacement task set to be steady.
     pub code_deploy_install: Duration,
     /// How long a stage of a deployment that shifts traffic may take. Documented: 24 hours.
@@ -74,6 +76,7 @@ impl Default for Timings {
             traffic_shift: Duration::from_secs(5),
             lambda_hook: Duration::from_secs(3),
             code_deploy_step: Duration::from_millis(1600),
+            code_deploy_hook: Duration::from_hours(1),
             code_deploy_install: Duration::from_hours(1),
             stage_limit: Duration::from_hours(24),
             balancer_metrics: Duration::from_secs(20),

@@ -63,6 +63,12 @@ pub enum Expectation {
         at_least: u32,
         at_most: u32,
     },
+    /// Requests of users that tasks of an image were sent in all.
+    Requests {
+        image: String,
+        at_least: u64,
+        at_most: u64,
+    },
     /// Revisions of a family that were registered.
     Revisions {
         family: String,
@@ -120,6 +126,10 @@ impl Expectation {
             Self::Launched { image, at_least, at_most } => {
                 let launched = stage.look(|course| course.simulation.world.launched(image));
                 between(launched, *at_least, *at_most)
+            }
+            Self::Requests { image, at_least, at_most } => {
+                let sent = stage.look(|course| course.simulation.world.requested(image));
+                between(sent, *at_least, *at_most)
             }
             Self::Revisions { family, count } => {
                 let all = stage.look(|course| course.revisions(family));

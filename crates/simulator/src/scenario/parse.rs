@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{Command, Expectation, Line, Scenario};
 use crate::harness::{Edit, GIVES_UP_AFTER, Replica, Request, Route, Step, Way, Wish};
-use crate::{ApiError, Behaviour};
+use crate::{ApiError, Behaviour, HookFunction};
 
 /// What is wrong with a script, line by line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +94,7 @@ fn command(words: &[String]) -> Parsed<Command> {
         ["deployment", "group", name, "on", front, rest @ ..] => {
             Step::DeploymentGroup((*name).to_owned(), (*front).to_owned(), ready(rest)?)
         }
+        ["hook", function, rest @ ..] => Step::Hook((*function).to_owned(), hook(rest)?),
         ["route", name, rest @ ..] => Step::Route((*name).to_owned(), route(rest)?),
         ["traffic", name, rate] => Step::Traffic((*name).to_owned(), per_second(rate)?),
         ["alarm", name, state] => Step::Alarm((*name).to_owned(), alarm(state)?),
@@ -163,6 +164,18 @@ fn ready(words: &[&str]) -> Parsed<Option<Duration>> {
         [] => Ok(None),
         ["waits", time] => duration(time).map(Some),
         _ => Err("a deployment group waits for a time, or not at all".to_owned()),
+    }
+}
+
+/// What a function says when a hook of CodeDeploy's calls it.
+fn hook(words: &[&str]) -> Parsed<HookFunction> {
+    match words {
+        ["passes"] => Ok(HookFunction::Passes(None)),
+        ["passes", "after", time] => Ok(HookFunction::Passes(Some(duration(time)?))),
+        ["fails"] => Ok(HookFunction::Fails(None)),
+        ["fails", "after", time] => Ok(HookFunction::Fails(Some(duration(time)?))),
+        ["hangs"] => Ok(HookFunction::Hangs),
+        _ => Err("a hook passes or fails, perhaps after a time, or hangs".to_owned()),
     }
 }
 
@@ -373,6 +386,14 @@ fn expectation(words: &[&str]) -> Parsed<Expectation> {
             at_least: number(count)?,
             at_most: number(count)?,
         },
+        ["requests", image, "at", "least", least] => {
+            Expectation::Requests { image: own(image), at_least: number(least)?, at_most: u64::MAX }
+        }
+        ["requests", image, count] => Expectation::Requests {
+            image: own(image),
+            at_least: number(count)?,
+            at_most: number(count)?,
+        },
         [name, "runs", image] => Expectation::Runs { name: own(name), image: own(image) },
         [name, "healthy", "at", "least", least] => {
             Expectation::Healthy { name: own(name), at_least: number(least)? }
@@ -488,6 +509,19 @@ mod tests {
         for bad in ["order web hold", "order web promote half", "order web undo web:3 because x"] {
             assert!(parsed(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_hook_passes_or_fails_in_its_time_or_hangs() {
+        let does = |line: &str| match command(&words(line)) {
+            Ok(Command::Step(Step::Hook(function, does))) if function == "smoke" => Some(does),
+            _ => None,
+        };
+        let minutes = |number| Some(Duration::from_mins(number));
+        assert_eq!(does("hook smoke passes"), Some(HookFunction::Passes(None)));
+        assert_eq!(does("hook smoke fails after 2m"), Some(HookFunction::Fails(minutes(2))));
+        assert_eq!(does("hook smoke hangs"), Some(HookFunction::Hangs));
+        assert!(does("hook smoke hangs after 2m").is_none() && does("hook smoke").is_none());
     }
 
     #[test]

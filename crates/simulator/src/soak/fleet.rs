@@ -5,8 +5,8 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::{pick, seconds};
-use crate::Behaviour;
 use crate::harness::{Route, Step, Wish};
+use crate::{Behaviour, HookFunction};
 
 pub(super) struct Fleet {
     pub(super) wishes: Vec<Wish>,
@@ -16,6 +16,8 @@ pub(super) struct Fleet {
 
 const ALARM: &str = "errors";
 const TIME_TO_SAY_GO: Duration = Duration::from_hours(1);
+/// What a slow function takes to answer.
+const SLOW: Duration = Duration::from_mins(2);
 
 impl Fleet {
     pub(super) fn draw(rng: &mut Rng) -> Self {
@@ -88,8 +90,10 @@ impl Fleet {
         let groups = self.groups.iter().map(|name| Step::Group(name.clone(), 20));
         let fronts = self.groups.iter().map(|name| Step::Front(front(name), 20));
         let alarm = Step::Alarm(ALARM.to_owned(), Some("OK"));
+        let slow = Step::Hook("slow".to_owned(), HookFunction::Passes(Some(SLOW)));
+        let no = Step::Hook("no".to_owned(), HookFunction::Fails(None));
         let manifests = Step::WriteAll(self.wishes.clone());
-        images.chain(groups).chain(fronts).chain([alarm, manifests]).collect()
+        images.chain(groups).chain(fronts).chain([alarm, slow, no, manifests]).collect()
     }
 
     /// Everybody lets go: alarms are green, every manifest is there and can be read, and no rule is left
@@ -101,6 +105,15 @@ impl Fleet {
         [alarm, Step::WriteAll(self.wishes.clone())].into_iter().chain(routes).collect()
     }
 }
+
+/// Functions that CodeDeploy asks: one takes its time, and one says no to everything.
+const HOOKS: [&str; 5] = [
+    "",
+    "",
+    "AfterInstall:slow,AfterAllowTestTraffic:slow",
+    "BeforeAllowTraffic:no",
+    "BeforeInstall:slow,AfterAllowTraffic:no",
+];
 
 pub(super) fn is_code_deployed(wish: &Wish) -> bool {
     wish.word("strategy") == Some("CodeDeploy")
@@ -129,6 +142,8 @@ fn moving_traffic(rng: &mut Rng, mut wish: Wish, group: &str) -> Wish {
             for word in ["bake", "gate", "onFailure"] {
                 say(word, "");
             }
+            let hooks = *pick(rng, &HOOKS);
+            say("hooks", hooks);
         }
         "Steps" => {
             say("bake", "");

@@ -47,7 +47,7 @@ impl World {
     }
 
     fn tallies(
-        &self,
+        &mut self,
         view: &ListenerView,
         traffic: &mut Traffic,
         region: &Region,
@@ -63,7 +63,7 @@ impl World {
 
     /// What becomes of requests to one target group, spread evenly over its targets.
     fn tally(
-        &self,
+        &mut self,
         group: &str,
         requests: u32,
         traffic: &mut Traffic,
@@ -78,6 +78,7 @@ impl World {
             RequestTally { target_group: Some(group.to_owned()), ..RequestTally::default() };
         for (address, index) in targets.into_iter().zip(0..) {
             let number = least + u32::from(index < more);
+            self.note_requests(address, number);
             let Some((error_percent, latency)) = self.answers_of(address) else {
                 tally.balancer_errors += number;
                 tally.refused += number;
@@ -90,6 +91,14 @@ impl World {
             tally.response_times.extend((0..number).map(|_| latency));
         }
         tally
+    }
+
+    fn note_requests(&mut self, address: IpAddr, number: u32) {
+        let run = self.addresses.get(&address).and_then(|task| self.runs.get(task));
+        for container in run.into_iter().flat_map(|run| &run.launch.containers) {
+            let noted = self.requested.entry(container.image.clone()).or_default();
+            *noted += u64::from(number);
+        }
     }
 
     /// Percentage of errors and latency of what runs at an address; `None` if nothing runs there.

@@ -2,6 +2,7 @@
 //! section 6).
 
 mod ends;
+mod hooks;
 
 use std::time::Duration;
 

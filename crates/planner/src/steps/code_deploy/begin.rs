@@ -1,5 +1,6 @@
 //! The start of a deployment of CodeDeploy's; never while another one of its group is on its way.
 
+use evenkeel_manifest::Hooks;
 use serde_json::{Map, Value, json};
 
 use super::{foreign, seen, until_read};
@@ -27,11 +28,11 @@ pub(super) fn begin(view: &View<'_>) -> Plan {
     if let Some(active) = seen.active() {
         return foreign(active);
     }
-    if let Some(wait) = unmeasurable(view, seen) {
+    if let Some(wait) = unmeasurable(view, seen).or_else(|| untested(view, seen)) {
         return until_read(wait);
     }
     let Some(definition) = view.wanted_definition() else {
-        return register(view.desired, view.observed());
+        return registered(view);
     };
     let mark = RolloutMark {
         digest: view.desired.revision_digest.clone(),
@@ -43,7 +44,8 @@ pub(super) fn begin(view: &View<'_>) -> Plan {
     };
     let announce = mark_rollout(view, &mark, format!("announces the rollout of {}", mark.digest));
     let description = description(&mark.digest);
-    let why = format!("has CodeDeploy deploy {}", definition.arn);
+    let asked = asked(view).map(|asked| format!(", which asks {asked}")).unwrap_or_default();
+    let why = format!("has CodeDeploy deploy {}{asked}", definition.arn);
     let why = why + &word::in_spite_of_a_freeze(view);
     let create = deploy(view, &definition.arn, &description, Lane::NewChange, why);
     Plan::acting(vec![announce, create], capability_waits(view))
@@ -62,6 +64,41 @@ fn unmeasurable(view: &View<'_>, seen: &CodeDeploy) -> Option<Wait> {
     })
 }
 
+/// A function that is asked about test traffic needs some.
+fn untested(view: &View<'_>, seen: &CodeDeploy) -> Option<Wait> {
+    let function = hooks(view)?.after_allow_test_traffic.as_ref()?;
+    (!seen.group.is_tested()).then(|| {
+        let sentence = format!(
+            "the hook AfterAllowTestTraffic ({function}) needs test traffic, and the deployment group {} has no test listener: \
+             give it one, or call the function in BeforeAllowTraffic",
+            seen.group.deployment_group_name
+        );
+        Wait::new(WaitReason::Preflight, sentence)
+    })
+}
+
+fn hooks<'a>(view: &'a View<'_>) -> Option<&'a Hooks> {
+    Some(&view.desired.rollout.strategy.code_deploy()?.hooks)
+}
+
+/// Whom a deployment asks: `smoke-test (AfterAllowTestTraffic)`; `None` when it asks nobody.
+fn asked(view: &View<'_>) -> Option<String> {
+    let called = hooks(view)?.all();
+    let called: Vec<String> =
+        called.map(|(event, function)| format!("{function} ({event})")).collect();
+    (!called.is_empty()).then(|| called.join(", "))
+}
+
+/// A pass of its own, which already says whom the deployment after it will ask.
+fn registered(view: &View<'_>) -> Plan {
+    let mut plan = register(view.desired, view.observed());
+    let asked = asked(view).map(|asked| format!("; its deployment asks {asked}"));
+    for action in &mut plan.actions {
+        action.why.push_str(asked.as_deref().unwrap_or_default());
+    }
+    plan
+}
+
 /// Has CodeDeploy go back to what was proven, as fast as it can.
 pub(super) fn go_back(view: &View<'_>, definition: &str) -> Plan {
     let why = format!("has CodeDeploy return to {definition}, which was proven");
@@ -74,7 +111,10 @@ fn deploy(view: &View<'_>, definition: &str, description: &str, lane: Lane, why:
     let mut input = Map::new();
     input.insert("applicationName".to_owned(), json!(application));
     input.insert("deploymentGroupName".to_owned(), json!(group));
-    input.insert("revision".to_owned(), revision(view.desired, definition));
+    // A return is not held up by functions that judge a release.
+    let none = Hooks::default();
+    let hooks = hooks(view).filter(|_| lane != Lane::Rollback).unwrap_or(&none);
+    input.insert("revision".to_owned(), revision(view.desired, definition, hooks));
     input.insert("description".to_owned(), json!(description));
     // CodeDeploy goes back by itself from whatever fails, should nobody be there to see it.
     let rollbacks = json!({"enabled": true, "events": ROLLBACK_EVENTS});

@@ -149,6 +149,28 @@ fn target_groups_are_for_the_network_mode_and_the_port_of_the_container() {
 }
 
 #[test]
+fn functions_that_code_deploy_asks_are_needed_in_their_order() {
+    let arn =
+        "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/blue/0123456789abcdef";
+    let balancer = format!("{{targetGroupArn: '{arn}', containerName: app, containerPort: 80}}");
+    let spec = |rollout: &str| {
+        task("")
+            + &format!(
+                "  service:\n{NETWORK}    loadBalancers: [{balancer}]\n  rollout: {rollout}\n"
+            )
+    };
+    let hooks = "{AfterAllowTraffic: orders, BeforeInstall: 'smoke:live'}";
+    let hooked = spec(&format!("{{strategy: CodeDeploy, codeDeploy: {{hooks: {hooks}}}}}"));
+    let both =
+        [("BeforeInstall", "smoke:live".to_owned()), ("AfterAllowTraffic", "orders".to_owned())];
+    assert_eq!(of(Check::Function, &hooked), both);
+    let needs = needs(&service(&hooked));
+    let first = needs.iter().find(|need| need.check == Check::Function).and_then(Need::asked);
+    assert_eq!(first, Some(&Asked::Function { id: "smoke".to_owned(), region: None }));
+    assert_eq!(of(Check::Function, &spec("{strategy: CodeDeploy}")), []);
+}
+
+#[test]
 fn alarms_of_the_service_and_of_the_rollout_are_needed() {
     let spec = task("") + "  service:\n" + NETWORK
         + "    deploymentConfiguration: {alarms: {alarmNames: [errors], enable: true, rollback: true}}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use evenkeel_planner::{
-    CodeDeploy, CodeDeployDeployment, CodeDeployQuestion, DeploymentGroup, Fact,
+    CodeDeploy, CodeDeployDeployment, CodeDeployQuestion, DeploymentGroup, Fact, LifecycleEvent,
 };
 use evenkeel_reconciler::CloudError;
 use serde_json::{Value, json};
@@ -33,6 +33,11 @@ impl Caller<'_> {
         let ids: BTreeSet<String> = listed.union(&question.ids).cloned().collect();
         let mut deployments = self.deployments(&ids).await?;
         refuse_gaps(&listed, &deployments)?;
+        for one in deployments.iter_mut().filter(|one| question.ids.contains(&one.deployment_id)) {
+            if let Some(target) = one.target(&group) {
+                one.lifecycle_events = self.events(&target).await?;
+            }
+        }
         let rollbacks: BTreeSet<String> = deployments
             .iter()
             .filter_map(|one| one.rollback_info.as_ref()?.rollback_deployment_id.clone())
@@ -76,6 +81,18 @@ impl Caller<'_> {
                 Some(next) => token = next.clone(),
                 None => return Ok(all),
             }
+        }
+    }
+
+    async fn events(&self, target: &Value) -> Result<Vec<LifecycleEvent>, CloudError> {
+        match self.call(Api::CodeDeploy, "BatchGetDeploymentTargets", target).await {
+            Ok(reply) => Ok(LifecycleEvent::read_all(&reply)),
+            Err(
+                error @ (CloudError::Throttled { .. }
+                | CloudError::Transient { .. }
+                | CloudError::UnknownOutcome { .. }),
+            ) => Err(error),
+            Err(_) => Ok(Vec::new()),
         }
     }
 
