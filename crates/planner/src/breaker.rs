@@ -12,6 +12,7 @@
 //! bad at about the same age outlive each other by the jitter of their health checks.
 
 mod health;
+mod lost;
 mod reasons;
 mod threshold;
 
@@ -90,8 +91,8 @@ pub(crate) fn judge(
     };
     let reset = reset.max(Some(since));
     let counts = counts(view, &evidence, reset, phase);
-    let progress =
-        listed.and_then(|one| Progress::of(view, one, since, healthy.as_deref()?, &evidence));
+    let progress = listed
+        .and_then(|one| Progress::of(view, one, (phase, since), healthy.as_deref()?, &evidence));
     let trial = Trial::of(view, deployment, phase);
     let is_asked = trial.as_ref().is_some_and(|trial| trial.can_ask(view.desired));
     let measurements = trial.map(|trial| judge::measure(view, &trial, since)).unwrap_or_default();
@@ -287,7 +288,7 @@ impl Progress {
     fn of(
         view: &View<'_>,
         deployment: &Deployment,
-        since: Timestamp,
+        (phase, since): (RolloutPhase, Timestamp),
         healthy: &[&Task],
         evidence: &[Evidence],
     ) -> Option<Self> {
@@ -298,7 +299,8 @@ impl Progress {
         let last_hindrance = environment.as_ref().map(|(at, _)| *at);
         let more_to_do = scaled(view, deployment)
             .max(is_to_be_started(view, deployment, healthy, evidence).then(|| view.now()));
-        let since = [Some(began), Some(since), last_start, last_hindrance, more_to_do]
+        let lost = lost::lost_since(view, deployment, phase, healthy);
+        let since = [Some(began), Some(since), last_start, last_hindrance, more_to_do, lost]
             .into_iter()
             .flatten()
             .max()?;

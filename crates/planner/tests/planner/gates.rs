@@ -164,6 +164,32 @@ fn the_bake_of_a_step_is_no_stall() {
     assert_eq!(look.verdict(), Some(VerdictKind::Stalled));
 }
 
+/// In a long bake, an hour after the tasks were started, three of four are healthy.
+fn three_of_four_in(stage: &str) -> Look {
+    let mut look = in_stage(stage, vec![]);
+    look.tasks().clear();
+    (0..3).for_each(|_| look.runs(3600));
+    look.begun(4000);
+    look.mark("shift", 4000);
+    let step = json!({ "canaryPercent": 10.0, "canaryBakeTimeInMinutes": 120 });
+    look.history()[0].deployment_configuration =
+        Some(json!({ "strategy": "CANARY", "canaryConfiguration": step }));
+    look
+}
+
+#[test]
+fn a_task_that_is_lost_after_all_were_there_sets_the_clock_and_is_no_stall_at_once() {
+    let stalled = Some(VerdictKind::Stalled);
+    let stage = "PRODUCTION_TRAFFIC_SHIFT";
+    assert_eq!(three_of_four_in(stage).verdict(), None, "none has stopped yet");
+    for (seconds, verdict) in [(599, None), (601, stalled)] {
+        let mut look = three_of_four_in(stage);
+        look.ended(3000, seconds, "UserInitiated", "Task stopped by user");
+        assert_eq!(look.verdict(), verdict, "stopped {seconds} s ago");
+    }
+    assert_eq!(three_of_four_in("SCALE_UP").verdict(), stalled, "they never were all there");
+}
+
 /// A verdict was written at this look.
 fn rejected(mut look: Look) -> Look {
     let digest = look.desired.revision_digest.clone();

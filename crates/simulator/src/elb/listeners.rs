@@ -12,7 +12,7 @@ pub(crate) struct Listener {
     pub(crate) port: u16,
     pub(crate) protocol: String,
     certificates: Value,
-    default_rule: String,
+    pub(super) default_rule: String,
 }
 
 pub(super) fn not_found() -> ApiError {

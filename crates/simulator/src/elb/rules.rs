@@ -199,9 +199,15 @@ impl Elb {
         rules.map(|(arn, _)| arn.to_owned()).collect()
     }
 
-    /// Target groups and weights that a rule forwards to.
+    /// A listener has what its default rule has.
+    fn rule_of<'a>(&'a self, rule_or_listener: &'a str) -> &'a str {
+        let listener = self.listeners.get(rule_or_listener);
+        listener.map_or(rule_or_listener, |one| one.default_rule.as_str())
+    }
+
+    /// Target groups and weights that a rule forwards to, or the default rule of a listener.
     pub(crate) fn forwards_of(&self, rule: &str) -> Vec<(String, u32)> {
-        let rule = self.rules.get(rule);
+        let rule = self.rules.get(self.rule_of(rule));
         let forwards = rule.into_iter().flat_map(Rule::forwards);
         forwards.map(|(group, weight)| (group.to_owned(), weight)).collect()
     }
@@ -230,7 +236,8 @@ impl Elb {
 impl State {
     /// Makes a rule forward to these groups; its other actions stay.
     pub(crate) fn set_weights(&mut self, rule: &str, weights: &[(String, u32)]) {
-        let Some(rule) = self.elb.rules.get_mut(rule) else { return };
+        let rule = self.elb.rule_of(rule).to_owned();
+        let Some(rule) = self.elb.rules.get_mut(&rule) else { return };
         let groups: Value = weights
             .iter()
             .map(|(arn, weight)| json!({"TargetGroupArn": arn, "Weight": weight}))

@@ -6,6 +6,7 @@ mod code_deploy;
 use serde_json::{Value, json};
 
 use super::course::Course;
+use crate::region::list;
 use crate::{Api, ApiError};
 
 /// One act of somebody else on a service of the cluster.
@@ -27,7 +28,10 @@ pub enum Edit {
         front: String,
     },
     /// The oldest running task is stopped.
-    StopTask,
+    /// The first task that is listed, or the one that was started last.
+    StopTask {
+        newest: bool,
+    },
     Delete,
     Tag {
         key: String,
@@ -88,9 +92,9 @@ impl Edit {
             Self::CreateForCodeDeploy { image, front } => {
                 code_deploy::Deployer { course, by, cluster, name }.create(image, front)?;
             }
-            Self::StopTask => {
+            Self::StopTask { newest } => {
                 let tasks = call("ListTasks", json!({"cluster": cluster, "serviceName": name}))?;
-                if let Some(task) = tasks.pointer("/taskArns/0") {
+                if let Some(task) = chosen(list(&tasks, "taskArns"), *newest) {
                     let reason = "stopped by hand";
                     call("StopTask", json!({"cluster": cluster, "task": task, "reason": reason}))?;
                 }
@@ -145,6 +149,15 @@ fn one_task(cluster: &str, name: &str, registered: &Value) -> Value {
 
 fn arn(course: &Course, cluster: &str, name: &str) -> Option<String> {
     course.simulation.region().facts(cluster, name).map(|facts| facts.arn)
+}
+
+/// The first of the tasks, or the newest: the region numbers them in the last digits of their ids.
+fn chosen(tasks: &[Value], newest: bool) -> Option<&Value> {
+    let number = |arn: &&Value| {
+        let arn = arn.as_str().unwrap_or_default();
+        arn.get(arn.len().saturating_sub(16)..).unwrap_or_default().to_owned()
+    };
+    if newest { tasks.iter().max_by_key(number) } else { tasks.first() }
 }
 
 fn content(name: &str, image: &str) -> Value {

@@ -52,6 +52,8 @@ pub enum Step {
     Group(String, u32),
     /// Two target groups, a rule that moves production traffic between them, and one for test traffic.
     Front(String, u32),
+    /// The same with listeners of a Network Load Balancer.
+    NetworkFront(String),
     /// CodeDeploy gets an application and a deployment group for a service behind a front, which waits so long before
     /// traffic moves, if it does.
     DeploymentGroup(String, String, Option<Duration>),
@@ -328,6 +330,7 @@ impl Stage {
             Step::Unreadable(is) => self.unreadable(*is),
             Step::Group(name, drains) => self.make_group(name, *drains)?,
             Step::Front(name, drains) => self.make_front(name, *drains)?,
+            Step::NetworkFront(name) => self.make_network_front(name)?,
             Step::DeploymentGroup(name, front, waits) => {
                 self.make_deployment_group(name, front, *waits)?;
             }
@@ -426,6 +429,7 @@ impl Stage {
             | Step::DeploymentGroup(..)
             | Step::Group(..)
             | Step::Front(..)
+            | Step::NetworkFront(_)
             | Step::Route(..)
             | Step::Traffic(..) => {}
         }

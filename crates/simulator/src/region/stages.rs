@@ -12,6 +12,7 @@ use super::hooks::HookRun;
 use super::service::{Configuration, LoadBalancer, Revision, Rollout, Service, ServiceId};
 use super::service_deployment::{Rollback, ServiceDeployment, Status};
 use super::strategy::{Hook, Share, Stage, Strategy};
+use super::validation::is_listener;
 use super::{State, Timer};
 
 /// Where a deployment that shifts traffic is.
@@ -211,13 +212,13 @@ impl State {
             Stage::TestTrafficShift => {
                 let (now, test) = (shift.production, if back { Share::NONE } else { Share::ALL });
                 self.route(id, number, now, test);
-                self.stay(id, number, self.timings.traffic_shift);
+                self.stay(id, number, self.traffic_shift(id));
             }
             Stage::ProductionTrafficShift => {
                 let test = shift.test;
                 self.route(id, number, production, test);
                 let bakes = if back { Duration::ZERO } else { strategy.bake(production) };
-                self.stay(id, number, self.timings.traffic_shift + bakes);
+                self.stay(id, number, self.traffic_shift(id) + bakes);
             }
             Stage::BakeTime => self.stay(id, number, bake),
             Stage::PreScaleUp
@@ -226,6 +227,17 @@ impl State {
             | Stage::PreProductionTrafficShift
             | Stage::PostProductionTrafficShift => self.leave_stage(id, number),
         }
+    }
+
+    /// ECS waits longer where a Network Load Balancer may route by weights from before. Source: the reference page,
+    /// section 4.2.
+    fn traffic_shift(&self, id: ServiceId) -> Duration {
+        let primary = self.services.get(&id).and_then(|one| one.deployments.first());
+        let balancers = primary.into_iter().flat_map(|one| &one.revision.load_balancers);
+        let mut rules = balancers.filter_map(|one| Some(&one.listeners.as_ref()?.production_rule));
+        let network = Duration::from_mins(10);
+        let is_network = rules.any(|rule| is_listener(rule));
+        self.timings.traffic_shift + if is_network { network } else { Duration::ZERO }
     }
 
     fn stay(&mut self, id: ServiceId, number: u64, time: Duration) {
@@ -339,6 +351,9 @@ impl State {
                 "{INVALID}. productionListenerRule {rule} should have exactly one target group serving \
                  traffic but found {serving} target groups which are serving traffic"
             ));
+        }
+        if is_listener(rule) {
+            return None;
         }
         let is_known = |group: &String| production.iter().chain(&test).any(|(one, _)| one == group);
         listeners.groups.iter().find(|group| !is_known(group)).map(|group| {

@@ -294,6 +294,11 @@ pub(crate) fn shifting(
     balancers.iter().try_for_each(|one| advanced_configuration(one, elb))
 }
 
+/// Whether it is a Network Load Balancer's listener, which has no rules. Source: the reference page, section 4.2.
+pub(crate) fn is_listener(arn: &str) -> bool {
+    arn.contains(":listener/net/")
+}
+
 fn advanced_configuration(balancer: &Value, elb: &Elb) -> Result<(), ApiError> {
     let Some(advanced) = given(balancer, "advancedConfiguration") else { return Ok(()) };
     let part = |name: &str| text(advanced, name).unwrap_or_default();
@@ -305,7 +310,8 @@ fn advanced_configuration(balancer: &Value, elb: &Elb) -> Result<(), ApiError> {
     if !elb.target_groups.contains_key(alternate) {
         return Err(invalid(format!("The specified target group {alternate} does not exist.")));
     }
-    if !production.contains(":listener-rule/app/") {
+    let is_of_a_network = is_listener(production);
+    if !production.contains(":listener-rule/app/") && !is_of_a_network {
         return Err(invalid(format!(
             "productionListenerRule has an invalid ARN format. Must be RuleArn for ALB or \
              ListenerArn for NLB. Got: {production}"
@@ -316,6 +322,7 @@ fn advanced_configuration(balancer: &Value, elb: &Elb) -> Result<(), ApiError> {
             "The following rules cannot be used as both production and test listener rules: {test}"
         ))),
         Some(_) => Ok(()),
+        None if is_of_a_network => Ok(()),
         None => {
             let known = elb.forwards_of(production);
             let has = |arn: &str| known.iter().any(|(group, _)| group == arn);

@@ -91,6 +91,7 @@ fn command(words: &[String]) -> Parsed<Command> {
         ["group", name] => Step::Group((*name).to_owned(), 30),
         ["group", name, "drains", drains] => Step::Group((*name).to_owned(), number(drains)?),
         ["front", name] => Step::Front((*name).to_owned(), 30),
+        ["front", name, "network"] => Step::NetworkFront((*name).to_owned()),
         ["deployment", "group", name, "on", front, rest @ ..] => {
             Step::DeploymentGroup((*name).to_owned(), (*front).to_owned(), ready(rest)?)
         }
@@ -301,7 +302,8 @@ fn edit(words: &[&str]) -> Parsed<Step> {
             (name, Edit::CreateForCodeDeploy { image, front })
         }
         ["creates", name, image] => (name, Edit::Create { image: (*image).to_owned() }),
-        ["kills", "task", name] => (name, Edit::StopTask),
+        ["kills", "task", name] => (name, Edit::StopTask { newest: false }),
+        ["kills", "newest", "task", name] => (name, Edit::StopTask { newest: true }),
         ["deletes", name] => (name, Edit::Delete),
         ["tags", name, tag] => {
             let (key, value) = tag.split_once('=').unwrap_or((tag, ""));

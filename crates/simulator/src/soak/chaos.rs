@@ -93,7 +93,7 @@ impl Chaos {
     fn rival(&mut self, fleet: &Fleet, index: usize) -> Vec<Step> {
         let Some(wish) = fleet.wishes.get(index) else { return Vec::new() };
         let edit = match self.rng.u8(..20) {
-            0..5 => Edit::StopTask,
+            0..5 => Edit::StopTask { newest: false },
             5..8 => Edit::Update(json!({"desiredCount": self.rng.u32(1..=6)})),
             8 => Edit::Update(json!({"forceNewDeployment": true})),
             9 => Edit::Update(json!({"deploymentConfiguration": {"maximumPercent": 150}})),

@@ -43,6 +43,27 @@ impl Stage {
         Ok(())
     }
 
+    /// A Network Load Balancer, whose listeners send all to one group: production to the first, tests to the other.
+    pub(super) fn make_network_front(&mut self, name: &str) -> Result<(), String> {
+        const DRAINS: u32 = 30;
+        let blue = self.target_group(name, DRAINS)?;
+        let green = self.target_group(&format!("{name}-green"), DRAINS)?;
+        let made = json!({"Name": format!("{name}-front"), "Type": "network"});
+        let made = self.elb("CreateLoadBalancer", &made)?;
+        let balancer = made.pointer("/LoadBalancers/0/LoadBalancerArn").cloned();
+        let balancer = balancer.unwrap_or_default();
+        for (port, rule, group) in [(80, "production", &blue), (8080, "test", &green)] {
+            let forward = json!({"Type": "forward", "TargetGroupArn": group});
+            let listener = self.listener(&balancer, port, &forward)?;
+            self.note(&format!("{name}/{rule}"), &listener);
+            let noted = if rule == "production" { "listener" } else { "test-listener" };
+            self.note(&format!("{name}/{noted}"), &listener);
+        }
+        self.groups.insert(format!("{name}/green"), green);
+        self.groups.insert(name.to_owned(), blue);
+        Ok(())
+    }
+
     pub(super) fn send_traffic(&self, name: &str, per_second: u32) -> Result<(), String> {
         let listener = self.groups.get(&format!("{name}/listener"));
         let listener = listener.ok_or_else(|| format!("there is no group or front {name}"))?;
