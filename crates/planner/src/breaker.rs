@@ -28,7 +28,7 @@ use crate::{
     Verdict, VerdictKind,
 };
 
-pub(crate) use health::healthy_tasks;
+pub(crate) use health::{addresses, healthy_tasks};
 
 /// Evidence shown of one rollout; the newest is kept.
 const EVIDENCE_MAX: usize = 20;

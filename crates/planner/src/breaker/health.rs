@@ -115,7 +115,7 @@ fn by_instance(targets: &[&TargetHealth]) -> bool {
 }
 
 /// The private addresses of the task's network interface.
-fn addresses(task: &Task) -> Vec<&str> {
+pub(crate) fn addresses(task: &Task) -> Vec<&str> {
     task.attachments
         .iter()
         .filter_map(|attachment| attachment.get("details")?.as_array())

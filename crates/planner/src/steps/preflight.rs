@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::settled::too_soon;
 use super::{stand_still, unknown, verified, word};
+use crate::breaker::addresses;
 use crate::diff::runs_what_is_wanted;
 use crate::load_balancing::{ListenerRule, LoadBalancing, Pair, is_rule};
 use crate::steps::comparison;
@@ -50,7 +51,11 @@ pub(super) fn hindered(desired: &Service, observed: &Observed) -> Option<Plan> {
 fn immovable(desired: &Service, observed: &Observed) -> Option<Plan> {
     BalancingQuestion::of(desired)?;
     let faults = match &observed.load_balancing {
-        Fact::Known(seen) => faults(desired, seen),
+        Fact::Known(seen) => {
+            let strangers = Pair::all(desired);
+            let strangers = strangers.iter().filter_map(|pair| strangers_in(pair, seen, observed));
+            faults(desired, seen).into_iter().chain(strangers).collect()
+        }
         Fact::Absent => faults(desired, &LoadBalancing::default()),
         Fact::Unknown(Unknown::CapabilityMissing { .. } | Unknown::Denied { .. }) => return None,
         Fact::Unknown(why @ (Unknown::NotAsked | Unknown::Failed { .. })) => {
@@ -168,6 +173,23 @@ fn misrouted(pair: &Pair, production: &ListenerRule, test: Option<&ListenerRule>
         format!("neither the production nor the test listener rule names {group}: add it to {rule} with weight 0")
     }));
     faults
+}
+
+/// Traffic would move to them. Targets by instance are not told apart, and those that drain were there before.
+fn strangers_in(pair: &Pair, seen: &LoadBalancing, observed: &Observed) -> Option<String> {
+    let production = seen.rule(&pair.production_rule)?;
+    let idle = pair.groups.iter().find(|group| production.serving().all(|one| one != *group))?;
+    let health = observed.target_groups.known()?.iter().find(|group| group.arn == *idle)?;
+    let tasks = observed.tasks.known()?;
+    let is_ours = |id: &str| tasks.iter().any(|task| addresses(task).contains(&id));
+    let mut strangers = health.targets.iter().filter(|target| {
+        target.state != "draining" && !target.id.starts_with("i-") && !is_ours(&target.id)
+    });
+    let first = &strangers.next()?.id;
+    Some(format!(
+        "the target group {idle}, which is to be idle, has targets that are no tasks of this service, such as {first}: \
+         another service uses it, or somebody registered them; take them out, or name another group"
+    ))
 }
 
 fn fault_of_group(group: &str, needs_ip: bool, seen: &LoadBalancing) -> Option<String> {

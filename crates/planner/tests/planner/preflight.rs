@@ -3,7 +3,8 @@
 use evenkeel_manifest::{Service, Shift, Strategy};
 use evenkeel_planner::{
     BalancingQuestion, ConditionKind, ConditionStatus, Depth, Fact, ListenerRule, LoadBalancing,
-    Observed, Outcome, Plan, Unknown, WaitReason, check, questions, status, tag,
+    Observed, Outcome, Plan, TargetGroupHealth, TargetHealth, Unknown, WaitReason, check,
+    questions, status, tag,
 };
 use serde_json::json;
 
@@ -127,6 +128,31 @@ fn what_ecs_would_put_up_with_holds_nothing_up() {
         change(&mut seen);
         assert_eq!(with(about_to_start(), seen).calls(), ["RegisterTaskDefinition"]);
     }
+}
+
+#[test]
+fn targets_of_somebody_else_where_traffic_would_go_keep_a_rollout_from_starting() {
+    let with_targets = |group: &str, targets: &[(&str, &str)]| {
+        let mut look = about_to_start();
+        let target = |(id, state): &(&str, &str)| TargetHealth {
+            id: (*id).to_owned(),
+            port: Some(8080),
+            state: (*state).to_owned(),
+            reason: None,
+            description: None,
+        };
+        let targets = targets.iter().map(target).collect();
+        let mut all = look.seen.target_groups.known().cloned().unwrap_or_default();
+        all.retain(|one| one.arn != group);
+        all.push(TargetGroupHealth { arn: group.to_owned(), targets });
+        look.seen.target_groups = Fact::Known(all);
+        look.plan()
+    };
+    let plan = with_targets(GREEN, &[("10.9.9.9", "healthy")]);
+    let told = hindrance(&plan).unwrap_or_else(|| panic!("{plan}"));
+    assert!(told.contains("such as 10.9.9.9: another service uses it"), "{told}");
+    let others = [("10.9.9.9", "draining"), ("i-0123", "healthy")];
+    assert!(hindrance(&with_targets(GREEN, &others)).is_none(), "nobody can say that of them");
 }
 
 const LISTENER: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/net/front/1/2";

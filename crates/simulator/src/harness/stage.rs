@@ -54,6 +54,12 @@ pub enum Step {
     Front(String, u32),
     /// The same with listeners of a Network Load Balancer.
     NetworkFront(String),
+    /// A person registers an address in a target group, or takes it out.
+    Target {
+        address: String,
+        group: String,
+        is_in: bool,
+    },
     /// CodeDeploy gets an application and a deployment group for a service behind a front, which waits so long before
     /// traffic moves, if it does.
     DeploymentGroup(String, String, Option<Duration>),
@@ -331,6 +337,7 @@ impl Stage {
             Step::Group(name, drains) => self.make_group(name, *drains)?,
             Step::Front(name, drains) => self.make_front(name, *drains)?,
             Step::NetworkFront(name) => self.make_network_front(name)?,
+            Step::Target { address, group, is_in } => self.register(address, group, *is_in)?,
             Step::DeploymentGroup(name, front, waits) => {
                 self.make_deployment_group(name, front, *waits)?;
             }
@@ -408,12 +415,7 @@ impl Stage {
                 }
                 kill(&course, *replica);
             }
-            Step::Raise(replica) => {
-                if let Some(seat) = course.seats.get_mut(replica) {
-                    seat.stays_down = false;
-                    seat.raised.notify_one();
-                }
-            }
+            Step::Raise(replica) => raise(&mut course, *replica),
             Step::Freeze(replica, duration) => freeze(&mut course, *replica, *duration),
             Step::CutOff(replica, duration) => {
                 course.table.cut_off(*replica, Instant::now() + *duration);
@@ -430,6 +432,7 @@ impl Stage {
             | Step::Group(..)
             | Step::Front(..)
             | Step::NetworkFront(_)
+            | Step::Target { .. }
             | Step::Route(..)
             | Step::Traffic(..) => {}
         }
@@ -571,6 +574,13 @@ fn freeze(course: &mut Course, replica: Replica, duration: Duration) {
 
 /// How often somebody tries again what cannot be edited yet, once a minute: for longer than reads lag.
 const TRIES_OF_PEOPLE: u32 = 10;
+
+fn raise(course: &mut Course, replica: Replica) {
+    if let Some(seat) = course.seats.get_mut(&replica) {
+        seat.stays_down = false;
+        seat.raised.notify_one();
+    }
+}
 
 fn kill(course: &Course, replica: Replica) {
     if let Some(seat) = course.seats.get(&replica) {

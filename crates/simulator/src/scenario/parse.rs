@@ -91,6 +91,11 @@ fn command(words: &[String]) -> Parsed<Command> {
         ["group", name] => Step::Group((*name).to_owned(), 30),
         ["group", name, "drains", drains] => Step::Group((*name).to_owned(), number(drains)?),
         ["front", name] => Step::Front((*name).to_owned(), 30),
+        [word @ ("register" | "deregister"), address, "in", group] => Step::Target {
+            address: (*address).to_owned(),
+            group: (*group).to_owned(),
+            is_in: *word == "register",
+        },
         ["front", name, "network"] => Step::NetworkFront((*name).to_owned()),
         ["deployment", "group", name, "on", front, rest @ ..] => {
             Step::DeploymentGroup((*name).to_owned(), (*front).to_owned(), ready(rest)?)

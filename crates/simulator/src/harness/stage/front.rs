@@ -64,6 +64,15 @@ impl Stage {
         Ok(())
     }
 
+    pub(super) fn register(&self, address: &str, group: &str, is_in: bool) -> Result<(), String> {
+        let arn = self.groups.get(group).ok_or_else(|| format!("there is no group {group}"))?;
+        let input = json!({"TargetGroupArn": arn, "Targets": [{"Id": address, "Port": 8080}]});
+        let operation = if is_in { "RegisterTargets" } else { "DeregisterTargets" };
+        let mut course = lock(&self.course);
+        let reply = course.edit("a person", Api::ElasticLoadBalancingV2, operation, &input);
+        reply.map(drop).map_err(|error| error.to_string())
+    }
+
     pub(super) fn send_traffic(&self, name: &str, per_second: u32) -> Result<(), String> {
         let listener = self.groups.get(&format!("{name}/listener"));
         let listener = listener.ok_or_else(|| format!("there is no group or front {name}"))?;
