@@ -44,6 +44,10 @@ pub fn json(
     let mut tree: Value = serde_json::from_slice(text).ok()?;
     let mut dice = Dice(seed);
     for _ in 0..=dice.below(EDITS_MAX) {
+        // Each edit may make of a tree nine: too long once is too long in the end.
+        if least_length(&tree) > most {
+            return None;
+        }
         let donor = nth(&tree, dice.below(count(&tree))).cloned().unwrap_or_default();
         let index = dice.below(count(&tree));
         if let Some(node) = nth_mut(&mut tree, index) {
@@ -191,6 +195,18 @@ fn count(value: &Value) -> u64 {
     }
 }
 
+/// The text of a tree has no fewer bytes.
+fn least_length(value: &Value) -> usize {
+    1 + match value {
+        Value::String(text) => text.len(),
+        Value::Array(elements) => elements.iter().map(least_length).sum(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| name.len() + least_length(value)).sum()
+        }
+        _ => 0,
+    }
+}
+
 /// The node at this place in the order of reading.
 fn nth(value: &Value, mut index: u64) -> Option<&Value> {
     if index == 0 {
@@ -283,6 +299,17 @@ mod tests {
         assert!((0..200).all(|seed| {
             json(LOOK, 4096, seed, &mut |_| vec![b'x'; 5000]).is_none_or(|text| text.len() <= 4096)
         }));
+    }
+
+    #[test]
+    fn the_text_of_a_tree_is_never_shorter_than_it_is_taken_for() {
+        for seed in 0..200 {
+            let Some(text) = mutated(seed) else { continue };
+            let value: Value = serde_json::from_slice(&text).expect("a mutation is JSON");
+            let least = least_length(&value);
+            assert!((text.len() / 3..=text.len()).contains(&least), "{least} of {}", text.len());
+        }
+        assert!(least_length(&Value::from(vec![Value::Null; 100])) > 100);
     }
 
     #[test]
