@@ -139,7 +139,10 @@ impl CommitStatuses {
             .collect();
         for one in &mut self.told {
             let Some(commit) = commits.get(one.source.as_str()) else { continue };
-            for cluster in clusters_told_of(&one.source, &desired, held) {
+            let clusters = clusters_told_of(&one.source, &desired, held);
+            // Of what another replica looks after meanwhile it tells, so hosting knows something else by now.
+            one.known.retain(|cluster, _| clusters.contains(cluster));
+            for cluster in clusters {
                 let scope = Scope { source: &one.source, cluster: cluster.as_deref() };
                 let board = &self.board;
                 let found = standing(scope, &report.problems, &desired, |key| board.get(key));

@@ -161,6 +161,9 @@ async fn hosting_is_told_again_after_a_failure_and_once_for_each_change() {
     let [of_prod] = shared.as_slice() else {
         panic!("only who holds prod tells, once: {shared:?}")
     };
+    told.tell_all(Some(&held(&["test"]))).await;
+    told.tell_all(Some(&held(&["prod"]))).await;
+    assert_eq!(seen.lock().unwrap().len(), all.len() + 2, "another one may have told otherwise");
     assert_eq!(of_prod["context"], "evenkeel/evenkeel/shop/prod");
     assert_eq!(of_prod["description"], "all 1 services in prod are as their manifests say");
     drop((desired, reports));
