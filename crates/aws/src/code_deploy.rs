@@ -37,7 +37,8 @@ pub(crate) async fn read(
     let listed: BTreeSet<String> = on_their_way.into_iter().chain(since).collect();
     let ids = listed.union(&question.ids).cloned().collect();
     let mut deployments = described(caller, ids, lane).await?;
-    refuse_gaps(&listed, &deployments)?;
+    let complete = CodeDeployDeployment::all_described(&listed, &deployments);
+    complete.map_err(|error| unread(Operation::BatchGetDeployments, error.0))?;
     for one in deployments.iter_mut().filter(|one| question.ids.contains(&one.deployment_id)) {
         if let Some(target) = one.target(&group) {
             one.lifecycle_events = events(caller, &target, lane).await?;
@@ -126,18 +127,6 @@ async fn described(
         }
     }
     Ok(deployments)
-}
-
-/// What is listed exists: a description without it is from before it was made.
-fn refuse_gaps(
-    listed: &BTreeSet<String>,
-    described: &[CodeDeployDeployment],
-) -> Result<(), CloudError> {
-    let is_described = |id: &&String| described.iter().any(|one| one.deployment_id == **id);
-    listed.iter().find(|id| !is_described(id)).map_or(Ok(()), |id| {
-        let operation = Operation::BatchGetDeployments;
-        Err(unread(operation, format!("{id} was listed, and is not described")))
-    })
 }
 
 /// The lifecycle events of a deployment that failed. They only explain it: none where AWS will not tell them.

@@ -236,6 +236,14 @@ impl CodeDeployDeployment {
         Ok(read)
     }
 
+    /// What is listed exists: a description without it is from before it was made, and no answer.
+    pub fn all_described(listed: &BTreeSet<String>, described: &[Self]) -> Result<(), ReadError> {
+        let is_described = |id: &&String| described.iter().any(|one| one.deployment_id == **id);
+        let gap = listed.iter().find(|id| !is_described(id));
+        let unread = |id| ReadError(format!("{id} was listed, and is not described"));
+        gap.map_or(Ok(()), |id| Err(unread(id)))
+    }
+
     /// A newer word for a status is no end.
     pub(crate) fn is_active(&self) -> bool {
         !["Succeeded", "Failed", "Stopped"].contains(&self.status.as_str())

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::tasks_of;
 use crate::view::View;
-use crate::{Deployment, RolloutPhase, Task};
+use crate::{Deployment, RolloutPhase, Task, TaskSet};
 
 /// The stages that follow `SCALE_UP`, which ends when all tasks are healthy (ecs-behaviour 4.3).
 const SCALED_UP: &[&str] = &[
@@ -36,9 +36,16 @@ pub(super) fn lost_since(
     Some(ends.filter(|end| Some(*end) > last_start).min().unwrap_or(view.now()))
 }
 
-/// A step of ours bakes once its tasks are healthy and have their traffic.
+/// A step of ours bakes once its tasks are healthy and have their traffic. CodeDeploy makes a task set of its own PRIMARY
+/// when it has given it all traffic.
 fn had_all(view: &View<'_>, deployment: &str, phase: RolloutPhase) -> bool {
     let shifting = view.service_deployment(deployment).filter(|one| one.shifts());
     matches!(phase, RolloutPhase::Baking | RolloutPhase::Keeping)
         || shifting.is_some_and(|one| SCALED_UP.contains(&one.stage()))
+        || set_of_code_deploy(view, deployment).is_some_and(TaskSet::is_primary)
+}
+
+fn set_of_code_deploy<'a>(view: &View<'a>, id: &str) -> Option<&'a TaskSet> {
+    let sets = &view.service.task_sets;
+    sets.iter().find(|set| set.id() == id && set.is_made_by_code_deploy())
 }

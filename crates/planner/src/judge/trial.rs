@@ -112,7 +112,8 @@ pub(crate) fn deployed<'a>(
     service: &'a ObservedService,
     memory: &Memory,
 ) -> Option<(&'a TaskSet, Timestamp)> {
-    let mark = memory.rollout.as_ref().filter(|mark| mark.phase == RolloutPhase::Shifting)?;
+    let is_tried = |phase| matches!(phase, RolloutPhase::Shifting | RolloutPhase::Baking);
+    let mark = memory.rollout.as_ref().filter(|mark| is_tried(mark.phase))?;
     let id = mark.id()?;
     let is_meant = |set: &&TaskSet| set.id() == id || set.deployed_by() == Some(id);
     let set = service.task_sets.iter().filter(|set| !set.is_draining()).find(is_meant)?;

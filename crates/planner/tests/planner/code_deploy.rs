@@ -94,6 +94,7 @@ pub(crate) fn at_rest() -> Look {
 /// CodeDeploy carries `good:2` out as `d-222222222`, which is in that status.
 pub(crate) fn on_its_way(status: &str) -> Look {
     let mut look = at_rest();
+    look.desired.rollout.breaker.progress_deadline = Duration::from_mins(30);
     look.mark("d-222222222", "shift", 300);
     look.sets.push(set(2, GREEN, "ACTIVE", "d-222222222"));
     let ours = look.deployment("d-222222222", status);
@@ -103,9 +104,13 @@ pub(crate) fn on_its_way(status: &str) -> Look {
 
 impl Look {
     pub(crate) fn mark(&mut self, deployment: &str, phase: &str, seconds: i64) {
-        let digest = &self.desired.revision_digest;
-        let mark = format!("v1:{digest}:{deployment}:{phase}:{}", ago(seconds).as_second());
+        let mark = self.mark_of(deployment, phase, seconds);
         self.tags.insert("evenkeel:rollout".to_owned(), mark);
+    }
+
+    fn mark_of(&self, deployment: &str, phase: &str, seconds: i64) -> String {
+        let digest = &self.desired.revision_digest;
+        format!("v1:{digest}:{deployment}:{phase}:{}", ago(seconds).as_second())
     }
 
     fn deployment(&self, id: &str, status: &str) -> Value {
@@ -449,6 +454,37 @@ fn tasks_that_ecs_has_yet_to_start_are_not_held_against_the_revision() {
     never.healthy = 0;
     let verdict = never.plan().verdict.map(|verdict| verdict.kind);
     assert_eq!(verdict, Some(VerdictKind::Stalled), "all were started and none is healthy");
+}
+
+#[test]
+fn a_missed_health_check_late_in_a_long_shift_is_no_lack_of_progress() {
+    let mut look = on_its_way("InProgress");
+    look.desired.rollout.breaker.progress_deadline = Duration::from_mins(8);
+    assert_eq!(look.tagged("evenkeel:rollout"), look.mark_of("d-222222222", "bake0", 300));
+    look.mark("d-222222222", "bake0", 300);
+    assert_eq!(look.waits(), WaitReason::Deployment, "it is noted once");
+    look.desired.rollout.breaker.progress_deadline = Duration::from_mins(2);
+    look.healthy = 3;
+    assert_eq!(
+        look.waits(),
+        WaitReason::Deployment,
+        "they were there all, and one is to come back"
+    );
+    look.mark("d-222222222", "shift", 300);
+    let verdict = look.plan().verdict.map(|verdict| verdict.kind);
+    assert_eq!(verdict, Some(VerdictKind::Stalled), "it is not known that they ever were");
+    look.sets[0]["status"] = json!("ACTIVE");
+    look.sets[1]["status"] = json!("PRIMARY");
+    assert_eq!(look.waits(), WaitReason::Deployment, "all traffic was given to it");
+}
+
+#[test]
+fn a_short_deployment_needs_no_note_that_its_tasks_were_there() {
+    assert_eq!(on_its_way("InProgress").waits(), WaitReason::Deployment);
+    let mut look = on_its_way("InProgress");
+    look.healthy = 3;
+    look.desired.rollout.breaker.progress_deadline = Duration::from_mins(15);
+    assert_eq!(look.waits(), WaitReason::Deployment);
 }
 
 #[test]

@@ -10,8 +10,8 @@ use crate::steps::{unknown, unseen_tasks, word};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::View;
 use crate::{
-    Action, Call, CodeDeploy, CodeDeployDeployment, Lane, Plan, TaskSet, VerdictKind, Wait,
-    WaitReason,
+    Action, Call, CodeDeploy, CodeDeployDeployment, Lane, Plan, RolloutPhase, TaskSet, VerdictKind,
+    Wait, WaitReason,
 };
 
 /// How long after its announcement a deployment of ours is to be seen at the latest.
@@ -129,6 +129,9 @@ fn course(view: &View<'_>, mark: &RolloutMark, deployment: &CodeDeployDeployment
     if deployment.is_ready() {
         return ready(view, &judgement, deployment);
     }
+    if let Some(plan) = complete(view, mark, &judgement, deployment) {
+        return plan;
+    }
     let sentence = format!("CodeDeploy has {} in {}", deployment.deployment_id, deployment.status);
     let wait = Wait::new(WaitReason::Deployment, sentence).until(judgement.deadline);
     still(view, &judgement, wait)
@@ -139,6 +142,29 @@ fn judged(view: &View<'_>, mark: &RolloutMark, deployment: &CodeDeployDeployment
     let Some(green) = made_by(view, deployment) else { return Judgement::default() };
     let green_view = View::of_task_set(view.input, view.desired, view.service, green);
     judge(&green_view, green.id(), mark.phase, arrive::judged_since(view, green))
+}
+
+/// Notes that all tasks were healthy once: from then on one that is lost is no lack of progress. A shift that ends long
+/// before the deadline of progress needs no such note, and a task set that is PRIMARY tells it itself.
+fn complete(
+    view: &View<'_>,
+    mark: &RolloutMark,
+    judgement: &Judgement,
+    deployment: &CodeDeployDeployment,
+) -> Option<Plan> {
+    let green = made_by(view, deployment).filter(|green| !green.is_primary())?;
+    let patience = view.desired.rollout.breaker.progress_deadline;
+    let long = SignedDuration::try_from(patience / 4 * 3).ok()?;
+    let is_long = view.now().duration_since(green.deployment.created_at?) > long;
+    if !is_long
+        || mark.phase != RolloutPhase::Shifting
+        || unhealthy(view, judgement, deployment).is_some()
+    {
+        return None;
+    }
+    let mark = RolloutMark { phase: RolloutPhase::Baking, ..mark.clone() };
+    let why = format!("notes that all tasks of {} are healthy", deployment.deployment_id);
+    Some(Plan::acting(vec![mark_rollout(view, &mark, why)], Vec::new()))
 }
 
 fn made_by<'a>(view: &View<'a>, deployment: &CodeDeployDeployment) -> Option<&'a TaskSet> {
