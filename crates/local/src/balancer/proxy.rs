@@ -2,7 +2,7 @@
 //! while there is another.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -50,6 +50,8 @@ pub(super) struct Proxy {
     /// Opens a connection for each request.
     fresh: Client<HttpConnector, Body>,
     turn: AtomicUsize,
+    /// Requests whose target group was chosen by weight.
+    chosen: AtomicU64,
 }
 
 /// Why there is no answer from a target.
@@ -76,6 +78,7 @@ impl Proxy {
             pooled: builder().build(connector.clone()),
             fresh: builder().pool_max_idle_per_host(0).build(connector),
             turn: AtomicUsize::new(0),
+            chosen: AtomicU64::new(0),
         }
     }
 
@@ -95,7 +98,9 @@ impl Proxy {
             Some(RouteAction::Fixed { status, content_type, body }) => {
                 return fixed(*status, content_type, body);
             }
-            Some(RouteAction::Forward(weights)) => pick_group(weights),
+            Some(RouteAction::Forward(weights)) => {
+                pick_group(weights, self.chosen.fetch_add(1, Ordering::Relaxed))
+            }
         };
         let Some(target_group) = group else {
             self.counts.lost(balancer);
@@ -174,13 +179,19 @@ fn no_answer(error: &Error) -> NoAnswer {
     if error.is_connect() { NoAnswer::Refused } else { NoAnswer::Broken }
 }
 
-/// Draws by weight; nothing when all weights are 0.
-fn pick_group(weights: &[(String, u32)]) -> Option<String> {
+/// The golden ratio of all numbers: multiples of it, of which what overflows is lost, lie evenly between the multiples
+/// before them (Weyl).
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The group of the request of that number, by weight; nothing when all weights are 0. Any few hundred requests in a row
+/// are divided as the weights say to within some requests, whatever the weights were before.
+fn pick_group(weights: &[(String, u32)], number: u64) -> Option<String> {
     let total: u64 = weights.iter().map(|(_, weight)| u64::from(*weight)).sum();
-    let mut drawn = if total == 0 { return None } else { fastrand::u64(0..total) };
+    let point = u128::from(number.wrapping_mul(GOLDEN)) * u128::from(total);
+    let mut left = u64::try_from(point >> u64::BITS).ok()?;
     for (group, weight) in weights {
-        match drawn.checked_sub(u64::from(*weight)) {
-            Some(rest) => drawn = rest,
+        match left.checked_sub(u64::from(*weight)) {
+            Some(rest) => left = rest,
             None => return Some(group.clone()),
         }
     }
@@ -257,4 +268,34 @@ fn fixed(status: u16, content_type: &str, body: &str) -> Response<Body> {
         response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn to_the_first(weights: [u32; 2], numbers: std::ops::Range<u64>) -> u64 {
+        let weights = [("blue".to_owned(), weights[0]), ("green".to_owned(), weights[1])];
+        let groups = numbers.map(|number| pick_group(&weights, number));
+        groups.map(|group| u64::from(group.as_deref() == Some("blue"))).sum()
+    }
+
+    #[test]
+    fn any_requests_in_a_row_are_divided_as_the_weights_say() {
+        for blue in [1_u32, 10, 25, 33, 50, 90, 99, 333, 999] {
+            let total = if blue < 100 { 100 } else { 1000 };
+            for (begin, many) in [(0, 100), (17, 263), (5_000, 300), (123_456, 10_000)] {
+                let got = to_the_first([blue, total - blue], begin..begin + many);
+                let off = (got * u64::from(total)).abs_diff(many * u64::from(blue));
+                assert!(off <= 3 * u64::from(total), "{got} of {many} requests at {blue}/{total}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_group_of_weight_0_gets_no_request() {
+        assert_eq!(to_the_first([0, 1], 0..10_000), 0);
+        assert_eq!(to_the_first([1, 0], 0..10_000), 10_000);
+        assert_eq!(pick_group(&[("blue".to_owned(), 0)], 3), None);
+    }
 }

@@ -292,23 +292,13 @@ fn compare(revision: &Revision, row: &Row, differences: &mut Vec<String>) {
     }
 }
 
-/// The load balancer chooses by weight at random: of a step's share, three standard deviations more may be seen. Nothing
-/// is nothing.
-fn by_chance(share: f64, figures: &Figures) -> f64 {
-    let steps = figures.steps.iter().filter(|step| step.percent > 0);
-    let requests: u32 = steps.filter_map(|step| u32::try_from(step.requests).ok()).sum();
-    share + 3.0 * (share * (1.0 - share) / f64::from(requests.max(1))).sqrt()
-}
-
 fn compare_figures(name: &str, figures: &Figures, most_share: f64, differences: &mut Vec<String>) {
     let share = figures.share_to_bad.unwrap_or_default();
-    let most = by_chance(most_share, figures);
-    if share > most {
+    if share > most_share {
         differences.push(format!(
-            "{name} got {:.1}% of the requests and may get {:.1}%, with chance {:.1}%",
+            "{name} got {:.1}% of the requests and may get {:.1}%",
             share * 100.0,
-            most_share * 100.0,
-            most * 100.0
+            most_share * 100.0
         ));
     }
     let seconds = figures.verdict_to_zero.unwrap_or_default();
@@ -316,31 +306,5 @@ fn compare_figures(name: &str, figures: &Figures, most_share: f64, differences: 
         differences.push(format!(
             "{name} still got requests {seconds:.1} s after its verdict and may for {SECONDS_TO_ZERO} s"
         ));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::demo::report::Step;
-
-    fn differences(share: f64, most_share: f64) -> usize {
-        let step = |percent, requests| Step { percent, requests, answered_by_it: 0 };
-        let figures = Figures {
-            answered_by: std::collections::BTreeMap::new(),
-            steps: vec![step(0, 5000), step(10, 263)],
-            share_to_bad: Some(share),
-            failed_at_bad: 0,
-            verdict_to_zero: Some(0.5),
-        };
-        let mut differences = Vec::new();
-        compare_figures("v4", &figures, most_share, &mut differences);
-        differences.len()
-    }
-
-    #[test]
-    fn a_share_may_be_more_by_chance_and_not_by_more_than_that() {
-        assert_eq!([differences(0.133, 0.1), differences(0.16, 0.1)], [0, 1]);
-        assert_eq!([differences(0.0, 0.0), differences(0.001, 0.0)], [0, 1]);
     }
 }
