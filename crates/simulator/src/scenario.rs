@@ -23,6 +23,9 @@ pub use parse::ParseError;
 pub(crate) use transcript::clock;
 
 /// A script that was read.
+/// Jitter and identifiers of every scenario come from it.
+const SEED: u64 = 1;
+
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub name: String,
@@ -77,8 +80,7 @@ impl Scenario {
     }
 
     pub fn play_in(&self, manner: Manner) -> Performance {
-        let properties = self.prune().map_or_else(property::all, property::all_that_prune);
-        self.play_watched(manner, properties)
+        self.play_watched(manner, property::all_for(&self.settings()))
     }
 
     /// Plays it under the eyes of these properties.
@@ -87,19 +89,15 @@ impl Scenario {
         manner: Manner,
         properties: Vec<Box<dyn Property + Send>>,
     ) -> Performance {
-        let usual = Setup::new(1);
-        let resync_every = self.resync_every().unwrap_or(usual.settings.resync_every);
-        let prune = self.prune().cloned();
-        let settings = LoopSettings { prune, resync_every, ..usual.settings.clone() };
         let setup = Setup {
-            settings,
+            settings: self.settings(),
             replicas: self.replicas(),
             perturbation: manner.perturbation,
             properties,
             keeps: manner.keeps,
             notes: manner.notes,
             keeps_history: self.has_lag(),
-            ..usual
+            ..Setup::new(SEED)
         };
         let (played, result) = Stage::play(setup, async |stage| {
             self.perform(stage, manner.expects, manner.ends_early).await
@@ -110,6 +108,12 @@ impl Scenario {
             let _ = writeln!(transcript, "FAILED: {missed}");
         }
         Performance { played, transcript, missed, endings }
+    }
+
+    fn settings(&self) -> LoopSettings {
+        let usual = Setup::new(SEED).settings;
+        let resync_every = self.resync_every().unwrap_or(usual.resync_every);
+        LoopSettings { prune: self.prune().cloned(), resync_every, ..usual }
     }
 
     /// Whether reads lag somewhere: what they answer happened before.

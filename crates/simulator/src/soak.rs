@@ -88,8 +88,8 @@ fn prunes(setup: &mut Setup) {
         percent_max: 50,
         services_max: 3,
     };
-    setup.properties = property::all_that_prune(&settings);
     setup.settings.prune = Some(settings);
+    setup.properties = property::all_for(&setup.settings);
 }
 
 /// A deployment group is made for a service that is there.

@@ -124,11 +124,10 @@ async fn trouble(stage: &mut Stage, trouble: Trouble) {
 
 /// What went wrong in one course.
 fn play(loss: Loss, moment: Moment, disturbance: Trouble) -> Option<String> {
-    let settings = settings();
     let mut setup = Setup::new(7);
-    setup.properties = property::all_that_prune(&settings);
-    let resync_every = 30 * MINUTE;
-    setup.settings = LoopSettings { prune: Some(settings), resync_every, ..setup.settings };
+    let (prune, resync_every) = (Some(settings()), 30 * MINUTE);
+    setup.settings = LoopSettings { prune, resync_every, ..setup.settings };
+    setup.properties = property::all_for(&setup.settings);
     setup.keeps_history = true;
     let (played, gone) = Stage::play(setup, async |stage| {
         bring_to(stage, moment).await;

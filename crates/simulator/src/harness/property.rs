@@ -23,6 +23,8 @@ mod reach;
 mod rollback;
 mod rollouts;
 mod settling;
+mod source;
+mod starvation;
 mod traffic;
 mod undoing;
 mod verdict;
@@ -33,7 +35,7 @@ mod writers;
 #[cfg(test)]
 mod course;
 
-use evenkeel_reconciler::PruneSettings;
+use evenkeel_reconciler::LoopSettings;
 
 use super::event::{At, Event};
 
@@ -56,16 +58,19 @@ pub struct Violation {
 }
 
 /// A new checker of every property that applies to what exists, for daemons that have the default name.
-pub fn all() -> Vec<Box<dyn Property + Send>> {
+fn all() -> Vec<Box<dyn Property + Send>> {
     all_of("evenkeel")
 }
 
-/// The same where daemons may prune.
-pub fn all_that_prune(settings: &PruneSettings) -> Vec<Box<dyn Property + Send>> {
+/// The same for daemons with these settings: they may prune, or look more rarely.
+pub fn all_for(settings: &LoopSettings) -> Vec<Box<dyn Property + Send>> {
     let mut all = all();
-    all.retain(|property| ![reach::NO_DELETE, control::PAUSE_NAME].contains(&property.name()));
-    all.push(Box::new(control::Pause::where_pruned()));
-    all.push(Box::new(pruning::Pruning::of(settings.clone())));
+    all.push(Box::new(starvation::NoStarvation::at(settings.resync_every)));
+    if let Some(prune) = &settings.prune {
+        all.retain(|property| ![reach::NO_DELETE, control::PAUSE_NAME].contains(&property.name()));
+        all.push(Box::new(control::Pause::where_pruned()));
+        all.push(Box::new(pruning::Pruning::of(prune.clone())));
+    }
     all
 }
 
@@ -100,6 +105,7 @@ pub fn all_of(instance: &str) -> Vec<Box<dyn Property + Send>> {
         Box::new(pausing::PausedRollouts::default()),
         Box::new(pausing::NamedGates::default()),
         Box::new(undoing::UndoArrives::default()),
+        Box::new(source::DesiredSource::default()),
         Box::new(ordering::NoBackwards::default()),
         Box::new(ordering::ReadBeforeRetry::default()),
         Box::new(ordering::NoWriteOnIgnorance::default()),

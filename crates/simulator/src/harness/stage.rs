@@ -133,16 +133,17 @@ impl std::fmt::Debug for Setup {
 
 impl Setup {
     pub fn new(seed: u64) -> Self {
+        let settings = LoopSettings { seed: Some(seed), ..LoopSettings::default() };
         Self {
             seed,
             replicas: 1,
             perturbation: Perturbation::Nothing,
-            properties: super::property::all(),
+            properties: super::property::all_for(&settings),
             keeps: Keeps::Count,
             notes: Notes::Nothing,
             keeps_history: false,
             clock_rates: Vec::new(),
-            settings: LoopSettings { seed: Some(seed), ..LoopSettings::default() },
+            settings,
         }
     }
 }
@@ -185,6 +186,8 @@ pub struct Stage {
     replicas: usize,
     people: People,
     reading: Reading,
+    /// How many edits of manifests there were: each is a commit.
+    commits: u64,
 }
 
 impl Stage {
@@ -237,7 +240,7 @@ impl Stage {
         {
             simulation.region().keep_history(LAG_MAX);
         }
-        let reading = Reading::of(&perturbation);
+        let (reading, commits) = (Reading::of(&perturbation), 0);
         let weather = Weather::new(perturbation);
         let mut course = Course::new(simulation, weather, properties, keeps);
         course.reads = (notes == Notes::Reads).then(Vec::new);
@@ -257,7 +260,7 @@ impl Stage {
         }
         let people = People::new(Arc::clone(&course), replicas);
         let (wishes, groups) = (BTreeMap::new(), BTreeMap::new());
-        (Self { course, wishes, desired, groups, replicas, people, reading }, lives)
+        (Self { course, wishes, desired, groups, replicas, people, reading, commits }, lives)
     }
 
     fn close(self) -> Played {
@@ -441,7 +444,8 @@ impl Stage {
 
     fn write(&mut self, wish: &Wish) -> Result<(), String> {
         self.mend_source();
-        let service = Arc::new(wish.service(&self.groups)?);
+        self.commits += 1;
+        let service = self.committed(wish)?;
         self.wishes.insert(wish.name.clone(), wish.clone());
         self.change(&service.key.clone(), Some(&service), |desired| {
             desired.invalid.remove(&service.key);
@@ -450,11 +454,19 @@ impl Stage {
         Ok(())
     }
 
+    /// What a manifest says, read from the newest commit.
+    fn committed(&self, wish: &Wish) -> Result<Arc<Service>, String> {
+        let mut service = wish.service(&self.groups)?;
+        service.source.commit = Some(Arc::from(format!("{:040x}", self.commits)));
+        Ok(Arc::new(service))
+    }
+
     fn write_all(&mut self, wishes: &[Wish]) -> Result<(), String> {
         self.mend_source();
+        self.commits += 1;
         let mut services = Vec::with_capacity(wishes.len());
         for wish in wishes {
-            services.push(Arc::new(wish.service(&self.groups)?));
+            services.push(self.committed(wish)?);
             self.wishes.insert(wish.name.clone(), wish.clone());
         }
         {

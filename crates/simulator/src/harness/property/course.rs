@@ -408,6 +408,11 @@ impl<P: Property> Course<P> {
         self.goes(&call, &json!({"taskDefinition": content}));
     }
 
+    /// Nothing was broken so far.
+    pub(super) fn holds(&self) {
+        assert_eq!(self.broken, None);
+    }
+
     pub(super) fn passes(self) {
         assert_eq!(self.broken, None);
     }

@@ -8,6 +8,7 @@ use evenkeel_manifest::Digest;
 use super::call::number;
 
 pub(super) const OWNER: &str = "evenkeel:owner";
+pub(super) const COMMIT: &str = "evenkeel:commit";
 pub(super) const DIGEST: &str = "evenkeel:digest";
 pub(super) const PROVEN: &str = "evenkeel:proven";
 pub(super) const REJECTED: &str = "evenkeel:rejected";
