@@ -30,6 +30,7 @@ pub(crate) struct ServiceView {
     pub breaker: Vec<BreakerView>,
     pub analysis: Vec<MeasurementView>,
     pub evidence: Vec<EvidenceView>,
+    pub verdict: Option<VerdictView>,
     pub waiting: Vec<WaitView>,
     pub did: Vec<String>,
     pub events: Vec<String>,
@@ -38,6 +39,14 @@ pub(crate) struct ServiceView {
     pub look_again: Option<SecondsView>,
     pub drift: Vec<DriftedView>,
     pub words: Option<WordsView>,
+}
+
+/// Why the wanted revision was rejected.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct VerdictView {
+    pub kind: String,
+    pub sentence: String,
 }
 
 /// Where the manifest is.
@@ -407,6 +416,18 @@ mod tests {
           service.enableExecuteCommand: was false, wanted false, is true, since 10m (Report)
           service.tags[team]: was "shop", wanted "shop", is (not set), since 2h (Heal; changed back 5 times; left alone until 2026-01-01T00:20:00Z)
         "#);
+    }
+
+    #[test]
+    fn a_verdict_is_told_in_its_own_words() {
+        let mut status = settled();
+        status["verdict"] =
+            json!({"digest": "v1:f", "kind": "Crashes", "sentence": "3 of 3 tasks ended"});
+        let view = ServiceView::read(&status);
+        let described = plain(&describe(&view, now()));
+        assert!(described.contains("\nVerdict\n  Crashes: 3 of 3 tasks ended\n"), "{described}");
+        let rollout = plain(&rollout(&view, now(), Numbers::AsNumbers));
+        assert!(rollout.contains("\n  verdict   Crashes: 3 of 3 tasks ended\n"), "{rollout}");
     }
 
     #[test]

@@ -68,7 +68,8 @@ pub use questions::{
 };
 pub use status::{
     ApprovalStatus, Condition, ConditionKind, ConditionStatus, GateStatus, Outcome,
-    PromotionStatus, RolloutPhase, RolloutStatus, ShiftStatus, SourceStatus, Status, Words, status,
+    PromotionStatus, RolloutPhase, RolloutStatus, ShiftStatus, SourceStatus, Status, VerdictStatus,
+    Words, status,
 };
 pub use steps::{obey, plan, prune};
 pub use tags::{Said, is_owner, tag};

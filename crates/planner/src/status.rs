@@ -15,7 +15,8 @@ use crate::plan::SETTLED;
 use crate::tags::RolloutMark;
 use crate::view::View;
 use crate::{
-    BreakerCount, Drifted, Evidence, Input, Measurement, ObservedService, Plan, VerdictKind, Wait,
+    BreakerCount, Drifted, Evidence, Input, Measurement, ObservedService, Plan, Verdict,
+    VerdictKind, Wait,
 };
 pub use shift::{GateStatus, ShiftStatus};
 pub use words::{ApprovalStatus, PromotionStatus, Words};
@@ -34,6 +35,9 @@ pub struct Status {
     pub rollout: Option<RolloutStatus>,
     pub breaker: Vec<BreakerCount>,
     pub evidence: Vec<Evidence>,
+    /// Why the wanted revision was rejected, as far as it is known: the tags keep only when and by which code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Box<VerdictStatus>>,
     /// What is measured while traffic moves.
     pub analysis: Vec<Measurement>,
     pub waiting: Vec<Wait>,
@@ -50,6 +54,22 @@ pub struct Status {
     /// What people said that is still in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: Option<Box<Words>>,
+}
+
+/// What was said of a rejected revision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerdictStatus {
+    pub digest: Digest,
+    pub kind: VerdictKind,
+    pub sentence: String,
+}
+
+impl VerdictStatus {
+    pub fn of(verdict: &Verdict) -> Self {
+        let Verdict { digest, kind, sentence, .. } = verdict;
+        Self { digest: digest.clone(), kind: *kind, sentence: sentence.clone() }
+    }
 }
 
 /// Where a manifest is.
@@ -187,6 +207,7 @@ impl Status {
             rollout: None,
             breaker: Vec::new(),
             evidence: Vec::new(),
+            verdict: None,
             analysis: Vec::new(),
             waiting: Vec::new(),
             did: Vec::new(),
@@ -219,6 +240,7 @@ pub fn status(input: &Input<'_>, plan: &Plan, outcome: &Outcome) -> Status {
         rollout: view.as_ref().and_then(|view| rollout(view, judgement.as_ref())),
         breaker: judgement.as_ref().map(|one| one.counts.clone()).unwrap_or_default(),
         analysis: judgement.as_ref().map(|one| one.measurements.clone()).unwrap_or_default(),
+        verdict: plan.verdict.as_ref().map(|verdict| Box::new(VerdictStatus::of(verdict))),
         evidence: evidence(plan, judgement),
         waiting: plan.waiting.clone(),
         did: match outcome {

@@ -5,7 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_manifest::{Digest, ServiceKey};
+use evenkeel_manifest::ServiceKey;
+use evenkeel_planner::VerdictStatus;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -32,8 +33,8 @@ pub(crate) struct Note {
     stands_by: bool,
     /// No manifest names it any more; one more pass and it is forgotten.
     pub(crate) leaving: bool,
-    /// The digest of the last verdict that was logged and counted.
-    pub(crate) judged: Option<Digest>,
+    /// The last verdict, which was logged and counted.
+    pub(crate) judged: Option<VerdictStatus>,
     /// Whether the last look that succeeded showed a rollout in flight.
     pub(crate) in_rollout: bool,
     /// Since when the rollout seen last is in flight.

@@ -93,6 +93,12 @@ fn of_service(status: &Status) -> Standing {
         let found = status.conditions.iter().find(|one| one.kind == kind);
         found.filter(|one| one.status == ConditionStatus::True)
     };
+    if let Some(verdict) =
+        status.verdict.as_ref().filter(|_| holds(ConditionKind::Rejected).is_some())
+    {
+        let sentence = format!("{:?}: {}", verdict.kind, verdict.sentence);
+        return Standing { state: State::Failure, sentence };
+    }
     let bad = [ConditionKind::Rejected, ConditionKind::RolledBack, ConditionKind::Invalid];
     if let Some(bad) = bad.into_iter().find_map(holds) {
         return Standing { state: State::Failure, sentence: bad.message.clone() };

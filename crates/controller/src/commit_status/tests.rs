@@ -6,7 +6,9 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use evenkeel_manifest::{File, Service, load};
-use evenkeel_planner::{Condition, ConditionKind, ConditionStatus, Status};
+use evenkeel_planner::{
+    Condition, ConditionKind, ConditionStatus, Status, VerdictKind, VerdictStatus,
+};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -83,7 +85,15 @@ fn a_commit_fares_as_its_worst_service_does() {
     assert_eq!(told(Some(old)).0, standing::State::Pending, "it is about other content");
     let rejected = status(&web, ConditionKind::Rejected, "three tasks crashed");
     let failed = (standing::State::Failure, "prod/web: three tasks crashed".to_owned());
-    assert_eq!(told(Some(rejected)), failed);
+    assert_eq!(told(Some(rejected.clone())), failed);
+    let verdict = VerdictStatus {
+        digest: web.revision_digest.clone(),
+        kind: VerdictKind::Crashes,
+        sentence: "3 of 3 tasks ended".to_owned(),
+    };
+    let judged = Status { verdict: Some(Box::new(verdict)), ..rejected.clone() };
+    let failed_for = (standing::State::Failure, "prod/web: Crashes: 3 of 3 tasks ended".to_owned());
+    assert_eq!(told(Some(judged)), failed_for, "in the words of the verdict where they are known");
     let elsewhere = standing(all_of("sho"), &[], &desired, |_| None);
     assert_eq!(elsewhere.state, standing::State::Success, "nothing of it is wanted");
 }

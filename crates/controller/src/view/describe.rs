@@ -13,6 +13,7 @@ pub(crate) fn describe(service: &ServiceView, now: Timestamp) -> String {
     let mut text = String::new();
     head(&mut text, service, now);
     conditions(&mut text, &service.conditions);
+    verdict(&mut text, service);
     rollout(&mut text, service, now);
     breaker(&mut text, service);
     analysis(&mut text, service);
@@ -73,6 +74,12 @@ fn conditions(text: &mut String, conditions: &[ConditionView]) {
     if conditions.is_empty() {
         line!(text, "  none yet");
     }
+}
+
+fn verdict(text: &mut String, service: &ServiceView) {
+    let Some(verdict) = &service.verdict else { return };
+    title(text, "Verdict");
+    line!(text, "  {}: {}", paint(style::BAD, safe(&verdict.kind)), safe(&verdict.sentence));
 }
 
 fn rollout(text: &mut String, service: &ServiceView, now: Timestamp) {

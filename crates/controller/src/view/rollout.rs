@@ -19,6 +19,9 @@ pub(crate) fn rollout(service: &ServiceView, now: Timestamp, numbers: Numbers) -
     let mut text = String::new();
     line!(text, "{}  {}", paint(style::TITLE, safe(&service.name())), headline(service));
     progress(&mut text, service, now);
+    if let Some(verdict) = &service.verdict {
+        line!(text, "  verdict   {}: {}", safe(&verdict.kind), safe(&verdict.sentence));
+    }
     if !service.breaker.is_empty() {
         line!(text, "  breaker   {}", breaker(service));
     }

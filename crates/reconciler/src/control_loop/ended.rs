@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use evenkeel_manifest::{OnFailure, ServiceKey};
-use evenkeel_planner::{ConditionKind, ConditionStatus, Status, VerdictKind, WaitReason};
+use evenkeel_planner::{
+    ConditionKind, ConditionStatus, Status, VerdictKind, VerdictStatus, WaitReason,
+};
 use jiff::Timestamp;
 use tokio::task::JoinError;
 
@@ -56,8 +58,22 @@ impl<C: Cloud> ControlLoop<C> {
                 self.metrics.resync_completed(Timestamp::now());
             }
         }
-        self.publish(report.status);
+        let status = self.explained(key, report.status);
+        self.publish(status);
         end
+    }
+
+    /// A status of what stands rejected, with the words in which it was: only the pass that rejects it has them.
+    fn explained(&self, key: &ServiceKey, mut status: Status) -> Status {
+        let is_rejected = status
+            .condition(ConditionKind::Rejected)
+            .is_some_and(|one| one.status == ConditionStatus::True);
+        if is_rejected && status.verdict.is_none() {
+            let judged = self.roster.note(key).and_then(|note| note.judged.as_ref());
+            let judged = judged.filter(|judged| status.wanted.as_ref() == Some(&judged.digest));
+            status.verdict = judged.cloned().map(Box::new);
+        }
+        status
     }
 
     fn timed_out(&mut self, key: &ServiceKey) -> PassEnd {
@@ -111,10 +127,10 @@ impl<C: Cloud> ControlLoop<C> {
         let (Some(verdict), Some(note)) = (&report.plan.verdict, self.roster.note_mut(key)) else {
             return;
         };
-        if note.judged.as_ref() == Some(&verdict.digest) {
+        let before = note.judged.replace(VerdictStatus::of(verdict));
+        if before.is_some_and(|before| before.digest == verdict.digest) {
             return;
         }
-        note.judged = Some(verdict.digest.clone());
         let deployment = report.status.rollout.as_ref().and_then(|r| r.deployment.as_deref());
         tracing::warn!(
             service = %key,

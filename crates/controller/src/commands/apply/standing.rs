@@ -123,6 +123,7 @@ mod tests {
             rollout: None,
             breaker: Vec::new(),
             evidence: Vec::new(),
+            verdict: None,
             analysis: Vec::new(),
             waiting: waits.iter().map(wait).collect(),
             did: did.iter().map(ToString::to_string).collect(),

@@ -59,6 +59,35 @@ async fn a_rollback_is_counted_once_for_each_verdict_however_often_it_is_seen() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_said_of_a_rejected_revision_is_told_for_as_long_as_it_is_wanted_and_rejected() {
+    let cloud = Arc::new(ScriptedCloud::new(SECOND));
+    let (mut control_loop, _sender, _registry) =
+        not_running(exact(), &cloud, state([service("web", "2")]));
+    control_loop.manifests_changed();
+    let web = Arc::new(key("web"));
+    let wanted = service("web", "2").revision_digest;
+    let report = judged("web", VerdictKind::Crashes, wanted.as_str()).await;
+    control_loop.pass_ended(&web, Ok(pass(report.clone())));
+    let mut later = report;
+    later.plan.verdict = None;
+    for (is_rejected, said) in [(true, Some("three tasks crashed")), (false, None)] {
+        let mut later = later.clone();
+        for condition in &mut later.status.conditions {
+            if condition.kind == ConditionKind::Rejected && is_rejected {
+                condition.status = ConditionStatus::True;
+            }
+        }
+        control_loop.pass_ended(&web, Ok(pass(later)));
+        let status = control_loop.board.get(&web).expect("it was published");
+        assert_eq!(status.verdict.as_ref().map(|one| &*one.sentence), said);
+    }
+    later.status.wanted = Some(Digest::from_tag("v1:3"));
+    control_loop.pass_ended(&web, Ok(pass(later)));
+    let status = control_loop.board.get(&web).expect("it was published");
+    assert_eq!(status.verdict, None, "something else is wanted");
+}
+
+#[tokio::test(start_paused = true)]
 async fn breaker_and_rollout_series_exist_only_while_a_rollout_is_in_flight() {
     let cloud = Arc::new(ScriptedCloud::new(SECOND));
     let (mut control_loop, _sender, registry) =
