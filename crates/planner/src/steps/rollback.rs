@@ -328,7 +328,13 @@ fn leads_to_proven(view: &View<'_>, deployment: &ServiceDeployment) -> bool {
     let Some(proven) = view.memory.proven.as_deref() else { return false };
     let definition = view.service_revision(proven).map_or(proven, |one| &one.task_definition);
     target_revision(view.observed(), deployment)
-        .is_none_or(|target| target.task_definition == definition)
+        .is_none_or(|target| has_content_of(view, &target.task_definition, definition))
+}
+
+/// Whether a task definition is the proven one, or the same content, registered anew because somebody deregistered it.
+fn has_content_of(view: &View<'_>, definition: &str, proven: &str) -> bool {
+    let digest = |arn: &str| view.definition(arn).map(|one| &one.digest);
+    definition == proven || (digest(proven).is_some() && digest(definition) == digest(proven))
 }
 
 /// What speaks against the deployment that returns to the proven revision. An alarm does not: what was
@@ -367,7 +373,7 @@ pub(super) fn runs_proven(view: &View<'_>) -> bool {
         return true;
     }
     if let Some(revision) = view.service_revision(proven) {
-        return revision.task_definition == view.primary.task_definition;
+        return has_content_of(view, &view.primary.task_definition, &revision.task_definition);
     }
-    proven == view.primary.task_definition
+    has_content_of(view, &view.primary.task_definition, proven)
 }

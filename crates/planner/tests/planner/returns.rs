@@ -280,3 +280,38 @@ fn the_rejected_revision_over_a_return_is_left_again_unless_ecs_ended_the_return
     look.history()[0].target_service_revision.as_mut().expect("it has one").arn = proven;
     assert_eq!(reasons(&look.plan()), [WaitReason::Held]);
 }
+
+/// ECS has ended a return to what was registered anew, and gone back to the rejected revision.
+#[test]
+fn a_return_to_a_copy_of_what_was_deregistered_is_not_begun_again_either_when_ecs_ended_it() {
+    let mut look = returning();
+    let again = look.service().deployments[1].task_definition.clone();
+    look.primary().task_definition = again;
+    "ecs-svc/99".clone_into(&mut look.primary().id);
+    let now = look.ago(0);
+    look.history()[0].created_at = Some(now);
+
+    "INACTIVE".clone_into(&mut definition(&mut look, 1).status);
+    let mut copy = definition(&mut look, 1).clone();
+    copy.arn = copy.arn.replace("web:1", "web:9");
+    "ACTIVE".clone_into(&mut copy.status);
+    let proven = look.service().tags[tag::PROVEN].clone();
+    let Fact::Known(revisions) = &mut look.seen.service_revisions else { panic!("they were seen") };
+    let mut target =
+        revisions.iter().find(|one| one.service_revision_arn == proven).unwrap().clone();
+    target.task_definition.clone_from(&copy.arn);
+    target.service_revision_arn = proven.replace("service-revision/", "service-revision/copy-");
+    look.history()[0].target_service_revision.as_mut().unwrap().arn =
+        target.service_revision_arn.clone();
+    let Fact::Known(revisions) = &mut look.seen.service_revisions else { panic!("they were seen") };
+    revisions.push(target);
+    let Fact::Known(definitions) = &mut look.seen.task_definitions else {
+        panic!("they were seen")
+    };
+    definitions.push(copy);
+    assert_eq!(reasons(&look.plan()), [WaitReason::Held]);
+
+    let other = Digest::from_tag("v1:other");
+    definition(&mut look, 9).digest = other;
+    assert!(look.tags_written()[tag::ROLLOUT].contains(":ecs-svc/99:rollback:"));
+}
