@@ -1,5 +1,6 @@
 //! Carries out one action with one call; never adds to, checks or repeats it.
 
+use aws_sdk_elasticloadbalancingv2::types::Action as RuleAction;
 use evenkeel_planner::{Action, Applied, Call};
 use evenkeel_reconciler::CloudError;
 use serde_json::{Value, json};
@@ -10,32 +11,56 @@ use crate::secrets;
 use crate::weights::Weighed;
 
 pub(crate) async fn apply(caller: &Caller, action: &Action) -> Result<Applied, CloudError> {
-    let token = caller.token(operation(&action.call), action.lane).await?;
-    apply_with(caller, token, action).await
+    let (token, ready) = prepare(caller, action).await?;
+    send(caller, token, ready).await
 }
 
-/// As [`apply`], if that is still permitted when the call has its token; `None` when it is not.
+/// As [`apply`], if that is still permitted when the call has its token and nothing is left but to send it; `None` when
+/// it is not.
 pub(crate) async fn apply_if(
     caller: &Caller,
     action: &Action,
     is_permitted: &(dyn Fn() -> bool + Send + Sync),
 ) -> Option<Result<Applied, CloudError>> {
-    match caller.token(operation(&action.call), action.lane).await {
+    match prepare(caller, action).await {
         Err(error) => Some(Err(error)),
-        Ok(token) if is_permitted() => Some(apply_with(caller, token, action).await),
+        Ok((token, ready)) if is_permitted() => Some(send(caller, token, ready).await),
         Ok(_) => None,
     }
 }
 
-async fn apply_with(caller: &Caller, token: Token, action: &Action) -> Result<Applied, CloudError> {
-    let (operation, input) = match request(&action.call) {
-        Request::Json(operation, input) => (operation, input),
+/// What waits and what reads, before the call.
+async fn prepare<'a>(
+    caller: &Caller,
+    action: &'a Action,
+) -> Result<(Token, Ready<'a>), CloudError> {
+    let token = caller.token(operation(&action.call), action.lane).await?;
+    let ready = match request(&action.call) {
+        Request::Json(operation, input) => Ready::Json(operation, input),
         // The futures of the SDK are large, and this one is part of all others.
-        Request::Rule(weighed) => return Box::pin(weighed.write(caller, token, action.lane)).await,
+        Request::Rule(weighed) => {
+            let actions = Box::pin(weighed.reweighed(caller, action.lane)).await?;
+            Ready::Rule(weighed, actions)
+        }
     };
-    let reply = caller.json_with(token, &input).await;
-    let reply = reply.map_err(|error| secrets::redact(error, &input))?;
-    applied(operation, &reply)
+    Ok((token, ready))
+}
+
+async fn send(caller: &Caller, token: Token, ready: Ready<'_>) -> Result<Applied, CloudError> {
+    match ready {
+        Ready::Json(operation, input) => {
+            let reply = caller.json_with(token, &input).await;
+            let reply = reply.map_err(|error| secrets::redact(error, &input))?;
+            applied(operation, &reply)
+        }
+        Ready::Rule(weighed, actions) => Box::pin(weighed.write(caller, token, actions)).await,
+    }
+}
+
+/// What needs no further look to be sent.
+enum Ready<'a> {
+    Json(Operation, Value),
+    Rule(Weighed<'a>, Vec<RuleAction>),
 }
 
 /// What is sent, and to whom.

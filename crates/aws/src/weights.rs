@@ -23,14 +23,21 @@ impl Weighed<'_> {
         if self.listener.is_some() { Operation::ModifyListener } else { Operation::ModifyRule }
     }
 
-    /// Reads the rule once more, and writes it.
+    /// What the rule is to do, as it was read once more.
+    pub(crate) async fn reweighed(
+        &self,
+        caller: &Caller,
+        lane: Lane,
+    ) -> Result<Vec<Action>, CloudError> {
+        self.with_other_weights(&self.read(caller, lane).await?)
+    }
+
     pub(crate) async fn write(
         &self,
         caller: &Caller,
         token: Token,
-        lane: Lane,
+        actions: Vec<Action>,
     ) -> Result<Applied, CloudError> {
-        let actions = self.reweighed(&self.read(caller, lane).await?)?;
         let elb = &caller.load_balancing;
         if let Some(listener) = self.listener {
             let request = elb.modify_listener().listener_arn(listener);
@@ -52,7 +59,7 @@ impl Weighed<'_> {
             .ok_or_else(|| self.conflict("RuleNotFound", "is gone"))
     }
 
-    fn reweighed(&self, actions: &[Action]) -> Result<Vec<Action>, CloudError> {
+    fn with_other_weights(&self, actions: &[Action]) -> Result<Vec<Action>, CloudError> {
         let seen: Vec<_> = actions.iter().flat_map(balancing::forwards).collect();
         if seen != self.weights.seen {
             return Err(self.conflict("WeightsChanged", "has other weights than it was seen with"));
@@ -154,6 +161,10 @@ mod tests {
         listener: Option<&str>,
         seen: &[(&str, u32)],
     ) -> Result<Applied, CloudError> {
+        fake.cloud().apply(&ServiceKey::new("main", "web"), &reweighing(listener, seen)).await
+    }
+
+    fn reweighing(listener: Option<&str>, seen: &[(&str, u32)]) -> evenkeel_planner::Action {
         let weights =
             Reweighing { seen: pairs(seen), wanted: pairs(&[("blue", 900), ("green", 100)]) };
         let rule = "rule".to_owned();
@@ -162,8 +173,7 @@ mod tests {
             None => Call::ModifyRule { rule, weights },
         };
         let (lane, why) = (Lane::RolloutStep, "test".to_owned());
-        let action = evenkeel_planner::Action { call, lane, why };
-        fake.cloud().apply(&ServiceKey::new("main", "web"), &action).await
+        evenkeel_planner::Action { call, lane, why }
     }
 
     const SEEN: [(&str, u32); 2] = [("blue", 100), ("green", 0)];
@@ -186,6 +196,18 @@ mod tests {
         ] {
             assert!(body.contains(part), "{part} is not in {body}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn leave_is_asked_for_after_the_rule_was_read_and_immediately_before_it_is_written() {
+        let fake = Fake::new(region("authenticate-oidc"));
+        let (key, action) = (ServiceKey::new("main", "web"), reweighing(None, &SEEN));
+        let refuse = || {
+            assert_eq!(fake.operations(), ["DescribeRules"]);
+            false
+        };
+        assert_eq!(fake.cloud().apply_if(&key, &action, &refuse).await, None);
+        assert_eq!(fake.operations(), ["DescribeRules"], "nothing is written without leave");
     }
 
     #[tokio::test(start_paused = true)]

@@ -124,6 +124,16 @@ impl Cloud for SimulatedCloud {
     async fn apply(&self, key: &ServiceKey, action: &Action) -> Result<Applied, CloudError> {
         Caller { cloud: self, about: Some(key), action: Some(action) }.carry_out(action).await
     }
+
+    async fn apply_if(
+        &self,
+        key: &ServiceKey,
+        action: &Action,
+        is_permitted: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Option<Result<Applied, CloudError>> {
+        let caller = Caller { cloud: self, about: Some(key), action: Some(action) };
+        caller.carry_out_if(action, is_permitted).await
+    }
 }
 
 /// Every look can be recorded; to try each would double the time that scenarios take.

@@ -1,5 +1,6 @@
 //! What the AWS edge asks and in which order; never decides what to ask or what to do.
 
+mod apply;
 mod balancing;
 mod code_deploy;
 mod weights;
@@ -9,9 +10,9 @@ use std::sync::Arc;
 
 use evenkeel_manifest::{Digest, Document, ServiceKey, canonical};
 use evenkeel_planner::{
-    Action, Alarm, Applied, Call, Depth, Fact, MetricId, MetricQuestion, Minutes, Observed,
-    ObservedService, Questions, ReadError, Series, ServiceDeployment, ServiceRevision,
-    TargetGroupHealth, TargetHealth, Task, TaskDefinition, is_owner, tag,
+    Action, Alarm, Depth, Fact, MetricId, MetricQuestion, Minutes, Observed, ObservedService,
+    Questions, ReadError, Series, ServiceDeployment, ServiceRevision, TargetGroupHealth,
+    TargetHealth, Task, TaskDefinition, is_owner, tag,
 };
 use evenkeel_reconciler::{CloudError, OwnedService};
 use jiff::Timestamp;
@@ -402,56 +403,6 @@ impl Caller<'_> {
         }
         Ok(owned)
     }
-
-    pub(super) async fn carry_out(&self, action: &Action) -> Result<Applied, CloudError> {
-        let operation = action.call.operation();
-        let reply = match &action.call {
-            Call::RegisterTaskDefinition { input }
-            | Call::CreateService { input }
-            | Call::UpdateService { input }
-            | Call::CreateTaskSet { input }
-            | Call::UpdateTaskSet { input }
-            | Call::UpdateServicePrimaryTaskSet { input }
-            | Call::DeleteTaskSet { input }
-            | Call::DeleteService { input } => self.ecs(operation, input).await?,
-            Call::ModifyRule { rule, weights } => {
-                self.reweigh(operation, rule, None, weights).await?
-            }
-            Call::ModifyListener { listener, rule, weights } => {
-                self.reweigh(operation, rule, Some(listener), weights).await?
-            }
-            Call::CreateDeployment { input } => {
-                self.call(Api::CodeDeploy, operation, input).await?
-            }
-            Call::StopDeployment { id } => {
-                let input = json!({"deploymentId": id, "autoRollbackEnabled": true});
-                self.call(Api::CodeDeploy, operation, &input).await?
-            }
-            Call::ContinueDeployment { id } => {
-                let input = json!({"deploymentId": id, "deploymentWaitType": "READY_WAIT"});
-                self.call(Api::CodeDeploy, operation, &input).await?
-            }
-            Call::StopServiceDeployment { arn } => {
-                let input = json!({"serviceDeploymentArn": arn, "stopType": "ROLLBACK"});
-                self.ecs(operation, &input).await?
-            }
-            Call::ContinueServiceDeployment { arn, hook, action } => {
-                let input = json!({
-                    "serviceDeploymentArn": arn, "hookId": hook, "action": action.word(),
-                });
-                self.ecs(operation, &input).await?
-            }
-            Call::TagResource { arn, tags } => {
-                let tags: Value =
-                    tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
-                self.ecs(operation, &json!({"resourceArn": arn, "tags": tags})).await?
-            }
-            Call::UntagResource { arn, keys } => {
-                self.ecs(operation, &json!({"resourceArn": arn, "tagKeys": keys})).await?
-            }
-        };
-        Ok(applied(&action.call, &reply))
-    }
 }
 
 /// Reads a reply of DescribeTaskDefinition.
@@ -469,17 +420,6 @@ fn task_definition(reply: &Value) -> Result<TaskDefinition, ReadError> {
         digest_tag: digest_tag.map(Digest::from_tag),
         document: Some(Document::new(content)),
     })
-}
-
-fn applied(call: &Call, reply: &Value) -> Applied {
-    match call {
-        Call::RegisterTaskDefinition { .. } => {
-            let arn = reply.pointer("/taskDefinition/taskDefinitionArn").and_then(Value::as_str);
-            Applied::TaskDefinition { arn: arn.unwrap_or_default().to_owned() }
-        }
-        Call::CreateService { .. } | Call::UpdateService { .. } => Applied::service(reply),
-        _ => Applied::Done,
-    }
 }
 
 fn is_no_such_revision(error: &CloudError) -> bool {

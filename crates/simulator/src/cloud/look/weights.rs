@@ -1,7 +1,5 @@
 //! The weights of a rule, written as the AWS edge writes them; never over others than were seen.
 
-use std::sync::Arc;
-
 use evenkeel_planner::Reweighing;
 use evenkeel_reconciler::CloudError;
 use serde_json::{Value, json};
@@ -12,14 +10,14 @@ use crate::Api;
 use crate::region::{list, text};
 
 impl Caller<'_> {
-    /// Reads a rule once more, and writes it with other weights if they are as they were seen.
-    pub(super) async fn reweigh(
+    /// Reads a rule once more, and tells what it is written with: other weights, if they are as they were seen.
+    pub(super) async fn reweighed(
         &self,
         operation: &str,
         rule: &str,
         listener: Option<&String>,
         weights: &Reweighing,
-    ) -> Result<Arc<Value>, CloudError> {
+    ) -> Result<Value, CloudError> {
         let api = Api::ElasticLoadBalancingV2;
         let reader = Caller { action: None, ..*self };
         let reply = reader.call(api, "DescribeRules", &json!({"RuleArns": [rule]})).await?;
@@ -33,11 +31,10 @@ impl Caller<'_> {
         }
         let actions: Vec<Value> =
             actions.iter().map(|one| reweighed(one, &weights.wanted)).collect();
-        let input = match listener {
+        Ok(match listener {
             Some(listener) => json!({"ListenerArn": listener, "DefaultActions": actions}),
             None => json!({"RuleArn": rule, "Actions": actions}),
-        };
-        self.call(api, operation, &input).await
+        })
     }
 }
 
