@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_manifest::{Service, ServiceKey};
-use evenkeel_planner::Status;
+use evenkeel_planner::{ConditionKind, ConditionStatus, Status};
 use evenkeel_reconciler::{DesiredState, LeaseSettings, LoopSettings};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -546,11 +546,19 @@ fn waits(course: &Course) -> Vec<String> {
         let all = seat.board.all().into_iter();
         all.flat_map(move |status| {
             let key = status.key.clone();
-            let waits = status.waiting.clone().into_iter();
-            waits.map(move |wait| format!("daemon {by} waits, {key}: {}", wait.sentence))
+            let said = move |sentence| format!("daemon {by} waits, {key}: {sentence}");
+            sentences(&status).into_iter().map(said)
         })
     };
     course.seats.iter().flat_map(of_daemon).collect()
+}
+
+/// What a service waits for; where nothing is waited for, why it is not as it should be.
+fn sentences(status: &Status) -> Vec<String> {
+    let waits: Vec<_> = status.waiting.iter().map(|wait| wait.sentence.clone()).collect();
+    let ready = status.condition(ConditionKind::Ready);
+    let unready = ready.filter(|one| waits.is_empty() && one.status != ConditionStatus::True);
+    waits.into_iter().chain(unready.map(|one| format!("{}: {}", one.reason, one.message))).collect()
 }
 
 /// A daemon whose clock runs at another rate waits longer or shorter than it means to.
