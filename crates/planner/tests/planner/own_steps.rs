@@ -524,3 +524,19 @@ fn a_rejected_revision_gives_no_traffic_to_one_that_was_never_complete() {
     look.sets = vec![set(1, GROUP, "ACTIVE", 100.0), set(2, GREEN, "ACTIVE", 10.0)];
     assert!(look.waits().contains("there is nothing to return to"), "{}", look.waits());
 }
+
+/// Two that were wanted before anything was ever complete; the second one has all traffic and is not healthy.
+fn two_without_a_primary() -> Look {
+    let mut look = before_the_first_step();
+    look.sets = vec![set(1, GROUP, "ACTIVE", 100.0), set(2, GREEN, "ACTIVE", 100.0)];
+    look.sets[1]["taskDefinition"] = look.sets[0]["taskDefinition"].clone();
+    look.tags.remove("evenkeel:rollout");
+    Look { production: weights(0, 100), test: weights(100, 0), healthy: 0, ..look }
+}
+
+#[test]
+fn what_makes_room_for_newer_content_takes_its_test_traffic_with_it_where_nothing_is_healthy() {
+    let call = two_without_a_primary().call();
+    let Call::DeleteTaskSet { input } = call else { panic!("{call:?}") };
+    assert_eq!(input["taskSet"], "ecs-svc/1");
+}

@@ -73,7 +73,9 @@ pub(super) fn withdraw(view: &View<'_>, sets: &Sets<'_>, set: &TaskSet, lane: La
             let shift = traffic.shift(to, Percent::ALL, lane);
             return Plan::acting(vec![shift, rest::note(view, lane)], Vec::new());
         }
-        if traffic.test_share(from).is_some_and(|share| share > 0)
+        // Where nothing was ever complete, test traffic waits for what comes into the place of its task set.
+        if sets.primary.is_some()
+            && traffic.test_share(from).is_some_and(|share| share > 0)
             && let Some(action) = traffic.test(to, lane)
         {
             return Plan::acting(vec![action], Vec::new());
