@@ -1,7 +1,7 @@
 //! S10, S13 and S14: nothing old is written, nothing is repeated blindly, nothing is written on
 //! ignorance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::Lane;
@@ -125,12 +125,14 @@ impl ReadBeforeRetry {
 }
 
 /// S14: a write is preceded, in its pass, by a look at the service that fits it; a registration also by
-/// a listing that does not show the content; and after a write that failed nothing is written without
-/// another look.
+/// a listing that does not show the content, but for revisions that the daemon knows to be INACTIVE, which they stay for
+/// ever; and after a write that failed nothing is written without another look.
 #[derive(Debug, Default)]
 pub(super) struct NoWriteOnIgnorance {
     passes: Passes,
     definitions: Definitions,
+    /// The task definitions that each daemon was told to be INACTIVE.
+    inactive: BTreeSet<(Replica, String)>,
 }
 
 /// More calls than any plan has: heal, set tags, remove tags.
@@ -146,6 +148,7 @@ impl Property for NoWriteOnIgnorance {
 
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
         self.definitions.note(event);
+        self.note(event);
         let said = match event {
             Event::Sent(call) => match Write::of(call) {
                 Some(write) => self.sent(at, call, write),
@@ -159,6 +162,24 @@ impl Property for NoWriteOnIgnorance {
 }
 
 impl NoWriteOnIgnorance {
+    fn note(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Answered { call, answer: Ok(reply), .. } => {
+                let content = reply.get("taskDefinition");
+                let is_inactive = content
+                    .and_then(|one| text(one, "status"))
+                    .is_some_and(|one| one == "INACTIVE");
+                let arn = content.and_then(|one| text(one, "taskDefinitionArn"));
+                if let Some(arn) = arn.filter(|_| is_inactive) {
+                    self.inactive.insert((call.by, arn.to_owned()));
+                }
+            }
+            // The next life has an empty memory.
+            Event::Ended(replica) => self.inactive.retain(|(by, _)| by != replica),
+            _ => {}
+        }
+    }
+
     fn sent(&self, at: At, call: &Sent, write: Write<'_>) -> Result<(), String> {
         let blind = || format!("{} is sent without a look at the service in its pass", told(call));
         let pass = self.passes.of(call).ok_or_else(blind)?;
@@ -192,7 +213,11 @@ impl NoWriteOnIgnorance {
                     return Err(format!("{} without a listing of the family", told(call)));
                 };
                 let content = digest(input);
-                match listed.iter().find(|arn| self.definitions.is(arn, &content)) {
+                let is_usable = |arn: &&String| {
+                    self.definitions.is(arn, &content)
+                        && !self.inactive.contains(&(call.by, (*arn).clone()))
+                };
+                match listed.iter().find(is_usable) {
                     Some(arn) => Err(format!("{} although {arn} was listed", told(call))),
                     None => Ok(()),
                 }
@@ -216,7 +241,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::course::{
-        Course, FIRST, definition, lost, manifest, manifest_with, throttled, update,
+        Course, FIRST, SECOND, definition, lost, manifest, manifest_with, throttled, update,
     };
     use super::*;
 
@@ -414,6 +439,24 @@ mod tests {
         list(&mut course, &[2, 1]);
         course.writes("RegisterTaskDefinition", register("2"));
         course.breaks("was listed");
+    }
+
+    #[test]
+    fn what_a_daemon_knows_to_be_inactive_may_be_listed_from_the_past() {
+        for (by, is_found) in [(FIRST, false), (SECOND, true)] {
+            let mut course = Course::of(NoWriteOnIgnorance::default());
+            let described = course.call(by, "DescribeTaskDefinition", json!({}));
+            let inactive = json!({"taskDefinitionArn": &*definition(2), "status": "INACTIVE"});
+            course.goes(&described, &json!({"taskDefinition": inactive}));
+            course.looks(FIRST);
+            list(&mut course, &[2, 1]);
+            course.writes("RegisterTaskDefinition", register("2"));
+            if is_found {
+                course.breaks("was listed");
+            } else {
+                course.passes();
+            }
+        }
     }
 
     #[test]
