@@ -70,6 +70,8 @@ pub struct Course {
     writes_counted: u64,
     /// The last answer to a command about each service: in a word, and whole.
     pub(crate) heard: BTreeMap<ServiceKey, (&'static str, String)>,
+    /// The source of the manifests is empty for a while, as a sweep has it.
+    pub(crate) is_sourceless: bool,
     /// What was written to which service, while wanted.
     written: Option<Vec<(String, String)>>,
     last_caller: Option<Replica>,
@@ -170,6 +172,7 @@ impl Course {
             in_script: None,
             writes_counted: 0,
             heard: BTreeMap::new(),
+            is_sourceless: false,
             written: None,
             last_caller: None,
             over: Arc::default(),

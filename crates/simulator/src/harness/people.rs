@@ -131,6 +131,12 @@ impl Errand {
             Err(NotFollowed::Refused(why)) if why.contains("try again") => {
                 Next::Asks(asked, AGAIN_AFTER)
             }
+            // Who knows that the manifest is there waits until it is read again.
+            Err(NotFollowed::Refused(_) | NotFollowed::Unmanaged)
+                if lock(&self.course).is_sourceless =>
+            {
+                Next::Asks(asked, AGAIN_AFTER)
+            }
             Ok(_) | Err(NotFollowed::Refused(_) | NotFollowed::Unmanaged) => Next::Leaves,
             Err(NotFollowed::Elsewhere { replica: Some(name) }) => {
                 let named = name.strip_prefix("daemon-").and_then(|number| number.parse().ok());

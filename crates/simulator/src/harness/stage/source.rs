@@ -14,6 +14,10 @@ use super::Stage;
 /// For how long a source fails.
 const FAILS_FOR: Duration = Duration::from_mins(5);
 
+/// For how long it is empty: what nobody wants is not rolled out meanwhile, and scripts have the time of a rollout between
+/// two wishes.
+const EMPTY_FOR: Duration = Duration::from_mins(1);
+
 /// How what is written comes to be read.
 #[derive(Debug)]
 pub(super) enum Reading {
@@ -60,8 +64,9 @@ impl Stage {
 
     fn fail_source(&mut self, failure: SourceFailure) {
         let (before, now) = (self.desired.borrow().clone(), self.look(|course| course.now()));
-        self.reading =
-            Reading::Fails { failure, until: now + FAILS_FOR, before: Arc::clone(&before) };
+        let time = if failure == SourceFailure::Emptied { EMPTY_FOR } else { FAILS_FOR };
+        self.reading = Reading::Fails { failure, until: now + time, before: Arc::clone(&before) };
+        lock(&self.course).is_sourceless = failure == SourceFailure::Emptied;
         match failure {
             SourceFailure::Incomplete => self.set_incomplete(true),
             SourceFailure::Garbled => {
@@ -85,6 +90,7 @@ impl Stage {
         let Reading::Fails { failure, before, .. } = &self.reading else { return };
         let (failure, before) = (*failure, Arc::clone(before));
         self.reading = Reading::Well;
+        lock(&self.course).is_sourceless = false;
         match failure {
             SourceFailure::Incomplete => self.set_incomplete(before.incomplete.is_some()),
             SourceFailure::Garbled => self.tell_garbled(&before, false),
