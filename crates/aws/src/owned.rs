@@ -9,7 +9,7 @@ use crate::caller::Caller;
 use crate::operation::Operation;
 use crate::pages::{Limit, Listing};
 use crate::reply::last_part;
-use crate::services;
+use crate::services::{self, not_mentioned};
 
 /// ECS's quota of services per cluster.
 const LISTED_MAX: usize = 5_000;
@@ -26,12 +26,13 @@ pub(crate) async fn owned(
     for cluster in clusters {
         for names in list(caller, cluster).await?.chunks(NAMES_MAX) {
             let token = caller.token(Operation::DescribeServices, Lane::Sweep).await?;
-            let services = services::describe(caller, token, cluster, names).await?;
-            for (name, service) in services {
-                let service = service?;
+            let mut services = services::describe(caller, token, cluster, names).await?;
+            for name in names {
+                // Who is left out may be ours, and on its way out.
+                let service = services.remove(name).unwrap_or_else(|| Err(not_mentioned(name)))?;
                 if let Some(one) = service.known().filter(|one| is_owned(one, instance)) {
                     let has = |tag: &str| one.tags.contains_key(tag);
-                    owned.push(OwnedService::of(ServiceKey::new(cluster, name), has));
+                    owned.push(OwnedService::of(ServiceKey::new(cluster, name.as_str()), has));
                 }
             }
         }
@@ -110,5 +111,26 @@ mod tests {
         });
         let owned = fake.cloud().owned("me", &["main".to_owned()]).await;
         assert_eq!(owned.unwrap_err().class(), "transient");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_a_reply_leaves_out_makes_the_whole_list_an_error() {
+        for failures in [json!([]), json!([{"arn": "arn:service/main/s3", "reason": "INTERNAL"}])] {
+            let fake = Fake::new(move |request| {
+                if request.operation == "ListServices" {
+                    return region(request);
+                }
+                let names = request.json()["services"].as_array().unwrap().clone();
+                let told = names.iter().filter(|name| *name != "s3");
+                let services: Vec<Value> = told
+                    .map(
+                        |name| json!({"serviceArn": name, "serviceName": name, "status": "ACTIVE"}),
+                    )
+                    .collect();
+                ok(&json!({"services": services, "failures": failures}))
+            });
+            let owned = fake.cloud().owned("me", &["main".to_owned()]).await;
+            assert_eq!(owned.unwrap_err().class(), "transient");
+        }
     }
 }

@@ -149,7 +149,7 @@ fn failed(failure: &Value) -> (String, Result<Fact<ObservedService>, CloudError>
     }
 }
 
-fn not_mentioned(name: &str) -> CloudError {
+pub(crate) fn not_mentioned(name: &str) -> CloudError {
     transient(format!("the reply says neither that {name} exists nor that it is missing"))
 }
 

@@ -392,6 +392,7 @@ impl Caller<'_> {
             for chunk in arns.chunks(10) {
                 let input = json!({"cluster": cluster, "services": chunk, "include": ["TAGS"]});
                 let reply = self.ecs("DescribeServices", &input).await?;
+                all_told(chunk, &reply)?;
                 let services = list(&reply, "services").iter();
                 for service in services.filter(|one| is_owned(one, instance)) {
                     let name = text(service, "serviceName").unwrap_or_default();
@@ -403,6 +404,17 @@ impl Caller<'_> {
         }
         Ok(owned)
     }
+}
+
+/// Whether a reply of DescribeServices tells of every service that was asked for, if only that it is missing.
+fn all_told(arns: &[Value], reply: &Value) -> Result<(), CloudError> {
+    let is_missing = |one: &&Value| text(one, "reason") == Some("MISSING");
+    let found = list(reply, "services").iter().filter_map(|one| text(one, "serviceArn"));
+    let missing = list(reply, "failures").iter().filter(is_missing);
+    let told: Vec<&str> = found.chain(missing.filter_map(|one| text(one, "arn"))).collect();
+    let untold = arns.iter().filter_map(Value::as_str).find(|arn| !told.contains(arn));
+    let unread = |arn| unread("DescribeServices", &format!("the reply does not tell of {arn}"));
+    untold.map_or(Ok(()), |arn| Err(unread(arn)))
 }
 
 /// Reads a reply of DescribeTaskDefinition.
