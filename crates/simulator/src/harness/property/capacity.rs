@@ -39,7 +39,7 @@ impl Property for MinimumHealthy {
         self.origins.note(at, event);
         match event {
             Event::CarriedOut { call, reply: Ok(_) } => {
-                self.carried_out(call);
+                self.carried_out(at, call);
                 Ok(())
             }
             Event::Edited { operation: "UpdateService" | "CreateService", input, .. } => {
@@ -61,15 +61,17 @@ impl Property for MinimumHealthy {
 }
 
 impl MinimumHealthy {
-    /// Lowers the floor only as far as a manifest does. Whether what none names may come to zero is for S15 to say.
-    fn carried_out(&mut self, call: &Sent) {
+    /// Lowers the floor only as far as a manifest does, or a call that is carried out long after it was given up. Whether
+    /// what none names may come to zero is for S15 to say.
+    fn carried_out(&mut self, at: At, call: &Sent) {
         let Some(Write::Update(input)) = Write::of(call) else { return };
         let wishes = self.origins.wishes_of(call);
         let floor = call.about.as_ref().and_then(|key| self.services.get_mut(key));
         let Some(floor) = floor else { return };
         if let Some(given) = count(input)
             && (wishes.iter().any(|wish| wish.count.is_some_and(|count| count <= given))
-                || (wishes.is_empty() && given == 0))
+                || (wishes.is_empty() && given == 0)
+                || self.origins.is_late(call, at))
         {
             floor.desired = given;
         }
@@ -242,5 +244,20 @@ mod tests {
         nobodys.pass("UpdateService", two());
         takes(&mut nobodys, 0..2);
         nobodys.breaks("2 are left");
+    }
+
+    #[test]
+    fn a_count_that_was_given_up_long_before_it_is_carried_out_lowers_the_floor() {
+        for (seconds, broken) in [(100, false), (10, true)] {
+            let mut course = course();
+            course.looks(FIRST);
+            let call = course.write(FIRST, "UpdateService", update(&json!({"desiredCount": 2})));
+            course.sent(&call);
+            course.pause(seconds);
+            let reply = course.updated();
+            course.carried_out(&call, &reply);
+            takes(&mut course, 0..2);
+            if broken { course.breaks("2 are left") } else { course.passes() }
+        }
     }
 }
