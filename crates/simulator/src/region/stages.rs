@@ -3,7 +3,7 @@
 //! Source: the reference page, sections 4.2, 4.3 and 4.8. What is not documented there and is an
 //! assumption of this model: traffic goes back to the last completed revision while
 //! `RECONCILE_SERVICE` lasts, the first deployment of a service goes through all stages, and a return keeps the deployment
-//! that it returns to.
+//! that it returns to, which is then the one that was completed last.
 
 use std::time::Duration;
 
@@ -299,7 +299,8 @@ impl State {
         }
     }
 
-    /// Sets the weights of all rules of the target revision, which has all where it replaces nothing.
+    /// Sets the weights of all rules of the target revision. Where it replaces nothing there is nobody to
+    /// share with, or to give anything back to: a rule stays as it is until all of it is shifted.
     fn route(&mut self, id: ServiceId, number: u64, production: Share, test: Share) {
         let Some(service) = self.services.get(&id) else { return };
         let Some(found) = service.rollouts.iter().rev().find(|one| one.id == number) else {
@@ -307,18 +308,18 @@ impl State {
         };
         let Some(target) = service.revisions.get(&found.target()) else { return };
         let is_alone = found.shift.as_ref().is_none_or(|shift| shift.source.is_none());
+        let stays = |share: Share| is_alone && share < Share::ALL;
         for one in target.load_balancers.clone() {
             let Some(listeners) = &one.listeners else { continue };
-            let weigh = |share: Share| {
-                let (old, new) = if is_alone { Share::ALL } else { share }.weights();
-                [
-                    (listeners.other_than(&one.target_group).to_owned(), old),
-                    (one.target_group.clone(), new),
-                ]
-            };
-            self.set_weights(&listeners.production_rule, &weigh(production));
-            if let Some(rule) = &listeners.test_rule {
-                self.set_weights(rule, &weigh(test));
+            let rules = [
+                (Some(&listeners.production_rule), production),
+                (listeners.test_rule.as_ref(), test),
+            ];
+            for (rule, share) in rules {
+                let Some(rule) = rule.filter(|_| !stays(share)) else { continue };
+                let (old, new) = share.weights();
+                let other = listeners.other_than(&one.target_group).to_owned();
+                self.set_weights(rule, &[(other, old), (one.target_group.clone(), new)]);
             }
         }
         if let Some(shift) = self.shift_mut(id, number) {
@@ -397,14 +398,17 @@ impl State {
         true
     }
 
-    /// Nothing is left of what was turned back.
+    /// Nothing is left of what was turned back, and what it went back to is what was completed last.
     fn returned(&mut self, id: ServiceId, number: u64) {
         let now = self.now;
         let Some(service) = self.services.get_mut(&id) else { return };
         service.deployments.truncate(1);
         if let Some(primary) = service.deployments.first_mut() {
             primary.rollout = Rollout::Completed;
+            primary.has_completed = true;
             primary.updated_at = now;
+            let revision = std::sync::Arc::clone(&primary.revision);
+            service.last_completed = Some((primary.id, revision));
         }
         service.steady = false;
         if let Some(found) = service.service_deployment_mut(number) {

@@ -143,6 +143,28 @@ impl Front {
         passed
     }
 
+    fn stop(&self) {
+        let arn = self.record()["serviceDeploymentArn"].clone();
+        let input = json!({"serviceDeploymentArn": arn, "stopType": "ROLLBACK"});
+        self.fixture.ecs("StopServiceDeployment", input);
+    }
+
+    /// The production rule gives all to this group.
+    fn serves(&self, group: &str) {
+        let weight = |name: &str, arn: &str| json!({"TargetGroupArn": arn, "Weight": u8::from(name == group)});
+        let groups = json!([weight("blue", &self.blue), weight("green", &self.green)]);
+        self.forward(groups);
+    }
+
+    /// Changes the production rule, which is the default of its listener.
+    fn forward(&self, groups: Value) {
+        let listener = self.production.replace(":listener-rule/", ":listener/");
+        let listener = listener.rsplit_once('/').unwrap().0;
+        let forward = json!({"Type": "forward", "ForwardConfig": {"TargetGroups": groups}});
+        let input = json!({"ListenerArn": listener, "DefaultActions": [forward]});
+        self.fixture.elb("ModifyListener", input);
+    }
+
     fn images_in(&self, group: &str) -> usize {
         self.fixture.target_states(group).iter().filter(|(state, _)| state == "healthy").count()
     }
@@ -315,16 +337,11 @@ fn a_hook_is_answered_once() {
 #[test]
 fn a_stop_returns_until_blue_leaves() {
     let mut front = Front::running(&pausing("BLUE_GREEN", &["PRE_SCALE_UP"]));
-    let stop = |front: &Front| {
-        let arn = front.record()["serviceDeploymentArn"].clone();
-        let input = json!({"serviceDeploymentArn": arn, "stopType": "ROLLBACK"});
-        front.fixture.ecs("StopServiceDeployment", input);
-    };
     front.fixture.roll_to("web:2");
     assert!(
         front.reaches(|record| record["lifecycleHookDetails"][0]["status"] == "AWAITING_ACTION")
     );
-    stop(&front);
+    front.stop();
     assert!(front.ends("ROLLBACK_SUCCESSFUL"));
     front.fixture.roll_to("web:3");
     assert!(
@@ -332,7 +349,7 @@ fn a_stop_returns_until_blue_leaves() {
     );
     front.go_on_once();
     assert!(front.reaches_stage("CLEAN_UP"));
-    stop(&front);
+    front.stop();
     assert!(front.ends("SUCCESSFUL"), "too late");
 }
 
@@ -382,6 +399,66 @@ fn what_a_shift_leaves_stands_until_it_is_over_though_it_was_never_complete_and_
     assert_eq!(front.images_in(&front.blue), 1);
     assert!(front.ends("ROLLBACK_SUCCESSFUL"), "nobody opens the gate");
     assert_eq!(front.weight(&front.production, "blue"), 100);
+}
+
+#[test]
+fn what_replaces_nothing_gets_traffic_when_that_is_shifted_and_not_before() {
+    let mut front = Front::new();
+    front.fixture.register("web:1");
+    // As an earlier service of this front left it.
+    front.serves("green");
+    let until = front.fixture.simulation.now() + 10 * MINUTE;
+    front.fixture.simulation.region().inject(evenkeel_simulator::Fault::CapacityLoss { until });
+    let stages = ["POST_TEST_TRAFFIC_SHIFT", "PRE_PRODUCTION_TRAFFIC_SHIFT"];
+    let members = json!({
+        "loadBalancers": front.balancers(), "deploymentConfiguration": pausing("CANARY", &stages),
+    });
+    front.fixture.create(1, members);
+    assert!(front.reaches_stage("SCALE_UP"));
+    front.fixture.roll_to("web:2");
+    front.fixture.roll_to("web:3");
+    assert!(front.reaches_stage("SCALE_UP"), "two are left over, and neither has tasks");
+    let shares =
+        |front: &Front| [&front.production, &front.test].map(|rule| front.weight(rule, "blue"));
+    assert_eq!(shares(&front)[0], 0, "nobody is there to serve");
+    for _ in stages {
+        assert!(front.awaits());
+        assert_eq!(shares(&front), [0, 100]);
+        front.go_on_once();
+    }
+    assert_eq!(shares(&front), [100, 100], "there is nobody else to be spared");
+    assert!(front.ends("SUCCESSFUL"));
+}
+
+#[test]
+fn what_a_return_ended_at_is_replaced_step_by_step_though_it_lost_its_tasks() {
+    let mut front = Front::new();
+    front.fixture.register("web:1");
+    let members = json!({
+        "loadBalancers": front.balancers(),
+        "deploymentConfiguration": pausing("CANARY", &["PRE_PRODUCTION_TRAFFIC_SHIFT"]),
+    });
+    front.fixture.create(1, members);
+    assert!(front.awaits());
+    front.fixture.roll_to("web:2");
+    assert!(front.awaits());
+    front.stop();
+    assert!(front.ends("ROLLBACK_SUCCESSFUL"));
+    assert_eq!(front.fixture.deployments()[0]["rolloutState"], "COMPLETED");
+
+    let until = front.fixture.simulation.now() + 2 * MINUTE;
+    front.fixture.simulation.region().inject(evenkeel_simulator::Fault::CapacityLoss { until });
+    let task = front.fixture.tasks("RUNNING")[0]["taskArn"].clone();
+    front.fixture.ecs("StopTask", json!({"cluster": "main", "task": task}));
+    front.fixture.advance(MINUTE);
+    front.fixture.roll_to("web:3");
+    let mut shares = Vec::new();
+    while front.awaits() {
+        front.go_on_once();
+        shares.push(front.weight(&front.production, "green"));
+    }
+    assert_eq!(shares, [10, 100]);
+    assert_eq!(front.record()["status"], "SUCCESSFUL");
 }
 
 #[test]
@@ -444,13 +521,7 @@ fn rules_that_cannot_work_are_refused_at_once_or_end_the_deployment() {
     let both = |group: &str| json!({"TargetGroupArn": group, "Weight": 50});
     let reply = front.fixture.elb("DescribeRules", json!({"RuleArns": [front.production]}));
     assert_eq!(reply["Rules"][0]["IsDefault"], true);
-    let listener = front.production.replace(":listener-rule/", ":listener/");
-    let listener = listener.rsplit_once('/').unwrap().0;
-    let groups = json!([both(&front.blue), both(&front.green)]);
-    let forward = json!({"Type": "forward", "ForwardConfig": {"TargetGroups": groups}});
-    front
-        .fixture
-        .elb("ModifyListener", json!({"ListenerArn": listener, "DefaultActions": [forward]}));
+    front.forward(json!([both(&front.blue), both(&front.green)]));
     front.fixture.roll_to("web:2");
     assert!(front.ends("ROLLBACK_SUCCESSFUL"));
     let reason = front.record()["statusReason"].as_str().unwrap().to_owned();

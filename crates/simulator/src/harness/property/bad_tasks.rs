@@ -18,8 +18,9 @@ use super::wishes::Wish;
 /// That is so while a daemon can act. When none could (none ran, it was not answered, or only late or
 /// from the past) tasks go on being started; but not any more once a daemon has been able to act for
 /// [`REACTS_WITHIN`], which is longer than any back-off. Where people have ruled a rollback out
-/// (`onFailure: Hold`, a pause, an edit of their own) or nothing is there to return to, only ECS's own
-/// breaker ends it, and this says nothing.
+/// (`onFailure: Hold`, a pause, an edit of their own) or nothing is there to return to, because nothing
+/// was ever proven or because the very revision that fails was, only ECS's own breaker ends it, and this
+/// says nothing.
 #[derive(Debug, Default)]
 pub(super) struct BadTaskCap {
     rollouts: Rollouts,
@@ -254,9 +255,10 @@ mod tests {
     use serde_json::json;
 
     use super::super::course::{
-        Course, FIRST, manifest, manifest_with, pending, stop, task, throttled, update,
+        Course, FIRST, definition, deployment, manifest, manifest_with, pending, revision, stop,
+        task, throttled, update,
     };
-    use super::super::memory::PROVEN;
+    use super::super::memory::{DIGEST, PROVEN};
     use super::*;
 
     fn course(spec: &str) -> Course<BadTaskCap> {
@@ -282,7 +284,7 @@ mod tests {
         for id in ids {
             course.pause(10);
             course.happens(|facts, at| {
-                facts.tasks.push(pending(id, 2));
+                facts.tasks.push(pending(id, facts.deployments[0].id));
                 if id != last
                     && let Some(task) = facts.tasks.last_mut()
                 {
@@ -377,5 +379,36 @@ mod tests {
         edited.person("UpdateService", &update(&json!({"desiredCount": 9})));
         fail(&mut edited, 201..=209, CRASH);
         edited.passes();
+    }
+
+    /// Somebody's deployment 2 is complete over what was proven, and the daemon's deployment 3 brings back
+    /// task definition 1, with these tags.
+    fn brought_back(tags: &[(&str, &str)]) -> Course<BadTaskCap> {
+        let mut course = Course::of(BadTaskCap::default());
+        for (key, value) in tags {
+            course.tags(key, value);
+        }
+        let arn = definition(2);
+        course.person("UpdateService", &update(&json!({"taskDefinition": &*arn})));
+        course.begins(2);
+        course.completes();
+        course.pause(1);
+        course.looks(FIRST);
+        let arn = definition(1);
+        let call = course.write(FIRST, "UpdateService", update(&json!({"taskDefinition": &*arn})));
+        course.truth.deployments.insert(0, deployment(3, 1));
+        let reply = course.updated();
+        course.goes(&call, &reply);
+        course.happens(|_, _| {});
+        fail(&mut course, 301..=304, CRASH);
+        course
+    }
+
+    #[test]
+    fn what_was_proven_itself_has_nothing_to_return_to_when_it_is_brought_back_and_fails() {
+        brought_back(&[]).passes();
+        let other = format!("v1:{}:1790000000:", manifest("2").revision_digest);
+        brought_back(&[(DIGEST, &other)]).breaks("4 tasks of 3 were started");
+        brought_back(&[(PROVEN, &revision(2))]).breaks("4 tasks of 3 were started");
     }
 }

@@ -11,7 +11,7 @@ use super::super::event::At;
 use super::super::{Event, Sent};
 use super::call::{self, Write};
 use super::capacity::is_taken;
-use super::memory::{Mark, ROLLOUT, mark};
+use super::memory::{Mark, ROLLOUT, applied, mark};
 use super::origins::{Origin, Origins};
 use super::passes::Passes;
 use super::verdict::has_failed;
@@ -61,7 +61,7 @@ pub(super) struct Rollout {
     pub(super) deployment: u64,
     pub(super) wishes: Vec<Arc<Wish>>,
     pub(super) began: At,
-    /// A revision to return to was known.
+    /// A revision to return to was known, which is another than the one rolled out.
     pub(super) has_proven: bool,
     /// How many tasks may start at once: one, or one percent of more than a hundred.
     pub(super) surge: u64,
@@ -184,14 +184,17 @@ impl Rollouts {
         let proven = facts.tags.get(super::memory::PROVEN).and_then(|one| call::number(one));
         let proven = proven.and_then(|one| self.origins.definition(&key, one));
         let has_lost_it = proven.is_some_and(|arn| self.deregistered.contains(arn));
+        let is_of_it = facts.primary().is_some_and(|one| proven == Some(&*one.definition));
         let known = self.services.entry(key).or_default();
         if known.before.as_ref().and_then(|before| before.primary) != primary {
             let began = match (primary, origin) {
                 (Some(id), Some(Origin::Started(wishes))) => known.begins(at, id, wishes, facts),
                 _ => None,
             };
-            known.rollout =
-                began.map(|one| Rollout { has_proven: one.has_proven && !has_lost_it, ..one });
+            known.rollout = began.map(|one| {
+                let is_itself = is_of_it && one.is_of_what_was_proven(facts);
+                Rollout { has_proven: one.has_proven && !has_lost_it && !is_itself, ..one }
+            });
         }
         if let Some(rollout) = &mut known.rollout {
             rollout.changed(at, facts, known.before.as_ref());
@@ -260,6 +263,11 @@ impl Rollout {
     pub(super) fn relapsed(&self) -> u64 {
         let relapsed = self.tasks.values().filter(|one| !one.lives && one.was_healthy);
         u64::try_from(relapsed.count()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether what was proven last is the very revision that is wanted.
+    fn is_of_what_was_proven(&self, facts: &ServiceFacts) -> bool {
+        self.wishes.iter().all(|wish| applied(&facts.tags, &wish.revision))
     }
 
     fn changed(&mut self, at: At, facts: &ServiceFacts, before: Option<&Before>) {
