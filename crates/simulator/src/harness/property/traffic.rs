@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use evenkeel_manifest::ServiceKey;
 
@@ -14,14 +15,25 @@ use super::origins::{Origin, Origins, is_in_flight};
 use super::wishes::Wish;
 use crate::{DeploymentCourse, DeploymentFacts, ServiceFacts};
 
-/// S2: what gets more production traffic has a healthy task, unless none is desired, somebody else began it, or nothing
-/// else ever served. CodeDeploy moves traffic without asking, and looks at tasks once, when they have become
+/// S2: what gets more production traffic has a healthy task, or had one so short a time ago that a view of it is good
+/// (15 s), unless none is desired, somebody else began it, or nothing else ever served. CodeDeploy moves traffic without asking, and looks at tasks once, when they have become
 /// steady.
 #[derive(Debug, Default)]
 pub(super) struct NoEmptyTarget {
     origins: Origins,
     shares: Shares,
+    /// When each deployment was last told to have a healthy task, or to have none any more.
+    healthy_at: BTreeMap<ServiceKey, BTreeMap<u64, Healthy>>,
 }
+
+#[derive(Clone, Copy, Debug)]
+struct Healthy {
+    until: At,
+    still: bool,
+}
+
+/// How old a view of targets may be that traffic is given on (reliability C, S2).
+const VIEW_AGE: Duration = Duration::from_secs(15);
 
 /// S4: each time the share of a deployment rises that daemons began, with a strategy that moves traffic, a
 /// daemon has let a pause pass since it rose last; and it rises no more once the revision is rejected. One
@@ -67,6 +79,8 @@ impl Property for NoEmptyTarget {
         let Event::Changed(facts) = event else { return Ok(()) };
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
         let risen = self.shares.risen(&key, facts);
+        let seen = self.healthy_at.entry(key.clone()).or_default();
+        note_the_healthy(seen, at, facts);
         let is_asked = |id| match self.origins.of(&key, id) {
             Some(Origin::Started(wishes)) => !wishes.iter().any(|wish| wish.is_ungated),
             Some(Origin::Returned | Origin::ReturnedByEcs) => {
@@ -78,14 +92,22 @@ impl Property for NoEmptyTarget {
             takes_from_somebody(facts, one) && !self.origins.is_foreign_shift(&key, facts)
         });
         if let Some((risen, _)) = risen.filter(|(one, _)| is_asked(one.id)) {
-            let has_healthy =
-                facts.tasks.iter().any(|task| task.deployment == risen.id && task.healthy);
-            if facts.desired > 0 && !has_healthy {
+            let had_healthy = seen.get(&risen.id).is_some_and(|one| one.until + VIEW_AGE >= at);
+            if facts.desired > 0 && !had_healthy {
                 let id = risen.id;
                 return Err(format!("{id} gets more traffic and has no healthy task"));
             }
         }
         Ok(())
+    }
+}
+
+fn note_the_healthy(seen: &mut BTreeMap<u64, Healthy>, at: At, facts: &ServiceFacts) {
+    for one in seen.values_mut().filter(|one| one.still) {
+        *one = Healthy { until: at, still: false };
+    }
+    for task in facts.tasks.iter().filter(|task| task.healthy) {
+        seen.insert(task.deployment, Healthy { until: at, still: true });
     }
 }
 
@@ -269,6 +291,7 @@ mod tests {
                 facts.deployments[1].course = DeploymentCourse::InProgress;
                 facts.tasks = vec![task(100, 1)];
             });
+            course.pause(16);
             gets(&mut course, 1000);
             course
         }
@@ -297,8 +320,19 @@ mod tests {
     fn traffic_to_nobody_is_found() {
         let mut course = beside(NoEmptyTarget::default(), "BlueGreen");
         course.happens(|facts, _| facts.tasks.retain(|task| task.deployment != 2));
+        course.pause(16);
         gets(&mut course, 100);
         course.breaks("no healthy task");
+    }
+
+    #[test]
+    fn traffic_to_one_whose_last_healthy_task_is_lost_on_the_way_is_nobody_s_fault() {
+        let mut course = beside(NoEmptyTarget::default(), "BlueGreen");
+        course.pause(60);
+        course.happens(|facts, _| facts.tasks.retain(|task| task.deployment != 2));
+        course.pause(14);
+        gets(&mut course, 100);
+        course.passes();
     }
 
     /// A daemon returns to revision 2 by CodeDeploy, and its tasks are gone when all traffic moves.
