@@ -230,8 +230,3 @@ fn leave_rejected(view: &View<'_>, id: &str) -> Option<Plan> {
     let is_rejected = view.memory.rejects(digest);
     is_rejected.then(|| rollback::begin(view, id, format!("{id} carries the rejected {digest}")))
 }
-
-/// There is nothing to do until a person or a newer manifest says otherwise.
-fn held(sentence: String) -> Plan {
-    Plan::waiting(vec![Wait::new(WaitReason::Person, sentence)], SETTLED)
-}

@@ -522,7 +522,18 @@ fn where_code_deploy_did_not_go_back_the_proven_revision_is_deployed_once() {
         "deploymentId": "d-444444444", "status": "Failed", "createTime": ago(2).as_second(),
         "description": format!("evenkeel return {}", definition(1)),
     }));
-    assert_eq!(look.waits(), WaitReason::Person, "a failed return is a person's");
+    assert_eq!(look.waits(), WaitReason::Held, "a failed return is a person's");
+}
+
+#[test]
+fn without_anything_that_code_deploy_could_return_to_a_person_decides() {
+    let mut look = on_its_way("Succeeded").rejected();
+    look.sets = vec![set(2, GREEN, "PRIMARY", "d-222222222")];
+    let before_code_deploy = "arn:aws:ecs:eu-west-1:123456789012:service-revision/prod/web/1";
+    look.tags.insert("evenkeel:proven".to_owned(), before_code_deploy.to_owned());
+    assert_eq!(look.waits(), WaitReason::Held);
+    look.tags.remove("evenkeel:proven");
+    assert_eq!(look.waits(), WaitReason::Held);
 }
 
 #[test]

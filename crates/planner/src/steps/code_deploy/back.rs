@@ -2,8 +2,9 @@
 //! by both.
 
 use super::follow::stop;
-use super::{begin, draining, foreign, held, is_alone, primary};
+use super::{begin, draining, foreign, is_alone, primary};
 use crate::plan::IN_FLIGHT;
+use crate::steps::rollback::held;
 use crate::steps::rollout::{forget_rollout, mark_rollout};
 use crate::steps::{deregistered, unknown};
 use crate::tags::RolloutMark;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_manifest::{Digest, ServiceKey};
+use serde_json::Value;
 
 use super::super::event::At;
-use super::super::{Event, Replica};
+use super::super::{Event, Replica, Sent};
 use super::call::{self, Write, named, number, text};
 use super::definitions::Definitions;
 use super::memory::{HOLD, Mark, OWNER, PAUSE, PROVEN, Tags, applied, instance, mark, rejects};
@@ -43,6 +44,17 @@ struct Course {
     is_failing: bool,
     /// What ECS cannot change, in all forms that were wanted.
     fixed: BTreeSet<[Option<String>; 3]>,
+    /// The return that a daemon told CodeDeploy to carry out, if it told it nothing else since.
+    redeployed: Option<Redeployed>,
+}
+
+/// A deployment of CodeDeploy's that returns.
+#[derive(Debug)]
+struct Redeployed {
+    id: String,
+    definition: String,
+    /// A daemon was told that it ended without success.
+    has_failed: bool,
 }
 
 /// What is true of one service, without its tasks.
@@ -120,6 +132,17 @@ impl Calm {
                     course.written = Some((at, told(call)));
                 }
             }
+            Event::CarriedOut { call, reply: Ok(reply) }
+                if call.operation == "CreateDeployment" =>
+            {
+                let course = call.about.clone().map(|key| self.services.entry(key).or_default());
+                if let Some(course) = course {
+                    course.redeployed = Redeployed::by(call, reply);
+                }
+            }
+            Event::Answered { call, answer: Ok(reply), .. } => {
+                self.told_of_deployments(call, reply)
+            }
             Event::Answered { call, answer: Err(_), .. } => {
                 if let Some(course) = call.about.as_ref().and_then(|key| self.services.get_mut(key))
                 {
@@ -152,6 +175,14 @@ impl Calm {
         }
     }
 
+    fn told_of_deployments(&mut self, call: &Sent, reply: &Value) {
+        let course = call.about.as_ref().and_then(|key| self.services.get_mut(key));
+        if let Some(redeployed) = course.and_then(|course| course.redeployed.as_mut()) {
+            let told = reply.get("deploymentsInfo").and_then(Value::as_array);
+            redeployed.has_failed |= told.into_iter().flatten().any(|one| redeployed.fails_by(one));
+        }
+    }
+
     /// Every service that a living daemon wants and that it can do something about, by what is true.
     pub(super) fn endings(&self, at: At) -> impl Iterator<Item = Ending<'_>> {
         let wanted = self.alive.iter().flat_map(|by| self.origins.wishes().of_daemon(*by));
@@ -175,6 +206,20 @@ impl Course {
             self.ended = Some((at, primary.created_at));
         }
         self.truth = Some(now);
+    }
+}
+
+impl Redeployed {
+    /// `None` for a deployment of something new.
+    fn by(call: &Sent, reply: &Value) -> Option<Self> {
+        let id = text(reply, "deploymentId").filter(|_| call::returns(call))?.to_owned();
+        let definition = Write::of(call)?.definition()?.to_owned();
+        Some(Self { id, definition, has_failed: false })
+    }
+
+    /// Whether CodeDeploy tells that it ended by itself without success: what somebody stopped did not fail.
+    fn fails_by(&self, told: &Value) -> bool {
+        text(told, "deploymentId") == Some(&*self.id) && text(told, "status") == Some("Failed")
     }
 }
 
@@ -290,6 +335,12 @@ impl Ending<'_> {
             let last = truth.last_definition.as_deref();
             truth.last_status.starts_with("ROLLBACK_") && last.is_some() && last == self.proven()
         })
+    }
+
+    /// Whether CodeDeploy ended the return to the proven revision, and a daemon knows. It is told to return once.
+    pub(super) fn code_deploy_ended_the_return(&self) -> bool {
+        let redeployed = self.course.and_then(|course| course.redeployed.as_ref());
+        redeployed.is_some_and(|one| one.has_failed && self.proven() == Some(&*one.definition))
     }
 
     /// Whether people took the proven revision out of use.

@@ -116,6 +116,7 @@ fn is_held(ending: &Ending<'_>, truth: &Truth) -> bool {
     ending.wish.breaker.on_failure == OnFailure::Hold
         || truth.last_status == "ROLLBACK_FAILED"
         || ending.ecs_ended_the_return()
+        || ending.code_deploy_ended_the_return()
         || (ending.is_returned() && !truth.is_steady)
         || ending.runs_the_proven()
         || ending.has_lost_the_proven()
@@ -337,6 +338,63 @@ mod tests {
             returning(&mut course);
             over(course).passes();
         }
+    }
+
+    /// Somebody's revision 3 runs, CodeDeploy was told to return from revision 2 to revision 1, and the daemon is told
+    /// what became of that.
+    fn redeployed(property: AtTheEnd, definition: &str, status: &str) -> Course<AtTheEnd> {
+        let mut course = rejected(property);
+        course.happens(|facts, _| {
+            facts.deployments.remove(0);
+            let proven = super::super::course::definition(1);
+            facts.tags.insert(PROVEN.to_owned(), (*proven).to_owned());
+        });
+        course.begins(3);
+        course.completes();
+        returning(&mut course);
+        let call = course.rollback(FIRST, "CreateDeployment", code_deployment(definition));
+        course.goes(&call, &json!({"deploymentId": "d-RETURN000"}));
+        let told = json!({"deploymentsInfo": [{"deploymentId": "d-RETURN000", "status": status}]});
+        let call = course.call(FIRST, "BatchGetDeployments", json!({}));
+        course.goes(&call, &told);
+        course
+    }
+
+    fn code_deployment(definition: &str) -> serde_json::Value {
+        let content = json!({"Resources": [{"TargetService": {"Properties": {
+            "TaskDefinition": definition,
+        }}}]});
+        json!({"revision": {"appSpecContent": {"content": content.to_string()}}})
+    }
+
+    #[test]
+    fn after_a_return_that_code_deploy_ended_a_person_decides() {
+        let one = super::super::course::definition(1);
+        for property in all() {
+            over(redeployed(property(US), &one, "Failed")).passes();
+        }
+    }
+
+    #[test]
+    fn a_return_of_code_deploy_s_that_goes_on_or_elsewhere_or_was_stopped_must_end() {
+        let (one, four) =
+            (super::super::course::definition(1), super::super::course::definition(4));
+        let cases =
+            [(&one, "InProgress"), (&one, "Succeeded"), (&one, "Stopped"), (&four, "Failed")];
+        for (definition, status) in cases {
+            over(redeployed(AtTheEnd::is_safe(US), definition, status)).breaks("no end");
+            over(redeployed(AtTheEnd::is_over(US), definition, status)).breaks("marked");
+        }
+    }
+
+    #[test]
+    fn a_return_of_code_deploy_s_that_failed_is_none_from_what_was_deployed_since() {
+        let one = super::super::course::definition(1);
+        let mut course = redeployed(AtTheEnd::is_safe(US), &one, "Failed");
+        let new = code_deployment(&super::super::course::definition(2));
+        let call = course.write(FIRST, "CreateDeployment", new);
+        course.goes(&call, &json!({"deploymentId": "d-NEW000000"}));
+        over(course).breaks("no end");
     }
 
     #[test]

@@ -12,13 +12,14 @@ use super::super::{Event, Property, Replica};
 use super::call::{named, number};
 use super::definitions::Definitions;
 use super::memory::{HOLD, PROVEN, mark};
-use super::origins::{Origins, is_in_flight};
+use super::origins::{Origin, Origins, is_in_flight};
 use crate::{Life, ServiceFacts};
 
 /// P5: a service that a person has sent back, and that nobody has said or done anything about since, ends
 /// at the revision that was asked for: the named one, or the one completed before what ran, or, of a rollout
 /// in flight, at another than that, if anything else was ever proven. ECS starts nothing of a task definition
-/// that somebody took out of use: another one with its content is as good.
+/// that somebody took out of use: another one with its content is as good. Where ECS itself ends the return, since
+/// what was asked for does not come up, it ends where ECS went.
 #[derive(Debug, Default)]
 pub(super) struct UndoArrives {
     origins: Origins,
@@ -99,6 +100,9 @@ impl Property for UndoArrives {
         match event {
             Event::Changed(facts) => {
                 let key = ServiceKey::new(&*facts.cluster, &*facts.name);
+                if self.is_turned_back(&key, facts) {
+                    self.forgets(Some(&key));
+                }
                 let truth = Some(Arc::new((*facts).clone()));
                 self.services.entry(key).or_default().truth = truth;
             }
@@ -135,6 +139,8 @@ impl UndoArrives {
             sent.to = sent.to.take().filter(|_| *command != Command::Retry);
             return;
         };
+        // What somebody asked before, and had no answer to, is not what is answered now.
+        sent.asked.remove(who);
         let place = sent.truth.as_ref().and_then(|facts| Place::of(facts, to.as_deref()));
         sent.asked.extend(place.map(|place| (who.to_owned(), place)));
     }
@@ -147,6 +153,20 @@ impl UndoArrives {
             Command::Retry => sent.to = None,
             _ => {}
         }
+    }
+
+    /// Whether ECS has just left, on its own account, a daemon's deployment of what was asked for.
+    fn is_turned_back(&self, key: &ServiceKey, now: &ServiceFacts) -> bool {
+        let Some(Known { truth: Some(before), to: Some((to, _)), .. }) = self.services.get(key)
+        else {
+            return false;
+        };
+        let origin = |facts: &ServiceFacts| self.origins.of(key, facts.primary()?.id);
+        let is_on_its_way = before.primary().is_some_and(is_in_flight)
+            && matches!(origin(before), Some(Origin::Returned))
+            && to.is(before, &self.definitions);
+        let is_left = before.primary().map(|one| one.id) != now.primary().map(|one| one.id);
+        is_on_its_way && is_left && matches!(origin(now), Some(Origin::ReturnedByEcs))
     }
 
     /// Other content is another word.
@@ -183,9 +203,12 @@ impl UndoArrives {
 mod tests {
     use serde_json::json;
 
-    use super::super::course::{Course, FIRST, definition, manifest, mark, update};
+    use super::super::course::{
+        Course, FIRST, definition, deployment, manifest, mark, revision, update,
+    };
     use super::super::memory::ROLLOUT;
     use super::*;
+    use crate::DeploymentFacts;
 
     /// Revision 2 was rolled out over revision 1 and is complete.
     fn released() -> Course<UndoArrives> {
@@ -271,6 +294,87 @@ mod tests {
             course.tell(&Event::Over);
             if is_found { course.breaks("was sent back to") } else { course.passes() }
         }
+    }
+
+    /// A daemon returns to revision 1 as deployment 11, and ECS makes a deployment of revision 2 again.
+    fn turned_back(course: &mut Course<UndoArrives>, first: impl FnOnce(&mut Course<UndoArrives>)) {
+        undo(course, None);
+        course.looks(FIRST);
+        let call =
+            course.rollback(FIRST, "UpdateService", update(&json!({"taskDefinition": "web:1"})));
+        course.sent(&call);
+        course.begins(11);
+        let reply = course.updated();
+        course.carried_out(&call, &reply);
+        course.happens(|facts, _| facts.deployments[0].definition = definition(1));
+        first(course);
+        course.happens(|facts, at| {
+            let back = DeploymentFacts { created_at: at, ..deployment(12, 2) };
+            facts.deployments.insert(0, DeploymentFacts { revision: 2, ..back });
+        });
+        course.completes();
+        course.tell(&Event::Over);
+    }
+
+    #[test]
+    fn what_ecs_turned_back_on_its_own_account_ends_where_ecs_went() {
+        let mut course = released();
+        turned_back(&mut course, |_| {});
+        course.passes();
+    }
+
+    #[test]
+    fn what_a_daemon_turned_back_or_had_arrived_or_went_elsewhere_is_found() {
+        let spoils: [fn(&mut Course<UndoArrives>); 3] = [
+            |course| course.returns("StopServiceDeployment", json!({})),
+            |course| course.completes(),
+            |course| course.happens(|facts, _| facts.deployments[0].definition = definition(3)),
+        ];
+        for spoil in spoils {
+            let mut course = released();
+            turned_back(&mut course, spoil);
+            course.breaks("was sent back to");
+        }
+    }
+
+    #[test]
+    fn what_a_daemon_rolled_out_and_ecs_turned_back_is_found() {
+        let mut course = released();
+        undo(&mut course, None);
+        course.rolls_out(3);
+        course.happens(|facts, at| {
+            facts.deployments[0].definition = definition(1);
+            facts.deployments[0].created_at = at;
+        });
+        course.happens(|facts, at| {
+            let back = DeploymentFacts { created_at: at, ..deployment(12, 2) };
+            facts.deployments.insert(0, DeploymentFacts { revision: 2, ..back });
+        });
+        course.completes();
+        course.tell(&Event::Over);
+        course.breaks("was sent back to");
+    }
+
+    /// Somebody asks at rest and has no answer, and asks again, in the middle of a rollout or at rest still.
+    fn asked_twice(in_flight: bool) -> Course<UndoArrives> {
+        let mut course = released();
+        course.asks(&Command::Undo { to: None });
+        if in_flight {
+            course.tags(PROVEN, &revision(4));
+            course.wants(FIRST, Some(&manifest("3")));
+            course.rolls_out(3);
+            course.tags(ROLLOUT, &mark(&manifest("3"), "ecs-svc/3", "probe"));
+        }
+        undo(&mut course, None);
+        arrives(&mut course, 4);
+        course.tell(&Event::Over);
+        course
+    }
+
+    #[test]
+    fn it_is_sent_where_it_was_to_go_when_it_was_asked_for_last() {
+        asked_twice(true).passes();
+        asked_twice(false).breaks("was sent back to");
     }
 
     #[test]
