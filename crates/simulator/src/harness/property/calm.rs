@@ -141,7 +141,7 @@ impl Calm {
                 }
             }
             Event::Answered { call, answer: Ok(reply), .. } => {
-                self.told_of_deployments(call, reply)
+                self.told_of_deployments(call, reply);
             }
             Event::Answered { call, answer: Err(_), .. } => {
                 if let Some(course) = call.about.as_ref().and_then(|key| self.services.get_mut(key))
