@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_fails_is_read_again_after_five_minutes() {
+    fn a_source_that_fails_is_read_again_after_five_minutes_and_an_empty_one_after_one() {
         let undisturbed = played(None);
         for (failure, fails, is_mended) in [
             (
@@ -180,7 +180,7 @@ mod tests {
             (
                 SourceFailure::Emptied,
                 "30.000 daemon 0 wants nothing of main/web",
-                "330.000 daemon 0 wants v1:",
+                "90.000 daemon 0 wants v1:",
             ),
         ] {
             let performance = played(Some(failure));
