@@ -265,14 +265,20 @@ fn a_bad_deployment_whose_verdict_is_taken_back_is_judged_from_now_on() {
     assert!(mark.ends_with(&format!(":{id}:probe:{}", look.ago(0).as_second())), "{mark}");
 }
 
-#[test]
-fn the_rejected_revision_over_a_return_is_left_again_unless_ecs_ended_the_return() {
+/// The rejected revision took the place of the return.
+fn rejected_again() -> Look {
     let mut look = returning();
     let again = look.service().deployments[1].task_definition.clone();
     look.primary().task_definition = again;
     "ecs-svc/99".clone_into(&mut look.primary().id);
     let now = look.ago(0);
     look.history()[0].created_at = Some(now);
+    look
+}
+
+#[test]
+fn the_rejected_revision_over_a_return_is_left_again_unless_ecs_ended_the_return() {
+    let mut look = rejected_again();
     let written = look.tags_written();
     assert!(written[tag::ROLLOUT].contains(":ecs-svc/99:rollback:"), "{written:?}");
 
@@ -284,12 +290,7 @@ fn the_rejected_revision_over_a_return_is_left_again_unless_ecs_ended_the_return
 /// ECS has ended a return to what was registered anew, and gone back to the rejected revision.
 #[test]
 fn a_return_to_a_copy_of_what_was_deregistered_is_not_begun_again_either_when_ecs_ended_it() {
-    let mut look = returning();
-    let again = look.service().deployments[1].task_definition.clone();
-    look.primary().task_definition = again;
-    "ecs-svc/99".clone_into(&mut look.primary().id);
-    let now = look.ago(0);
-    look.history()[0].created_at = Some(now);
+    let mut look = rejected_again();
 
     "INACTIVE".clone_into(&mut definition(&mut look, 1).status);
     let mut copy = definition(&mut look, 1).clone();

@@ -65,13 +65,16 @@ impl<C: Cloud> ControlLoop<C> {
 
     /// A status of what stands rejected, with the words in which it was: only the pass that rejects it has them.
     fn explained(&self, key: &ServiceKey, mut status: Status) -> Status {
-        let is_rejected = status
-            .condition(ConditionKind::Rejected)
-            .is_some_and(|one| one.status == ConditionStatus::True);
-        if is_rejected && status.verdict.is_none() {
+        let rejected = status.condition(ConditionKind::Rejected);
+        let rejected = rejected.filter(|one| one.status == ConditionStatus::True);
+        if let Some(rejected) = rejected.filter(|_| status.verdict.is_none()) {
+            // A person may have rejected it since, after a retry: those were other words.
+            let is_it = |judged: &&VerdictStatus| {
+                status.wanted.as_ref() == Some(&judged.digest)
+                    && format!("{:?}", judged.kind) == rejected.reason
+            };
             let judged = self.roster.note(key).and_then(|note| note.judged.as_ref());
-            let judged = judged.filter(|judged| status.wanted.as_ref() == Some(&judged.digest));
-            status.verdict = judged.cloned().map(Box::new);
+            status.verdict = judged.filter(is_it).cloned().map(Box::new);
         }
         status
     }

@@ -70,11 +70,12 @@ async fn what_was_said_of_a_rejected_revision_is_told_for_as_long_as_it_is_wante
     control_loop.pass_ended(&web, Ok(pass(report.clone())));
     let mut later = report;
     later.plan.verdict = None;
-    for (is_rejected, said) in [(true, Some("three tasks crashed")), (false, None)] {
+    let crashed = Some("three tasks crashed");
+    for (reason, said) in [(Some("Crashes"), crashed), (Some("Aborted"), None), (None, None)] {
         let mut later = later.clone();
         for condition in &mut later.status.conditions {
-            if condition.kind == ConditionKind::Rejected && is_rejected {
-                condition.status = ConditionStatus::True;
+            if let Some(reason) = reason.filter(|_| condition.kind == ConditionKind::Rejected) {
+                (condition.status, condition.reason) = (ConditionStatus::True, reason);
             }
         }
         control_loop.pass_ended(&web, Ok(pass(later)));
