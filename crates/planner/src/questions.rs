@@ -110,17 +110,27 @@ pub fn questions_of(
     if !command.needs_depth() {
         return None;
     }
-    let mut questions = questions_of_history(desired, Some(seen))?;
-    let (Command::Undo { to: Some(name) }, Some(desired)) = (command, desired) else {
-        return Some(questions);
-    };
-    if name.contains(":service-revision/") {
-        questions.revisions.insert(name.clone());
+    if let (Command::Undo { to }, Some(desired)) = (command, desired) {
+        return questions_of_undo(desired, seen, to.as_deref());
     }
-    let service = seen.service.known();
+    questions_of_history(desired, Some(seen))
+}
+
+/// What there is to choose from is known after the deep look only, and looked at by a third one.
+fn questions_of_undo(desired: &Service, seen: &Observed, to: Option<&str>) -> Option<Questions> {
+    let service = seen.service.known()?;
+    let undescribed = undo::undescribed(seen, to);
+    if seen.depth == Depth::Deep && undescribed.is_empty() {
+        return None;
+    }
+    let mut questions = of_history(desired, seen, service);
+    questions
+        .revisions
+        .extend(to.filter(|name| name.contains(":service-revision/")).map(str::to_owned));
     questions
         .definitions
-        .extend(service.and_then(|one| undo::definition_named(desired, one, name)));
+        .extend(to.and_then(|name| undo::definition_named(desired, service, name)));
+    questions.definitions.extend(undescribed);
     Some(questions)
 }
 
@@ -132,8 +142,12 @@ pub fn questions_of_history(
     let Some(seen) = seen else { return Some(Questions::shallow()) };
     let service = seen.service.known()?;
     let desired = desired.filter(|_| seen.depth == Depth::Shallow)?;
+    Some(of_history(desired, seen, service))
+}
+
+fn of_history(desired: &Service, seen: &Observed, service: &ObservedService) -> Questions {
     let deep = deep(desired, seen, Some(service));
-    Some(Questions { load_balancing: None, needs: Vec::new(), ..deep })
+    Questions { load_balancing: None, needs: Vec::new(), ..deep }
 }
 
 /// As [`questions`] after a first look, for a record that other manifests are planned against later: deep although

@@ -147,6 +147,13 @@ impl<'a> View<'a> {
         definition(self.observed(), arn)
     }
 
+    /// Whether a task definition is the other one, or has its content as far as is known, registered anew because somebody
+    /// deregistered it.
+    pub(crate) fn has_content_of(&self, one: &str, other: &str) -> bool {
+        let digest = |arn: &str| self.definition(arn).map(|one| &one.digest);
+        one == other || (digest(one).is_some() && digest(one) == digest(other))
+    }
+
     /// An ACTIVE revision with the content wanted; the one in use before any other.
     pub(crate) fn wanted_definition(&self) -> Option<&'a TaskDefinition> {
         wanted_definition(self.desired, self.observed(), Some(&self.primary.task_definition))

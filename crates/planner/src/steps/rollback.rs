@@ -152,7 +152,7 @@ fn is_as_proven(view: &View<'_>, arn: &str, proven: &str) -> bool {
     arn == proven
         || view.service_revision(arn).is_some_and(|one| {
             one.task_definition == proven
-                || revision.is_some_and(|proven| is_same_content(one, proven))
+                || revision.is_some_and(|proven| is_same_content(view, one, proven))
         })
 }
 
@@ -196,9 +196,7 @@ fn update_back<'a>(view: &View<'a>, proven: &'a str) -> Plan {
         return deregistered::register_again(view.observed(), definition);
     };
     // Registered anew, what was rejected may have the content of what was proven before.
-    let digest = |arn: &str| view.definition(arn).map(|one| &one.digest);
-    let now = &view.primary.task_definition;
-    if definition != now && (digest(definition).is_none() || digest(definition) != digest(now)) {
+    if !view.has_content_of(definition, &view.primary.task_definition) {
         body.insert("taskDefinition".to_owned(), json!(definition));
     }
     if body.is_empty() {
@@ -328,13 +326,7 @@ fn leads_to_proven(view: &View<'_>, deployment: &ServiceDeployment) -> bool {
     let Some(proven) = view.memory.proven.as_deref() else { return false };
     let definition = view.service_revision(proven).map_or(proven, |one| &one.task_definition);
     target_revision(view.observed(), deployment)
-        .is_none_or(|target| has_content_of(view, &target.task_definition, definition))
-}
-
-/// Whether a task definition is the proven one, or the same content, registered anew because somebody deregistered it.
-fn has_content_of(view: &View<'_>, definition: &str, proven: &str) -> bool {
-    let digest = |arn: &str| view.definition(arn).map(|one| &one.digest);
-    definition == proven || (digest(proven).is_some() && digest(definition) == digest(proven))
+        .is_none_or(|target| view.has_content_of(&target.task_definition, definition))
 }
 
 /// What speaks against the deployment that returns to the proven revision. An alarm does not: what was
@@ -373,7 +365,7 @@ pub(super) fn runs_proven(view: &View<'_>) -> bool {
         return true;
     }
     if let Some(revision) = view.service_revision(proven) {
-        return has_content_of(view, &view.primary.task_definition, &revision.task_definition);
+        return view.has_content_of(&view.primary.task_definition, &revision.task_definition);
     }
-    has_content_of(view, &view.primary.task_definition, proven)
+    view.has_content_of(&view.primary.task_definition, proven)
 }

@@ -1,13 +1,16 @@
 //! Leaving what runs and is proven for an earlier revision because a person says so; never chooses one
 //! that is not known.
 
+use std::collections::BTreeSet;
+
 use super::command::{refuse, written};
 use super::rollback::{is_service_revision, rejecting};
 use crate::diff::is_same_content;
 use crate::tags::{LastApplied, Rejection, tag};
-use crate::view::{Standing, View, last_part, target_revision};
+use crate::view::{Standing, View, definition, last_part, target_revision};
 use crate::{
-    Obedience, ObservedService, Order, Refusal, RolloutPhase, ServiceDeployment, ServiceRevision,
+    Obedience, Observed, ObservedService, Order, Refusal, RolloutPhase, ServiceDeployment,
+    ServiceRevision,
 };
 use evenkeel_manifest::{Digest, Service};
 
@@ -72,12 +75,10 @@ fn target(view: &View<'_>, to: Option<&str>) -> Result<String, Refusal> {
 /// The revision that a person names.
 fn named(view: &View<'_>, name: &str) -> Result<String, Refusal> {
     let revisions = view.observed().service_revisions.known().map(Vec::as_slice);
-    let is_named = |one: &&ServiceRevision| {
-        one.service_revision_arn == name || last_part(&one.service_revision_arn) == name
-    };
-    if let Some(revision) = revisions.unwrap_or_default().iter().find(is_named) {
-        if current(view).is_some_and(|current| is_same_content(revision, current)) {
-            return refuse(format!("the service runs {name} already"));
+    let named = revisions.unwrap_or_default().iter().find(|one| is_named(one, name));
+    if let Some(revision) = named {
+        if current(view).is_some_and(|current| is_same_content(view, revision, current)) {
+            return refuse(format!("the service runs the content of {name} already"));
         }
         return Ok(revision.service_revision_arn.clone());
     }
@@ -91,6 +92,33 @@ fn named(view: &View<'_>, name: &str) -> Result<String, Refusal> {
     another_definition(view, name)
 }
 
+fn is_named(revision: &ServiceRevision, name: &str) -> bool {
+    let arn = &revision.service_revision_arn;
+    arn == name || last_part(arn) == name
+}
+
+fn is_completed(deployment: &ServiceDeployment) -> bool {
+    deployment.status == "SUCCESSFUL"
+}
+
+/// Task definitions of the revisions to choose from that a deep look does not show: what is another revision may have the
+/// content of what runs, registered anew.
+pub(crate) fn undescribed(seen: &Observed, to: Option<&str>) -> BTreeSet<String> {
+    let chosen: Vec<&ServiceRevision> = match to {
+        Some(name) => {
+            let all = seen.service_revisions.known().into_iter().flatten();
+            all.filter(|one| is_named(one, name)).collect()
+        }
+        None => {
+            let all = seen.service_deployments.known().into_iter().flatten();
+            let completed = all.filter(|one| is_completed(one));
+            completed.filter_map(|one| target_revision(seen, one)).collect()
+        }
+    };
+    let definitions = chosen.into_iter().map(|one| &one.task_definition);
+    definitions.filter(|arn| definition(seen, arn).is_none()).cloned().collect()
+}
+
 /// The task definition that a person names, if it is not the one that runs.
 fn another_definition(view: &View<'_>, name: &str) -> Result<String, Refusal> {
     let Some(definition) = definition_named(view.desired, view.service, name) else {
@@ -99,11 +127,11 @@ fn another_definition(view: &View<'_>, name: &str) -> Result<String, Refusal> {
             view.desired.family, view.desired.family
         ));
     };
-    if definition == view.primary.task_definition {
-        return refuse(format!("the service runs {definition} already"));
-    }
     if view.definition(&definition).is_none() {
         return refuse(format!("there is no task definition {definition}"));
+    }
+    if view.has_content_of(&definition, &view.primary.task_definition) {
+        return refuse(format!("the service runs the content of {definition} already"));
     }
     Ok(definition)
 }
@@ -137,11 +165,11 @@ fn before(view: &View<'_>) -> Result<String, Refusal> {
         return refuse("ECS does not show the revision that runs; name another with --to");
     };
     let wanted = view.wanted_definition().map(|one| one.arn.as_str());
-    let is_other = |one: &ServiceRevision| {
-        !is_same_content(one, current) && Some(one.task_definition.as_str()) != wanted
+    let is_wanted = |one: &ServiceRevision| {
+        wanted.is_some_and(|wanted| view.has_content_of(&one.task_definition, wanted))
     };
-    let completed = |one: &&ServiceDeployment| one.status == "SUCCESSFUL";
-    let mut completed: Vec<_> = all.iter().filter(completed).collect();
+    let is_other = |one: &ServiceRevision| !is_same_content(view, one, current) && !is_wanted(one);
+    let mut completed: Vec<_> = all.iter().filter(|one| is_completed(one)).collect();
     completed.sort_by_key(|one| std::cmp::Reverse(one.created_at));
     let mut targets = completed.into_iter().filter_map(|one| target_revision(view.observed(), one));
     match targets.find(|one| is_other(one)) {

@@ -264,6 +264,21 @@ fn an_undo_to_what_is_not_known_or_runs_already_is_refused() {
 }
 
 #[test]
+fn an_undo_to_the_content_that_runs_registered_anew_is_refused() {
+    let (mut ecs, v2) = twice_proven();
+    let copy = ecs.definitions[&ecs.newest_definition()].clone();
+    let first = ecs.newest_definition().replace("web:2", "web:1");
+    ecs.definitions.insert(first.clone(), copy);
+    let digest = ecs.digests[&ecs.newest_definition()].clone();
+    ecs.digests.insert(first.clone(), digest);
+    let revision = ecs.history.iter().map(History::id).min().expect("there were two").to_string();
+    for to in [None, Some(first), Some("web:1".to_owned()), Some(revision)] {
+        let refusal = ecs.ordered(&v2, Command::Undo { to: to.clone() });
+        assert!(refusal.is_err(), "{to:?}: {refusal:?}");
+    }
+}
+
+#[test]
 fn the_history_is_told_newest_first_with_what_is_proven() {
     let (ecs, v2) = twice_proven();
     let mut seen = None;

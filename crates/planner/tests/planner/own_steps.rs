@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use evenkeel_manifest::{
-    Analysis, Condition, Gate, InFlight, Limit, Metric, MetricSource, Percent, Scale, Service,
-    Steps, Strategy, TrafficStep, Webhook,
+    Analysis, Condition, Gate, InFlight, Limit, Metric, MetricSource, OnFailure, Percent, Scale,
+    Service, Steps, Strategy, TrafficStep, Webhook,
 };
 use evenkeel_planner::{
     Action, Call, Depth, Fact, Lane, ListenerRule, LoadBalancing, Observed, ObservedService, Plan,
@@ -332,6 +332,17 @@ fn a_rejected_revision_loses_traffic_then_test_traffic_then_its_tasks() {
     assert_reweighs(&look.call(), TEST, &[(GREEN.to_owned(), 0), (GROUP.to_owned(), 100)]);
     look.test = weights(100, 0);
     assert_eq!(look.call(), Call::DeleteTaskSet { input: about_set(2, "taskSet") });
+}
+
+#[test]
+fn a_rejected_revision_that_is_held_is_left_for_newer_content() {
+    let mut look = baking_for(30).rejected();
+    look.desired.rollout.breaker.on_failure = OnFailure::Hold;
+    assert!(look.waits().contains("a person decides"), "{}", look.waits());
+    look.desired = wanted("good:3");
+    look.desired.rollout.breaker.on_failure = OnFailure::Hold;
+    let all = [(GREEN.to_owned(), 0), (GROUP.to_owned(), 100)];
+    assert_reweighs(&look.given_back(), PRODUCTION, &all);
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) fn step(view: &View<'_>, sets: &Sets<'_>, mark: &RolloutMark) -> Plan
             let why = "forgets the rollback: its verdict was taken back".to_owned();
             Plan::acting(vec![forget_rollout(view, why)], Vec::new())
         }
-        Some(bad) if is_held(view) => held(format!(
+        Some(bad) if is_held(view, mark) => held(format!(
             "{} runs a rejected revision and onFailure is Hold: a person decides",
             bad.id()
         )),
@@ -44,9 +44,10 @@ pub(super) fn step(view: &View<'_>, sets: &Sets<'_>, mark: &RolloutMark) -> Plan
     }
 }
 
-/// A person's verdict is the decision that is waited for.
-fn is_held(view: &View<'_>) -> bool {
-    let is_decided = view.memory.rejected.as_ref().is_some_and(|one| one.said.is_some());
+/// A person's verdict, or a newer manifest, is the decision that is waited for.
+fn is_held(view: &View<'_>, mark: &RolloutMark) -> bool {
+    let is_said = view.memory.rejected.as_ref().is_some_and(|one| one.said.is_some());
+    let is_decided = is_said || mark.digest != view.desired.revision_digest;
     view.desired.rollout.breaker.on_failure == OnFailure::Hold && !is_decided
 }
 

@@ -100,7 +100,9 @@ impl NoOscillation {
         let now: Vec<Arc<Wish>> = self.origins.wishes().of_service(key).cloned().collect();
         let before = self.wishes.entry(key.clone()).or_default();
         let same = |one: &Arc<Wish>| before.iter().any(|was| was.is_same(one));
-        if !now.iter().all(same) {
+        // That nothing is wanted any more is a wish, too: what a grant allows to prune is scaled in.
+        let is_given_up = now.is_empty() && !before.is_empty();
+        if is_given_up || !now.iter().all(same) {
             self.fields.remove(key);
             self.wished.insert(key.clone(), at);
         }
@@ -240,6 +242,21 @@ mod tests {
         restarted.pause(1);
         restarted.pass("UpdateService", surge(125));
         restarted.breaks("the 3. time");
+    }
+
+    #[test]
+    fn that_nothing_is_wanted_any_more_begins_anew_once() {
+        for (last, broken) in [(150, false), (200, true)] {
+            let mut course = course();
+            course.wants(FIRST, None);
+            course.pause(1);
+            course.pass("UpdateService", surge(125));
+            course.wants(FIRST, None);
+            course.pause(1);
+            course.pass("UpdateService", surge(150));
+            course.pass("UpdateService", surge(last));
+            if broken { course.breaks("the 3. time") } else { course.passes() }
+        }
     }
 
     #[test]
