@@ -1,6 +1,6 @@
 //! What may be done now with services that no manifest names, as data; never decides it.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 /// The terms under which a service that is ours and that no manifest names goes: it is announced, scaled in to
 /// zero after `grace`, and deleted after `keep` more. They come from the whole set of manifests, which a plan for
@@ -11,6 +11,9 @@ pub struct PruneTerms {
     pub grace: SignedDuration,
     /// Between being scaled in and being deleted; at least [`Self::KEEP_LEAST`].
     pub keep: SignedDuration,
+    /// How long ago a manifest last named the service, as far as the daemon knows: an older announcement is about an
+    /// earlier absence, and may have reached AWS late.
+    pub lost_for: Option<SignedDuration>,
     /// Whether another service may be announced.
     pub announce: Leave,
     /// Whether those that were announced go on.
@@ -28,6 +31,12 @@ pub enum Leave {
 }
 
 impl PruneTerms {
+    /// When a manifest last named the service; the earliest time where that is not known.
+    pub(crate) fn lost_at(&self, now: Timestamp) -> Timestamp {
+        let at = self.lost_for.and_then(|time| now.checked_sub(time).ok());
+        at.unwrap_or(Timestamp::MIN)
+    }
+
     /// No service is deleted sooner after it was scaled in.
     pub const KEEP_LEAST: SignedDuration = SignedDuration::from_hours(24);
 }

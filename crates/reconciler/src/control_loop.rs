@@ -213,9 +213,7 @@ impl<C: Cloud> ControlLoop<C> {
         let changed: Vec<_> = changed.map(|key| self.roster.welcome(key)).collect();
         let removed = now.removed_since(&before);
         let leaving: Vec<_> = removed.iter().filter_map(|key| self.roster.dismiss(key)).collect();
-        if !leaving.is_empty() {
-            self.list_soon();
-        }
+        self.manifests_lost(&removed);
         for key in &removed {
             // A service that was never valid has had no pass, and needs no last one.
             if self.roster.note(key).is_none() {

@@ -75,6 +75,7 @@ impl PruneSettings {
         Some(PruneTerms {
             grace: signed(self.grace),
             keep: signed(self.keep),
+            lost_for: None,
             announce: leave(announce),
             proceed: leave(proceed),
             acknowledged: leave(acknowledged),
@@ -157,7 +158,7 @@ fn leave(result: Result<(), String>) -> Leave {
     result.map_or_else(Leave::Held, |()| Leave::Granted)
 }
 
-fn signed(time: Duration) -> SignedDuration {
+pub(crate) fn signed(time: Duration) -> SignedDuration {
     SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX)
 }
 

@@ -121,7 +121,8 @@ impl Ground<'_> {
         if mark.phase != phase {
             return Some(format!("the tombstone says {}, not {phase}", mark.phase));
         }
-        if self.input.now.duration_since(mark.since) < age {
+        let is_lost_since = self.terms.lost_for.is_none_or(|time| time >= age);
+        if self.input.now.duration_since(mark.since) < age || !is_lost_since {
             return Some(format!("the tombstone has not said {phase} for {age:#}"));
         }
         held(if mark.is_said { &self.terms.acknowledged } else { &self.terms.proceed })

@@ -260,7 +260,7 @@ pub(super) fn refuse<T>(sentence: impl Into<String>) -> Result<T, Refusal> {
 }
 
 /// All is as it was asked for.
-fn done(sentence: impl Into<String>) -> Obedience {
+pub(super) fn done(sentence: impl Into<String>) -> Obedience {
     Obedience { actions: Vec::new(), sentence: sentence.into() }
 }
 

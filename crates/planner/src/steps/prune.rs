@@ -54,10 +54,13 @@ pub fn prune(input: &Input<'_>, terms: &PruneTerms) -> Plan {
         Some(Err(value)) => {
             kept(format!("the tag {} cannot be read by this version: {value}", tag::TOMBSTONE))
         }
-        Some(Ok(mark)) => match mark.phase {
-            TombstonePhase::Announced => scale_in(input, service, terms, &mark),
-            TombstonePhase::ScaledIn => delete(input, service, terms, &mark),
-        },
+        Some(Ok(mark)) => {
+            let mark = Tombstone { since: mark.since.max(terms.lost_at(input.now)), ..mark };
+            match mark.phase {
+                TombstonePhase::Announced => scale_in(input, service, terms, &mark),
+                TombstonePhase::ScaledIn => delete(input, service, terms, &mark),
+            }
+        }
     }
 }
 

@@ -71,6 +71,8 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
         (true, _) if is_forgiven => Some(retry::retry(view, mark, begun)),
         (true, false) => Some(leave(view)),
         (true, true) => Some(follow(view, mark)),
+        // The mark of a verdict came late, when newer content was on its way already.
+        (false, true) if runs_newer_content(view) => Some(identify(view)),
         // A fix supersedes a bad rollout, but not the return from it: that one must end first, or fail.
         (false, true) if view.standing() == Standing::InFlight && fails(view).is_none() => {
             Some(Plan::waiting(vec![returning(view)], IN_FLIGHT))
@@ -83,6 +85,11 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
         }
         (false, _) => None,
     }
+}
+
+/// Whether the PRIMARY deployment has the content that is wanted, and is no return to what was proven.
+fn runs_newer_content(view: &View<'_>) -> bool {
+    runs_what_is_wanted(view, Comparison::Lenient) && !runs_proven(view)
 }
 
 /// Whether the manifest went back, too, and the return is over: nothing will start that replaces the

@@ -1,11 +1,12 @@
 //! Leaving what runs and is proven for an earlier revision because a person says so; never chooses one
 //! that is not known.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::command::{refuse, written};
+use super::command::{done, refuse, written};
 use super::rollback::{is_service_revision, rejecting};
-use crate::diff::is_same_content;
+use super::rollout::is_wanted_definition;
+use crate::diff::{Comparison, is_same_content, runs_what_is_wanted};
 use crate::tags::{LastApplied, Rejection, tag};
 use crate::view::{Standing, View, definition, last_part, target_revision};
 use crate::{
@@ -16,6 +17,14 @@ use evenkeel_manifest::{Digest, Service};
 
 /// What stands in the tag `digest` for content that is applied no more, so that a retry begins anew.
 const UNDONE: &str = "undone";
+
+/// Where a person sends a service.
+enum Target {
+    /// A service revision, or a task definition.
+    Earlier(String),
+    /// What the manifest wants, in whose place somebody else put something.
+    Wanted,
+}
 
 /// While something is rolled out that is what is left; else what runs is.
 pub(super) fn undo(view: &View<'_>, to: Option<&str>, order: &Order) -> Result<Obedience, Refusal> {
@@ -33,22 +42,44 @@ pub(super) fn undo(view: &View<'_>, to: Option<&str>, order: &Order) -> Result<O
     if !is_at_rest(view) {
         return refuse("a deployment that is not ours is in flight; wait until it has ended");
     }
-    let target = target(view, to)?;
+    Ok(match target(view, to)? {
+        Target::Earlier(target) => leave(view, order, &target),
+        Target::Wanted => put_back(view),
+    })
+}
+
+/// What is wanted is rejected, and `target` stands for what was proven.
+fn leave(view: &View<'_>, order: &Order, target: &str) -> Obedience {
     let said = order.said(view.now());
     let mut tags = rejecting(view, &view.primary.id);
     let verdict = Rejection::encode_said(&view.desired.revision_digest, &said);
     tags.insert(tag::REJECTED.to_owned(), verdict);
-    tags.insert(tag::PROVEN.to_owned(), target.clone());
-    if let Some(last) = &view.memory.applied {
-        let digest = Digest::from_tag(UNDONE);
-        let undone = LastApplied { digest, at: view.now(), ..last.clone() };
-        tags.insert(tag::DIGEST.to_owned(), undone.encode());
-    }
+    tags.insert(tag::PROVEN.to_owned(), target.to_owned());
+    tags.extend(applied_no_more(view));
     let sentence = format!(
         "the service returns to {target}; {} stays rejected until its content changes or it is retried",
         view.desired.revision_digest
     );
-    Ok(written(view.service, tags, sentence))
+    written(view.service, tags, sentence)
+}
+
+/// What is wanted is new content again, which waits for nobody.
+fn put_back(view: &View<'_>) -> Obedience {
+    let sentence = format!(
+        "what the manifest wants, {}, is rolled out in the place of {}",
+        view.desired.revision_digest, view.primary.id
+    );
+    match applied_no_more(view) {
+        Some(tag) => written(view.service, BTreeMap::from([tag]), sentence),
+        None => done(sentence),
+    }
+}
+
+fn applied_no_more(view: &View<'_>) -> Option<(String, String)> {
+    let last = view.memory.applied.as_ref()?;
+    let digest = Digest::from_tag(UNDONE);
+    let undone = LastApplied { digest, at: view.now(), ..last.clone() };
+    Some((tag::DIGEST.to_owned(), undone.encode()))
 }
 
 fn is_at_rest(view: &View<'_>) -> bool {
@@ -59,7 +90,7 @@ fn is_at_rest(view: &View<'_>) -> bool {
 }
 
 /// Where the service is to go. Of task sets that are gone neither ECS nor CodeDeploy tells anything.
-fn target(view: &View<'_>, to: Option<&str>) -> Result<String, Refusal> {
+fn target(view: &View<'_>, to: Option<&str>) -> Result<Target, Refusal> {
     let shows_revisions = view.desired.rollout.strategy.controller() == "ECS";
     match to {
         Some(name) if shows_revisions => named(view, name),
@@ -73,14 +104,14 @@ fn target(view: &View<'_>, to: Option<&str>) -> Result<String, Refusal> {
 }
 
 /// The revision that a person names.
-fn named(view: &View<'_>, name: &str) -> Result<String, Refusal> {
+fn named(view: &View<'_>, name: &str) -> Result<Target, Refusal> {
     let revisions = view.observed().service_revisions.known().map(Vec::as_slice);
     let named = revisions.unwrap_or_default().iter().find(|one| is_named(one, name));
     if let Some(revision) = named {
         if current(view).is_some_and(|current| is_same_content(view, revision, current)) {
             return refuse(format!("the service runs the content of {name} already"));
         }
-        return Ok(revision.service_revision_arn.clone());
+        return to_one(view, &revision.task_definition, &revision.service_revision_arn);
     }
     if definition_named(view.desired, view.service, name).is_none() {
         return refuse(format!(
@@ -104,23 +135,19 @@ fn is_completed(deployment: &ServiceDeployment) -> bool {
 /// Task definitions of the revisions to choose from that a deep look does not show: what is another revision may have the
 /// content of what runs, registered anew.
 pub(crate) fn undescribed(seen: &Observed, to: Option<&str>) -> BTreeSet<String> {
-    let chosen: Vec<&ServiceRevision> = match to {
-        Some(name) => {
-            let all = seen.service_revisions.known().into_iter().flatten();
-            all.filter(|one| is_named(one, name)).collect()
-        }
-        None => {
-            let all = seen.service_deployments.known().into_iter().flatten();
-            let completed = all.filter(|one| is_completed(one));
-            completed.filter_map(|one| target_revision(seen, one)).collect()
-        }
-    };
+    let revisions = seen.service_revisions.known().into_iter().flatten();
+    let deployments = seen.service_deployments.known().into_iter().flatten();
+    let completed = deployments.filter(|one| is_completed(one));
+    let chosen: Vec<&ServiceRevision> = to.map_or_else(
+        || completed.filter_map(|one| target_revision(seen, one)).collect(),
+        |name| revisions.filter(|one| is_named(one, name)).collect(),
+    );
     let definitions = chosen.into_iter().map(|one| &one.task_definition);
     definitions.filter(|arn| definition(seen, arn).is_none()).cloned().collect()
 }
 
 /// The task definition that a person names, if it is not the one that runs.
-fn another_definition(view: &View<'_>, name: &str) -> Result<String, Refusal> {
+fn another_definition(view: &View<'_>, name: &str) -> Result<Target, Refusal> {
     let Some(definition) = definition_named(view.desired, view.service, name) else {
         return refuse(format!(
             "{name} is no revision of the family {}, such as {}:7",
@@ -133,7 +160,23 @@ fn another_definition(view: &View<'_>, name: &str) -> Result<String, Refusal> {
     if view.has_content_of(&definition, &view.primary.task_definition) {
         return refuse(format!("the service runs the content of {definition} already"));
     }
-    Ok(definition)
+    to_one(view, &definition, &definition)
+}
+
+/// To a revision of a task definition. Where somebody else took the place of what is wanted that may be the way back to it.
+fn to_one(view: &View<'_>, definition: &str, name: &str) -> Result<Target, Refusal> {
+    if !is_wanted_elsewhere(view, definition) {
+        return Ok(Target::Earlier(name.to_owned()));
+    }
+    if view.memory.rejects(&view.desired.revision_digest) {
+        return refuse(format!("{name} is what the manifest wants, and was rejected: retry it"));
+    }
+    Ok(Target::Wanted)
+}
+
+/// Whether it is the task definition that is wanted, and something else than what is wanted runs.
+fn is_wanted_elsewhere(view: &View<'_>, definition: &str) -> bool {
+    is_wanted_definition(view, definition) && !runs_what_is_wanted(view, Comparison::Lenient)
 }
 
 /// `web:7`, or the whole ARN, as an ARN of the family that the manifest names.
@@ -154,8 +197,8 @@ pub(crate) fn definition_named(
     Some(format!("{head}:task-definition/{tail}"))
 }
 
-/// The newest revision that ECS completed and that is neither what runs nor what is wanted.
-fn before(view: &View<'_>) -> Result<String, Refusal> {
+/// The newest revision that ECS completed and that is neither what runs nor what was rejected.
+fn before(view: &View<'_>) -> Result<Target, Refusal> {
     let Some(all) = view.observed().service_deployments.known() else {
         return refuse(
             "the server does not list service deployments; name a task definition with --to",
@@ -164,16 +207,16 @@ fn before(view: &View<'_>) -> Result<String, Refusal> {
     let Some(current) = current(view) else {
         return refuse("ECS does not show the revision that runs; name another with --to");
     };
-    let wanted = view.wanted_definition().map(|one| one.arn.as_str());
-    let is_wanted = |one: &ServiceRevision| {
-        wanted.is_some_and(|wanted| view.has_content_of(&one.task_definition, wanted))
+    let is_rejected = view.memory.rejects(&view.desired.revision_digest);
+    let is_passed_over = |one: &ServiceRevision| {
+        is_same_content(view, one, current)
+            || is_rejected && is_wanted_elsewhere(view, &one.task_definition)
     };
-    let is_other = |one: &ServiceRevision| !is_same_content(view, one, current) && !is_wanted(one);
     let mut completed: Vec<_> = all.iter().filter(|one| is_completed(one)).collect();
     completed.sort_by_key(|one| std::cmp::Reverse(one.created_at));
     let mut targets = completed.into_iter().filter_map(|one| target_revision(view.observed(), one));
-    match targets.find(|one| is_other(one)) {
-        Some(revision) => Ok(revision.service_revision_arn.clone()),
+    match targets.find(|one| !is_passed_over(one)) {
+        Some(revision) => to_one(view, &revision.task_definition, &revision.service_revision_arn),
         None => refuse(
             "ECS lists no earlier revision that was completed; name one with --to, such as a task \
              definition as family:revision",

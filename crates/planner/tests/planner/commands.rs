@@ -279,6 +279,43 @@ fn an_undo_to_the_content_that_runs_registered_anew_is_refused() {
 }
 
 #[test]
+fn an_undo_of_what_somebody_else_deployed_puts_back_what_the_manifest_wants_at_once() {
+    for to in [None, Some("web:2".to_owned())] {
+        let (mut ecs, v2) = twice_proven();
+        ecs.rival("good:9");
+        assert_eq!(reasons(&ecs.settle(&v2, 50)), [WaitReason::ForeignDeployment]);
+        let sentence = ecs.ordered(&v2, Command::Undo { to: to.clone() }).unwrap();
+        assert!(sentence.contains("what the manifest wants"), "{to:?}: {sentence}");
+        assert!(!ecs.tags.contains_key(tag::REJECTED), "{:?}", ecs.tags);
+        assert_eq!(ecs.settle(&v2, 100).to_string(), "nothing to do\n");
+        assert_eq!(ecs.primary_image(), "good:2", "{to:?}");
+    }
+}
+
+#[test]
+fn what_the_manifest_wants_and_was_undone_is_retried_and_not_undone_to() {
+    let (mut ecs, v2) = twice_proven();
+    ecs.ordered(&v2, Command::Undo { to: None }).unwrap();
+    drop(ecs.settle(&v2, 100));
+    let refusal = ecs.ordered(&v2, Command::Undo { to: Some("web:2".to_owned()) }).unwrap_err();
+    assert!(refusal.0.contains("retry it"), "{refusal}");
+}
+
+#[test]
+fn an_undo_of_a_release_that_changed_no_task_definition_goes_back_to_what_it_was_and_no_further() {
+    let (mut ecs, _) = twice_proven();
+    let network = |subnet: &str| json!({ "awsvpcConfiguration": { "subnets": [subnet], "assignPublicIp": "DISABLED" } });
+    let moved = web("good:2").with("networkConfiguration", network("subnet-9")).service();
+    drop(ecs.settle(&moved, 100));
+    assert_eq!(ecs.history.len(), 3);
+    ecs.ordered(&moved, Command::Undo { to: None }).unwrap();
+    drop(ecs.settle(&moved, 100));
+    let members = ecs.members.as_ref().unwrap();
+    assert_ne!(members.get("networkConfiguration"), Some(&network("subnet-9")), "{members:?}");
+    assert_eq!((ecs.primary_image(), ecs.history.len()), ("good:2".to_owned(), 4));
+}
+
+#[test]
 fn the_history_is_told_newest_first_with_what_is_proven() {
     let (ecs, v2) = twice_proven();
     let mut seen = None;

@@ -18,6 +18,7 @@ fn terms() -> PruneTerms {
     PruneTerms {
         grace: SignedDuration::from_mins(15),
         keep: SignedDuration::from_hours(24),
+        lost_for: None,
         announce: Leave::Granted,
         proceed: Leave::Granted,
         acknowledged: Leave::Granted,
@@ -99,6 +100,26 @@ fn each_guard_stops_its_step_and_what_a_person_let_go_passes_all_but_one() {
         assert_eq!(planned(&ecs, &held).actions.len(), 1, "{mark}");
         let unknown = PruneTerms { acknowledged: self::held(), ..held };
         assert_eq!(waits(&ecs, &unknown).0, WaitReason::PruneHeld, "{mark}");
+    }
+}
+
+/// An announcement may reach AWS minutes after it was given up.
+#[test]
+fn an_announcement_from_before_a_manifest_named_it_again_counts_from_when_none_did() {
+    for (mark, count, least) in [("v1:announced:0:4", 4, 15 * MINUTE), ("v1:scaled-in:0:4", 0, DAY)]
+    {
+        let mut ecs = settled();
+        ecs.tags.insert(tag::TOMBSTONE.to_owned(), mark.to_owned());
+        ecs.update(&json!({"desiredCount": count}));
+        (0..60).for_each(|_| ecs.tick());
+        let lost_for =
+            |seconds| PruneTerms { lost_for: Some(SignedDuration::from_secs(seconds)), ..terms() };
+        assert_eq!(waits(&ecs, &lost_for(least - 1)).0, WaitReason::Pruning, "{mark}");
+        let plan = planned(&ecs, &lost_for(least + 2 * MINUTE));
+        assert_eq!(plan.actions.len(), 1, "{mark}");
+        let (key, seen) = (key(), ecs.look(None));
+        let early = check_prune(&plan, &input(&key, None, &seen), &lost_for(least - 1));
+        assert!(early.is_err(), "{mark}: the guard must see it, too");
     }
 }
 

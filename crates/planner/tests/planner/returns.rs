@@ -316,3 +316,22 @@ fn a_return_to_a_copy_of_what_was_deregistered_is_not_begun_again_either_when_ec
     definition(&mut look, 9).digest = other;
     assert!(look.tags_written()[tag::ROLLOUT].contains(":ecs-svc/99:rollback:"));
 }
+
+/// A call that tags the service may be carried out minutes after it was given up.
+#[test]
+fn the_mark_of_a_return_that_comes_late_does_not_keep_newer_content_from_being_judged() {
+    for image in ["good:2", "crash:2"] {
+        let mut ecs = settled(&web("good:1"));
+        let next = web(image).service();
+        drop(ecs.settle(&next, 3));
+        assert!(ecs.is_rolling());
+        let mark =
+            format!("v1:v1:00d7d677e164fba9120b0cf2d31bc773:ecs-svc/7:rollback:{}", 1_790_000_001);
+        ecs.tags.insert(tag::ROLLOUT.to_owned(), mark);
+        drop(ecs.settle(&next, 200));
+        assert!(!ecs.tags.contains_key(tag::ROLLOUT), "{image}: {:?}", ecs.tags);
+        let is_bad = image.starts_with("crash");
+        assert_eq!(ecs.tags.contains_key(tag::REJECTED), is_bad, "{image}: {:?}", ecs.tags);
+        assert_eq!(ecs.primary_image(), if is_bad { "good:1" } else { image });
+    }
+}

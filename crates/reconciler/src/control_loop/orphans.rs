@@ -1,7 +1,7 @@
 //! Services that carry our owner tag and that no manifest names; tells of them, and takes those into the roster that
 //! may be pruned.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use evenkeel_manifest::ServiceKey;
@@ -10,7 +10,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::ControlLoop;
-use crate::prune::Owned;
+use crate::prune::{Owned, signed};
 use crate::{Cloud, CloudError, OwnedService};
 
 /// How often AWS is asked. A manifest that is deleted while the daemon runs is noticed at once;
@@ -24,6 +24,8 @@ pub(super) struct Orphans {
     next_at: Instant,
     known: BTreeSet<ServiceKey>,
     owned: Owned,
+    /// When manifests were last seen that are gone.
+    lost: BTreeMap<ServiceKey, Instant>,
 }
 
 impl Default for Orphans {
@@ -33,6 +35,7 @@ impl Default for Orphans {
             next_at: Instant::now(),
             known: BTreeSet::new(),
             owned: Owned::new(),
+            lost: BTreeMap::new(),
         }
     }
 }
@@ -120,17 +123,24 @@ impl<C: Cloud> ControlLoop<C> {
         self.schedule(&leaving);
     }
 
-    /// Where pruning is granted, a manifest that has gone is a reason to see what is ours.
-    pub(super) fn list_soon(&mut self) {
-        if self.settings.prune.is_some() {
-            self.orphans.next_at = Instant::now();
-        }
+    /// Where pruning is granted, manifests that have gone are a reason to see what is ours.
+    pub(super) fn manifests_lost(&mut self, removed: &[ServiceKey]) {
+        let Some(settings) = self.settings.prune.as_ref().filter(|_| !removed.is_empty()) else {
+            return;
+        };
+        let now = Instant::now();
+        self.orphans.next_at = now;
+        let matters = settings.grace.saturating_add(settings.keep);
+        self.orphans.lost.retain(|key, at| at.elapsed() < matters && !self.current.names(key));
+        self.orphans.lost.extend(removed.iter().map(|key| (key.clone(), now)));
     }
 
     /// How this service goes; `None` when it does not.
     pub(super) fn prune_terms(&self, key: &ServiceKey) -> Option<PruneTerms> {
         let settings = self.settings.prune.as_ref()?;
-        settings.terms(key, &self.orphans.owned, &self.current, &self.board)
+        let terms = settings.terms(key, &self.orphans.owned, &self.current, &self.board)?;
+        let lost_for = self.orphans.lost.get(key).map(|at| signed(at.elapsed()));
+        Some(PruneTerms { lost_for, ..terms })
     }
 
     /// As [`Self::prune_terms`], for a pass: what it may announce counts as going from now on, so that passes side

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use evenkeel_manifest::ServiceKey;
 use evenkeel_reconciler::CloudError;
+use serde_json::Value;
 
 use super::super::event::At;
 use super::super::{Event, Property, Replica, Sent};
-use super::call::{self, Write, named};
+use super::call::{Write, named};
 use super::memory::ROLLOUT;
 use super::ordering::told;
 use super::origins::{Origin, Origins};
@@ -96,8 +97,8 @@ struct Spent {
     /// When the rollout in flight began, if it is one of ours and nothing has disturbed it.
     began: Option<At>,
     writes: u64,
-    /// Pauses that were answered: each has one answer for nothing.
-    pauses: BTreeSet<String>,
+    /// What is once for nothing: the answer to a pause, a word that is taken away, a count that is set.
+    beside: BTreeSet<String>,
     passes: BTreeSet<u64>,
     calls: u64,
     /// Tasks that ended, each of which may have been the one watched.
@@ -135,10 +136,24 @@ impl Property for CallCap {
 }
 
 impl Spent {
-    fn answers_anew(&mut self, call: &Sent) -> bool {
-        let pause = call::text(&call.input, "hookId");
-        pause.is_some_and(|pause| self.pauses.insert(pause.to_owned()))
+    /// Whether a write is none of the rollout's own, and the first of its kind.
+    fn is_beside(&mut self, call: &Sent) -> bool {
+        let what = match Write::of(call) {
+            Some(Write::Untag(input)) => input.get("tagKeys").filter(|keys| !names(keys, ROLLOUT)),
+            Some(Write::Update(input)) if sets_only_the_count(input) => input.get("desiredCount"),
+            _ => call.input.get("hookId"),
+        };
+        what.is_some_and(|what| self.beside.insert(what.to_string()))
     }
+}
+
+fn names(keys: &Value, key: &str) -> bool {
+    keys.as_array().is_some_and(|keys| keys.iter().any(|one| one == key))
+}
+
+fn sets_only_the_count(input: &Value) -> bool {
+    let known = ["cluster", "service", "desiredCount"];
+    input.as_object().is_some_and(|members| members.keys().all(|one| known.contains(&one.as_str())))
 }
 
 impl CallCap {
@@ -171,7 +186,7 @@ impl CallCap {
         let Some(spent) = spent else { return Ok(()) };
         let Some(began) = spent.began else { return Ok(()) };
         let seconds = u64::try_from(at.duration_since(began).as_secs()).unwrap_or(0);
-        spent.writes += u64::from(Write::of(call).is_some() && !spent.answers_anew(call));
+        spent.writes += u64::from(Write::of(call).is_some() && !spent.is_beside(call));
         spent.calls += 1;
         spent.passes.insert(call.pass);
         let passes = u64::try_from(spent.passes.len()).unwrap_or(u64::MAX);
@@ -290,6 +305,22 @@ mod tests {
             }
             if broken { course.breaks("11 writes") } else { course.passes() }
         }
+    }
+
+    #[test]
+    fn a_word_that_is_taken_away_and_a_count_are_once_for_nothing() {
+        for (last, broken) in [(4, false), (3, true)] {
+            let mut course = rolled_out();
+            course.pass("UntagResource", json!({"tagKeys": ["evenkeel:promote"]}));
+            course.pass("UpdateService", update(&json!({"desiredCount": 3})));
+            note(&mut course, 10);
+            course.pass("UpdateService", update(&json!({"desiredCount": last})));
+            if broken { course.breaks("11 writes") } else { course.passes() }
+        }
+        let mut course = rolled_out();
+        note(&mut course, 10);
+        course.pass("UntagResource", json!({"tagKeys": [ROLLOUT]}));
+        course.breaks("11 writes");
     }
 
     #[test]

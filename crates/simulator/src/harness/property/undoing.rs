@@ -11,9 +11,10 @@ use super::super::event::At;
 use super::super::{Event, Property, Replica};
 use super::call::{named, number};
 use super::definitions::Definitions;
-use super::memory::{HOLD, PROVEN, mark};
+use super::memory::{HOLD, PROVEN, mark, rejects};
 use super::origins::{Origin, Origins, is_in_flight};
-use crate::{Life, ServiceFacts};
+use super::wishes::Wish;
+use crate::{DeploymentFacts, Life, ServiceFacts};
 
 /// P5: a service that a person has sent back, and that nobody has said or done anything about since, ends
 /// at the revision that was asked for: the named one, or the one completed before what ran, or, of a rollout
@@ -53,7 +54,8 @@ impl Known {
 }
 
 impl Place {
-    fn of(facts: &ServiceFacts, to: Option<&str>) -> Option<Self> {
+    /// `is_left` says of a task definition that it has what runs, or what is wanted and was rejected.
+    fn of(facts: &ServiceFacts, to: Option<&str>, is_left: impl Fn(&str) -> bool) -> Option<Self> {
         if let Some(name) = to {
             let end = name.rsplit('/').next().unwrap_or(name);
             let revision = end.parse().ok().map(Self::Revision);
@@ -70,7 +72,7 @@ impl Place {
             return (is_rolled_out && is_other).then(leaves);
         }
         let earlier = facts.history.iter().rev().filter(|one| one.status == "SUCCESSFUL");
-        let mut other = earlier.filter(|one| one.definition != runs.definition);
+        let mut other = earlier.filter(|one| !is_left(&one.definition));
         Some(Self::Definition(Arc::clone(&other.next()?.definition)))
     }
 
@@ -134,6 +136,7 @@ impl Property for UndoArrives {
 impl UndoArrives {
     /// A retry may have been followed although its answer was lost.
     fn asked(&mut self, key: &ServiceKey, who: &str, command: &Command) {
+        let rejected = self.rejected(key);
         let Some(sent) = self.services.get_mut(key) else { return };
         let Command::Undo { to } = command else {
             sent.to = sent.to.take().filter(|_| *command != Command::Retry);
@@ -141,8 +144,26 @@ impl UndoArrives {
         };
         // What somebody asked before, and had no answer to, is not what is answered now.
         sent.asked.remove(who);
-        let place = sent.truth.as_ref().and_then(|facts| Place::of(facts, to.as_deref()));
+        let is_left = |definition: &str| {
+            let content = self.definitions.digest(definition);
+            let runs = sent.truth.as_ref().and_then(|facts| facts.primary());
+            let is_alike = |runs: &DeploymentFacts| {
+                *runs.definition == *definition
+                    || content.is_some() && content == self.definitions.digest(&runs.definition)
+            };
+            runs.is_some_and(is_alike) || rejected.iter().any(|one| content == Some(one))
+        };
+        let place = sent.truth.as_ref().and_then(|facts| Place::of(facts, to.as_deref(), is_left));
         sent.asked.extend(place.map(|place| (who.to_owned(), place)));
+    }
+
+    /// Contents that manifests want of the service and that were rejected.
+    fn rejected(&self, key: &ServiceKey) -> Vec<Digest> {
+        let truth = self.services.get(key).and_then(|sent| sent.truth.as_ref());
+        let is_rejected =
+            |wish: &&Arc<Wish>| truth.is_some_and(|facts| rejects(&facts.tags, &wish.revision));
+        let wishes = self.origins.wishes().of_service(key).filter(is_rejected);
+        wishes.map(|wish| wish.definition.clone()).collect()
     }
 
     fn followed(&mut self, from: Replica, key: &ServiceKey, who: &str, command: &Command) {
@@ -204,11 +225,11 @@ mod tests {
     use serde_json::json;
 
     use super::super::course::{
-        Course, FIRST, definition, deployment, manifest, mark, revision, update,
+        Course, FIRST, definition, deployment, manifest, mark, revision, update, verdict,
     };
-    use super::super::memory::ROLLOUT;
+    use super::super::memory::{REJECTED, ROLLOUT};
     use super::*;
-    use crate::DeploymentFacts;
+    use crate::HistoryFacts;
 
     /// Revision 2 was rolled out over revision 1 and is complete.
     fn released() -> Course<UndoArrives> {
@@ -244,6 +265,28 @@ mod tests {
             arrives(&mut course, 1);
             course.tell(&Event::Over);
             course.passes();
+        }
+    }
+
+    /// Revision 3 was released over 2, undone, and 2 is undone, too.
+    #[test]
+    fn a_second_one_goes_further_back_and_not_to_what_the_first_left() {
+        for (ends, is_found) in [(1, false), (3, true)] {
+            let mut course = released();
+            course.wants(FIRST, Some(&manifest("3")));
+            course.describes_copy(3, 3);
+            for number in [3, 2] {
+                arrives(&mut course, number);
+                course.happens(|facts, _| {
+                    let last = facts.history.last().cloned().expect("it was released");
+                    facts.history.push(HistoryFacts { definition: definition(number), ..last });
+                });
+            }
+            course.tags(REJECTED, &verdict(&manifest("3")));
+            undo(&mut course, None);
+            arrives(&mut course, ends);
+            course.tell(&Event::Over);
+            if is_found { course.breaks("was sent back to") } else { course.passes() }
         }
     }
 
