@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::rollout::{forget_rollout, identify, is_rollback};
+use super::rollout::{forget_rollout, identify, is_rollback, is_wanted_definition};
 use super::settled::comparison;
 use super::{capability_waits, deregistered, gate, percentages, retry, stand_still, unknown};
 use crate::breaker::judge;
@@ -130,12 +130,24 @@ fn leave(view: &View<'_>) -> Plan {
              revision of this service was ever proven"
         ));
     };
+    if is_rejected_itself(view, proven) {
+        return held(format!(
+            "{id} is to be left, and what was proven has itself the content that was rejected"
+        ));
+    }
     match history.filter(|one| is_stoppable(one) && returns_to(view, one, proven)) {
         Some(history) => {
             gate::turn_back(history, id, proven).unwrap_or_else(|| stop(history, id, proven))
         }
         None => update_back(view, proven),
     }
+}
+
+/// Whether what was proven is what was rejected, and something else runs.
+fn is_rejected_itself(view: &View<'_>, proven: &str) -> bool {
+    let definition = view.service_revision(proven).map_or(proven, |one| &one.task_definition);
+    is_wanted_definition(view, definition)
+        && !view.has_content_of(definition, &view.primary.task_definition)
 }
 
 /// Source: `StopServiceDeployment` API reference; ecs-behaviour 4.7.

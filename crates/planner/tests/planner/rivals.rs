@@ -210,6 +210,24 @@ fn a_person_who_says_stop_in_mid_rollout_stops_all_writes_until_it_is_taken_back
 }
 
 #[test]
+fn a_person_s_deployment_that_ecs_gave_up_is_not_left_for_what_was_proven_and_then_rejected_itself()
+{
+    let mut ecs = settled(&web("good:1"));
+    let v1 = web("good:1").service();
+    ecs.rival("good:9");
+    ecs.give_up();
+    let rejection = format!("v1:{}:1790000001:HealthFailures", v1.revision_digest);
+    ecs.tags.insert(tag::REJECTED.to_owned(), rejection);
+    ecs.writes.clear();
+    let plan = ecs.settle(&v1, 200);
+    assert_eq!(reasons(&plan), [WaitReason::Held], "{plan}");
+    assert_eq!((ecs.primary_image(), ecs.writes.len()), ("good:9".to_owned(), 1));
+    let v2 = web("good:2").service();
+    assert_eq!(ecs.settle(&v2, 200).to_string(), "nothing to do\n");
+    assert_eq!(ecs.primary_image(), "good:2");
+}
+
+#[test]
 fn a_person_s_deployment_that_ecs_gave_up_is_left_for_the_proven_one_when_what_is_wanted_was_rejected()
  {
     let mut ecs = settled(&web("good:1"));

@@ -232,8 +232,14 @@ impl<S: LeaseStore> LeaseKeeper<S> {
         };
         let now = self.now();
         self.membership.read_ended(now, &records);
-        self.sign = records.get(&self.membership.own_name()).cloned();
+        let sign = records.get(&self.membership.own_name()).cloned();
+        // A record may have come and gone with it between two reads.
+        let is_emptied = self.sign.is_some() && sign.is_none();
+        self.sign = sign;
         self.tend_what_is_named();
+        if is_emptied {
+            self.shards.values_mut().for_each(|one| one.lease.table_was_emptied());
+        }
         for (shard, tended) in &mut self.shards {
             tended.lease.read_ended(now, records.get(&shard.to_string()));
         }

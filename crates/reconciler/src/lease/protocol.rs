@@ -165,6 +165,11 @@ impl ShardLease {
         }
     }
 
+    /// Somebody removed records that nobody here had seen, perhaps: what the next read does not show is waited for anew.
+    pub fn table_was_emptied(&mut self) {
+        self.shown = None;
+    }
+
     /// What was sent at `sent_at` has ended. `sent_at` must not be later than the sending.
     pub fn put_ended(&mut self, sent_at: Moment, now: Moment, put: Put, outcome: PutOutcome) {
         self.is_certain = outcome == PutOutcome::Stored;

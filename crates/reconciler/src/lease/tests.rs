@@ -284,6 +284,27 @@ async fn a_lease_that_a_person_deletes_is_put_back_with_a_higher_epoch_and_no_ga
     assert_eq!((after.holder, after.epoch), (before.holder, before.epoch + 1));
 }
 
+/// The other replica has seen no record of the shard, ever: the lease was taken and removed between two of its reads.
+#[tokio::test(start_paused = true)]
+async fn a_table_that_a_person_empties_just_after_a_lease_was_taken_makes_no_two_holders() {
+    for offset in (0..15).map(|n| 2 * SAMPLE * n) {
+        let records = Records::default();
+        let (first, second) = by_preference();
+        let first = start(&records, first);
+        sleep(offset).await;
+        let second = start(&records, second);
+        while !lock(&records).contains_key(SHARD) {
+            sleep(SAMPLE).await;
+        }
+        lock(&records).clear();
+        for _ in 0..400 {
+            assert!(!(first.may_write() && second.may_write()), "started after {offset:?}");
+            sleep(SAMPLE).await;
+        }
+        assert!(first.may_write() || second.may_write());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_a_person_edits_is_lost_at_once_and_taken_again_with_a_higher_epoch() {
     let (records, first, _second) = two().await;

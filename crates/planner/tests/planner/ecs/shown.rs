@@ -121,10 +121,18 @@ impl Ecs {
         if in_use.is_empty() && questions.family.is_none() {
             return Fact::Unknown(Unknown::NotAsked);
         }
+        let of_revisions: Vec<&Value> = self
+            .revisions
+            .iter()
+            .filter(|(id, _)| questions.revisions.contains(&revision_arn(**id)))
+            .map(|(_, content)| &content["taskDefinition"])
+            .collect();
         let seen = self.definitions.iter().filter_map(|(arn, (document, status))| {
             let digest = self.digests[arn].clone();
             let asked = questions.family.as_ref().is_some_and(|asked| asked.digest == digest)
-                || (questions.depth == Depth::Deep && questions.definitions.contains(arn));
+                || (questions.depth == Depth::Deep
+                    && (questions.definitions.contains(arn)
+                        || of_revisions.contains(&&json!(arn))));
             (in_use.contains(&arn.as_str()) || asked).then(|| TaskDefinition {
                 arn: arn.clone(),
                 status: (*status).to_owned(),

@@ -92,7 +92,8 @@ fn is_about_a_verdict(tags: &Tags) -> bool {
 
 /// S26: the tag `evenkeel:proven` is written only after ECS completed the revision wanted, with every
 /// task healthy and no named alarm red, at some moment of the pass; and `evenkeel:rejected` only when
-/// something speaks against the revision. A person may say so, and name what is returned to.
+/// something speaks against the revision. A person may say so, and name what is returned to. Who reads a mark that AWS
+/// carried out long after it was given up, perhaps on a service made anew, is not to blame.
 #[derive(Debug, Default)]
 pub(super) struct VerdictSoundness {
     origins: Origins,
@@ -100,6 +101,8 @@ pub(super) struct VerdictSoundness {
     passes: Passes,
     asks: Asks,
     services: BTreeMap<ServiceKey, Record>,
+    /// Services whose mark was carried out late.
+    misled: BTreeSet<ServiceKey>,
 }
 
 /// How old the past is from which an answer can be.
@@ -175,6 +178,10 @@ impl Property for VerdictSoundness {
                 Some(write @ Write::Tag(_)) => self.sent(at, call, write),
                 _ => Ok(()),
             },
+            Event::CarriedOut { call, .. } => {
+                self.marked(at, call);
+                Ok(())
+            }
             _ => Ok(()),
         };
         self.passes.note(at, event);
@@ -206,10 +213,22 @@ impl VerdictSoundness {
             });
             return why.map_or(Ok(()), |why| Err(format!("{}: {why}", told(call))));
         }
-        if write.tag(REJECTED).is_some() {
+        let is_misled = call.about.as_ref().is_some_and(|key| self.misled.contains(key));
+        if write.tag(REJECTED).is_some() && !is_misled {
             return self.rejects(at, call, write, record);
         }
         Ok(())
+    }
+
+    fn marked(&mut self, at: At, call: &Sent) {
+        let Some(key) = &call.about else { return };
+        if Write::of(call).is_some_and(|write| write.tag(ROLLOUT).is_some()) {
+            if self.origins.is_late(call, at) {
+                self.misled.insert(key.clone());
+            } else {
+                self.misled.remove(key);
+            }
+        }
     }
 
     /// A verdict without another word of proof, or with the revision that somebody asked for.
@@ -583,6 +602,24 @@ mod tests {
         course.failed(&look, &throttled());
         course.pass("TagResource", against());
         course.breaks("nothing speaks against");
+    }
+
+    #[test]
+    fn who_reads_a_mark_that_came_late_is_not_to_blame_until_there_is_a_newer_one() {
+        for is_newer in [false, true] {
+            let mut course = rolled_out(VerdictSoundness::default());
+            let mark = tagging(&[(ROLLOUT, "v1:v1:a:d-ABC:shift:7")]);
+            course.looks(FIRST);
+            let call = course.write(FIRST, "TagResource", mark.clone());
+            course.sent(&call);
+            course.pause(275);
+            course.carried_out(&call, &json!({}));
+            if is_newer {
+                course.pass("TagResource", mark);
+            }
+            course.pass("TagResource", against());
+            if is_newer { course.breaks("nothing speaks against") } else { course.passes() }
+        }
     }
 
     #[test]
