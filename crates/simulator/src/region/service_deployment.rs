@@ -233,21 +233,23 @@ impl State {
         self.look_soon(id);
     }
 
-    /// What a new deployment takes traffic from: what was completed last, unless that is leaving; else the
-    /// oldest one that has tasks.
+    /// What a new deployment takes traffic from: what is returned to and has tasks; else what was completed last, unless
+    /// that is leaving; else the oldest one that has tasks.
     fn source<'a>(&self, service: &'a Service) -> Option<&'a Arc<Revision>> {
         let current = service.current_service_deployment();
         let tally = self.tally(service);
         let has_tasks =
             |one: &&Deployment| tally.get(&one.id).is_some_and(|counts| counts.live > 0);
+        let oldest = || service.deployments.iter().rev().find(has_tasks).map(|one| &one.revision);
         if let Some(leaving) = current.filter(|one| one.is_cleaning_up()) {
             let primary = service.deployments.first()?;
             let serves = leaving.rollback.is_none() || primary.has_completed || has_tasks(&primary);
-            return serves.then_some(&primary.revision);
+            return if serves { Some(&primary.revision) } else { oldest() };
         }
+        let is_returning = current.is_some_and(|one| one.rollback.is_some());
+        let returned_to = service.deployments.first().filter(|one| is_returning && has_tasks(one));
         let completed = service.last_completed.as_ref().map(|(_, revision)| revision);
-        let oldest = || service.deployments.iter().rev().find(has_tasks).map(|one| &one.revision);
-        completed.or_else(oldest)
+        returned_to.map(|one| &one.revision).or(completed).or_else(oldest)
     }
 
     /// The deployment in flight is stopped by a newer one.

@@ -30,14 +30,18 @@ pub(super) struct Calm {
     since: Option<At>,
 }
 
+/// What follows the end of a deployment is written, or begins, by then: what daemons do not judge they look at once in
+/// `resync`, which is five minutes.
+pub(super) const FOLLOWS_WITHIN: Duration = Duration::from_mins(6);
+
 /// What is known of one service.
 #[derive(Debug, Default)]
 struct Course {
     truth: Option<Truth>,
     /// Somebody else last changed what starts a deployment.
     edited: Option<At>,
-    /// When a PRIMARY deployment last came to its end, and when that one had begun.
-    ended: Option<(At, At)>,
+    /// The PRIMARY deployment that last came to its end.
+    ended: Option<Ended>,
     /// The last write, in a sentence.
     written: Option<(At, String)>,
     /// A call about it failed since all is calm.
@@ -46,6 +50,15 @@ struct Course {
     fixed: BTreeSet<[Option<String>; 3]>,
     /// The return that a daemon told CodeDeploy to carry out, if it told it nothing else since.
     redeployed: Option<Redeployed>,
+}
+
+/// A deployment that is over.
+#[derive(Debug)]
+struct Ended {
+    at: At,
+    begun: At,
+    /// When the one had begun that it followed; one link only, so that no end is that of a chain without one.
+    since: At,
 }
 
 /// A deployment of CodeDeploy's that returns.
@@ -203,7 +216,10 @@ impl Course {
         if let (Some(before), Some(primary)) = (before, &now.primary)
             && (before.id == primary.id && is_in_flight(before) && !is_in_flight(primary))
         {
-            self.ended = Some((at, primary.created_at));
+            let begun = primary.created_at;
+            let followed = self.ended.as_ref().filter(|last| begun <= last.at + FOLLOWS_WITHIN);
+            let since = followed.map_or(begun, |last| last.begun);
+            self.ended = Some(Ended { at, begun, since });
         }
         self.truth = Some(now);
     }
@@ -357,8 +373,8 @@ impl Ending<'_> {
 
     /// When the deployment that was in flight at that time ended, if one was and it did.
     pub(super) fn in_flight_until(&self, at: At) -> Option<At> {
-        let (ended, begun) = self.course?.ended?;
-        (begun <= at && at < ended).then_some(ended)
+        let ended = self.course?.ended.as_ref()?;
+        (ended.since <= at && at < ended.at).then_some(ended.at)
     }
 
     /// The last write about it.

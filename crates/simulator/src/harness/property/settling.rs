@@ -1,19 +1,14 @@
 //! L1, L2, L3, L5 and L10: once all is well, every service ends where it should, and stays there.
 
-use std::time::Duration;
-
 use evenkeel_manifest::OnFailure;
 
 use super::super::event::At;
 use super::super::{Event, Property};
-use super::calm::{Calm, Ending, Truth};
+use super::calm::{Calm, Ending, FOLLOWS_WITHIN, Truth};
 use super::memory::PROVEN;
 
 /// What is looked at when the course is over.
 type Look = fn(&Ending<'_>, At, At) -> Result<(), String>;
-
-/// What follows the end of a deployment is written by then.
-const FOLLOWS_WITHIN: Duration = Duration::from_mins(2);
 
 /// A property of the end of a course. Services whose own calls failed although all else was well (L10),
 /// and those that people or missing alarms hold up, are left out.
@@ -458,7 +453,7 @@ mod tests {
 
     #[test]
     fn what_follows_a_deployment_that_took_until_then_is_written() {
-        let cases = [(60, 100, false), (60, 130, true), (2800, 100, true)];
+        let cases = [(60, 350, false), (60, 370, true), (2800, 100, true)];
         for (begun, pause, broken) in cases {
             let mut course = calm(AtTheEnd::is_quiet(US));
             course.pause(begun);
@@ -469,6 +464,27 @@ mod tests {
             course.pause(pause);
             course.pass("TagResource", tagging(&[("team", "a")]));
             course.pause(700 - pause);
+            course.tell(&Event::Over);
+            if broken { course.breaks("TagResource") } else { course.passes() }
+        }
+    }
+
+    #[test]
+    fn a_rollout_that_follows_a_deployment_that_took_until_then_has_its_time_too() {
+        for (pause, broken) in [(100, false), (370, true)] {
+            let mut course = calm(AtTheEnd::is_quiet(US));
+            course.pause(60);
+            course.begins(1);
+            course.happens(|_, _| {});
+            course.pause(2740);
+            course.completes();
+            course.pause(pause);
+            course.begins(2);
+            course.happens(|_, _| {});
+            course.pause(300);
+            course.completes();
+            course.pass("TagResource", tagging(&[("team", "a")]));
+            course.pause(500 - pause);
             course.tell(&Event::Over);
             if broken { course.breaks("TagResource") } else { course.passes() }
         }

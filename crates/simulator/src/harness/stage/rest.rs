@@ -68,7 +68,8 @@ impl Stage {
             let lately = course.now() - STILL_FOR;
             let rests = |status: &Status| {
                 let persons = [WaitReason::Paused, WaitReason::Held, WaitReason::NotOwned];
-                let persons = |wait: &Wait| persons.contains(&wait.reason);
+                // One that has an end is no person's alone.
+                let persons = |wait: &Wait| persons.contains(&wait.reason) && wait.until.is_none();
                 (lately..=course.now()).contains(&status.observed_at)
                     && status.waiting.iter().all(persons)
             };
