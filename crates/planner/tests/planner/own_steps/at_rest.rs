@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
+use evenkeel_manifest::Document;
 use evenkeel_planner::{
-    Call, Depth, Fact, Lane, Observed, Reweighing, Unknown, WaitReason, fields, plan, questions,
+    Call, Depth, Fact, Lane, Observed, Reweighing, TaskDefinition, Unknown, WaitReason, fields,
+    history, plan, questions,
 };
 use serde_json::json;
 
-use super::{Look, ago, assert_reweighs, before_the_first_step, now, wanted, weights};
+use super::{Look, ago, assert_reweighs, before_the_first_step, definition, now, wanted, weights};
 use crate::balanced::{GREEN, OTHER, PRODUCTION, TEST};
 use crate::ecs::input;
 use crate::manifests::{GROUP, key};
@@ -148,4 +150,27 @@ fn the_guard_lets_weights_at_rest_be_put_back_and_nothing_else() {
     noted(&mut paused, 5);
     paused.tags.insert("evenkeel:pause".to_owned(), "a move".to_owned());
     assert!(forge(&paused, put_back()).contains("are paused"));
+}
+
+#[test]
+fn the_history_of_task_sets_is_what_is_there_newest_first_with_what_is_proven() {
+    let arn = |number: u64| definition(number, "good:1").arn;
+    let mut look = before_the_first_step();
+    look.tags.insert("evenkeel:proven".to_owned(), arn(1));
+    let mut seen = look.seen();
+    let content = json!({"containerDefinitions": [{"name": "web", "image": "good:2"}]});
+    let known =
+        TaskDefinition { document: Some(Document::new(&content)), ..definition(2, "good:2") };
+    seen.task_definitions = Fact::Known(vec![known]);
+    let told: Vec<_> = history(&seen)
+        .expect("they are there")
+        .into_iter()
+        .map(|one| (one.status, one.revision, one.task_definition, one.images, one.is_proven))
+        .collect();
+    let row = |status: &str, number: u64, images: &[&str], is_proven| {
+        let images: Vec<String> = images.iter().map(|&one| one.to_owned()).collect();
+        let id = format!("ecs-svc/{number}");
+        (status.to_owned(), Some(id), Some(arn(number)), images, is_proven)
+    };
+    assert_eq!(told, [row("ACTIVE", 2, &["good:2"], false), row("PRIMARY", 1, &[], true)]);
 }
