@@ -234,7 +234,7 @@ impl State {
     }
 
     /// What a new deployment takes traffic from: what is returned to and has tasks; else what was completed last, unless
-    /// that is leaving; else the oldest one that has tasks.
+    /// that is leaving or has left; else the oldest one that has tasks.
     fn source<'a>(&self, service: &'a Service) -> Option<&'a Arc<Revision>> {
         let current = service.current_service_deployment();
         let tally = self.tally(service);
@@ -249,7 +249,12 @@ impl State {
         let is_returning = current.is_some_and(|one| one.rollback.is_some());
         let returned_to = service.deployments.first().filter(|one| is_returning && has_tasks(one));
         let completed = service.last_completed.as_ref().map(|(_, revision)| revision);
-        returned_to.map(|one| &one.revision).or(completed).or_else(oldest)
+        let serves = |revision: &&Arc<Revision>| {
+            let mut all = service.deployments.iter().filter(has_tasks);
+            all.any(|one| one.revision.number == revision.number)
+        };
+        let serving = returned_to.map(|one| &one.revision).or(completed.filter(serves));
+        serving.or_else(oldest).or(completed)
     }
 
     /// The deployment in flight is stopped by a newer one.
