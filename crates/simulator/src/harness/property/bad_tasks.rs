@@ -122,15 +122,15 @@ fn judge(rollout: &Rollout, able: Option<At>, at: At) -> Result<(), String> {
     Ok(())
 }
 
-/// How many tasks may have been started: in whole steps up to the verdict, and one step more.
+/// How many tasks may have been started: in whole steps up to the verdict, and one step more. Tasks that were missing are started
+/// at once, and so may all fail and be replaced before the verdict.
 fn bound(rollout: &Rollout, at: At) -> usize {
-    let step = usize::try_from(rollout.surge).unwrap_or(usize::MAX);
+    let step = usize::try_from(rollout.surge + rollout.excused).unwrap_or(usize::MAX);
     let excused = rollout
         .tasks
         .values()
         .filter(|one| one.was_healthy || matches!(one.ended, Some((_, None))));
-    let extra = excused.count() + usize::try_from(rollout.excused).unwrap_or(usize::MAX);
-    threshold(rollout, at).div_ceil(step) * step + step + extra
+    threshold(rollout, at).div_ceil(step) * step + step + excused.count()
 }
 
 fn failures(rollout: &Rollout, until: At) -> usize {
@@ -313,6 +313,20 @@ mod tests {
             course.rolls_out(2);
             fail(&mut course, 201..=last, CRASH);
             if broken { course.breaks("6 may be") } else { course.passes() }
+        }
+    }
+
+    #[test]
+    fn what_was_missing_is_started_at_once_and_may_fail_and_be_replaced_once() {
+        for (last, broken) in [(208, false), (209, true)] {
+            let mut course = course("");
+            course.happens(|facts, at| {
+                let gone = facts.tasks.iter_mut().take(3);
+                gone.for_each(|one| stop(one, at, "UserInitiated", "no"));
+            });
+            course.rolls_out(2);
+            fail(&mut course, 201..=last, CRASH);
+            if broken { course.breaks("8 may be") } else { course.passes() }
         }
     }
 

@@ -10,7 +10,7 @@ use super::super::{Event, Property};
 use super::memory::PROMOTE;
 use super::origins::{Origin, Origins};
 use super::wishes::Wish;
-use crate::{DeploymentFacts, ServiceFacts};
+use crate::{DeploymentCourse, DeploymentFacts, ServiceFacts};
 
 /// S5: the share of the newest task set, made by daemons, rises from one step to the next only after the bake of the step
 /// that it was at, unless a person lets it go on.
@@ -31,14 +31,15 @@ impl Property for BakedSteps {
         let Event::Changed(facts) = event else { return Ok(()) };
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
         let before = self.shares.remove(&key).unwrap_or_default();
-        // Traffic that goes back to an older one goes at once.
+        // Traffic that goes back, to an older one or to one that was complete before, goes at once.
         let newest = facts.deployments.iter().max_by_key(|one| one.created_at).map(|one| one.id);
         let mut now = BTreeMap::new();
         let mut broken = Ok(());
         for one in &facts.deployments {
             let Some(share) = one.share else { continue };
             let (had, since) = before.get(&one.id).copied().unwrap_or((share, at));
-            if share > had && newest == Some(one.id) {
+            let is_new = newest == Some(one.id) && one.course != DeploymentCourse::Completed;
+            if share > had && is_new {
                 broken = broken.and(self.risen(&key, facts, one, (had, at.duration_since(since))));
             }
             now.insert(one.id, (share, if share == had { since } else { at }));
@@ -119,6 +120,10 @@ mod tests {
     fn traffic_may_go_back_at_any_time() {
         let mut course = at_a_tenth();
         gets(&mut course, 0);
+        course.passes();
+        let mut course = at_a_tenth();
+        course.happens(|facts, _| facts.deployments[0].course = DeploymentCourse::Completed);
+        gets(&mut course, 1000);
         course.passes();
     }
 }

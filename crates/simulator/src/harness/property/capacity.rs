@@ -89,7 +89,10 @@ impl MinimumHealthy {
         let serves = |task: &&TaskFacts| task.healthy && !has_no_traffic(facts, task.deployment);
         let now: BTreeSet<u64> = facts.tasks.iter().filter(serves).map(|one| one.id).collect();
         let before = std::mem::replace(&mut floor.healthy, now);
-        let gone = facts.tasks.iter().filter(|one| !one.healthy && before.contains(&one.id));
+        // What gave its traffic away in the meantime is no loss either.
+        let gone = facts.tasks.iter().filter(|one| {
+            !one.healthy && before.contains(&one.id) && !has_no_traffic(facts, one.deployment)
+        });
         let (taken, lost): (Vec<&TaskFacts>, Vec<&TaskFacts>) = gone.partition(|one| is_taken(one));
         let least = (floor.desired * floor.percent).div_ceil(100);
         let left = floor.healthy.len() + lost.len();
@@ -194,6 +197,25 @@ mod tests {
             });
             takes(&mut course, 0..4);
             if broken { course.breaks("2 are left; 4 must be") } else { course.passes() }
+        }
+    }
+
+    #[test]
+    fn what_has_given_its_traffic_away_meanwhile_is_not_needed() {
+        for (share, broken) in [(0, false), (500, true)] {
+            let mut course = course();
+            course.pause(1);
+            course.rolls_out(2);
+            course.happens(|facts, _| {
+                facts.tasks.truncate(1);
+                facts.tasks.extend((200..203).map(|id| task(id, 2)));
+            });
+            course.happens(|facts, at| {
+                facts.deployments[0].share = Some(share);
+                facts.deployments[1].share = Some(1000 - share);
+                stop(&mut facts.tasks[1], at, SCHEDULER, SCALING);
+            });
+            if broken { course.breaks("3 are left; 4 must be") } else { course.passes() }
         }
     }
 

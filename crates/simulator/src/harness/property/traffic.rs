@@ -37,13 +37,15 @@ const VIEW_AGE: Duration = Duration::from_secs(15);
 
 /// S4: each time the share of a deployment rises that daemons began, with a strategy that moves traffic, a
 /// daemon has let a pause pass since it rose last; and it rises no more once the revision is rejected. One
-/// that is alone takes traffic from nobody.
+/// that is alone takes traffic from nobody, and what somebody else does to a rule is no daemon's doing.
 #[derive(Debug, Default)]
 pub(super) struct GatedSteps {
     origins: Origins,
     shares: Shares,
     /// Pauses that were let pass since the last rise.
     opened: BTreeMap<ServiceKey, u32>,
+    /// When somebody else last wrote a rule or the default action of a listener.
+    weighed: Option<At>,
 }
 
 /// What deployments got of production traffic when last told.
@@ -136,16 +138,21 @@ impl Property for GatedSteps {
                 }
                 Ok(())
             }
-            Event::Changed(facts) => self.changed(facts),
+            Event::Edited { operation: "ModifyRule" | "ModifyListener", .. } => {
+                self.weighed = Some(at);
+                Ok(())
+            }
+            Event::Changed(facts) => self.changed(at, facts),
             _ => Ok(()),
         }
     }
 }
 
 impl GatedSteps {
-    fn changed(&mut self, facts: &ServiceFacts) -> Result<(), String> {
+    fn changed(&mut self, at: At, facts: &ServiceFacts) -> Result<(), String> {
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
-        let risen = self.shares.risen(&key, facts).filter(|(one, _)| is_in_flight(one));
+        let is_ours = self.weighed != Some(at);
+        let risen = self.shares.risen(&key, facts).filter(|(one, _)| is_ours && is_in_flight(one));
         let Some((risen, before)) = risen.filter(|(one, _)| takes_from_somebody(facts, one)) else {
             return Ok(());
         };
@@ -231,6 +238,17 @@ mod tests {
         let mut course = beside(NoEmptyTarget::default(), "BlueGreen");
         gets(&mut course, 100);
         course.passes();
+    }
+
+    #[test]
+    fn what_somebody_else_does_to_a_rule_is_no_step_and_what_comes_after_it_is() {
+        for (pause, broken) in [(0, false), (1, true)] {
+            let mut course = beside(GatedSteps::default(), "BlueGreen");
+            course.person("ModifyListener", &json!({}));
+            course.pause(pause);
+            gets(&mut course, 1000);
+            if broken { course.breaks("no daemon let it go on") } else { course.passes() }
+        }
     }
 
     #[test]
