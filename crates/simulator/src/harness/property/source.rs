@@ -11,11 +11,13 @@ use super::super::{Event, Property, Replica, Sent};
 use super::call::Write;
 use super::memory::{COMMIT, OWNER};
 use super::ordering::told;
+use super::passes::Passes;
 
-/// S34: the commit and the file that a write puts into tags are those of a manifest that was in force for the daemon when
-/// it looked, at most so long ago as S14 allows.
+/// S34: the commit and the file that a write puts into tags are those of a manifest that was in force for the daemon in the
+/// pass that the write is of, which may last for two minutes.
 #[derive(Debug, Default)]
 pub(super) struct DesiredSource {
+    passes: Passes,
     in_force: BTreeMap<(Replica, ServiceKey), Vec<InForce>>,
     frozen: BTreeMap<Replica, At>,
 }
@@ -28,8 +30,12 @@ struct InForce {
     source: Option<(Option<Arc<str>>, Arc<str>)>,
 }
 
-/// A look may be 30 s old when a write is sent (S14), and its pass may have begun before it.
+/// A pass may have begun so long before its first call about the service: many are looked at in one.
+const UNSEEN: Duration = Duration::from_secs(10);
+/// Of a write whose pass is not known.
 const LOOK_AGE: Duration = Duration::from_secs(40);
+/// Longer than a pass lasts, by the slowest of clocks.
+const REMEMBERED: Duration = Duration::from_mins(5);
 
 impl Property for DesiredSource {
     fn name(&self) -> &'static str {
@@ -43,10 +49,13 @@ impl Property for DesiredSource {
                 self.frozen.insert(*by, *until);
             }
             Event::Wanted { by, key, service } => self.wanted(at, *by, key, *service),
-            Event::Sent(call) => return self.sent(at, call),
             _ => {}
         }
-        Ok(())
+        self.passes.note(at, event);
+        match event {
+            Event::Sent(call) => self.sent(at, call),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -65,7 +74,7 @@ impl DesiredSource {
             .map(|service| (service.source.commit.clone(), Arc::clone(&service.source.file)));
         let all = self.in_force.entry((by, key.clone())).or_default();
         all.push(InForce { since, source });
-        let old = all.iter().rposition(|one| one.since + LOOK_AGE < at).unwrap_or_default();
+        let old = all.iter().rposition(|one| one.since + REMEMBERED < at).unwrap_or_default();
         all.drain(..old);
     }
 
@@ -90,7 +99,9 @@ impl DesiredSource {
     fn sources(&self, at: At, call: &Sent) -> impl Iterator<Item = &(Option<Arc<str>>, Arc<str>)> {
         let all = call.about.clone().and_then(|key| self.in_force.get(&(call.by, key)));
         let all = all.map_or(&[][..], Vec::as_slice);
-        let first = all.iter().rposition(|one| one.since + LOOK_AGE < at).unwrap_or_default();
+        let began = self.passes.of(call).map(|pass| pass.began.checked_sub(UNSEEN));
+        let began = began.unwrap_or_else(|| at.checked_sub(LOOK_AGE)).unwrap_or(at);
+        let first = all.iter().rposition(|one| one.since < began).unwrap_or_default();
         let then = all.iter().skip(first).take_while(move |one| one.since <= at);
         then.filter_map(|one| one.source.as_ref())
     }
@@ -107,11 +118,12 @@ mod tests {
         service
     }
 
-    /// `a` brought revision 1, and `b` a minute later revision 2.
+    /// `a` brought revision 1, and `b` a minute later revision 2, in the midst of a pass.
     fn two_commits() -> Course<DesiredSource> {
-        let mut course = Course::quiet(DesiredSource::default());
+        let mut course = Course::of(DesiredSource::default());
         course.wants(FIRST, Some(&committed("1", "a")));
         course.pause(60);
+        course.looks(FIRST);
         course.wants(FIRST, Some(&committed("2", "b")));
         course
     }
@@ -119,7 +131,7 @@ mod tests {
     #[test]
     fn the_commit_in_force_and_the_one_of_a_pass_before_it_are_named() {
         let mut course = two_commits();
-        course.pause(20);
+        course.pause(90);
         for commit in ["a", "b"] {
             let tags = [(COMMIT, commit), (OWNER, "v1:evenkeel:web.yaml")];
             course.writes("TagResource", tagging(&tags));
@@ -132,7 +144,7 @@ mod tests {
         for commit in ["a", "c"] {
             let mut course = two_commits();
             course.pause(60);
-            course.writes("TagResource", tagging(&[(COMMIT, commit)]));
+            course.pass("TagResource", tagging(&[(COMMIT, commit)]));
             course.breaks("which is not in force");
         }
     }
@@ -147,7 +159,7 @@ mod tests {
         course.writes("TagResource", tagging(&[(COMMIT, "b")]));
         course.holds();
         course.pause(60);
-        course.writes("TagResource", tagging(&[(COMMIT, "b")]));
+        course.pass("TagResource", tagging(&[(COMMIT, "b")]));
         course.breaks("which is not in force");
     }
 
