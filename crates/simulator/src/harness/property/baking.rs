@@ -13,12 +13,14 @@ use super::wishes::Wish;
 use crate::{DeploymentCourse, DeploymentFacts, ServiceFacts};
 
 /// S5: the share of the newest task set, made by daemons, rises from one step to the next only after the bake of the step
-/// that it was at, unless a person lets it go on.
+/// that it was at, unless a person lets it go on, or somebody else writes the rule.
 #[derive(Debug, Default)]
 pub(super) struct BakedSteps {
     origins: Origins,
     /// What each task set got when last told, and since when.
     shares: BTreeMap<ServiceKey, BTreeMap<u64, (u32, At)>>,
+    /// When somebody else last wrote a rule or the default action of a listener.
+    weighed: Option<At>,
 }
 
 impl Property for BakedSteps {
@@ -28,7 +30,11 @@ impl Property for BakedSteps {
 
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
         self.origins.note(at, event);
+        if let Event::Edited { operation: "ModifyRule" | "ModifyListener", .. } = event {
+            self.weighed = Some(at);
+        }
         let Event::Changed(facts) = event else { return Ok(()) };
+        let is_ours = self.weighed != Some(at);
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
         let before = self.shares.remove(&key).unwrap_or_default();
         // Traffic that goes back, to an older one or to one that was complete before, goes at once.
@@ -39,7 +45,7 @@ impl Property for BakedSteps {
             let Some(share) = one.share else { continue };
             let (had, since) = before.get(&one.id).copied().unwrap_or((share, at));
             let is_new = newest == Some(one.id) && one.course != DeploymentCourse::Completed;
-            if share > had && is_new {
+            if share > had && is_new && is_ours {
                 broken = broken.and(self.risen(&key, facts, one, (had, at.duration_since(since))));
             }
             now.insert(one.id, (share, if share == had { since } else { at }));
@@ -71,6 +77,8 @@ impl BakedSteps {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::super::course::{Course, FIRST, stepped, task};
     use super::*;
 
@@ -114,6 +122,17 @@ mod tests {
         course.tags(PROMOTE, "v1:x:step-1:1:ann:");
         gets(&mut course, 1000);
         course.passes();
+    }
+
+    #[test]
+    fn what_somebody_else_does_to_a_rule_is_no_step_and_what_comes_after_it_is() {
+        for (pause, broken) in [(0, false), (1, true)] {
+            let mut course = at_a_tenth();
+            course.person("ModifyListener", &json!({}));
+            course.pause(pause);
+            gets(&mut course, 1000);
+            if broken { course.breaks("gets more than 100 of 1000") } else { course.passes() }
+        }
     }
 
     #[test]
