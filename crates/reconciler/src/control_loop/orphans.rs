@@ -22,10 +22,14 @@ const LIST_EVERY: Duration = Duration::from_hours(1);
 pub(super) struct Orphans {
     listing: JoinSet<Result<Vec<OwnedService>, CloudError>>,
     next_at: Instant,
+    /// When the listing under way, or the last, was begun.
+    begun_at: Instant,
     known: BTreeSet<ServiceKey>,
     owned: Owned,
     /// When manifests were last seen that are gone.
     lost: BTreeMap<ServiceKey, Instant>,
+    /// When a pass was last let announce that a service goes.
+    announced: BTreeMap<ServiceKey, Instant>,
 }
 
 impl Default for Orphans {
@@ -33,9 +37,11 @@ impl Default for Orphans {
         Self {
             listing: JoinSet::new(),
             next_at: Instant::now(),
+            begun_at: Instant::now(),
             known: BTreeSet::new(),
             owned: Owned::new(),
             lost: BTreeMap::new(),
+            announced: BTreeMap::new(),
         }
     }
 }
@@ -54,6 +60,17 @@ impl Orphans {
         }
     }
 
+    /// Takes in what was listed. A listing may have described a service before a pass announced that it goes, which lasts for
+    /// `pass_timeout` at most.
+    fn take_in(&mut self, listed: Owned, pass_timeout: Duration) {
+        let begun_at = self.begun_at;
+        self.announced.retain(|_, at| *at + pass_timeout >= begun_at);
+        self.owned = listed;
+        for (key, one) in &mut self.owned {
+            one.has_tombstone |= self.announced.contains_key(key);
+        }
+    }
+
     /// It is gone, or not ours any more.
     pub(super) fn forget(&mut self, key: &ServiceKey) {
         self.owned.remove(key);
@@ -67,7 +84,8 @@ impl<C: Cloud> ControlLoop<C> {
         if !is_due || !self.orphans.listing.is_empty() || self.roster.is_empty() {
             return;
         }
-        self.orphans.next_at = Instant::now() + LIST_EVERY;
+        self.orphans.begun_at = Instant::now();
+        self.orphans.next_at = self.orphans.begun_at + LIST_EVERY;
         let clusters: BTreeSet<&str> =
             self.current.keys().into_iter().map(|key| key.cluster.as_str()).collect();
         let clusters: Vec<String> = clusters.into_iter().map(str::to_owned).collect();
@@ -94,7 +112,8 @@ impl<C: Cloud> ControlLoop<C> {
             let key = ServiceKey { target: target.clone(), ..one.key };
             (key.clone(), OwnedService { key, ..one })
         };
-        self.orphans.owned = owned.into_iter().map(here).collect();
+        let owned = owned.into_iter().map(here).collect();
+        self.orphans.take_in(owned, self.settings.pass_timeout);
         let orphans: BTreeSet<ServiceKey> =
             self.orphans.owned.keys().filter(|key| !self.current.names(key)).cloned().collect();
         for key in orphans.difference(&self.orphans.known) {
@@ -151,6 +170,7 @@ impl<C: Cloud> ControlLoop<C> {
             && let Some(one) = self.orphans.owned.get_mut(key)
         {
             one.has_tombstone = true;
+            self.orphans.announced.insert(key.clone(), Instant::now());
         }
         Some(terms)
     }
@@ -159,4 +179,31 @@ impl<C: Cloud> ControlLoop<C> {
 fn timed_out(limit: Duration) -> CloudError {
     let message = format!("no answer within {} s", limit.as_secs());
     CloudError::Transient { operation: "ListServices".to_owned(), message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::key;
+
+    fn listed(has_tombstone: bool) -> Owned {
+        let one = OwnedService { key: key("web"), has_tombstone, is_kept: false };
+        Owned::from([(one.key.clone(), one)])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listing_from_before_an_announcement_does_not_make_room_for_another_one() {
+        let pass_timeout = Duration::from_mins(2);
+        for (seconds, goes) in [(0, true), (119, true), (121, false)] {
+            let mut orphans = Orphans::default();
+            orphans.announced.insert(key("web"), Instant::now());
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            orphans.begun_at = Instant::now();
+            tokio::time::advance(Duration::from_secs(30)).await;
+            orphans.take_in(listed(false), pass_timeout);
+            assert_eq!(orphans.owned[&key("web")].has_tombstone, goes, "begun after {seconds} s");
+            orphans.take_in(listed(true), pass_timeout);
+            assert!(orphans.owned[&key("web")].has_tombstone);
+        }
+    }
 }
