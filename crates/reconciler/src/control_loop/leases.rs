@@ -41,6 +41,9 @@ impl<C: Cloud> ControlLoop<C> {
                 standing => self.stand_by(&key, &standing),
             }
         }
+        if !got.is_empty() {
+            self.lease_got();
+        }
         self.schedule(&got);
     }
 

@@ -24,6 +24,10 @@ pub(super) struct Orphans {
     next_at: Instant,
     /// When the listing under way, or the last, was begun.
     begun_at: Instant,
+    /// When the listing was begun that tells what is owned; `None` before the first.
+    listed_at: Option<Instant>,
+    /// When a lease was last got: before that another replica may have announced that services go.
+    lease_got_at: Option<Instant>,
     known: BTreeSet<ServiceKey>,
     owned: Owned,
     /// When manifests were last seen that are gone.
@@ -38,6 +42,8 @@ impl Default for Orphans {
             listing: JoinSet::new(),
             next_at: Instant::now(),
             begun_at: Instant::now(),
+            listed_at: None,
+            lease_got_at: None,
             known: BTreeSet::new(),
             owned: Owned::new(),
             lost: BTreeMap::new(),
@@ -64,11 +70,21 @@ impl Orphans {
     /// `pass_timeout` at most.
     fn take_in(&mut self, listed: Owned, pass_timeout: Duration) {
         let begun_at = self.begun_at;
+        self.listed_at = Some(begun_at);
         self.announced.retain(|_, at| *at + pass_timeout >= begun_at);
         self.owned = listed;
         for (key, one) in &mut self.owned {
             one.has_tombstone |= self.announced.contains_key(key);
         }
+    }
+
+    /// Why nothing may be announced before our services are listed again.
+    fn is_outdated(&self) -> Option<String> {
+        let is_outdated = self.lease_got_at.is_some() && self.listed_at < self.lease_got_at;
+        is_outdated.then(|| {
+            "which services are on their way out is not known since their lease was got; they are listed again"
+                .to_owned()
+        })
     }
 
     /// It is gone, or not ours any more.
@@ -142,6 +158,14 @@ impl<C: Cloud> ControlLoop<C> {
         self.schedule(&leaving);
     }
 
+    /// Where pruning is granted, another replica may have announced some that this one does not know of.
+    pub(super) fn lease_got(&mut self) {
+        if self.settings.prune.is_some() {
+            self.orphans.lease_got_at = Some(Instant::now());
+            self.orphans.next_at = Instant::now();
+        }
+    }
+
     /// Where pruning is granted, manifests that have gone are a reason to see what is ours.
     pub(super) fn manifests_lost(&mut self, removed: &[ServiceKey]) {
         let Some(settings) = self.settings.prune.as_ref().filter(|_| !removed.is_empty()) else {
@@ -159,7 +183,11 @@ impl<C: Cloud> ControlLoop<C> {
         let settings = self.settings.prune.as_ref()?;
         let terms = settings.terms(key, &self.orphans.owned, &self.current, &self.board)?;
         let lost_for = self.orphans.lost.get(key).map(|at| signed(at.elapsed()));
-        Some(PruneTerms { lost_for, ..terms })
+        let announce = match self.orphans.is_outdated() {
+            Some(why) if terms.announce == Leave::Granted => Leave::Held(why),
+            _ => terms.announce,
+        };
+        Some(PruneTerms { lost_for, announce, ..terms })
     }
 
     /// As [`Self::prune_terms`], for a pass: what it may announce counts as going from now on, so that passes side
@@ -205,5 +233,19 @@ mod tests {
             orphans.take_in(listed(true), pass_timeout);
             assert!(orphans.owned[&key("web")].has_tombstone);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_lease_was_got_nothing_is_announced_on_an_older_listing() {
+        let mut orphans = Orphans::default();
+        assert_eq!(orphans.is_outdated(), None, "there is no lease");
+        orphans.take_in(listed(false), Duration::ZERO);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        orphans.lease_got_at = Some(Instant::now());
+        orphans.take_in(listed(false), Duration::ZERO);
+        assert!(orphans.is_outdated().is_some_and(|why| why.contains("listed again")));
+        orphans.begun_at = Instant::now();
+        orphans.take_in(listed(false), Duration::ZERO);
+        assert_eq!(orphans.is_outdated(), None);
     }
 }
