@@ -30,10 +30,9 @@ struct InForce {
     source: Option<(Option<Arc<str>>, Arc<str>)>,
 }
 
-/// A pass may have begun so long before its first call about the service: many are looked at in one.
-const UNSEEN: Duration = Duration::from_secs(10);
-/// Of a write whose pass is not known.
-const LOOK_AGE: Duration = Duration::from_secs(40);
+/// A pass may have begun so long before its first call about the service: many are looked at in one, and calls wait for
+/// their turn.
+const UNSEEN: Duration = Duration::from_secs(40);
 /// Longer than a pass lasts, by the slowest of clocks.
 const REMEMBERED: Duration = Duration::from_mins(5);
 
@@ -99,8 +98,8 @@ impl DesiredSource {
     fn sources(&self, at: At, call: &Sent) -> impl Iterator<Item = &(Option<Arc<str>>, Arc<str>)> {
         let all = call.about.clone().and_then(|key| self.in_force.get(&(call.by, key)));
         let all = all.map_or(&[][..], Vec::as_slice);
-        let began = self.passes.of(call).map(|pass| pass.began.checked_sub(UNSEEN));
-        let began = began.unwrap_or_else(|| at.checked_sub(LOOK_AGE)).unwrap_or(at);
+        let began = self.passes.of(call).map_or(at, |pass| pass.began);
+        let began = began.checked_sub(UNSEEN).unwrap_or(began);
         let first = all.iter().rposition(|one| one.since < began).unwrap_or_default();
         let then = all.iter().skip(first).take_while(move |one| one.since <= at);
         then.filter_map(|one| one.source.as_ref())
