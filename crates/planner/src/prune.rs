@@ -31,14 +31,14 @@ pub enum Leave {
 }
 
 impl PruneTerms {
+    /// No service is deleted sooner after it was scaled in.
+    pub const KEEP_LEAST: SignedDuration = SignedDuration::from_hours(24);
+
     /// When a manifest last named the service; the earliest time where that is not known.
     pub(crate) fn lost_at(&self, now: Timestamp) -> Timestamp {
         let at = self.lost_for.and_then(|time| now.checked_sub(time).ok());
         at.unwrap_or(Timestamp::MIN)
     }
-
-    /// No service is deleted sooner after it was scaled in.
-    pub const KEEP_LEAST: SignedDuration = SignedDuration::from_hours(24);
 }
 
 impl Leave {

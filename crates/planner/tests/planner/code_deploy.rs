@@ -698,3 +698,24 @@ fn a_settled_release_is_left_for_the_task_definition_that_is_named() {
     assert!(input["revision"].to_string().contains("web:2"), "{input}");
     assert_eq!(input["deploymentConfigName"], "CodeDeployDefault.ECSAllAtOnce");
 }
+
+#[test]
+fn an_undo_of_what_somebody_else_deployed_has_what_the_manifest_wants_deployed_at_once() {
+    let mut look = at_rest();
+    let applied = format!("v1:{}:{}:lb", look.desired.revision_digest, ago(300).as_second());
+    look.tags.insert("evenkeel:digest".to_owned(), applied);
+    look.tags.insert("evenkeel:owner".to_owned(), "v1:test:shop/web.yaml".to_owned());
+    assert_eq!(look.waits(), WaitReason::ForeignDeployment);
+    let (key, seen) = (key(), look.seen());
+    let command = Command::Undo { to: Some("web:2".to_owned()) };
+    let order = Order { command, who: "ann@laptop".into(), why: "a bad day".into() };
+    let obeyed = obey(&input(&key, Some(&look.desired), &seen), &order).expect("it is known");
+    let Call::TagResource { tags, .. } = &obeyed.actions[0].call else { panic!("{obeyed:?}") };
+    assert_eq!(tags.keys().collect::<Vec<_>>(), ["evenkeel:digest"]);
+    look.tags.extend(tags.clone());
+    let plan = look.plan();
+    let [_, Action { call: Call::CreateDeployment { input }, .. }] = plan.actions.as_slice() else {
+        panic!("{plan}")
+    };
+    assert!(input["revision"].to_string().contains("web:2"), "{input}");
+}

@@ -79,7 +79,7 @@ impl Orphans {
     }
 
     /// Why nothing may be announced before our services are listed again.
-    fn is_outdated(&self) -> Option<String> {
+    fn outdated(&self) -> Option<String> {
         let is_outdated = self.lease_got_at.is_some() && self.listed_at < self.lease_got_at;
         is_outdated.then(|| {
             "which services are on their way out is not known since their lease was got; they are listed again"
@@ -183,7 +183,7 @@ impl<C: Cloud> ControlLoop<C> {
         let settings = self.settings.prune.as_ref()?;
         let terms = settings.terms(key, &self.orphans.owned, &self.current, &self.board)?;
         let lost_for = self.orphans.lost.get(key).map(|at| signed(at.elapsed()));
-        let announce = match self.orphans.is_outdated() {
+        let announce = match self.orphans.outdated() {
             Some(why) if terms.announce == Leave::Granted => Leave::Held(why),
             _ => terms.announce,
         };
@@ -238,14 +238,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn after_a_lease_was_got_nothing_is_announced_on_an_older_listing() {
         let mut orphans = Orphans::default();
-        assert_eq!(orphans.is_outdated(), None, "there is no lease");
+        assert_eq!(orphans.outdated(), None, "there is no lease");
         orphans.take_in(listed(false), Duration::ZERO);
         tokio::time::advance(Duration::from_secs(1)).await;
         orphans.lease_got_at = Some(Instant::now());
         orphans.take_in(listed(false), Duration::ZERO);
-        assert!(orphans.is_outdated().is_some_and(|why| why.contains("listed again")));
+        assert!(orphans.outdated().is_some_and(|why| why.contains("listed again")));
         orphans.begun_at = Instant::now();
         orphans.take_in(listed(false), Duration::ZERO);
-        assert_eq!(orphans.is_outdated(), None);
+        assert_eq!(orphans.outdated(), None);
     }
 }

@@ -2,7 +2,7 @@
 //! that, and never without the terms of a pass.
 
 use evenkeel_manifest::{Service, ServiceKey};
-use evenkeel_planner::{Command, Input, Observed, Order, Plan};
+use evenkeel_planner::{Action, Call, Command, Input, Observed, Order, Plan, tag};
 
 use super::{act, observe_with};
 use crate::orders::{Answer, Ask, Followed, NotFollowed, Pending, Reply};
@@ -91,9 +91,33 @@ impl<C: Cloud> Follower<'_, C> {
         if let Some(why) = done.withheld {
             return Err(NotFollowed::Withheld(why));
         }
-        if changed && matches!(order.command, Command::Abort | Command::Undo { .. }) {
+        if is_a_verdict(&plan.actions) {
             self.metrics.rolled_back(evenkeel_planner::VerdictKind::Aborted);
         }
         Ok(Answer::Followed(Followed { changed, sentence: obeyed.sentence }))
+    }
+}
+
+/// Whether a person's word rejects something: an undo may also put back what the manifest wants.
+fn is_a_verdict(actions: &[Action]) -> bool {
+    let rejects = |call: &Call| matches!(call, Call::TagResource { tags, .. } if tags.contains_key(tag::REJECTED));
+    actions.iter().any(|action| rejects(&action.call))
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_planner::Lane;
+
+    use super::*;
+
+    #[test]
+    fn an_undo_that_rejects_nothing_is_told_as_no_rollback() {
+        for (key, is_one) in [(tag::REJECTED, true), (tag::DIGEST, false)] {
+            let tags = [(key.to_owned(), "v1:x".to_owned())].into();
+            let call = Call::TagResource { arn: "arn".to_owned(), tags };
+            let action = Action { call, lane: Lane::Person, why: String::new() };
+            assert_eq!(is_a_verdict(&[action]), is_one, "{key}");
+        }
+        assert!(!is_a_verdict(&[]));
     }
 }
