@@ -4,9 +4,11 @@
 //! A [`Course`] is one run: a region, its world, one to three daemons, and what the weather does to
 //! their calls. A [`Stage`] plays steps in it.
 
+mod alike;
 mod course;
 mod edit;
 pub mod event;
+mod forks;
 mod life;
 mod moment;
 mod people;
@@ -20,9 +22,11 @@ mod weather;
 mod wire;
 mod wish;
 
+pub use alike::{Mark, OnceAlike};
 pub use course::{Course, Read};
 pub use edit::Edit;
 pub use event::{Event, Replica, Sent};
+pub use forks::{ForkReport, Forks};
 pub use moment::{Moment, Talk};
 pub use people::Request;
 pub use perturbation::{CrashPoint, Perturbation, Phase, SourceFailure};

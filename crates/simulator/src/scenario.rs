@@ -9,12 +9,14 @@ mod parse;
 mod transcript;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_reconciler::{LoopSettings, PruneSettings};
 
 use crate::harness::{
-    Keeps, Notes, Perturbation, Played, Property, Setup, Stage, Step, Wish, property,
+    Forks, Keeps, Mark, Notes, OnceAlike, Perturbation, Played, Property, Setup, Stage, Step, Wish,
+    property,
 };
 
 pub use command::Command;
@@ -64,6 +66,10 @@ pub struct Manner {
     pub expects: bool,
     /// Whether it is over as soon as all is at rest.
     pub ends_early: bool,
+    /// Where it is split into several courses.
+    pub forks: Option<Forks>,
+    /// The course that nothing disturbs, to be compared with where that can tell that this one became the same.
+    pub undisturbed: Option<(Arc<[Mark]>, OnceAlike)>,
 }
 
 impl Scenario {
@@ -97,6 +103,8 @@ impl Scenario {
             keeps: manner.keeps,
             notes: manner.notes,
             keeps_history: self.has_lag(),
+            forks: manner.forks,
+            undisturbed: manner.undisturbed.filter(|_| self.is_comparable()),
             ..Setup::new(SEED)
         };
         let (played, result) = Stage::play(setup, async |stage| {
@@ -120,6 +128,11 @@ impl Scenario {
     fn has_lag(&self) -> bool {
         let is_lag = |line: &Line| matches!(line.command, Command::Step(Step::Lag(..)));
         self.lines.iter().any(is_lag)
+    }
+
+    /// Whether all that matters shows in events: what several daemons say to each other does not.
+    fn is_comparable(&self) -> bool {
+        self.replicas() == 1
     }
 
     fn prune(&self) -> Option<&PruneSettings> {

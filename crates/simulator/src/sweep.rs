@@ -5,10 +5,11 @@ mod points;
 mod worlds;
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use crate::harness::{Keeps, Notes, Perturbation};
+use crate::harness::{ForkReport, Forks, Keeps, Mark, Notes, OnceAlike, Perturbation, Played};
 use crate::scenario::{Manner, Performance, Scenario};
 use worlds::Case;
 
@@ -31,7 +32,8 @@ pub enum Sweep {
 #[derive(Clone, Copy, Debug)]
 pub struct How {
     pub threads: usize,
-    /// Whether each point is played, also where another one leads to the same course; that it does is checked then.
+    /// Whether each point is played from the beginning to the end, also where another one leads to the same course, or where
+    /// the end is known to be the undisturbed one; that it is so is checked then.
     pub every_point: bool,
 }
 
@@ -41,8 +43,9 @@ pub struct Swept {
     pub points: usize,
     /// Courses that were played for them.
     pub courses: usize,
+    /// Of them, how many became the undisturbed one again, and were over then.
+    pub alike: usize,
     pub simulated_hours: f64,
-    pub rollouts: u64,
     pub broken: Vec<Broken>,
 }
 
@@ -59,43 +62,56 @@ pub struct Broken {
 pub fn sweep(scenario: &Scenario, kind: Sweep, how: How) -> Swept {
     let manner = Manner {
         notes: match kind {
-            Sweep::Crash => Notes::Moments,
-            Sweep::CrashTwice => Notes::Nothing,
+            Sweep::Crash | Sweep::CrashTwice => Notes::Moments,
             Sweep::Stale | Sweep::Unobserved | Sweep::Source => Notes::Reads,
         },
         ..Manner::default()
     };
-    let reference = scenario.play_in(manner);
-    if let Some(what) = reference.missed {
+    let reference = Reference::of(scenario.play_in(manner));
+    if let Some(what) = reference.performance.missed {
         let perturbation = Perturbation::Nothing;
         return Swept {
             broken: vec![Broken { perturbation, points: 1, what }],
             ..Swept::default()
         };
     }
-    let points = match kind {
-        Sweep::Crash => points::crashes(&reference.played),
-        Sweep::CrashTwice => points::crash_pairs(scenario, &reference.played),
-        Sweep::Stale => points::stale_reads(&reference.played),
-        Sweep::Unobserved => points::missed_looks(&reference.played),
-        Sweep::Source => points::source_failures(&reference.played),
-    };
-    let mut cases = worlds::of(points, &reference.played);
+    let cases = worlds::of(points(scenario, kind, &reference), &reference.performance.played);
     let points = cases.len();
-    if !how.every_point {
-        cases = worlds::merged(cases);
-    }
-    Swept { points, ..play_all(scenario, &reference, &cases, how) }
+    let mut swept = if how.every_point {
+        play_all(scenario, &reference, &cases, how)
+    } else {
+        let cases = worlds::merged(cases);
+        let split = play_split(scenario, &reference, &cases, how);
+        split.unwrap_or_else(|| play_all(scenario, &reference, &cases, how))
+    };
+    swept.broken.sort_by_key(|broken| broken.perturbation.to_string());
+    Swept { points, ..swept }
 }
 
-fn play_all(scenario: &Scenario, reference: &Performance, cases: &[Case], how: How) -> Swept {
+fn points(scenario: &Scenario, kind: Sweep, reference: &Reference) -> Vec<Perturbation> {
+    let played = &reference.performance.played;
+    match kind {
+        Sweep::Crash => points::crashes(played),
+        Sweep::CrashTwice => points::crash_pairs(scenario, played),
+        Sweep::Stale => points::stale_reads(played),
+        Sweep::Unobserved => points::missed_looks(played),
+        Sweep::Source => points::source_failures(played),
+    }
+}
+
+/// Plays each case from its beginning.
+fn play_all(scenario: &Scenario, reference: &Reference, cases: &[Case], how: How) -> Swept {
     let next = AtomicUsize::new(0);
     let swept = Mutex::new(Swept { courses: cases.len(), ..Swept::default() });
     let tails = Mutex::new(BTreeMap::new());
-    let keeps = if how.every_point { Keeps::Hash } else { Keeps::Count };
+    let (keeps, once_alike) = if how.every_point {
+        (Keeps::Hash, OnceAlike::PlaysOn)
+    } else {
+        (Keeps::Count, OnceAlike::Ends)
+    };
     let work = || {
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (performance, mut what) = play_case(scenario, reference, case, keeps);
+            let (performance, mut what) = play_case(scenario, reference, case, (keeps, once_alike));
             if let (None, Some(world)) = (&what, case.world.filter(|_| how.every_point)) {
                 let mut tails = tails.lock().expect("a panic in another thread ends the sweep");
                 let tail = performance.played.trace.tail();
@@ -104,7 +120,7 @@ fn play_all(scenario: &Scenario, reference: &Performance, cases: &[Case], how: H
                     (first.0 != tail).then(|| format!("leads to another course than {}", first.1));
             }
             let mut swept = swept.lock().expect("a panic in another thread ends the sweep");
-            swept.add(case, &performance, what);
+            swept.add(case, &performance.played, what);
         }
     };
     std::thread::scope(|scope| {
@@ -112,17 +128,55 @@ fn play_all(scenario: &Scenario, reference: &Performance, cases: &[Case], how: H
             scope.spawn(work);
         }
     });
-    let mut swept = swept.into_inner().expect("all threads have ended well");
-    swept.broken.sort_by_key(|broken| broken.perturbation.to_string());
-    swept
+    swept.into_inner().expect("all threads have ended well")
+}
+
+/// Plays what the cases have in common once, and splits the process at each. What did not go well there is played from its
+/// beginning, and only that counts. Must be called while there is no other thread; the processes that it makes end in it.
+fn play_split(
+    scenario: &Scenario,
+    reference: &Reference,
+    cases: &[Case],
+    how: How,
+) -> Option<Swept> {
+    let perturbations = cases.iter().map(|case| case.perturbation.clone()).enumerate();
+    let manner = Manner {
+        forks: Some(Forks::new(perturbations.collect(), how.threads)?),
+        ends_early: true,
+        undisturbed: reference.undisturbed(OnceAlike::Ends),
+        ..Manner::default()
+    };
+    let mut performance = scenario.play_in(manner);
+    let mut forks = performance.played.forks.take()?;
+    if let Some(child) = forks.take_child() {
+        let report = reference.report_on(&performance, child.split_at());
+        child.report(report);
+    }
+    let reports = forks.reports();
+    let mut swept = Swept { courses: cases.len(), ..Swept::default() };
+    for (number, case) in cases.iter().enumerate() {
+        match reports.get(&number) {
+            Some(report) if report.is_fine => swept.add_time(report.played, report.is_alike),
+            _ => {
+                let manner = (Keeps::Count, OnceAlike::PlaysOn);
+                let (performance, what) = play_case(scenario, reference, case, manner);
+                swept.add(case, &performance.played, what);
+            }
+        }
+    }
+    Some(swept)
 }
 
 impl Swept {
-    fn add(&mut self, case: &Case, performance: &Performance, what: Option<String>) {
-        self.simulated_hours += performance.played.took.as_secs_f64() / 3600.0;
-        self.rollouts += performance.played.rollouts;
+    fn add(&mut self, case: &Case, played: &Played, what: Option<String>) {
+        self.add_time(played.took, played.is_alike);
         let (perturbation, points) = (case.perturbation.clone(), case.stands_for);
         self.broken.extend(what.map(|what| Broken { perturbation, points, what }));
+    }
+
+    fn add_time(&mut self, played: Duration, is_alike: bool) {
+        self.simulated_hours += played.as_secs_f64() / 3600.0;
+        self.alike += usize::from(is_alike);
     }
 
     /// Points at which something did not hold.
@@ -131,33 +185,71 @@ impl Swept {
     }
 }
 
-/// One course, and what is wrong with it.
+/// The course that nothing disturbs.
+struct Reference {
+    performance: Performance,
+    /// Empty where a daemon dies: the next one remembers other things than the undisturbed one does.
+    marks: Arc<[Mark]>,
+}
+
+impl Reference {
+    fn of(mut performance: Performance) -> Self {
+        let marks = std::mem::take(&mut performance.played.marks).into();
+        Self { performance, marks }
+    }
+
+    fn undisturbed(&self, once_alike: OnceAlike) -> Option<(Arc<[Mark]>, OnceAlike)> {
+        (!self.marks.is_empty()).then(|| (Arc::clone(&self.marks), once_alike))
+    }
+
+    /// How a perturbed course ended otherwise than this one.
+    fn differs(&self, perturbed: &Performance) -> Option<String> {
+        if perturbed.missed.is_some() {
+            return perturbed.missed.clone();
+        }
+        if perturbed.played.is_alike {
+            return None;
+        }
+        let pairs = self.performance.endings.iter().zip(&perturbed.endings);
+        let mut different = pairs.filter(|(reference, perturbed)| reference != perturbed);
+        different
+            .next()
+            .map(|(reference, perturbed)| format!("ends with {perturbed}, not {reference}"))
+    }
+
+    fn report_on(&self, performance: &Performance, split_at: Duration) -> ForkReport {
+        let Played { took, is_alike, .. } = &performance.played;
+        let (is_fine, played) =
+            (self.differs(performance).is_none(), took.saturating_sub(split_at));
+        ForkReport { is_fine, is_alike: *is_alike, played }
+    }
+}
+
+/// One course from its beginning, and what is wrong with it.
 fn play_case(
     scenario: &Scenario,
-    reference: &Performance,
+    reference: &Reference,
     case: &Case,
-    keeps: Keeps,
+    (keeps, once_alike): (Keeps, OnceAlike),
 ) -> (Performance, Option<String>) {
     let play = |ends_early: bool| {
         let perturbation = case.perturbation.clone();
-        scenario.play_in(Manner { perturbation, keeps, ends_early, ..Manner::default() })
+        let undisturbed = reference.undisturbed(once_alike).filter(|_| ends_early);
+        scenario.play_in(Manner {
+            perturbation,
+            keeps,
+            ends_early,
+            undisturbed,
+            ..Manner::default()
+        })
     };
     let performance = play(true);
-    if differs(reference, &performance).is_none() {
-        return (performance, None);
+    let what = reference.differs(&performance);
+    if what.is_none() || performance.played.is_no_more_alike() {
+        return (performance, what);
     }
     // Most of a course is rest. Only one that had all of it has failed.
     let performance = play(false);
-    let what = differs(reference, &performance);
+    let what = reference.differs(&performance);
     (performance, what)
-}
-
-/// How a perturbed course ended otherwise than the one that was not.
-fn differs(reference: &Performance, perturbed: &Performance) -> Option<String> {
-    if perturbed.missed.is_some() {
-        return perturbed.missed.clone();
-    }
-    let pairs = reference.endings.iter().zip(&perturbed.endings);
-    let mut different = pairs.filter(|(reference, perturbed)| reference != perturbed);
-    different.next().map(|(reference, perturbed)| format!("ends with {perturbed}, not {reference}"))
 }

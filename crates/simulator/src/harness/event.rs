@@ -78,5 +78,28 @@ pub enum Event<'a> {
     Over,
 }
 
+impl Event<'_> {
+    /// Whether something may be different for good after it: in the region, or in what people and manifests say.
+    pub(crate) fn lasts(&self) -> bool {
+        match self {
+            Event::Started(_)
+            | Event::Ended(_)
+            | Event::Sent(_)
+            | Event::Answered { .. }
+            | Event::Changed(_)
+            | Event::Over => false,
+            Event::Frozen { .. }
+            | Event::Wanted { .. }
+            | Event::Invalid { .. }
+            | Event::Incomplete { .. }
+            | Event::CarriedOut { .. }
+            | Event::Edited { .. }
+            | Event::Asked { .. }
+            | Event::Heard { .. }
+            | Event::Calm(_) => true,
+        }
+    }
+}
+
 /// When something happened.
 pub type At = Timestamp;

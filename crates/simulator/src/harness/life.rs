@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::CrashPoint;
 use super::course::{Shared, lock};
 use super::event::{Event, Replica};
+use super::forks::Place;
 use super::moment::{RESTART_AFTER, down_after_a_kill};
 use super::table::TableStore;
 use super::wire::Wire;
@@ -158,6 +159,9 @@ impl Life {
         let count = seat.wakes;
         if self.replica == Replica(0) {
             course.note_moment(CrashPoint::Wake(count));
+        }
+        if self.replica == Replica(0) {
+            course.split(Place::Wake(count));
         }
         course.weather.dies_on_waking(self.replica, count)
     }

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::alike::NO_MORE_ALIKE;
 use super::course::{Course, Shared, lock};
 use super::edit::Edit;
 use super::event::{Event, Replica};
@@ -26,7 +27,8 @@ use super::people::People;
 use super::storm::Storm;
 use super::weather::LAG_MAX;
 use super::{
-    Keeps, Moment, Perturbation, Property, Request, Talk, Trace, Violation, Way, Weather, Wish,
+    Forks, Keeps, Mark, Moment, OnceAlike, Perturbation, Property, Request, Talk, Trace, Violation,
+    Way, Weather, Wish,
 };
 use crate::{Api, Behaviour, Fault, HookFunction, ServiceFacts, Simulation};
 
@@ -120,6 +122,10 @@ pub struct Setup {
     pub notes: Notes,
     /// Whether earlier states are kept, so that reads can be stale.
     pub keeps_history: bool,
+    /// Where it is split into several courses.
+    pub forks: Option<Forks>,
+    /// The course that nothing disturbs, where this one is compared with it.
+    pub undisturbed: Option<(Arc<[Mark]>, OnceAlike)>,
     pub settings: LoopSettings,
     /// How fast the clock of each daemon runs, 1 where none is given; two may differ by a factor of 2.
     pub clock_rates: Vec<f64>,
@@ -142,6 +148,8 @@ impl Setup {
             keeps: Keeps::Count,
             notes: Notes::Nothing,
             keeps_history: false,
+            forks: None,
+            undisturbed: None,
             clock_rates: Vec::new(),
             settings,
         }
@@ -173,6 +181,18 @@ pub struct Played {
     pub changes: Vec<jiff::Timestamp>,
     /// What every daemon last said that it waits for.
     pub waits: Vec<String>,
+    /// What other courses are compared with this one by, where reads were noted.
+    pub marks: Vec<Mark>,
+    /// Whether it was over because it had become the undisturbed one again.
+    pub is_alike: bool,
+    pub forks: Option<Forks>,
+}
+
+impl Played {
+    /// Whether it had become the undisturbed course again, and then was another one after all.
+    pub fn is_no_more_alike(&self) -> bool {
+        self.violation.as_ref().is_some_and(|one| one.property == NO_MORE_ALIKE)
+    }
 }
 
 /// The stage and its daemons.
@@ -228,9 +248,12 @@ impl Stage {
             keeps,
             notes,
             keeps_history,
+            forks,
+            undisturbed,
             settings,
             clock_rates,
         } = setup;
+        let perturbation = forks.as_ref().map_or(perturbation, Forks::before);
         let simulation = Simulation::new(seed);
         let input = json!({"clusterName": "main"});
         simulation.ecs("CreateCluster", &input).expect("a new region takes a cluster");
@@ -245,6 +268,13 @@ impl Stage {
         let mut course = Course::new(simulation, weather, properties, keeps);
         course.reads = (notes == Notes::Reads).then(Vec::new);
         course.moments = (notes == Notes::Moments).then(Vec::new);
+        course.forks = forks;
+        if notes == Notes::Reads {
+            course.records();
+        }
+        if let Some((marks, once_alike)) = undisturbed {
+            course.is_compared(marks, once_alike);
+        }
         let course: Shared = Arc::new(std::sync::Mutex::new(course));
         let (desired, _) = watch::channel(Arc::default());
         let lives = (0..replicas).map(|number| Life {
@@ -285,6 +315,9 @@ impl Stage {
             moments: course.moments.take().unwrap_or_default(),
             talks: std::mem::take(&mut course.talks),
             waits: waits(&course),
+            marks: course.take_marks(),
+            is_alike: course.is_alike,
+            forks: course.forks.take(),
             changes,
         }
     }

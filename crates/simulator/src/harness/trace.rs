@@ -19,6 +19,8 @@ pub struct Trace {
     events: u64,
     line: String,
     keeps: Keeps,
+    /// Whether somebody compares its lines with those of another course.
+    is_compared: bool,
     lines: Vec<String>,
 }
 
@@ -44,13 +46,14 @@ impl Trace {
             events: 0,
             line: String::new(),
             keeps,
+            is_compared: false,
             lines: Vec::new(),
         }
     }
 
     pub(crate) fn add(&mut self, at: Timestamp, event: &Event<'_>) {
         self.events += 1;
-        if self.keeps == Keeps::Count {
+        if self.keeps == Keeps::Count && !self.is_compared {
             return;
         }
         self.line.clear();
@@ -58,6 +61,9 @@ impl Trace {
         // Writing to a string cannot fail.
         let _ = write!(self.line, "{seconds:>9.3} ");
         describe(&mut self.line, event);
+        if self.keeps == Keeps::Count {
+            return;
+        }
         self.line.hash(&mut self.hasher);
         if let Some(tail) = &mut self.tail {
             without_number(&self.line).hash(tail);
@@ -65,6 +71,15 @@ impl Trace {
         if self.keeps == Keeps::Lines {
             self.lines.push(self.line.clone());
         }
+    }
+
+    pub(crate) fn is_compared(&mut self) {
+        self.is_compared = true;
+    }
+
+    /// The last event without the time and without the number of a call, while lines are compared.
+    pub(crate) fn last(&self) -> &str {
+        without_number(&self.line).1
     }
 
     /// The tail begins here, unless it has begun.

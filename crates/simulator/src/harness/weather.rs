@@ -45,6 +45,8 @@ pub enum Way {
 pub(crate) const LAG_MAX: Duration = Duration::from_mins(5);
 /// After which a caller gives up; as in the AWS edge.
 pub(crate) const GIVES_UP_AFTER: Duration = Duration::from_secs(20);
+/// For how long a source of manifests fails.
+pub(super) const FAILS_FOR: Duration = Duration::from_mins(5);
 const FINE: Duration = Duration::from_millis(30);
 
 /// Decides the fate of calls.
@@ -60,8 +62,8 @@ pub struct Weather {
     /// Services all of whose calls fail.
     poisoned: BTreeSet<ServiceKey>,
     faults: u64,
-    /// Whether it has killed a daemon.
-    has_killed: bool,
+    /// Daemons that it has killed.
+    killed: usize,
 }
 
 #[derive(Debug)]
@@ -102,7 +104,18 @@ impl Weather {
 
     /// Whether the first daemon that was killed on purpose is gone.
     pub(crate) fn has_killed(&self) -> bool {
-        self.has_killed
+        self.killed > 0
+    }
+
+    /// Whether nothing perturbs the course any more, if it has begun to.
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
+        match &self.perturbation {
+            Perturbation::Nothing => true,
+            Perturbation::Crashes(points) => self.killed >= points.len(),
+            Perturbation::Stale { as_of, .. } => now >= *as_of + LAG_MAX,
+            Perturbation::Unobserved { until, .. } => now >= *until,
+            Perturbation::Source { from, .. } => now >= *from + FAILS_FOR,
+        }
     }
 
     /// Whether daemons are killed on purpose.
@@ -163,7 +176,7 @@ impl Weather {
                     CrashPoint::Call(number, phase) if *number == call.number => Some(*phase),
                     CrashPoint::Call(..) | CrashPoint::Wake(_) => None,
                 });
-                self.has_killed |= fate.dies.is_some();
+                self.killed += usize::from(fate.dies.is_some());
             }
             Perturbation::Stale { read, as_of, frozen } => {
                 if *read == call.number {
@@ -190,7 +203,7 @@ impl Weather {
     pub(crate) fn dies_on_waking(&mut self, by: Replica, count: u64) -> bool {
         let Perturbation::Crashes(points) = &self.perturbation else { return false };
         let dies = by == Replica(0) && points.contains(&CrashPoint::Wake(count));
-        self.has_killed |= dies;
+        self.killed += usize::from(dies);
         dies
     }
 }

@@ -8,11 +8,9 @@ use jiff::Timestamp;
 
 use super::super::course::lock;
 use super::super::event::{Event, Replica};
+use super::super::weather::FAILS_FOR;
 use super::super::{Perturbation, SourceFailure};
 use super::Stage;
-
-/// For how long a source fails.
-const FAILS_FOR: Duration = Duration::from_mins(5);
 
 /// For how long it is empty: what nobody wants is not rolled out meanwhile, and scripts have the time of a rollout between
 /// two wishes.
