@@ -43,7 +43,7 @@ pub struct Swept {
     pub points: usize,
     /// Courses that were played for them.
     pub courses: usize,
-    /// Of them, how many became the undisturbed one again, and were over then.
+    /// Of them, how many became the undisturbed one again.
     pub alike: usize,
     pub simulated_hours: f64,
     pub broken: Vec<Broken>,
@@ -169,7 +169,7 @@ fn play_split(
 
 impl Swept {
     fn add(&mut self, case: &Case, played: &Played, what: Option<String>) {
-        self.add_time(played.took, played.is_alike);
+        self.add_time(played.took, played.alike.is_some());
         let (perturbation, points) = (case.perturbation.clone(), case.stands_for);
         self.broken.extend(what.map(|what| Broken { perturbation, points, what }));
     }
@@ -207,7 +207,7 @@ impl Reference {
         if perturbed.missed.is_some() {
             return perturbed.missed.clone();
         }
-        if perturbed.played.is_alike {
+        if perturbed.played.alike == Some(OnceAlike::Ends) {
             return None;
         }
         let pairs = self.performance.endings.iter().zip(&perturbed.endings);
@@ -218,10 +218,10 @@ impl Reference {
     }
 
     fn report_on(&self, performance: &Performance, split_at: Duration) -> ForkReport {
-        let Played { took, is_alike, .. } = &performance.played;
+        let Played { took, alike, .. } = &performance.played;
         let (is_fine, played) =
             (self.differs(performance).is_none(), took.saturating_sub(split_at));
-        ForkReport { is_fine, is_alike: *is_alike, played }
+        ForkReport { is_fine, is_alike: alike.is_some(), played }
     }
 }
 

@@ -83,8 +83,8 @@ pub struct Course {
     /// What other courses are compared with this one by, while that is wanted.
     recording: Option<Recording>,
     comparison: Option<(Comparison, OnceAlike)>,
-    /// Whether it is over because it has become the undisturbed one again.
-    pub(crate) is_alike: bool,
+    /// What follows from that it has become the undisturbed one again, if it has.
+    pub(crate) alike: Option<OnceAlike>,
     over: Arc<Notify>,
 }
 
@@ -188,7 +188,7 @@ impl Course {
             forks: None,
             recording: None,
             comparison: None,
-            is_alike: false,
+            alike: None,
             over: Arc::default(),
         }
     }
@@ -383,9 +383,11 @@ impl Course {
         let is_over = self.weather.is_over(now);
         let Some((comparison, once_alike)) = &mut self.comparison else { return };
         comparison.pass(about, at);
-        if comparison.becomes_alike(at, is_over) && *once_alike == OnceAlike::Ends {
-            self.is_alike = true;
-            self.over.notify_one();
+        if comparison.becomes_alike(at, is_over) {
+            self.alike = Some(*once_alike);
+            if *once_alike == OnceAlike::Ends {
+                self.over.notify_one();
+            }
         }
     }
 

@@ -183,8 +183,8 @@ pub struct Played {
     pub waits: Vec<String>,
     /// What other courses are compared with this one by, where reads were noted.
     pub marks: Vec<Mark>,
-    /// Whether it was over because it had become the undisturbed one again.
-    pub is_alike: bool,
+    /// What followed from that it had become the undisturbed one again, if it had.
+    pub alike: Option<OnceAlike>,
     pub forks: Option<Forks>,
 }
 
@@ -316,7 +316,7 @@ impl Stage {
             talks: std::mem::take(&mut course.talks),
             waits: waits(&course),
             marks: course.take_marks(),
-            is_alike: course.is_alike,
+            alike: course.alike,
             forks: course.forks.take(),
             changes,
         }
