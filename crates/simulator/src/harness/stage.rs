@@ -3,6 +3,7 @@
 
 mod code_deploy;
 mod front;
+mod played;
 mod rest;
 mod route;
 mod source;
@@ -18,7 +19,6 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::alike::NO_MORE_ALIKE;
 use super::course::{Course, Shared, lock};
 use super::edit::Edit;
 use super::event::{Event, Replica};
@@ -26,12 +26,10 @@ use super::life::Life;
 use super::people::People;
 use super::storm::Storm;
 use super::weather::LAG_MAX;
-use super::{
-    Forks, Keeps, Mark, Moment, OnceAlike, Perturbation, Property, Request, Talk, Trace, Violation,
-    Way, Weather, Wish,
-};
+use super::{Forks, Keeps, Mark, OnceAlike, Perturbation, Property, Request, Way, Weather, Wish};
 use crate::{Api, Behaviour, Fault, HookFunction, ServiceFacts, Simulation};
 
+pub use played::Played;
 pub use route::Route;
 use source::Reading;
 
@@ -156,45 +154,6 @@ impl Setup {
     }
 }
 
-/// What is left when a course is over.
-#[derive(Debug)]
-pub struct Played {
-    pub violation: Option<Violation>,
-    pub trace: Trace,
-    pub calls: u64,
-    /// Of the calls, how many were made before the script ended.
-    pub calls_in_script: u64,
-    pub wakes_in_script: u64,
-    pub write_numbers: Vec<u64>,
-    pub look_numbers: Vec<(u64, jiff::Timestamp)>,
-    pub writes: u64,
-    pub rollouts: u64,
-    pub faults: u64,
-    pub wakes: u64,
-    pub took: Duration,
-    /// Until the last fault.
-    pub took_script: Duration,
-    pub reads: Vec<super::course::Read>,
-    pub moments: Vec<Moment>,
-    pub talks: Vec<Talk>,
-    /// The instants at which the region changed.
-    pub changes: Vec<jiff::Timestamp>,
-    /// What every daemon last said that it waits for.
-    pub waits: Vec<String>,
-    /// What other courses are compared with this one by, where reads were noted.
-    pub marks: Vec<Mark>,
-    /// What followed from that it had become the undisturbed one again, if it had.
-    pub alike: Option<OnceAlike>,
-    pub forks: Option<Forks>,
-}
-
-impl Played {
-    /// Whether it had become the undisturbed course again, and then was another one after all.
-    pub fn is_no_more_alike(&self) -> bool {
-        self.violation.as_ref().is_some_and(|one| one.property == NO_MORE_ALIKE)
-    }
-}
-
 /// The stage and its daemons.
 #[derive(Debug)]
 pub struct Stage {
@@ -273,7 +232,7 @@ impl Stage {
             course.records();
         }
         if let Some((marks, once_alike)) = undisturbed {
-            course.is_compared(marks, once_alike);
+            course.compares_with(marks, once_alike);
         }
         let course: Shared = Arc::new(std::sync::Mutex::new(course));
         let (desired, _) = watch::channel(Arc::default());

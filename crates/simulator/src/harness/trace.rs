@@ -19,8 +19,8 @@ pub struct Trace {
     events: u64,
     line: String,
     keeps: Keeps,
-    /// Whether somebody compares its lines with those of another course.
-    is_compared: bool,
+    /// Whether the last event is kept in words, whatever else is.
+    keeps_last: bool,
     lines: Vec<String>,
 }
 
@@ -46,14 +46,14 @@ impl Trace {
             events: 0,
             line: String::new(),
             keeps,
-            is_compared: false,
+            keeps_last: false,
             lines: Vec::new(),
         }
     }
 
     pub(crate) fn add(&mut self, at: Timestamp, event: &Event<'_>) {
         self.events += 1;
-        if self.keeps == Keeps::Count && !self.is_compared {
+        if self.keeps == Keeps::Count && !self.keeps_last {
             return;
         }
         self.line.clear();
@@ -73,11 +73,12 @@ impl Trace {
         }
     }
 
-    pub(crate) fn is_compared(&mut self) {
-        self.is_compared = true;
+    /// From now on the last event can be asked for.
+    pub(crate) fn keeps_last(&mut self) {
+        self.keeps_last = true;
     }
 
-    /// The last event without the time and without the number of a call, while lines are compared.
+    /// The last event without the time and without the number of a call, while that is kept.
     pub(crate) fn last(&self) -> &str {
         without_number(&self.line).1
     }
