@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{done, refuse, written};
 use super::rollback::{is_service_revision, rejecting};
-use super::rollout::is_wanted_definition;
+use super::rollout::{is_displaced, is_wanted_definition};
 use crate::diff::{Comparison, is_same_content, runs_what_is_wanted};
-use crate::tags::{LastApplied, Rejection, tag};
+use crate::tags::{LastApplied, Rejection, RolloutMark, tag};
 use crate::view::{Standing, View, definition, last_part, target_revision};
 use crate::{
     Obedience, Observed, ObservedService, Order, Refusal, RolloutPhase, ServiceDeployment,
@@ -32,6 +32,10 @@ pub(super) fn undo(view: &View<'_>, to: Option<&str>, order: &Order) -> Result<O
         if mark.phase == RolloutPhase::RollingBack {
             return refuse("the service is on its way back already");
         }
+        if is_put_back(view, mark) && to.is_none_or(|name| is_wanted(view, name)) {
+            let sentence = "what the manifest wants is rolled out already, as an undo asked for; to stop that, abort it";
+            return Ok(done(sentence));
+        }
         if to.is_some() {
             return refuse(
                 "a rollout is in flight: abort it first, then undo --to goes further back",
@@ -48,6 +52,28 @@ pub(super) fn undo(view: &View<'_>, to: Option<&str>, order: &Order) -> Result<O
     })
 }
 
+/// Whether what is rolled out is what an undo asked for. Said again, it means no more than it did: whoever got no answer does
+/// not know that it was followed.
+fn is_put_back(view: &View<'_>, mark: &RolloutMark) -> bool {
+    let wanted = &view.desired.revision_digest;
+    let asked_for = view.memory.applied.as_ref().map(|last| &last.digest);
+    mark.digest == *wanted
+        && asked_for == Some(&put_back_again(wanted))
+        && !view.memory.rejects(wanted)
+        && !is_displaced(view, mark)
+}
+
+/// Whether a person names what the manifest wants.
+fn is_wanted(view: &View<'_>, name: &str) -> bool {
+    let revisions = view.observed().service_revisions.known().map(Vec::as_slice);
+    let revision = revisions.unwrap_or_default().iter().find(|one| is_named(one, name));
+    let definition = revision.map_or_else(
+        || definition_named(view.desired, view.service, name),
+        |one| Some(one.task_definition.clone()),
+    );
+    definition.is_some_and(|arn| is_wanted_definition(view, &arn))
+}
+
 /// What is wanted is rejected, and `target` stands for what was proven.
 fn leave(view: &View<'_>, order: &Order, target: &str) -> Obedience {
     let said = order.said(view.now());
@@ -55,7 +81,7 @@ fn leave(view: &View<'_>, order: &Order, target: &str) -> Obedience {
     let verdict = Rejection::encode_said(&view.desired.revision_digest, &said);
     tags.insert(tag::REJECTED.to_owned(), verdict);
     tags.insert(tag::PROVEN.to_owned(), target.to_owned());
-    tags.extend(applied_no_more(view));
+    tags.extend(applied_no_more(view, Digest::from_tag(UNDONE)));
     let sentence = format!(
         "the service returns to {target}; {} stays rejected until its content changes or it is retried",
         view.desired.revision_digest
@@ -69,15 +95,19 @@ fn put_back(view: &View<'_>) -> Obedience {
         "what the manifest wants, {}, is rolled out in the place of {}",
         view.desired.revision_digest, view.primary.id
     );
-    match applied_no_more(view) {
+    match applied_no_more(view, put_back_again(&view.desired.revision_digest)) {
         Some(tag) => written(view.service, BTreeMap::from([tag]), sentence),
         None => done(sentence),
     }
 }
 
-fn applied_no_more(view: &View<'_>) -> Option<(String, String)> {
+/// What stands in the tag `digest` while `wanted` takes the place of what somebody else deployed.
+fn put_back_again(wanted: &Digest) -> Digest {
+    Digest::from_tag(format!("{UNDONE}:{wanted}"))
+}
+
+fn applied_no_more(view: &View<'_>, digest: Digest) -> Option<(String, String)> {
     let last = view.memory.applied.as_ref()?;
-    let digest = Digest::from_tag(UNDONE);
     let undone = LastApplied { digest, at: view.now(), ..last.clone() };
     Some((tag::DIGEST.to_owned(), undone.encode()))
 }

@@ -293,6 +293,59 @@ fn an_undo_of_what_somebody_else_deployed_puts_back_what_the_manifest_wants_at_o
 }
 
 #[test]
+fn an_undo_that_is_said_again_while_it_is_carried_out_aborts_nothing() {
+    for to in [None, Some("web:2".to_owned())] {
+        let (mut ecs, v2) = twice_proven();
+        ecs.rival("good:9");
+        drop(ecs.settle(&v2, 50));
+        let undo = Command::Undo { to: to.clone() };
+        ecs.ordered(&v2, undo.clone()).unwrap();
+        let mut times = 0;
+        while ecs.pass(&v2).actions.is_empty() || ecs.tags.contains_key(tag::ROLLOUT) {
+            let before = ecs.tags.clone();
+            let is_begun = before.contains_key(tag::ROLLOUT);
+            let sentence = ecs.ordered(&v2, undo.clone());
+            if is_begun {
+                assert!(sentence.is_ok_and(|one| one.contains("abort")), "{to:?}");
+                assert_eq!(ecs.tags, before, "{to:?}");
+                times += 1;
+            }
+            ecs.tick();
+        }
+        assert!(times > 5, "{to:?}: {times}");
+        assert_eq!(ecs.settle(&v2, 20).to_string(), "nothing to do\n");
+        assert_eq!(ecs.primary_image(), "good:2", "{to:?}");
+    }
+}
+
+#[test]
+fn what_an_undo_puts_back_is_aborted_and_new_content_in_its_place_undone() {
+    let begun = || {
+        let (mut ecs, v2) = twice_proven();
+        ecs.rival("good:9");
+        drop(ecs.settle(&v2, 50));
+        ecs.ordered(&v2, Command::Undo { to: None }).unwrap();
+        while !ecs.tags.contains_key(tag::ROLLOUT) {
+            drop(ecs.pass(&v2));
+            ecs.tick();
+        }
+        (ecs, v2)
+    };
+    let (mut ecs, v2) = begun();
+    ecs.ordered(&v2, Command::Abort).unwrap();
+    assert!(ecs.tags.contains_key(tag::REJECTED), "{:?}", ecs.tags);
+
+    let (mut ecs, _) = begun();
+    let v3 = web("good:3").service();
+    while ecs.primary_image() != "good:3" {
+        drop(ecs.pass(&v3));
+        ecs.tick();
+    }
+    ecs.ordered(&v3, Command::Undo { to: None }).unwrap();
+    assert!(ecs.tags.contains_key(tag::REJECTED), "{:?}", ecs.tags);
+}
+
+#[test]
 fn what_the_manifest_wants_and_was_undone_is_retried_and_not_undone_to() {
     let (mut ecs, v2) = twice_proven();
     ecs.ordered(&v2, Command::Undo { to: None }).unwrap();
