@@ -83,6 +83,8 @@ pub(crate) struct LastApplied {
     pub(crate) at: Timestamp,
     /// Codes of the members that were set and can be taken back (see `diff`).
     pub(crate) members: BTreeSet<String>,
+    /// Whether a task was seen to work; none was where none was desired.
+    pub(crate) is_seen: bool,
 }
 
 /// The rollout in flight.
@@ -219,9 +221,14 @@ fn decode_marks(value: &str) -> BTreeSet<String> {
 }
 
 impl LastApplied {
+    /// Among the codes, where no task was seen. No member has it, so that earlier versions pass it over.
+    const UNSEEN: &str = "0";
+
     /// `v1:<digest>:<epoch>:<code>+<code>…`
     pub(crate) fn encode(&self) -> String {
-        let members: Vec<&str> = self.members.iter().map(String::as_str).collect();
+        let unseen = (!self.is_seen).then_some(Self::UNSEEN);
+        let members: Vec<&str> =
+            unseen.into_iter().chain(self.members.iter().map(String::as_str)).collect();
         format!("{VERSION}{}:{}:{}", self.digest, self.at.as_second(), members.join("+"))
     }
 
@@ -233,15 +240,10 @@ impl LastApplied {
         }
         let (rest, members) = value.strip_prefix(VERSION)?.rsplit_once(':')?;
         let (digest, at) = rest.rsplit_once(':')?;
-        Some(Self {
-            digest: Digest::from_tag(digest),
-            at: epoch(at)?,
-            members: members
-                .split('+')
-                .filter(|code| !code.is_empty())
-                .map(str::to_owned)
-                .collect(),
-        })
+        let mut members: BTreeSet<String> =
+            members.split('+').filter(|code| !code.is_empty()).map(str::to_owned).collect();
+        let is_seen = !members.remove(Self::UNSEEN);
+        Some(Self { digest: Digest::from_tag(digest), at: epoch(at)?, members, is_seen })
     }
 }
 
@@ -494,8 +496,13 @@ mod tests {
     #[test]
     fn what_was_applied_reads_back_as_written() {
         let members = BTreeSet::from(["lb".to_owned(), "pc".to_owned()]);
-        for members in [members, BTreeSet::new()] {
-            let applied = LastApplied { digest: digest(), at: at(), members };
+        for (members, is_seen) in [
+            (members.clone(), true),
+            (members, false),
+            (BTreeSet::new(), true),
+            (BTreeSet::new(), false),
+        ] {
+            let applied = LastApplied { digest: digest(), at: at(), members, is_seen };
             assert_eq!(memory(tag::DIGEST, &applied.encode()).applied, Some(applied));
         }
     }

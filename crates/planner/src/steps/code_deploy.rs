@@ -10,10 +10,11 @@ mod follow;
 use evenkeel_manifest::Service;
 use serde_json::Value;
 
+use super::rollout::is_judged;
 use super::settled::{heal, rejected_sentence, too_soon};
 use super::{rollback, unknown};
 use crate::diff::contains;
-use crate::plan::{IN_FLIGHT, SETTLED};
+use crate::plan::{CAPACITY, IN_FLIGHT, SETTLED};
 use crate::view::{View, explain};
 use crate::{
     CodeDeploy, CodeDeployDeployment, Depth, Fact, Input, ObservedService, Plan, RolloutPhase,
@@ -84,9 +85,7 @@ fn is_alone(view: &View<'_>) -> bool {
 }
 
 fn is_unproven(view: &View<'_>) -> bool {
-    let judged = view.memory.applied.as_ref().map(|last| &last.digest);
-    let proven = judged == Some(&view.desired.revision_digest) && view.memory.proven.is_some();
-    !proven && !view.memory.rejects(&view.desired.revision_digest) && runs_the_wanted(view)
+    !is_judged(view) && !view.memory.rejects(&view.desired.revision_digest) && runs_the_wanted(view)
 }
 
 /// Whether the PRIMARY task set has the content that the manifest wants.
@@ -217,7 +216,7 @@ fn foreign(active: &CodeDeployDeployment) -> Plan {
         None => "not ours".to_owned(),
     };
     let sentence = format!("CodeDeploy has {} in {}, {maker}", active.deployment_id, active.status);
-    Plan::waiting(vec![Wait::new(WaitReason::ForeignDeployment, sentence)], IN_FLIGHT)
+    Plan::waiting(vec![Wait::new(WaitReason::ForeignDeployment, sentence)], CAPACITY)
 }
 
 fn draining(sentence: &str) -> Plan {

@@ -14,6 +14,7 @@ mod traffic;
 
 use evenkeel_manifest::Service;
 
+use super::rollout::is_judged;
 use super::settled::{heal, rejected_sentence};
 use super::{rollback, stand_still, unknown};
 use crate::plan::IN_FLIGHT;
@@ -99,9 +100,7 @@ fn is_at_rest(view: &View<'_>, sets: &Sets<'_>) -> bool {
 }
 
 fn is_unproven(view: &View<'_>, sets: &Sets<'_>) -> bool {
-    let judged = view.memory.applied.as_ref().map(|last| &last.digest);
-    let proven = judged == Some(&view.desired.revision_digest) && view.memory.proven.is_some();
-    sets.runs_the_wanted && !proven && !view.memory.rejects(&view.desired.revision_digest)
+    sets.runs_the_wanted && !is_judged(view) && !view.memory.rejects(&view.desired.revision_digest)
 }
 
 /// Whether a rejected first revision, from which there is nothing to return to, is left for newer content.

@@ -7,7 +7,7 @@ use super::rollback;
 use super::rollout::{forget_rollout, is_displaced};
 use super::settled::REASSERT_EVERY;
 use crate::breaker::{Judgement, judge};
-use crate::plan::{IN_FLIGHT, SETTLED};
+use crate::plan::{CAPACITY, IN_FLIGHT, SETTLED};
 use crate::view::{View, target_revision};
 use crate::{Action, Plan, RolloutPhase, ServiceDeployment, VerdictKind, Wait, WaitReason};
 
@@ -30,7 +30,7 @@ pub(super) fn wait(view: &View<'_>) -> Option<Plan> {
         view.primary.task_definition
     );
     let wait = Wait::new(WaitReason::ForeignDeployment, sentence).until(deadline);
-    Some(Plan::waiting(vec![wait], IN_FLIGHT))
+    Some(Plan::waiting(vec![wait], CAPACITY))
 }
 
 /// The deployment is judged as our own rollouts are, though no verdict comes of it.

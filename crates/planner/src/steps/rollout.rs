@@ -55,14 +55,20 @@ pub(crate) fn is_settled(view: &View<'_>) -> bool {
     settled && view.memory.rollout.is_none() && !is_unproven(view)
 }
 
-/// What is wanted runs, and no memory says that it was judged: somebody else deployed it, or we
-/// crashed before the tag was written.
+/// What is wanted runs, and no memory says that it was judged: somebody else deployed it, we crashed
+/// before the tag was written, or no task was desired until now.
 fn is_unproven(view: &View<'_>) -> bool {
-    let judged = view.memory.applied.as_ref().map(|last| &last.digest);
-    let proven = judged == Some(&view.desired.revision_digest) && view.memory.proven.is_some();
-    !proven
+    !is_judged(view)
         && !view.memory.rejects(&view.desired.revision_digest)
         && runs_what_is_wanted(view, Comparison::Exact)
+}
+
+/// Whether memory says that what is wanted was judged, by its tasks if any are desired.
+pub(super) fn is_judged(view: &View<'_>) -> bool {
+    let wanted = &view.desired.revision_digest;
+    let last = view.memory.applied.as_ref().filter(|last| last.digest == *wanted);
+    view.memory.proven.is_some()
+        && last.is_some_and(|last| last.is_seen || view.service.desired_count == 0)
 }
 
 /// Whether the mark is about the wanted revision on the PRIMARY deployment.
@@ -420,13 +426,13 @@ pub(super) fn still(view: &View<'_>, judgement: &Judgement, mut wait: Wait) -> P
 /// The rollout passed full judgement: the revision becomes the one to return to.
 pub(super) fn prove(view: &View<'_>) -> Plan {
     let digest = &view.desired.revision_digest;
-    let applied = applied_now(view);
+    // Where no task is desired nothing was seen to work: what was proven before stays what to return to.
+    let is_seen = view.service.desired_count > 0 || view.memory.proven.is_none();
+    let applied = LastApplied { is_seen, ..applied_now(view) };
     let mut tags = BTreeMap::from([
         (tag::OWNER.to_owned(), owner(view)),
         (tag::DIGEST.to_owned(), applied.encode()),
     ]);
-    // Where no task is desired nothing was seen to work: what was proven before stays what to return to.
-    let is_seen = view.service.desired_count > 0 || view.memory.proven.is_none();
     let revision = primary_revision(view).filter(|_| is_seen);
     if let Some(arn) = &revision {
         tags.insert(tag::PROVEN.to_owned(), arn.clone());
@@ -435,7 +441,12 @@ pub(super) fn prove(view: &View<'_>) -> Plan {
         tags.insert(tag::COMMIT.to_owned(), commit.to_string());
     }
     let named = revision.as_deref().unwrap_or(&view.primary.task_definition);
-    let why = format!("proves {digest}: {} is complete and healthy as {named}", view.primary.id);
+    let id = &view.primary.id;
+    let why = if is_seen {
+        format!("proves {digest}: {id} is complete and healthy as {named}")
+    } else {
+        format!("notes that {id} is complete with no task: {digest} is judged when there are some")
+    };
     let forget = forget_rollout(view, format!("ends the rollout of {digest}"));
     // When we died after the proof its mark is all that is left to write.
     let is_told = tags.iter().all(|(key, value)| view.service.tags.get(key) == Some(value));
@@ -450,6 +461,7 @@ pub(super) fn applied_now(view: &View<'_>) -> LastApplied {
         digest: view.desired.revision_digest.clone(),
         at: view.now(),
         members: removable_codes(&view.desired.service.value()),
+        is_seen: true,
     }
 }
 

@@ -226,7 +226,7 @@ fn wanted_tags(view: &View<'_>) -> BTreeMap<String, String> {
 fn applied_tag(view: &View<'_>, last: &LastApplied) -> String {
     let now = applied_now(view);
     if last.digest == now.digest && last.members != now.members {
-        return now.encode();
+        return LastApplied { is_seen: last.is_seen, ..now }.encode();
     }
     view.service.tags.get(tag::DIGEST).cloned().unwrap_or_else(|| last.encode())
 }
