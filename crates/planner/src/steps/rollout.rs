@@ -427,13 +427,14 @@ pub(super) fn still(view: &View<'_>, judgement: &Judgement, mut wait: Wait) -> P
 pub(super) fn prove(view: &View<'_>) -> Plan {
     let digest = &view.desired.revision_digest;
     // Where no task is desired nothing was seen to work: what was proven before stays what to return to.
-    let is_seen = view.service.desired_count > 0 || view.memory.proven.is_none();
+    let is_seen = view.service.desired_count > 0;
     let applied = LastApplied { is_seen, ..applied_now(view) };
     let mut tags = BTreeMap::from([
         (tag::OWNER.to_owned(), owner(view)),
         (tag::DIGEST.to_owned(), applied.encode()),
     ]);
-    let revision = primary_revision(view).filter(|_| is_seen);
+    let is_to_return_to = is_seen || view.memory.proven.is_none();
+    let revision = primary_revision(view).filter(|_| is_to_return_to);
     if let Some(arn) = &revision {
         tags.insert(tag::PROVEN.to_owned(), arn.clone());
     }
