@@ -77,13 +77,19 @@ impl Memory {
     ) -> (Vec<Task>, Vec<Value>) {
         let mut before = self.stopped.remove(key).unwrap_or_default();
         let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        let mut still = BTreeMap::new();
         for arn in arns {
-            match arn.as_str().and_then(|arn| before.remove(arn)) {
-                Some(task) => known.push(task),
+            match arn.as_str().and_then(|arn| before.remove_entry(arn)) {
+                Some((arn, task)) => {
+                    known.push(task.clone());
+                    still.insert(arn, task);
+                }
                 None => unknown.push(arn),
             }
         }
-        self.remember_stopped(key, &known);
+        if !still.is_empty() {
+            self.stopped.insert(key.clone(), still);
+        }
         (known, unknown)
     }
 

@@ -3,6 +3,7 @@
 
 mod code_deploy;
 mod front;
+mod manifests;
 mod played;
 mod rest;
 mod route;
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_manifest::{Service, ServiceKey};
+use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{ConditionKind, ConditionStatus, Status};
 use evenkeel_reconciler::{DesiredState, LeaseSettings, LoopSettings};
 use serde_json::{Value, json};
@@ -432,103 +433,6 @@ impl Stage {
             | Step::Traffic(..) => {}
         }
         Ok(())
-    }
-
-    fn write(&mut self, wish: &Wish) -> Result<(), String> {
-        self.mend_source();
-        self.commits += 1;
-        let service = self.committed(wish)?;
-        self.wishes.insert(wish.name.clone(), wish.clone());
-        self.change(&service.key.clone(), Some(&service), |desired| {
-            desired.invalid.remove(&service.key);
-            desired.services.insert(service.key.clone(), Arc::clone(&service));
-        });
-        Ok(())
-    }
-
-    /// What a manifest says, read from the newest commit.
-    fn committed(&self, wish: &Wish) -> Result<Arc<Service>, String> {
-        let mut service = wish.service(&self.groups)?;
-        service.source.commit = Some(Arc::from(format!("{:040x}", self.commits)));
-        Ok(Arc::new(service))
-    }
-
-    fn write_all(&mut self, wishes: &[Wish]) -> Result<(), String> {
-        self.mend_source();
-        self.commits += 1;
-        let mut services = Vec::with_capacity(wishes.len());
-        for wish in wishes {
-            services.push(self.committed(wish)?);
-            self.wishes.insert(wish.name.clone(), wish.clone());
-        }
-        {
-            let mut course = lock(&self.course);
-            course.sync();
-            for number in 0..self.replicas {
-                for service in &services {
-                    let (key, by) = (&service.key, Replica(number));
-                    course.tell(&Event::Wanted { by, key, service: Some(service) });
-                }
-            }
-        }
-        self.send(|desired| {
-            for service in services {
-                desired.invalid.remove(&service.key);
-                desired.services.insert(service.key.clone(), service);
-            }
-        });
-        Ok(())
-    }
-
-    fn delete(&mut self, name: &str) -> Result<(), String> {
-        self.mend_source();
-        let key = self.key(name)?;
-        self.wishes.remove(name);
-        self.change(&key, None, |desired| {
-            desired.services.remove(&key);
-            desired.invalid.remove(&key);
-        });
-        Ok(())
-    }
-
-    fn garble(&mut self, name: &str) -> Result<(), String> {
-        self.mend_source();
-        let key = self.key(name)?;
-        self.send(|desired| {
-            desired.invalid.insert(key.clone(), vec![format!("{name}.yaml:1:1: not a manifest")]);
-        });
-        let mut course = lock(&self.course);
-        for number in 0..self.replicas {
-            course.tell(&Event::Invalid { by: Replica(number), key: &key, is: true });
-        }
-        Ok(())
-    }
-
-    fn key(&self, name: &str) -> Result<ServiceKey, String> {
-        let wish = self.wish(name).ok_or_else(|| format!("there is no manifest {name}"))?;
-        Ok(ServiceKey::new(wish.cluster(), name))
-    }
-
-    fn change(
-        &self,
-        key: &ServiceKey,
-        service: Option<&Service>,
-        edit: impl FnOnce(&mut DesiredState),
-    ) {
-        {
-            let mut course = lock(&self.course);
-            course.sync();
-            for number in 0..self.replicas {
-                course.tell(&Event::Wanted { by: Replica(number), key, service });
-            }
-        }
-        self.send(edit);
-    }
-
-    fn send(&self, edit: impl FnOnce(&mut DesiredState)) {
-        let mut desired = DesiredState::clone(&self.desired.borrow());
-        edit(&mut desired);
-        self.desired.send_replace(Arc::new(desired));
     }
 }
 
