@@ -58,12 +58,12 @@ pub(crate) fn set(number: u64, group: &str, status: &str, made_by: &str) -> Valu
 /// A look at a service with a task set of `good:1`, PRIMARY, and, if there is one, of `good:2`.
 pub(crate) struct Look {
     pub(crate) desired: Service,
-    controller: &'static str,
+    pub(crate) controller: &'static str,
     pub(crate) sets: Vec<Value>,
-    tags: BTreeMap<String, String>,
+    pub(crate) tags: BTreeMap<String, String>,
     pub(crate) deployments: Vec<Value>,
-    healthy: usize,
-    alarms: Vec<Alarm>,
+    pub(crate) healthy: usize,
+    pub(crate) alarms: Vec<Alarm>,
     pub(crate) metrics: Fact<Vec<Series>>,
     /// Of production traffic.
     pub(crate) listener: &'static str,
@@ -610,70 +610,6 @@ fn a_group_that_does_not_exist_or_deploys_another_service_starts_nothing() {
     seen.code_deploy = Fact::Known(CodeDeploy { group, deployments: Vec::new() });
     let other = plan(&input(&key, Some(&look.desired), &seen));
     assert_eq!((other.actions.len(), other.waiting[0].reason), (0, WaitReason::Preflight));
-}
-
-/// A look at the same service, for which the manifest wants ECS's own rolling updates.
-fn to_be_moved(controller: &'static str) -> Look {
-    let mut look = Look { controller, ..at_rest() };
-    look.desired = web("good:1").service();
-    look
-}
-
-#[test]
-fn a_service_leaves_code_deploy_by_the_controller_alone() {
-    for controller in ["CODE_DEPLOY", "EXTERNAL"] {
-        let Call::UpdateService { input } = to_be_moved(controller).call() else { panic!() };
-        let expected = json!({
-            "cluster": "prod", "service": "web", "deploymentController": {"type": "ECS"},
-        });
-        assert_eq!(input, expected);
-    }
-}
-
-#[test]
-fn a_service_leaves_code_deploy_for_steps_of_our_own_by_the_controller_alone() {
-    let desired = crate::own_steps::wanted("good:1");
-    let mut look = Look { desired, ..at_rest() };
-    let Call::UpdateService { input } = look.call() else { panic!() };
-    let expected = json!({
-        "cluster": "prod", "service": "web", "deploymentController": {"type": "EXTERNAL"},
-    });
-    assert_eq!(input, expected);
-    look.sets.push(set(2, GREEN, "ACTIVE", "d-222222222"));
-    assert_eq!(look.waits(), WaitReason::Deployment);
-    look.controller = "ECS";
-    assert_eq!(look.waits(), WaitReason::Unsupported);
-}
-
-#[test]
-fn the_controller_waits_until_nothing_is_rolled_out() {
-    let mut look = to_be_moved("CODE_DEPLOY");
-    look.sets.push(set(2, GREEN, "ACTIVE", "d-222222222"));
-    assert_eq!(look.waits(), WaitReason::Deployment);
-    let input = json!({
-        "cluster": "prod", "service": "web", "deploymentController": {"type": "ECS"},
-    });
-    let broken = look.broken(Call::UpdateService { input }, Lane::NewChange);
-    assert!(broken.contains("2 task sets"), "{broken}");
-}
-
-#[test]
-fn a_service_that_ecs_deploys_is_not_moved_to_code_deploy() {
-    let mut look = Look { controller: "ECS", ..at_rest() };
-    assert_eq!(look.waits(), WaitReason::Unsupported);
-    look.controller = "EXTERNAL";
-    assert_eq!(look.waits(), WaitReason::Unsupported);
-}
-
-#[test]
-fn the_controller_never_changes_together_with_anything_else() {
-    let look = to_be_moved("CODE_DEPLOY");
-    let input = json!({
-        "cluster": "prod", "service": "web", "deploymentController": {"type": "ECS"},
-        "desiredCount": 4,
-    });
-    let broken = look.broken(Call::UpdateService { input }, Lane::NewChange);
-    assert!(broken.contains("alone, not with desiredCount"), "{broken}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod checks;
 mod clean;
 mod code_deploy;
 mod code_deploy_hooks;
+mod code_deploy_moves;
 mod code_deploy_numbers;
 mod commands;
 mod creation;
