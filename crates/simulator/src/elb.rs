@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::region::{ApiError, State, Tags, count, list, text};
+use crate::region::{ApiError, Kept, State, Tags, count, list, text};
 
 pub(crate) use listeners::Listener;
 pub(crate) use load_balancers::LoadBalancer;
@@ -24,7 +24,7 @@ pub use view::{ListenerView, RuleCondition, RuleView, TargetGroupView};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Elb {
     pub(crate) load_balancers: BTreeMap<String, LoadBalancer>,
-    pub(crate) target_groups: BTreeMap<String, TargetGroup>,
+    pub(crate) target_groups: Kept<String, TargetGroup>,
     pub(crate) listeners: BTreeMap<String, Listener>,
     /// Default rules included.
     pub(crate) rules: BTreeMap<String, Rule>,

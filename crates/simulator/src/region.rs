@@ -185,8 +185,8 @@ impl Region {
 
     fn written(&mut self, api: Api, input: &Value) {
         let named = self.state.services_named(input);
-        if api == Api::CloudWatch {
-            // Alarms are part of what is true of every service.
+        if matches!(api, Api::CloudWatch | Api::ElasticLoadBalancingV2) {
+            // Alarms and shares of traffic are part of what is true of every service.
             self.touched.extend(self.state.services.keys());
         }
         if named.is_empty() {

@@ -165,7 +165,7 @@ impl State {
         let asked = |name| list(input, name).iter().filter_map(Value::as_str);
         let mut found: Vec<(&String, &TargetGroup)> = Vec::new();
         for arn in asked("TargetGroupArns") {
-            let entry = elb.target_groups.get_key_value(arn);
+            let entry = elb.target_groups.iter().find(|(known, _)| *known == arn);
             found.push(entry.ok_or_else(not_found)?);
         }
         for name in asked("Names") {

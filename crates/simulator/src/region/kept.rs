@@ -40,8 +40,18 @@ impl<K: Ord, V: Clone> Kept<K, V> {
         self.0.insert(id, Arc::new(new));
     }
 
-    pub(crate) fn remove(&mut self, id: &K) -> Option<V> {
+    pub(crate) fn remove<Q: Ord + ?Sized>(&mut self, id: &Q) -> Option<V>
+    where
+        K: std::borrow::Borrow<Q>,
+    {
         self.0.remove(id).map(Arc::unwrap_or_clone)
+    }
+
+    pub(crate) fn contains_key<Q: Ord + ?Sized>(&self, id: &Q) -> bool
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        self.0.contains_key(id)
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {

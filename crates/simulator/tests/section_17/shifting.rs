@@ -564,3 +564,25 @@ fn crashing_green_is_replaced_and_not_judged_by_ecs() {
     assert_eq!(front.stage(), "SCALE_UP");
     assert_eq!(front.record()["status"], "IN_PROGRESS");
 }
+
+#[test]
+fn weights_that_somebody_sets_are_true_of_the_service_at_once() {
+    let front = Front::running(&json!({"strategy": "BLUE_GREEN"}));
+    let balancers = front.fixture.elb("DescribeLoadBalancers", json!({"Names": ["front"]}));
+    let arn = &balancers["LoadBalancers"][0]["LoadBalancerArn"];
+    let listeners = front.fixture.elb("DescribeListeners", json!({"LoadBalancerArn": arn}));
+    let production =
+        listeners["Listeners"].as_array().unwrap().iter().find(|one| one["Port"] == 80);
+    drop(front.fixture.simulation.region().take_changes());
+    let weights = json!([
+        {"TargetGroupArn": front.blue, "Weight": 3}, {"TargetGroupArn": front.green, "Weight": 1},
+    ]);
+    let forward = json!([{"Type": "forward", "ForwardConfig": {"TargetGroups": weights}}]);
+    let listener = &production.unwrap()["ListenerArn"];
+    front
+        .fixture
+        .elb("ModifyListener", json!({"ListenerArn": listener, "DefaultActions": forward}));
+    let changes = front.fixture.simulation.region().take_changes();
+    let shares: Vec<_> = changes.iter().map(|one| one.deployments[0].share).collect();
+    assert_eq!(shares, [Some(750)]);
+}

@@ -33,10 +33,13 @@ pub(super) struct UndoArrives {
 struct Known {
     truth: Option<Arc<ServiceFacts>>,
     /// Where it would be sent, as things stood when somebody asked, by who did.
-    asked: BTreeMap<String, Place>,
+    asked: BTreeMap<String, Destination>,
     /// Where it was sent.
-    to: Option<(Place, Option<Digest>)>,
+    to: Option<Destination>,
 }
+
+/// Where to, and what the manifest wanted then.
+type Destination = (Place, Option<Digest>);
 
 #[derive(Clone, Debug)]
 enum Place {
@@ -108,7 +111,7 @@ impl Property for UndoArrives {
                 let truth = Some(Arc::new((*facts).clone()));
                 self.services.entry(key).or_default().truth = truth;
             }
-            Event::Asked { key, who, command, .. } => self.asked(key, who, command),
+            Event::Asked { of, key, who, command } => self.asked(*of, key, who, command),
             Event::Heard {
                 from,
                 key,
@@ -135,8 +138,9 @@ impl Property for UndoArrives {
 
 impl UndoArrives {
     /// A retry may have been followed although its answer was lost.
-    fn asked(&mut self, key: &ServiceKey, who: &str, command: &Command) {
+    fn asked(&mut self, of: Replica, key: &ServiceKey, who: &str, command: &Command) {
         let rejected = self.rejected(key);
+        let wanted = self.origins.wishes().now(of, key).map(|wish| wish.revision.clone());
         let Some(sent) = self.services.get_mut(key) else { return };
         let Command::Undo { to } = command else {
             sent.to = sent.to.take().filter(|_| *command != Command::Retry);
@@ -154,7 +158,7 @@ impl UndoArrives {
             runs.is_some_and(is_alike) || rejected.iter().any(|one| content == Some(one))
         };
         let place = sent.truth.as_ref().and_then(|facts| Place::of(facts, to.as_deref(), is_left));
-        sent.asked.extend(place.map(|place| (who.to_owned(), place)));
+        sent.asked.extend(place.map(|place| (who.to_owned(), (place, wanted))));
     }
 
     /// Contents that manifests want of the service and that were rejected.
@@ -170,7 +174,10 @@ impl UndoArrives {
         let wanted = self.origins.wishes().now(from, key).map(|wish| wish.revision.clone());
         let Some(sent) = self.services.get_mut(key) else { return };
         match command {
-            Command::Undo { .. } => sent.to = sent.asked.remove(who).zip(Some(wanted)),
+            // A manifest that has changed since may have ended it already.
+            Command::Undo { .. } => {
+                sent.to = sent.asked.remove(who).filter(|(_, then)| *then == wanted);
+            }
             Command::Retry => sent.to = None,
             _ => {}
         }
@@ -425,6 +432,12 @@ mod tests {
         let mut course = released();
         undo(&mut course, None);
         course.wants(FIRST, Some(&manifest("3")));
+        course.tell(&Event::Over);
+        course.passes();
+        let mut course = released();
+        course.asks(&Command::Undo { to: None });
+        course.wants(FIRST, Some(&manifest("3")));
+        course.hears(&Command::Undo { to: None });
         course.tell(&Event::Over);
         course.passes();
         let mut course = released();
