@@ -123,6 +123,11 @@ impl Origins {
         self.sent_write(call).is_none_or(|sent| sent.at + DEADLINE < now)
     }
 
+    /// When a write was sent.
+    pub(super) fn sent_at(&self, call: &Sent) -> Option<At> {
+        self.sent_write(call).map(|sent| sent.at)
+    }
+
     fn sent_write(&self, call: &Sent) -> Option<&SentWrite> {
         let sent = call.about.as_ref().and_then(|key| self.sent.get(key));
         sent.into_iter().flatten().rev().find(|sent| sent.number == call.number)

@@ -48,7 +48,7 @@ struct Truth {
     is_ours: bool,
     has_tombstone: bool,
     has_tasks: bool,
-    /// Since when it has the tombstone, whatever that says.
+    /// Since when it has the tombstone, whatever that says; of one that AWS was late to write, since it was sent.
     announced: Option<At>,
     /// Since when nothing of it runs or is to run.
     at_zero: Option<At>,
@@ -150,7 +150,15 @@ impl Pruning {
         Ok(())
     }
 
-    fn carried_out(&self, at: At, call: &Sent) -> Result<(), String> {
+    fn carried_out(&mut self, at: At, call: &Sent) -> Result<(), String> {
+        let is_tombstone = Write::of(call).is_some_and(|write| write.tag(TOMBSTONE).is_some());
+        if is_tombstone && self.origins.is_late(call, at) {
+            let sent_at = self.origins.sent_at(call);
+            let truth = call.about.as_ref().and_then(|key| self.services.get_mut(key));
+            if let Some(truth) = truth.filter(|truth| !truth.has_tombstone) {
+                truth.announced = sent_at;
+            }
+        }
         if !matches!(Write::of(call), Some(Write::Delete)) {
             return Ok(());
         }
@@ -294,6 +302,22 @@ mod tests {
         course.pause(23 * 3600);
         course.pass("DeleteService", update(&json!({})));
         course.breaks("within a day");
+    }
+
+    #[test]
+    fn a_tombstone_that_aws_was_late_to_write_counts_from_when_it_was_sent() {
+        for (after, is_found) in [(14, false), (13, true)] {
+            let mut course = orphan();
+            course.looks(FIRST);
+            let call = course.write(FIRST, "TagResource", tagging(&[(TOMBSTONE, MARK)]));
+            course.sent(&call);
+            course.pause(60);
+            course.carried_out(&call, &json!({}));
+            course.tags(TOMBSTONE, MARK);
+            course.pause(after * 60);
+            course.pass("UpdateService", update(&json!({"desiredCount": 0})));
+            if is_found { course.breaks("before its time") } else { course.passes() }
+        }
     }
 
     #[test]
