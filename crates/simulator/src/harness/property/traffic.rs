@@ -17,13 +17,15 @@ use crate::{DeploymentCourse, DeploymentFacts, ServiceFacts};
 
 /// S2: what gets more production traffic has a healthy task, or had one so short a time ago that a view of it is good
 /// (15 s), unless none is desired, somebody else began it, or nothing else ever served. CodeDeploy moves traffic without asking, and looks at tasks once, when they have become
-/// steady.
+/// steady. Of a word to go on that AWS was late to carry out nobody knows what is true by then.
 #[derive(Debug, Default)]
 pub(super) struct NoEmptyTarget {
     origins: Origins,
     shares: Shares,
     /// When each deployment was last told to have a healthy task, or to have none any more.
     healthy_at: BTreeMap<ServiceKey, BTreeMap<u64, Healthy>>,
+    /// When a word to go on last came late.
+    late: BTreeMap<ServiceKey, At>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,9 @@ struct Healthy {
 
 /// How old a view of targets may be that traffic is given on (reliability C, S2).
 const VIEW_AGE: Duration = Duration::from_secs(15);
+
+/// How soon after a word to go on the traffic moves.
+const MOVES_WITHIN: Duration = Duration::from_mins(1);
 
 /// S4: each time the share of a deployment rises that daemons began, with a strategy that moves traffic, a
 /// daemon has let a pause pass since it rose last; and it rises no more once the revision is rejected. One
@@ -78,6 +83,12 @@ impl Property for NoEmptyTarget {
 
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
         self.origins.note(at, event);
+        if let Event::CarriedOut { call, reply: Ok(_) } = event
+            && matches!(Write::of(call), Some(Write::Open | Write::Weigh))
+            && self.origins.is_late(call, at)
+        {
+            self.late.extend(call.about.clone().map(|key| (key, at)));
+        }
         let Event::Changed(facts) = event else { return Ok(()) };
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
         let risen = self.shares.risen(&key, facts);
@@ -95,7 +106,8 @@ impl Property for NoEmptyTarget {
         });
         if let Some((risen, _)) = risen.filter(|(one, _)| is_asked(one.id)) {
             let had_healthy = seen.get(&risen.id).is_some_and(|one| one.until + VIEW_AGE >= at);
-            if facts.desired > 0 && !had_healthy {
+            let is_late = self.late.get(&key).is_some_and(|late| *late + MOVES_WITHIN >= at);
+            if facts.desired > 0 && !had_healthy && !is_late {
                 let id = risen.id;
                 return Err(format!("{id} gets more traffic and has no healthy task"));
             }
@@ -332,6 +344,23 @@ mod tests {
         let mut course = beside(GatedSteps::default(), "Rolling");
         gets(&mut course, 1000);
         course.passes();
+    }
+
+    #[test]
+    fn traffic_to_nobody_by_a_word_that_was_carried_out_late_is_nobodys_doing() {
+        for (held, later, is_found) in [(60, 0, false), (60, 61, true), (18, 0, true)] {
+            let mut course = beside(NoEmptyTarget::default(), "BlueGreen");
+            course.looks(FIRST);
+            let word = json!({"action": "CONTINUE", "hookId": "ecs-pause-1"});
+            let call = course.write(FIRST, "ContinueServiceDeployment", word);
+            course.sent(&call);
+            course.happens(|facts, _| facts.tasks.retain(|task| task.deployment != 2));
+            course.pause(held);
+            course.carried_out(&call, &json!({}));
+            course.pause(later);
+            gets(&mut course, 100);
+            if is_found { course.breaks("no healthy task") } else { course.passes() }
+        }
     }
 
     #[test]
