@@ -107,10 +107,35 @@ pub(crate) enum Marked {
     Announced {
         /// The revision of its task definition's family; 0 when a value does not tell.
         revision: u64,
-        /// The number of the deployment whose place it is to take.
-        over: Option<u64>,
+        over: Option<Over>,
     },
     Id(String),
+}
+
+/// The deployment whose place an announced one is to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Over {
+    pub(crate) number: u64,
+    /// A rollout of ours that was never proven: its own mark is gone.
+    pub(crate) is_ours: bool,
+}
+
+impl Over {
+    pub(crate) fn of(id: &str, is_ours: bool) -> Option<Self> {
+        deployment_number(id).map(|number| Self { number, is_ours })
+    }
+
+    fn encode(self) -> String {
+        format!("{}{}", if self.is_ours { '=' } else { '+' }, self.number)
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        let (is_ours, number) = match text.strip_prefix('=') {
+            Some(number) => (true, number),
+            None => (false, text.strip_prefix('+')?),
+        };
+        Some(Self { number: number.parse().ok()?, is_ours })
+    }
 }
 
 /// ECS does not tell since when a task is healthy; the first look that saw it so does.
@@ -257,12 +282,14 @@ impl RolloutMark {
     }
 
     /// `v1:<digest>:<deployment>:<phase>:<epoch>`, and `:<task>/<epoch>` while a healthy task is being
-    /// watched. A deployment is an id, or `-<revision>[+<number of the one before>]`.
+    /// watched. A deployment is an id, or `-<revision>[+<number of the one before>]`, with `=` where that was ours and
+    /// never proven.
     pub(crate) fn encode(&self) -> String {
         let deployment = match &self.deployment {
             Marked::Id(id) => id.clone(),
-            Marked::Announced { revision, over: None } => format!("-{revision}"),
-            Marked::Announced { revision, over: Some(over) } => format!("-{revision}+{over}"),
+            Marked::Announced { revision, over } => {
+                format!("-{revision}{}", over.map(Over::encode).unwrap_or_default())
+            }
         };
         let phase = phase_code(self.phase, self.step);
         let since = self.since.as_second();
@@ -293,15 +320,15 @@ impl RolloutMark {
 
 impl Marked {
     /// The deployment that is about to be started with this task definition, in the place of another.
-    pub(crate) fn announced(definition: &str, over: Option<&str>) -> Self {
-        let revision = revision_number(definition).unwrap_or(0);
-        Self::Announced { revision, over: over.and_then(deployment_number) }
+    pub(crate) fn announced(definition: &str, over: Option<Over>) -> Self {
+        Self::Announced { revision: revision_number(definition).unwrap_or(0), over }
     }
 
     fn decode(text: &str) -> Self {
         let Some(text) = text.strip_prefix('-') else { return Self::Id(text.to_owned()) };
-        let (revision, over) = text.split_once('+').unwrap_or((text, ""));
-        Self::Announced { revision: revision.parse().unwrap_or(0), over: over.parse().ok() }
+        let end = text.find(['+', '=']).unwrap_or(text.len());
+        let (revision, over) = text.split_at_checked(end).unwrap_or((text, ""));
+        Self::Announced { revision: revision.parse().unwrap_or(0), over: Over::decode(over) }
     }
 }
 
@@ -466,7 +493,8 @@ mod tests {
     fn a_rollout_reads_back_as_written_with_and_without_a_deployment_or_a_probe() {
         let id = Marked::Id("ecs-svc/6216346761948112104".to_owned());
         let announced = |over| Marked::Announced { revision: 7, over };
-        for deployment in [announced(None), announced(Some(6_216_346_761_948_112_104)), id] {
+        let over = |is_ours| Over::of("ecs-svc/6216346761948112104", is_ours);
+        for deployment in [announced(None), announced(over(false)), announced(over(true)), id] {
             for (phase, step) in PHASES {
                 for probe in [None, Some(probe())] {
                     let (deployment, digest) = (deployment.clone(), digest());

@@ -77,7 +77,7 @@ fn with_view(
     };
     if let Some(why) = view.observed().task_definitions.unknown() {
         let why = explain(why);
-        return refuse(format!("the task definition in use could not be read: {why}"));
+        return refuse(format!("the task definition in use could not be read: {why}; try again"));
     }
     if view.observed().depth != Depth::Deep {
         return refuse("the rollout was not looked at; try again");

@@ -12,7 +12,9 @@ use super::{capability_waits, foreign, gate, probe, retry, rollback, unknown, un
 use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
 use crate::diff::{Comparison, differences, removable_codes, runs_what_is_wanted};
 use crate::plan::{CAPACITY, IN_FLIGHT, SETTLED};
-use crate::tags::{LastApplied, Marked, RolloutMark, deployment_number, revision_number, tag};
+use crate::tags::{
+    LastApplied, Marked, Over, RolloutMark, deployment_number, revision_number, tag,
+};
 use crate::view::{Standing, View, not_seen};
 use crate::{
     Action, Call, Depth, Lane, Plan, RolloutPhase, ServiceDeployment, Unknown, Verdict,
@@ -102,13 +104,28 @@ fn unidentified(view: &View<'_>, mark: Option<&RolloutMark>) -> Option<Plan> {
 /// What we meant to take the place of is as good as ours, for it was when we did; of what came after it,
 /// only a deployment of the announced revision, and not much later, is ours. Else the call was lost, or
 /// planned from the past, and somebody else deployed.
-fn may_be_announced(view: &View<'_>, mark: &RolloutMark, revision: u64, over: Option<u64>) -> bool {
+fn may_be_announced(
+    view: &View<'_>,
+    mark: &RolloutMark,
+    revision: u64,
+    over: Option<Over>,
+) -> bool {
     view.standing() != Standing::InFlight || is_before(view, over) || runs(view, mark, revision)
 }
 
 /// What an announced rollout was to take the place of.
-fn is_before(view: &View<'_>, over: Option<u64>) -> bool {
-    over.is_some() && deployment_number(&view.primary.id) == over
+fn is_before(view: &View<'_>, over: Option<Over>) -> bool {
+    over.is_some_and(|over| deployment_number(&view.primary.id) == Some(over.number))
+}
+
+/// Whether the PRIMARY deployment is a rollout of ours that was never proven, and the announced one was to take its place.
+pub(super) fn is_to_replace_ours(view: &View<'_>, mark: &RolloutMark) -> bool {
+    match mark.deployment {
+        Marked::Announced { over, .. } => {
+            over.is_some_and(|over| over.is_ours) && is_before(view, over)
+        }
+        Marked::Id(_) => false,
+    }
 }
 
 /// The announced revision, not much later.

@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::drift::{self, Healing};
 use super::ownership::owner;
 use super::rollout::{
-    applied_now, forget_rollout, has_started, in_place, is_rollback, reject_from_history,
+    applied_now, forget_rollout, has_started, in_place, is_rollback, is_to_replace_ours,
+    reject_from_history,
 };
 use super::start::start;
 use super::{capability_waits, prune, rollback, unknown, word};
@@ -106,13 +107,16 @@ pub(super) fn rejected_sentence(desired: &Service, memory: &Memory) -> String {
 /// A rollout of ours runs that the manifest has left for a revision that was judged bad: nobody judges it
 /// any more, so the service goes to the proven revision, as after any verdict.
 fn leave_superseded(view: &View<'_>) -> Option<Plan> {
-    let mark = view.memory.rollout.as_ref().filter(|mark| has_started(view, mark))?;
+    let mark = view.memory.rollout.as_ref()?;
     let id = &view.primary.id;
-    let why = format!(
-        "{id} runs {}, which is wanted no more, and what is wanted was rejected",
-        mark.digest
-    );
-    Some(rollback::begin(view, id, why))
+    let what = if has_started(view, mark) {
+        format!("{id} runs {}, which is wanted no more", mark.digest)
+    } else if is_to_replace_ours(view, mark) && !rollback::runs_proven(view) {
+        format!("{id}, which {} was to replace, is wanted no more", mark.digest)
+    } else {
+        return None;
+    };
+    Some(rollback::begin(view, id, format!("{what}, and what is wanted was rejected")))
 }
 
 /// ECS gave up what runs, whoever deployed it, and has not returned itself: nobody is served by it.

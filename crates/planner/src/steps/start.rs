@@ -4,12 +4,12 @@
 use evenkeel_manifest::Service;
 use serde_json::{Map, Value, json};
 
-use super::rollout::mark_rollout;
+use super::rollout::{has_started, is_to_replace_ours, mark_rollout};
 use super::{percentages, preflight, stand_still, unknown, word};
 use crate::breaker::missing_alarm;
 use crate::diff::{Comparison, differences, runs_what_is_wanted};
 use crate::plan::IN_FLIGHT;
-use crate::tags::{Marked, RolloutMark, tag};
+use crate::tags::{Marked, Over, RolloutMark, tag};
 use crate::view::{Standing, View, is_daemon, is_wanted};
 use crate::{Action, Call, Depth, Lane, Observed, Plan, RolloutPhase, Wait, WaitReason};
 
@@ -116,9 +116,12 @@ fn is_given_up(view: &View<'_>) -> bool {
 /// pass still knows that the deployment is ours.
 fn announce(view: &View<'_>, definition: &str) -> Action {
     let digest = &view.desired.revision_digest;
+    let before = view.memory.rollout.as_ref();
+    let is_unproven =
+        before.is_some_and(|mark| has_started(view, mark) || is_to_replace_ours(view, mark));
     let mark = RolloutMark {
         digest: digest.clone(),
-        deployment: Marked::announced(definition, Some(&view.primary.id)),
+        deployment: Marked::announced(definition, Over::of(&view.primary.id, is_unproven)),
         phase: first_phase(view),
         since: view.now(),
         probe: None,

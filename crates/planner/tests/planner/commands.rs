@@ -14,6 +14,7 @@ use crate::gates::{answers, at_gate};
 use crate::looks::Look;
 use crate::manifests::{Draft, key, web};
 use crate::plans::{reasons, settled};
+use crate::rivals::announced_only;
 
 const SIGNED: &str = "v1:1790000000:ann@laptop:a bad day";
 
@@ -395,6 +396,20 @@ fn a_second_undo_goes_further_back_and_not_to_what_was_undone() {
         ecs.ordered(&v3, Command::Undo { to: None }).unwrap();
         drop(ecs.settle(&v3, 100));
         assert_eq!(ecs.primary_image(), image);
+    }
+}
+
+#[test]
+fn a_rollout_whose_successor_was_rejected_before_it_began_is_left_for_what_is_proven() {
+    for command in [Command::Abort, Command::Undo { to: None }] {
+        let (mut ecs, _) = probing(&web("good:2"));
+        announced_only(&mut ecs, &web("good:3"));
+        let v3 = web("good:3").service();
+        let sentence = ecs.ordered(&v3, command.clone()).unwrap();
+        assert!(sentence.contains("returns to the proven revision"), "{command:?}: {sentence}");
+        drop(ecs.settle(&v3, 100));
+        assert_eq!(ecs.primary_image(), "good:1", "{command:?}");
+        assert!(!ecs.tags.contains_key(tag::ROLLOUT), "{command:?}: {:?}", ecs.tags);
     }
 }
 

@@ -29,7 +29,7 @@ fn a_foreign_deployment_is_left_alone_until_it_ends_and_an_hour_is_over() {
 }
 
 /// Announces the rollout of `wanted`; the call that starts it is lost.
-fn announced_only(ecs: &mut Ecs, wanted: &Draft) {
+pub(crate) fn announced_only(ecs: &mut Ecs, wanted: &Draft) {
     for _ in 0..3 {
         let plan = ecs.plan(Some(&wanted.service()));
         if let [announcement, _start] = plan.actions.as_slice() {
