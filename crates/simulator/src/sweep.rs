@@ -1,6 +1,7 @@
 //! Sweeps: every point of a scenario at which one kind of thing can go wrong, generated from its own
 //! course and not sampled; never a random one.
 
+mod part;
 mod points;
 mod worlds;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use crate::harness::{ForkReport, Forks, Keeps, Mark, Notes, OnceAlike, Perturbation, Played};
 use crate::scenario::{Manner, Performance, Scenario};
+pub use part::{NoPart, Part};
 use worlds::Case;
 
 /// What goes wrong at each point.
@@ -32,6 +34,8 @@ pub enum Sweep {
 #[derive(Clone, Copy, Debug)]
 pub struct How {
     pub threads: usize,
+    /// Which of the points are played.
+    pub part: Part,
     /// Whether each point is played from the beginning to the end, also where another one leads to the same course, or where
     /// the end is known to be the undisturbed one; that it is so is checked then.
     pub every_point: bool,
@@ -75,7 +79,8 @@ pub fn sweep(scenario: &Scenario, kind: Sweep, how: How) -> Swept {
             ..Swept::default()
         };
     }
-    let cases = worlds::of(points(scenario, kind, &reference), &reference.performance.played);
+    let points = how.part.of(points(scenario, kind, &reference));
+    let cases = worlds::of(points, &reference.performance.played);
     let points = cases.len();
     let mut swept = if how.every_point {
         play_all(scenario, &reference, &cases, how)

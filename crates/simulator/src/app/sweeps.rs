@@ -1,4 +1,4 @@
-//! `crash-sweep`, `stale-sweep`, `unobserved-sweep`, `source-sweep`: every point of every scenario; never fewer.
+//! `crash-sweep`, `stale-sweep`, `unobserved-sweep`, `source-sweep`: every point of every scenario, or the part that was asked for; never fewer.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use super::report::{Failure, Kind, Report, as_f64, progress};
 use super::{BadInput, scenarios};
 use crate::harness::{Keeps, Perturbation};
 use crate::scenario::{Manner, Scenario};
-use crate::sweep::{How, Sweep, Swept, sweep};
+use crate::sweep::{How, Part, Sweep, Swept, sweep};
 
 #[derive(Debug, Args)]
 pub(super) struct Sweeping {
@@ -25,6 +25,9 @@ pub(super) struct Sweeping {
     pairs: usize,
     #[arg(long, default_value_t = threads())]
     threads: usize,
+    /// Only one part of the points of each scenario, such as 3/41: the third and every 41st after it. All parts are the whole.
+    #[arg(long, value_name = "PART", default_value_t)]
+    part: Part,
     /// Also play the deaths after which nothing is different from after another one, and check that it is so.
     #[arg(long)]
     every_point: bool,
@@ -64,7 +67,8 @@ impl Sweeping {
                 let (number, all, points) = (index + 1, scenarios.len(), sum.points);
                 let name = &scenario.name;
                 progress(&format!("{number} of {all}: {name} {kind:?}, {points} points so far"));
-                let how = How { threads: self.threads, every_point: self.every_point };
+                let &Self { threads, part, every_point, .. } = self;
+                let how = How { threads, part, every_point };
                 add(&mut report, &mut sum, scenario, sweep(scenario, *kind, how));
             }
         }
