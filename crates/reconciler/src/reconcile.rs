@@ -114,7 +114,8 @@ pub(crate) async fn reconcile_after<C: Cloud>(
     if unseen.is_some() {
         plan.actions.clear();
     }
-    let is_stale = unconfirmed.hold(&mut plan, observed.service.known());
+    let is_stale = unconfirmed.hold(&mut plan, observed.service.known())
+        || unconfirmed.hold_for_tasks(&mut plan, &observed);
     let checked = match prune {
         Some(terms) => evenkeel_planner::check_prune(&plan, &input, terms),
         None => evenkeel_planner::check(&plan, &input),
@@ -137,7 +138,8 @@ pub(crate) async fn reconcile_after<C: Cloud>(
     let known = (!is_stale).then(|| {
         let (calls, drifted) = (report.applied.len(), report.status.drift.as_slice());
         let drift = drift.after(&input, &report.plan, calls, drifted);
-        unconfirmed.after(&report, observed.service.known()).with(drift)
+        let tasks = observed.tasks.known().map(Vec::as_slice);
+        unconfirmed.after(&report, observed.service.known()).with(drift).having_seen(tasks)
     });
     (report, known)
 }

@@ -108,6 +108,7 @@ impl Roster {
             note.stands_by = true;
             note.in_rollout = false;
             note.rollout_since = None;
+            note.unconfirmed.leave_to_another();
         }
         self.unseen.remove(key);
     }

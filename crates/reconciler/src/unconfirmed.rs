@@ -1,10 +1,13 @@
 //! The calls that succeeded and whose effect no look has shown yet, and what else a pass leaves for the next;
 //! never makes or repeats one.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use evenkeel_planner::{
-    Action, Applied, Call, DriftMemory, Lane, ObservedService, Plan, Version, Wait, WaitReason,
+    Action, Applied, Call, DriftMemory, Lane, Observed, ObservedService, Plan, Task, Version, Wait,
+    WaitReason,
 };
 use tokio::time::Instant;
 
@@ -30,8 +33,13 @@ const LOOK_AGAIN_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Unconfirmed {
     calls: Vec<Call>,
     made_at: Option<Instant>,
+    /// The last calls whose effect a look shows by itself, and when they were made. An answer without it is from before them,
+    /// also where one before it had it.
+    last_told: Option<(Vec<Call>, Instant)>,
     /// The newest version that an answer had, and when it was last heard of.
     newest: Option<(Version, Instant)>,
+    /// When each task that should run was last listed, by the hash of its ARN, until it is listed as stopped.
+    running: BTreeMap<u64, Instant>,
     /// What is remembered of fields that somebody else changes.
     pub(crate) drift: DriftMemory,
 }
@@ -39,24 +47,31 @@ pub(crate) struct Unconfirmed {
 impl Unconfirmed {
     /// What is known after the pass behind `report`, which saw `service`.
     pub(crate) fn after(&self, report: &PassReport, service: Option<&ObservedService>) -> Self {
-        let made = report.applied.len();
-        let mut calls: Vec<Call> =
-            report.plan.actions.iter().take(made).map(|action| action.call.clone()).collect();
-        if let Some(CloudError::UnknownOutcome { .. }) = &report.error {
-            // Every other call can be made twice without harm, and may be urgent.
-            let lost = report.plan.actions.get(made).map(|action| &action.call);
-            let is_registration =
-                |call: &&Call| matches!(call, Call::RegisterTaskDefinition { .. });
-            calls.extend(lost.filter(is_registration).cloned());
-        }
-        let made_at = (!calls.is_empty()).then(Instant::now);
-        let newest = self.newest_after(&report.applied, service);
-        Self { calls, made_at, newest, drift: self.drift.clone() }
+        let PassReport { plan, applied, error, .. } = report;
+        let mut known = self.after_calls(plan, applied, error.as_ref(), service);
+        // Every other call can be made twice without harm, and may be urgent.
+        let is_registration = |call: &&Call| matches!(call, Call::RegisterTaskDefinition { .. });
+        let lost = lost(plan, applied, error.as_ref()).filter(is_registration);
+        known.calls.extend(lost.cloned());
+        known.made_at = (!known.calls.is_empty()).then(Instant::now);
+        known
     }
 
     /// The same with what is remembered of drift.
     pub(crate) fn with(self, drift: DriftMemory) -> Self {
         Self { drift, ..self }
+    }
+
+    /// The same after a look that showed these tasks, if it was to show any.
+    pub(crate) fn having_seen(mut self, tasks: Option<&[Task]>) -> Self {
+        let (stopped, running): (Vec<_>, Vec<_>) =
+            tasks.unwrap_or_default().iter().partition(|task| task.desired_status == "STOPPED");
+        self.running.retain(|_, listed_at| is_fresh(*listed_at));
+        self.running.extend(running.into_iter().map(|task| (id(task), Instant::now())));
+        for task in stopped {
+            self.running.remove(&id(task));
+        }
+        self
     }
 
     /// What is known after the calls of a command, which are not the whole of a pass: what was made before
@@ -65,13 +80,43 @@ impl Unconfirmed {
         &self,
         plan: &Plan,
         applied: &[Applied],
+        error: Option<&CloudError>,
         service: Option<&ObservedService>,
     ) -> Self {
         let made = plan.actions.iter().take(applied.len()).map(|action| action.call.clone());
         let calls: Vec<Call> = made.collect();
         let made_at = (!calls.is_empty()).then(Instant::now);
         let newest = self.newest_after(applied, service);
-        Self { calls, made_at, newest, drift: self.drift.clone() }
+        let last_told = match lost(plan, applied, error) {
+            // What a look shows after it is open.
+            Some(call) if is_told(call) => None,
+            _ => self.last_told_after(&calls, service),
+        };
+        let is_anew = calls.iter().any(|call| matches!(call, Call::CreateService { .. }));
+        // The tasks of the one before are listed with it no more.
+        let running = if is_anew { BTreeMap::new() } else { self.running.clone() };
+        Self { calls, made_at, last_told, newest, running, drift: self.drift.clone() }
+    }
+
+    /// Another replica looks after the service now, and writes what it will.
+    pub(crate) fn leave_to_another(&mut self) {
+        (self.calls, self.made_at, self.last_told) = (Vec::new(), None, None);
+    }
+
+    fn last_told_after(
+        &self,
+        calls: &[Call],
+        service: Option<&ObservedService>,
+    ) -> Option<(Vec<Call>, Instant)> {
+        let told: Vec<Call> = calls.iter().filter(|call| is_told(call)).cloned().collect();
+        if !told.is_empty() {
+            return Some((told, Instant::now()));
+        }
+        // What is not shown by now was undone by somebody.
+        let is_shown = |calls: &[Call]| {
+            service.is_none_or(|service| calls.iter().all(|call| shows(service, call)))
+        };
+        self.last_told.clone().filter(|(calls, _)| is_shown(calls))
     }
 
     fn newest_after(
@@ -111,9 +156,34 @@ impl Unconfirmed {
         true
     }
 
+    /// As [`Self::hold`], where a task that ran is listed neither as running nor as stopped, although ECS lists what has stopped
+    /// for an hour: a rollout goes no further on a list that may lack crashes. What returns from one is not held up.
+    pub(crate) fn hold_for_tasks(&self, plan: &mut Plan, observed: &Observed) -> bool {
+        let is_in = |lane: Lane| plan.actions.iter().any(|action| action.lane == lane);
+        if !is_in(Lane::RolloutStep) || is_in(Lane::Rollback) {
+            return false;
+        }
+        let Some(tasks) = observed.tasks.known() else { return false };
+        let listed: BTreeSet<u64> = tasks.iter().map(id).collect();
+        let is_missing =
+            |(task, listed_at): &(&u64, &Instant)| is_fresh(**listed_at) && !listed.contains(*task);
+        let missing = self.running.iter().filter(is_missing).count();
+        if missing == 0 {
+            return false;
+        }
+        let sentence = format!(
+            "AWS lists {missing} of the tasks that ran neither as running nor as stopped; waits for a newer list"
+        );
+        plan.waiting.push(Wait { reason: WaitReason::Unknown, sentence, until: None });
+        plan.actions.clear();
+        plan.look_again = LOOK_AGAIN_MAX;
+        true
+    }
+
     /// Less and less often, for an answer that is long in coming may never come.
     fn look_again(&self) -> Duration {
-        let since = self.made_at.or(self.newest.map(|(_, heard_at)| heard_at));
+        let told_at = self.last_told.as_ref().map(|(_, made_at)| *made_at);
+        let since = self.made_at.or(told_at).or(self.newest.map(|(_, heard_at)| heard_at));
         let waited = since.map_or(Duration::ZERO, |since| since.elapsed());
         (waited / 4).clamp(LOOK_AGAIN_MIN, LOOK_AGAIN_MAX)
     }
@@ -129,10 +199,15 @@ impl Unconfirmed {
                 "AWS's answer is older than one before it; waits for a newer one".to_owned(),
             );
         }
-        self.made_at.filter(|made_at| is_fresh(*made_at))?;
-        let missing = self.calls.iter().find(|call| !shows(service, call))?;
-        let operation = missing.operation();
-        Some(format!("AWS does not show the effect of the last {operation} yet"))
+        let (calls, _) = self.last_told.as_ref().filter(|(_, made_at)| is_fresh(*made_at))?;
+        let missing = calls.iter().find(|call| !shows(service, call))?;
+        let is_newest = |(newest, _): (Version, Instant)| service.version() > Some(newest);
+        if self.calls.is_empty() && self.newest.is_some_and(is_newest) {
+            return None;
+        }
+        let (operation, again) =
+            (missing.operation(), if self.calls.is_empty() { "any more" } else { "yet" });
+        Some(format!("AWS does not show the effect of the last {operation} {again}"))
     }
 
     fn repeated_by(&self, plan: &Plan) -> Option<String> {
@@ -154,8 +229,36 @@ impl Unconfirmed {
     }
 }
 
+/// The call of which nobody knows whether AWS carried it out.
+fn lost<'a>(plan: &'a Plan, applied: &[Applied], error: Option<&CloudError>) -> Option<&'a Call> {
+    let is_lost = matches!(error, Some(CloudError::UnknownOutcome { .. }));
+    is_lost.then(|| plan.actions.get(applied.len()))?.map(|action| &action.call)
+}
+
+fn id(task: &Task) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    task.task_arn.hash(&mut hasher);
+    hasher.finish()
+}
+
 fn is_fresh(heard_at: Instant) -> bool {
     heard_at.elapsed() < LAG_MAX
+}
+
+/// Whether a look shows by itself what a call wrote.
+fn is_told(call: &Call) -> bool {
+    matches!(
+        call,
+        Call::TagResource { .. }
+            | Call::UntagResource { .. }
+            | Call::CreateTaskSet { .. }
+            | Call::UpdateTaskSet { .. }
+            | Call::UpdateServicePrimaryTaskSet { .. }
+            | Call::DeleteTaskSet { .. }
+            | Call::DeleteService { .. }
+            // It is there again, whatever was deleted before.
+            | Call::CreateService { .. }
+    )
 }
 
 /// Whether a look shows what a call wrote into tags or task sets. What other calls wrote shows in the version.
@@ -312,13 +415,104 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_look_that_lacks_the_tag_just_written_is_from_the_past() {
-        let tags = std::collections::BTreeMap::from([("a".to_owned(), "2".to_owned())]);
+        let tags = BTreeMap::from([("a".to_owned(), "2".to_owned())]);
         let call = Call::TagResource { arn: "arn".to_owned(), tags };
         let action = Action { call, lane: Lane::RolloutStep, why: String::new() };
         let known = Unconfirmed::default().after(&report(&[action], 1, None).await, None);
         let other = || planned(&[update("web:2", Lane::NewChange)]);
         assert!(known.hold(&mut other(), Some(&look("1", 1_000))));
         assert!(!known.hold(&mut other(), Some(&look("2", 1_000))));
+    }
+
+    fn tag(value: &str) -> Action {
+        let tags = BTreeMap::from([("a".to_owned(), value.to_owned())]);
+        let call = Call::TagResource { arn: "arn".to_owned(), tags };
+        Action { call, lane: Lane::RolloutStep, why: String::new() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_lacks_a_tag_that_one_before_it_had_is_from_the_past_for_minutes_after_it_was_written()
+     {
+        let nothing = report(&[], 0, None).await;
+        let written = Unconfirmed::default().after(&report(&[tag("2")], 1, None).await, None);
+        let shown = written.after(&nothing, Some(&look("2", 1_000)));
+        let holds = |known: &Unconfirmed, look: &ObservedService| {
+            known.hold(&mut planned(&[update("web:2", Lane::NewChange)]), Some(look))
+        };
+        assert!(holds(&shown, &look("1", 1_000)));
+        assert!(!holds(&shown, &look("2", 1_000)));
+        assert!(!holds(&shown, &look("1", 1_001)), "newer than all before: somebody wrote it");
+        let left = shown.after(&nothing, Some(&look("1", 1_001)));
+        assert!(!holds(&left, &look("1", 1_001)), "that is remembered");
+        tokio::time::advance(LAG_MAX).await;
+        assert!(!holds(&shown, &look("1", 1_000)), "by now it is the truth");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_another_replica_or_a_lost_call_may_have_written_is_no_look_from_the_past() {
+        let written = Unconfirmed::default().after(&report(&[tag("2")], 1, None).await, None);
+        let lost = written.after(&report(&[tag("3")], 0, Some(unknown_outcome())).await, None);
+        let mut left = written.clone();
+        left.leave_to_another();
+        for known in [lost, left] {
+            assert!(!known.hold(&mut planned(&[]), Some(&look("3", 1_000))));
+        }
+        assert!(written.hold(&mut planned(&[]), Some(&look("3", 1_000))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_is_created_anew_is_not_taken_for_the_one_that_was_deleted() {
+        let action = |call: Call| Action { call, lane: Lane::NewChange, why: String::new() };
+        let delete = action(Call::DeleteService { input: serde_json::json!({}) });
+        let create = action(Call::CreateService { input: serde_json::json!({}) });
+        let ran = Unconfirmed::default().having_seen(Some(&[task("1", "RUNNING")]));
+        let deleted = ran.after(&report(&[delete], 1, None).await, None);
+        assert!(deleted.hold(&mut planned(&[]), Some(&look("1", 1_000))));
+        let anew = deleted.after(&report(&[create], 1, None).await, None);
+        assert!(!anew.hold(&mut planned(&[]), Some(&look("1", 1_000))));
+        assert!(!anew.hold_for_tasks(&mut planned(&[tag("2")]), &listed(&[])));
+        assert!(deleted.hold_for_tasks(&mut planned(&[tag("2")]), &listed(&[])));
+    }
+
+    fn task(arn: &str, desired_status: &str) -> Task {
+        let task = serde_json::json!({"taskArn": arn, "desiredStatus": desired_status});
+        Task::read(&task).expect("it has what ECS always sends")
+    }
+
+    fn listed(tasks: &[Task]) -> Observed {
+        let tasks = evenkeel_planner::Fact::Known(tasks.to_vec());
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        Observed { tasks, ..Observed::unasked(at, evenkeel_planner::Depth::Deep) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rollout_waits_for_a_task_that_ran_and_is_neither_running_nor_stopped_and_a_rollback_does_not()
+     {
+        let seen = [task("1", "RUNNING"), task("2", "RUNNING"), task("3", "STOPPED")];
+        let known = Unconfirmed::default().having_seen(Some(&seen));
+        let goes_on = |known: &Unconfirmed, lane: Lane, tasks: &[Task]| {
+            let mut plan = planned(&[Action { lane, ..tag("2") }]);
+            !known.hold_for_tasks(&mut plan, &listed(tasks)) && plan.actions.len() == 1
+        };
+        let [first, second] = [task("1", "STOPPED"), task("2", "RUNNING")];
+        assert!(goes_on(&known, Lane::RolloutStep, &[first.clone(), second.clone()]));
+        assert!(!goes_on(&known, Lane::RolloutStep, std::slice::from_ref(&second)));
+        assert!(goes_on(&known, Lane::Rollback, std::slice::from_ref(&second)));
+        tokio::time::advance(LAG_MAX.mul_f64(0.9)).await;
+        let unasked = known.clone().having_seen(None);
+        assert!(!goes_on(&unasked, Lane::RolloutStep, std::slice::from_ref(&second)));
+        let again = known.clone().having_seen(Some(std::slice::from_ref(&second)));
+        assert!(
+            !goes_on(&again, Lane::RolloutStep, std::slice::from_ref(&second)),
+            "not forgotten"
+        );
+        let stopped = known.having_seen(Some(&[first, second.clone()]));
+        assert!(
+            goes_on(&stopped, Lane::RolloutStep, std::slice::from_ref(&second)),
+            "an hour is over"
+        );
+        tokio::time::advance(LAG_MAX.mul_f64(0.1)).await;
+        assert!(goes_on(&unasked, Lane::RolloutStep, &[second]), "perhaps it is never shown");
     }
 
     #[tokio::test(start_paused = true)]

@@ -83,7 +83,12 @@ impl<C: Cloud> Follower<'_, C> {
         }
         let done = act(self.cloud, &input, &plan, self.permit, looked_at).await;
         if changed {
-            *known = known.after_calls(&plan, &done.applied, observed.service.known());
+            *known = known.after_calls(
+                &plan,
+                &done.applied,
+                done.error.as_ref(),
+                observed.service.known(),
+            );
         }
         if let Some(error) = done.error {
             return Err(NotFollowed::Failed(error));
