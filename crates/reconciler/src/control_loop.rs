@@ -91,7 +91,7 @@ enum Event {
 struct Pass {
     took: Duration,
     /// What is known after commands that it followed first.
-    followed: Option<Unconfirmed>,
+    followed: Option<Box<Unconfirmed>>,
     /// What people are answered when its status is on the board.
     answers: Vec<(Pending, Reply)>,
     /// `None` when it took too long. Also whether its look was older than the last write.
@@ -316,7 +316,7 @@ impl<C: Cloud> ControlLoop<C> {
                 reconcile_after(cloud, key, desired, instance, mode, &known, permit).await
             };
             let report = tokio::time::timeout(timeout, pass).await.ok().map(Box::new);
-            let followed = is_asked.then_some(known);
+            let followed = is_asked.then(|| Box::new(known));
             Pass { took: began.elapsed(), followed, answers, report }
         });
     }

@@ -25,6 +25,7 @@ mod shutdown;
 mod status_metrics;
 #[cfg(test)]
 mod testing;
+mod told;
 mod trigger;
 mod unconfirmed;
 mod unplanned;

@@ -11,6 +11,7 @@ use evenkeel_planner::{
 };
 use tokio::time::Instant;
 
+use crate::told::{Told, is_told};
 use crate::{CloudError, PassReport};
 
 /// ECS's reads follow its writes after a while ("eventual consistency",
@@ -33,9 +34,8 @@ const LOOK_AGAIN_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Unconfirmed {
     calls: Vec<Call>,
     made_at: Option<Instant>,
-    /// The last calls whose effect a look shows by itself, and when they were made. An answer without it is from before them,
-    /// also where one before it had it.
-    last_told: Option<(Vec<Call>, Instant)>,
+    /// An answer without it is from before it, also where one before had it.
+    told: Told,
     /// The newest version that an answer had, and when it was last heard of.
     newest: Option<(Version, Instant)>,
     /// When each task that should run was last listed, by the hash of its ARN, until it is listed as stopped.
@@ -87,36 +87,20 @@ impl Unconfirmed {
         let calls: Vec<Call> = made.collect();
         let made_at = (!calls.is_empty()).then(Instant::now);
         let newest = self.newest_after(applied, service);
-        let last_told = match lost(plan, applied, error) {
+        let told = match lost(plan, applied, error) {
             // What a look shows after it is open.
-            Some(call) if is_told(call) => None,
-            _ => self.last_told_after(&calls, service),
+            Some(call) if is_told(call) => Told::default(),
+            _ => self.told.after(&calls, service),
         };
         let is_anew = calls.iter().any(|call| matches!(call, Call::CreateService { .. }));
         // The tasks of the one before are listed with it no more.
         let running = if is_anew { BTreeMap::new() } else { self.running.clone() };
-        Self { calls, made_at, last_told, newest, running, drift: self.drift.clone() }
+        Self { calls, made_at, told, newest, running, drift: self.drift.clone() }
     }
 
     /// Another replica looks after the service now, and writes what it will.
     pub(crate) fn leave_to_another(&mut self) {
-        (self.calls, self.made_at, self.last_told) = (Vec::new(), None, None);
-    }
-
-    fn last_told_after(
-        &self,
-        calls: &[Call],
-        service: Option<&ObservedService>,
-    ) -> Option<(Vec<Call>, Instant)> {
-        let told: Vec<Call> = calls.iter().filter(|call| is_told(call)).cloned().collect();
-        if !told.is_empty() {
-            return Some((told, Instant::now()));
-        }
-        // What is not shown by now was undone by somebody.
-        let is_shown = |calls: &[Call]| {
-            service.is_none_or(|service| calls.iter().all(|call| shows(service, call)))
-        };
-        self.last_told.clone().filter(|(calls, _)| is_shown(calls))
+        (self.calls, self.made_at, self.told) = (Vec::new(), None, Told::default());
     }
 
     fn newest_after(
@@ -182,7 +166,7 @@ impl Unconfirmed {
 
     /// Less and less often, for an answer that is long in coming may never come.
     fn look_again(&self) -> Duration {
-        let told_at = self.last_told.as_ref().map(|(_, made_at)| *made_at);
+        let told_at = self.told.made_at();
         let since = self.made_at.or(told_at).or(self.newest.map(|(_, heard_at)| heard_at));
         let waited = since.map_or(Duration::ZERO, |since| since.elapsed());
         (waited / 4).clamp(LOOK_AGAIN_MIN, LOOK_AGAIN_MAX)
@@ -199,8 +183,7 @@ impl Unconfirmed {
                 "AWS's answer is older than one before it; waits for a newer one".to_owned(),
             );
         }
-        let (calls, _) = self.last_told.as_ref().filter(|(_, made_at)| is_fresh(*made_at))?;
-        let missing = calls.iter().find(|call| !shows(service, call))?;
+        let missing = self.told.missing_in(service)?;
         let is_newest = |(newest, _): (Version, Instant)| service.version() > Some(newest);
         if self.calls.is_empty() && self.newest.is_some_and(is_newest) {
             return None;
@@ -241,51 +224,9 @@ fn id(task: &Task) -> u64 {
     hasher.finish()
 }
 
-fn is_fresh(heard_at: Instant) -> bool {
+/// Whether an answer may still be older than what was known then.
+pub(crate) fn is_fresh(heard_at: Instant) -> bool {
     heard_at.elapsed() < LAG_MAX
-}
-
-/// Whether a look shows by itself what a call wrote.
-fn is_told(call: &Call) -> bool {
-    matches!(
-        call,
-        Call::TagResource { .. }
-            | Call::UntagResource { .. }
-            | Call::CreateTaskSet { .. }
-            | Call::UpdateTaskSet { .. }
-            | Call::UpdateServicePrimaryTaskSet { .. }
-            | Call::DeleteTaskSet { .. }
-            | Call::DeleteService { .. }
-            // It is there again, whatever was deleted before.
-            | Call::CreateService { .. }
-    )
-}
-
-/// Whether a look shows what a call wrote into tags or task sets. What other calls wrote shows in the version.
-fn shows(service: &ObservedService, call: &Call) -> bool {
-    match call {
-        Call::TagResource { tags, .. } => {
-            tags.iter().all(|(key, value)| service.tags.get(key) == Some(value))
-        }
-        Call::UntagResource { keys, .. } => keys.iter().all(|key| !service.tags.contains_key(key)),
-        Call::CreateTaskSet { .. }
-        | Call::UpdateTaskSet { .. }
-        | Call::UpdateServicePrimaryTaskSet { .. }
-        | Call::DeleteTaskSet { .. } => service.shows_its_task_sets_after(call),
-        Call::DeleteService { .. } => service.status != "ACTIVE",
-        // A rule is read once more before it is written.
-        // CodeDeploy's deployments are looked at before each of its calls.
-        Call::CreateDeployment { .. }
-        | Call::StopDeployment { .. }
-        | Call::ContinueDeployment { .. }
-        | Call::ModifyRule { .. }
-        | Call::ModifyListener { .. }
-        | Call::RegisterTaskDefinition { .. }
-        | Call::CreateService { .. }
-        | Call::UpdateService { .. }
-        | Call::StopServiceDeployment { .. }
-        | Call::ContinueServiceDeployment { .. } => true,
-    }
 }
 
 /// A service is created once, whatever times its tags tell.

@@ -24,7 +24,7 @@ impl<C: Cloud> ControlLoop<C> {
             Ok(pass) => (pass.followed.take(), std::mem::take(&mut pass.answers)),
             Err(_) => (None, Vec::new()),
         };
-        self.note_calls(key, followed);
+        self.note_calls(key, followed.map(|known| *known));
         let end = match pass {
             Ok(Pass { report: Some(report), .. }) => {
                 let (report, known) = *report;
