@@ -10,6 +10,7 @@ mod cloud;
 mod control_loop;
 mod delay;
 mod desired;
+mod footing;
 mod inspect;
 pub mod lease;
 mod metrics;

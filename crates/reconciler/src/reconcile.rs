@@ -115,7 +115,7 @@ pub(crate) async fn reconcile_after<C: Cloud>(
         plan.actions.clear();
     }
     let is_stale = unconfirmed.hold(&mut plan, observed.service.known())
-        || unconfirmed.hold_for_tasks(&mut plan, &observed);
+        || unconfirmed.hold_step(&mut plan, &observed);
     let checked = match prune {
         Some(terms) => evenkeel_planner::check_prune(&plan, &input, terms),
         None => evenkeel_planner::check(&plan, &input),

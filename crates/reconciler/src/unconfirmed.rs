@@ -1,8 +1,6 @@
 //! The calls that succeeded and whose effect no look has shown yet, and what else a pass leaves for the next;
 //! never makes or repeats one.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use evenkeel_planner::{
@@ -11,6 +9,7 @@ use evenkeel_planner::{
 };
 use tokio::time::Instant;
 
+use crate::footing::Footing;
 use crate::told::{Told, is_told};
 use crate::{CloudError, PassReport};
 
@@ -38,8 +37,7 @@ pub(crate) struct Unconfirmed {
     told: Told,
     /// The newest version that an answer had, and when it was last heard of.
     newest: Option<(Version, Instant)>,
-    /// When each task that should run was last listed, by the hash of its ARN, until it is listed as stopped.
-    running: BTreeMap<u64, Instant>,
+    footing: Footing,
     /// What is remembered of fields that somebody else changes.
     pub(crate) drift: DriftMemory,
 }
@@ -64,13 +62,7 @@ impl Unconfirmed {
 
     /// The same after a look that showed these tasks, if it was to show any.
     pub(crate) fn having_seen(mut self, tasks: Option<&[Task]>) -> Self {
-        let (stopped, running): (Vec<_>, Vec<_>) =
-            tasks.unwrap_or_default().iter().partition(|task| task.desired_status == "STOPPED");
-        self.running.retain(|_, listed_at| is_fresh(*listed_at));
-        self.running.extend(running.into_iter().map(|task| (id(task), Instant::now())));
-        for task in stopped {
-            self.running.remove(&id(task));
-        }
+        self.footing = self.footing.having_seen(tasks);
         self
     }
 
@@ -87,20 +79,19 @@ impl Unconfirmed {
         let calls: Vec<Call> = made.collect();
         let made_at = (!calls.is_empty()).then(Instant::now);
         let newest = self.newest_after(applied, service);
-        let told = match lost(plan, applied, error) {
+        let lost = lost(plan, applied, error);
+        let told = match lost {
             // What a look shows after it is open.
             Some(call) if is_told(call) => Told::default(),
             _ => self.told.after(&calls, service),
         };
-        let is_anew = calls.iter().any(|call| matches!(call, Call::CreateService { .. }));
-        // The tasks of the one before are listed with it no more.
-        let running = if is_anew { BTreeMap::new() } else { self.running.clone() };
-        Self { calls, made_at, told, newest, running, drift: self.drift.clone() }
+        let footing = self.footing.after(&calls, lost);
+        Self { calls, made_at, told, newest, footing, drift: self.drift.clone() }
     }
 
     /// Another replica looks after the service now, and writes what it will.
     pub(crate) fn leave_to_another(&mut self) {
-        (self.calls, self.made_at, self.told) = (Vec::new(), None, Told::default());
+        *self = Self { newest: self.newest, drift: self.drift.clone(), ..Self::default() };
     }
 
     fn newest_after(
@@ -140,24 +131,14 @@ impl Unconfirmed {
         true
     }
 
-    /// As [`Self::hold`], where a task that ran is listed neither as running nor as stopped, although ECS lists what has stopped
-    /// for an hour: a rollout goes no further on a list that may lack crashes. What returns from one is not held up.
-    pub(crate) fn hold_for_tasks(&self, plan: &mut Plan, observed: &Observed) -> bool {
+    /// As [`Self::hold`], for the steps of a rollout alone: none is taken on lists of tasks or weights of rules that may be from
+    /// the past. What returns from one is not held up.
+    pub(crate) fn hold_step(&self, plan: &mut Plan, observed: &Observed) -> bool {
         let is_in = |lane: Lane| plan.actions.iter().any(|action| action.lane == lane);
         if !is_in(Lane::RolloutStep) || is_in(Lane::Rollback) {
             return false;
         }
-        let Some(tasks) = observed.tasks.known() else { return false };
-        let listed: BTreeSet<u64> = tasks.iter().map(id).collect();
-        let is_missing =
-            |(task, listed_at): &(&u64, &Instant)| is_fresh(**listed_at) && !listed.contains(*task);
-        let missing = self.running.iter().filter(is_missing).count();
-        if missing == 0 {
-            return false;
-        }
-        let sentence = format!(
-            "AWS lists {missing} of the tasks that ran neither as running nor as stopped; waits for a newer list"
-        );
+        let Some(sentence) = self.footing.missing_in(observed) else { return false };
         plan.waiting.push(Wait { reason: WaitReason::Unknown, sentence, until: None });
         plan.actions.clear();
         plan.look_again = LOOK_AGAIN_MAX;
@@ -218,12 +199,6 @@ fn lost<'a>(plan: &'a Plan, applied: &[Applied], error: Option<&CloudError>) -> 
     is_lost.then(|| plan.actions.get(applied.len()))?.map(|action| &action.call)
 }
 
-fn id(task: &Task) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    task.task_arn.hash(&mut hasher);
-    hasher.finish()
-}
-
 /// Whether an answer may still be older than what was known then.
 pub(crate) fn is_fresh(heard_at: Instant) -> bool {
     heard_at.elapsed() < LAG_MAX
@@ -236,6 +211,8 @@ fn same(one: &Call, other: &Call) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use evenkeel_planner::Outcome;
 
     use super::*;
@@ -411,8 +388,8 @@ mod tests {
         assert!(deleted.hold(&mut planned(&[]), Some(&look("1", 1_000))));
         let anew = deleted.after(&report(&[create], 1, None).await, None);
         assert!(!anew.hold(&mut planned(&[]), Some(&look("1", 1_000))));
-        assert!(!anew.hold_for_tasks(&mut planned(&[tag("2")]), &listed(&[])));
-        assert!(deleted.hold_for_tasks(&mut planned(&[tag("2")]), &listed(&[])));
+        assert!(!anew.hold_step(&mut planned(&[tag("2")]), &listed(&[])));
+        assert!(deleted.hold_step(&mut planned(&[tag("2")]), &listed(&[])));
     }
 
     fn task(arn: &str, desired_status: &str) -> Task {
@@ -427,33 +404,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_rollout_waits_for_a_task_that_ran_and_is_neither_running_nor_stopped_and_a_rollback_does_not()
-     {
-        let seen = [task("1", "RUNNING"), task("2", "RUNNING"), task("3", "STOPPED")];
-        let known = Unconfirmed::default().having_seen(Some(&seen));
-        let goes_on = |known: &Unconfirmed, lane: Lane, tasks: &[Task]| {
+    async fn a_step_waits_for_a_task_that_is_listed_nowhere_and_a_return_does_not() {
+        let known = Unconfirmed::default().having_seen(Some(&[task("1", "RUNNING")]));
+        for (lane, waits) in [(Lane::RolloutStep, true), (Lane::Rollback, false)] {
             let mut plan = planned(&[Action { lane, ..tag("2") }]);
-            !known.hold_for_tasks(&mut plan, &listed(tasks)) && plan.actions.len() == 1
-        };
-        let [first, second] = [task("1", "STOPPED"), task("2", "RUNNING")];
-        assert!(goes_on(&known, Lane::RolloutStep, &[first.clone(), second.clone()]));
-        assert!(!goes_on(&known, Lane::RolloutStep, std::slice::from_ref(&second)));
-        assert!(goes_on(&known, Lane::Rollback, std::slice::from_ref(&second)));
-        tokio::time::advance(LAG_MAX.mul_f64(0.9)).await;
-        let unasked = known.clone().having_seen(None);
-        assert!(!goes_on(&unasked, Lane::RolloutStep, std::slice::from_ref(&second)));
-        let again = known.clone().having_seen(Some(std::slice::from_ref(&second)));
-        assert!(
-            !goes_on(&again, Lane::RolloutStep, std::slice::from_ref(&second)),
-            "not forgotten"
-        );
-        let stopped = known.having_seen(Some(&[first, second.clone()]));
-        assert!(
-            goes_on(&stopped, Lane::RolloutStep, std::slice::from_ref(&second)),
-            "an hour is over"
-        );
-        tokio::time::advance(LAG_MAX.mul_f64(0.1)).await;
-        assert!(goes_on(&unasked, Lane::RolloutStep, &[second]), "perhaps it is never shown");
+            assert_eq!(known.hold_step(&mut plan, &listed(&[])), waits, "{lane:?}");
+            assert_eq!((plan.actions.is_empty(), plan.waiting.len()), (waits, usize::from(waits)));
+        }
     }
 
     #[tokio::test(start_paused = true)]
