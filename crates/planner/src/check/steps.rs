@@ -82,7 +82,7 @@ fn begins_late(ground: &Ground<'_>, next: &Stand<'_>) -> Option<String> {
 }
 
 /// The next step begins after the bake of the one before it and with the approval that the manifest wants there, unless
-/// a person lets it pass; and it is the next one.
+/// a person lets it pass; and it is the next one, or the first.
 pub(super) fn takes_the_next_step(ground: &Ground<'_>, action: &Action) -> Option<String> {
     let Call::TagResource { tags, .. } = &action.call else { return None };
     let (next, now) = (Stand::read(tags.get("evenkeel:rollout")?)?, stand(ground)?);
@@ -92,7 +92,8 @@ pub(super) fn takes_the_next_step(ground: &Ground<'_>, action: &Action) -> Optio
     if next.phase == "test" && (now.phase != "step" || now.step != next.step) {
         return Some("a gate opens once, before the step that it is about".to_owned());
     }
-    if next.phase != "step" || now.phase != "bake" {
+    // Who begins anew gives no more than was given before.
+    if next.phase != "step" || now.phase != "bake" || next.step == 0 {
         return None;
     }
     if next.step != now.step + 1 {

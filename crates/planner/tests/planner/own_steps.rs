@@ -314,6 +314,18 @@ fn less_traffic_than_the_step_s_may_be_a_rescue_and_stays() {
 }
 
 #[test]
+fn traffic_that_a_look_from_before_the_rollout_gave_back_is_no_rescue_and_comes_again_from_the_first_step()
+ {
+    let mut look = Look { production: weights(100, 0), ..baking_for(90) };
+    look.mark("bake1", 90);
+    look.gave_back();
+    let Call::TagResource { tags, .. } = look.call() else { panic!("{:?}", look.plan()) };
+    assert!(tags["evenkeel:rollout"].contains(":step0:"), "{tags:?}");
+    look.mark("bake1", 0);
+    assert!(look.waits().contains("somebody else took traffic away"), "{}", look.waits());
+}
+
+#[test]
 fn a_rule_that_forwards_elsewhere_too_is_left_alone() {
     let mut look = before_the_first_step();
     look.production.push((OTHER.to_owned(), 1));

@@ -278,7 +278,8 @@ impl Course<'_> {
     }
 
     /// More than the step's share is taken back at once. Less may be somebody's rescue: it stays until a person
-    /// says otherwise.
+    /// says otherwise. None, and noted as given back since the step was taken, was taken away on a look from before the rollout:
+    /// the first step is taken again, for more would go too far at once.
     fn changed_by_others(&self) -> Option<Plan> {
         let (share, wanted) = (self.share(), self.wanted_share());
         if share > wanted {
@@ -288,6 +289,11 @@ impl Course<'_> {
         if share == wanted || self.is_promoted() {
             return (share < wanted)
                 .then(|| acting(self.traffic.shift(self.group(), self.step.weight, Lane::Person)));
+        }
+        let is_given_back = self.view.memory.reweighed.is_some_and(|at| at >= self.mark.since);
+        if share == 0 && is_given_back {
+            let why = "traffic was given back on a look from before the rollout: begins with the first step again";
+            return Some(acting(self.marked(RolloutPhase::Stepping, 0, why.to_owned())));
         }
         let sentence = format!(
             "{}: {}.{}% is given, and not by this step: somebody else took traffic away, or the manifest's \
