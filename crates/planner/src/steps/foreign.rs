@@ -98,11 +98,11 @@ fn fails(view: &View<'_>, sentence: &str) -> Plan {
     }
 }
 
-/// A rollout of what was wanted earlier ended when somebody else took its place: nobody comes back to it.
+/// A rollout of what was wanted earlier, or is rejected, ended when somebody else took its place: nobody comes back to it.
 fn forgotten(view: &View<'_>) -> Option<Action> {
     let mark = view.memory.rollout.as_ref()?;
-    let is_past = mark.digest != view.desired.revision_digest && is_displaced(view, mark);
-    is_past.then(|| {
+    let is_past = mark.digest != view.desired.revision_digest || view.memory.rejects(&mark.digest);
+    (is_past && is_displaced(view, mark)).then(|| {
         let why = format!("forgets the rollout of {}: somebody else took its place", mark.digest);
         forget_rollout(view, why)
     })

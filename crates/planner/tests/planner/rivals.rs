@@ -95,6 +95,23 @@ fn an_announcement_that_came_to_nothing_is_forgotten_while_a_foreign_deployment_
     assert!(!ecs.tags.contains_key("evenkeel:rollout"), "{:?}", ecs.tags);
 }
 
+#[test]
+fn a_rollout_that_was_rejected_and_taken_over_is_forgotten_while_a_foreign_deployment_hangs() {
+    let mut ecs = settled(&web("good:1"));
+    let rejected = web("hang:2").service();
+    for _ in 0..5 {
+        drop(ecs.pass(&rejected));
+    }
+    assert_eq!(ecs.primary_image(), "hang:2");
+    let verdict = format!("v1:{}:1:Aborted/ann/x", rejected.revision_digest);
+    ecs.tags.insert("evenkeel:rejected".to_owned(), verdict);
+    ecs.rival("hang:9");
+    assert!(ecs.tags.contains_key("evenkeel:rollout"), "{:?}", ecs.tags);
+    let plan = ecs.settle(&rejected, 300);
+    assert_eq!(reasons(&plan), [WaitReason::Held], "{plan}");
+    assert!(!ecs.tags.contains_key("evenkeel:rollout"), "{:?}", ecs.tags);
+}
+
 /// A settled service, over which somebody rolls out what never starts.
 fn hung(first: &Draft) -> Ecs {
     let mut ecs = settled(first);

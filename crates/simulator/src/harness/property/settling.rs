@@ -129,8 +129,9 @@ fn is_over(ending: &Ending<'_>, _: At, _: At) -> Result<(), String> {
 
 fn is_repaired(ending: &Ending<'_>, _: At, _: At) -> Result<(), String> {
     let (Some(truth), wish) = (ending.truth, ending.wish) else { return Ok(()) };
-    // While a rejected revision runs, nothing is moved.
-    if truth.rejects(&wish.revision) && (ending.runs_what_is_wanted() || truth.mark().is_some()) {
+    // While a rejected revision runs, or in its place what somebody else deployed and never comes to rest, nothing is moved.
+    let is_moving = truth.mark().is_some() || !truth.is_steady;
+    if truth.rejects(&wish.revision) && (ending.runs_what_is_wanted() || is_moving) {
         return Ok(());
     }
     if wish.count.is_some_and(|count| count != truth.desired) {
@@ -429,6 +430,21 @@ mod tests {
         let mut course = calm(AtTheEnd::is_repaired(US));
         course.happens(|facts, _| facts.maximum_percent = 125);
         over(course).breaks("the percentages");
+    }
+
+    #[test]
+    fn what_somebody_deployed_over_a_rejected_revision_is_moved_only_once_it_has_come_to_rest() {
+        let drifted = |rests: bool| {
+            let mut course = rejected(AtTheEnd::is_repaired(US));
+            course.begins(3);
+            if rests {
+                course.completes();
+            }
+            course.happens(|facts, _| facts.maximum_percent = 125);
+            over(course)
+        };
+        drifted(false).passes();
+        drifted(true).breaks("the percentages");
     }
 
     #[test]
