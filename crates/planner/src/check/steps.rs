@@ -81,8 +81,15 @@ fn begins_late(ground: &Ground<'_>, next: &Stand<'_>) -> Option<String> {
     begins.then(|| format!("the rollout of {} begins with step {}", next.set, next.step + 1))
 }
 
+/// A rollout whose traffic was noted as given back since its step was taken begins with the first step again.
+fn begins_anew(ground: &Ground<'_>, next: &Stand<'_>, now: &Stand<'_>) -> bool {
+    let noted = ground.tag("evenkeel:reweighed").and_then(|tag| tag.strip_prefix("v1:"));
+    let given_back: Option<i64> = noted.and_then(|at| at.parse().ok());
+    next.step == 0 && given_back.is_some_and(|at| at >= now.since)
+}
+
 /// The next step begins after the bake of the one before it and with the approval that the manifest wants there, unless
-/// a person lets it pass; and it is the next one, or the first.
+/// a person lets it pass; and it is the next one, or the first where traffic was given back.
 pub(super) fn takes_the_next_step(ground: &Ground<'_>, action: &Action) -> Option<String> {
     let Call::TagResource { tags, .. } = &action.call else { return None };
     let (next, now) = (Stand::read(tags.get("evenkeel:rollout")?)?, stand(ground)?);
@@ -92,8 +99,7 @@ pub(super) fn takes_the_next_step(ground: &Ground<'_>, action: &Action) -> Optio
     if next.phase == "test" && (now.phase != "step" || now.step != next.step) {
         return Some("a gate opens once, before the step that it is about".to_owned());
     }
-    // Who begins anew gives no more than was given before.
-    if next.phase != "step" || now.phase != "bake" || next.step == 0 {
+    if next.phase != "step" || now.phase != "bake" || begins_anew(ground, &next, &now) {
         return None;
     }
     if next.step != now.step + 1 {

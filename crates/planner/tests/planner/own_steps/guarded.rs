@@ -57,6 +57,16 @@ fn tag(look: &Look, phase: &str) -> String {
 }
 
 #[test]
+fn the_guard_lets_a_rollout_begin_anew_only_where_its_traffic_was_given_back() {
+    let mut look = baking_for(60);
+    assert!(tag(&look, "step0").contains("step 1 does not follow step 1"));
+    look.gave_back();
+    assert_eq!(tag(&look, "step0"), "");
+    look.mark("bake1", 0);
+    assert!(tag(&look, "step0").contains("step 1 does not follow step 2"), "given back before it");
+}
+
+#[test]
 fn the_guard_lets_no_step_follow_before_its_time_or_without_its_approval() {
     assert_eq!(tag(&baking_for(60), "step1"), "");
     assert!(tag(&baking_for(59), "step1").contains("step 1 has baked for 59s only"));
