@@ -29,7 +29,7 @@ pub(crate) enum Limit {
 }
 
 /// A listing whose pages never end must not hold a pass for ever.
-const PAGES_MAX: usize = 200;
+const PAGES_MAX: usize = 400;
 
 impl Listing<'_> {
     /// The elements in AWS's order. A page may be empty and still not be the last.

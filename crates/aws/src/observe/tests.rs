@@ -329,6 +329,34 @@ async fn a_stopped_task_that_is_no_longer_listed_is_gone() {
     assert_eq!(second.tasks, Fact::Known(Vec::new()));
 }
 
+/// The region, in which 30,000 tasks of the service crashed within the hour.
+fn in_a_crash_storm(request: &Request) -> Reply {
+    let is_listing = request.operation == "ListTasks";
+    let body = if is_listing { request.json() } else { Value::Null };
+    if body["desiredStatus"] != "STOPPED" {
+        return with_stopped_tasks(json!([]))(request);
+    }
+    let page = body["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
+    let first = 1_000 + page * 100;
+    let next = (page < 299).then(|| (page + 1).to_string());
+    ok(&json!({ "taskArns": arns(first..first + 100), "nextToken": next }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_of_which_thousands_of_tasks_crash_is_read_and_each_described_once() {
+    let fake = Fake::new(in_a_crash_storm);
+    let cloud = fake.cloud();
+    let began = Instant::now();
+    for _ in 0..2 {
+        let observed = cloud.observe(&key(), &questions(Depth::Deep)).await.unwrap();
+        let tasks = observed.tasks.known().unwrap();
+        let stopped = tasks.iter().filter(|task| task.last_status == "STOPPED");
+        assert_eq!(stopped.count(), 30_000);
+    }
+    assert_eq!(described(&fake).iter().sum::<usize>(), 30_120 + 120);
+    assert!(began.elapsed() < Duration::from_mins(2), "{:?}: longer than a pass", began.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_partly_failed_answer_says_of_stopped_tasks_is_not_remembered() {
     let failure = json!([{ "arn": "task/1", "reason": "INTERNAL" }]);
