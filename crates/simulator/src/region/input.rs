@@ -75,16 +75,18 @@ pub(crate) fn size(length: usize) -> u32 {
 }
 
 /// One page of `keys` (ascending): the keys and the token of the next page.
-pub(crate) fn page(
-    keys: impl Iterator<Item = String>,
+pub(crate) fn page<K: AsRef<str> + Into<String>>(
+    keys: impl Iterator<Item = K>,
     input: &Value,
     default: u32,
     most: u32,
 ) -> Result<(Vec<String>, Option<String>), ApiError> {
     let limit = count(input, "maxResults").unwrap_or(default).clamp(1, most);
     let after = text(input, "nextToken").map(open_token).transpose()?;
-    let mut keys = keys.filter(|key| after.as_ref().is_none_or(|after| key > after));
-    let page: Vec<String> = keys.by_ref().take(usize::try_from(limit).unwrap_or(1)).collect();
+    let mut keys =
+        keys.filter(|key| after.as_ref().is_none_or(|after| key.as_ref() > after.as_str()));
+    let most = usize::try_from(limit).unwrap_or(1);
+    let page: Vec<String> = keys.by_ref().take(most).map(Into::into).collect();
     let more = keys.next().is_some();
     let token = page.last().filter(|_| more).map(|last| seal_token(last));
     Ok((page, token))

@@ -37,13 +37,14 @@ impl State {
                     .is_none_or(|by| super::service::deployment_name(task.deployment) == by)
                 && text(input, "launchType").is_none_or(|kind| kind == launch_type(task))
         };
-        let arns: Vec<String> = match service {
-            Some(id) => self.tasks_of(id)?.filter(fits).map(|task| task.arn.clone()).collect(),
-            None => self.tasks.values().filter(fits).map(|task| task.arn.clone()).collect(),
+        let mut fitting: Vec<&Task> = match service {
+            Some(id) => self.tasks_of(id)?.filter(fits).collect(),
+            None => self.tasks.values().filter(fits).collect(),
         };
-        let mut arns = arns;
-        arns.sort_unstable();
-        let (arns, token) = page(arns.into_iter(), input, 100, 100)?;
+        // All are of one cluster, so that this is the order of their ARNs.
+        fitting.sort_unstable_by(|one, other| one.hex.cmp(&other.hex));
+        let arns = fitting.iter().map(|task| task.arn.as_str());
+        let (arns, token) = page(arns, input, 100, 100)?;
         Ok(paged("taskArns", arns.into_iter().map(Value::String).collect(), token))
     }
 
