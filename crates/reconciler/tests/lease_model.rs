@@ -45,7 +45,7 @@ fn nothing_is_violated_while_leases_change_hands() {
 #[test]
 fn takeover_keeps_its_bound_whatever_the_clocks_do() {
     let faults = Faults { crashes: 1, ..Faults::default() };
-    let model = LeaseModel { is_prompt: true, beat_max: 2, faults, ..LeaseModel::small() };
+    let model = LeaseModel { is_prompt: true, beat_max: 3, faults, ..LeaseModel::small() };
     assert_holds(model, 500);
 }
 
@@ -57,7 +57,7 @@ fn without_a_margin_writes_overlap_and_with_it_they_do_not() {
         takeover_wait: Duration::from_secs(8),
         write_needs: Duration::from_secs(2),
     };
-    let model = LeaseModel { times, write_takes: 2, beat_max: 0, ..LeaseModel::small() };
+    let model = LeaseModel { times, write_takes: 2, beat_max: 1, ..LeaseModel::small() };
     let (violated, _) = check(LeaseModel { defect: Some(Defect::NoMargin), ..model.clone() });
     assert_eq!(violated, [OVERLAP]);
     assert_holds(LeaseModel { epoch_max: 1, ..model }, 10_000);
@@ -67,7 +67,7 @@ fn without_a_margin_writes_overlap_and_with_it_they_do_not() {
 fn with_a_shortened_wait_two_replicas_hold_the_lease() {
     let times = LeaseModel::small().times;
     let times = LeaseTimes { takeover_wait: times.ttl, ..times };
-    let (violated, _) = check(LeaseModel { times, beat_max: 0, ..LeaseModel::small() });
+    let (violated, _) = check(LeaseModel { times, beat_max: 1, ..LeaseModel::small() });
     assert_eq!(violated, [TWO_HOLDERS]);
 }
 
@@ -78,7 +78,7 @@ fn with_a_wait_that_does_not_allow_for_clocks_writes_overlap() {
         takeover_wait: Duration::from_secs(7),
         write_needs: Duration::from_secs(3),
     };
-    let model = LeaseModel { times, write_takes: 3, beat_max: 0, ..LeaseModel::small() };
+    let model = LeaseModel { times, write_takes: 3, beat_max: 1, ..LeaseModel::small() };
     let (violated, _) = check(model);
     assert!(!violated.is_empty());
 }
@@ -101,11 +101,31 @@ fn with_a_lease_given_back_during_a_write_writes_overlap() {
     assert_eq!(violated, [OVERLAP]);
 }
 
+/// What was deleted twice may have a holder that sees none of it.
+fn with_deletions() -> LeaseModel {
+    let faults = Faults { deletions: 2, ..Faults::default() };
+    let seconds = Duration::from_secs;
+    let times = LeaseTimes { ttl: seconds(2), takeover_wait: seconds(5), write_needs: seconds(1) };
+    LeaseModel { times, faults, epoch_max: 1, beat_max: 1, ..LeaseModel::small() }
+}
+
+#[test]
+fn nothing_is_violated_while_a_person_deletes_the_record_again_and_again() {
+    assert_holds(with_deletions(), 100_000);
+}
+
+#[test]
+fn with_a_lease_that_begins_where_there_was_no_record_two_replicas_hold_it() {
+    let defect = Some(Defect::LeaseFromNothing);
+    let (violated, _) = check(LeaseModel { defect, ..with_deletions() });
+    assert_eq!(violated, [TWO_HOLDERS]);
+}
+
 #[test]
 fn with_a_bound_below_the_wait_takeover_is_found_to_be_late() {
     let faults = Faults { crashes: 1, ..Faults::default() };
     let times = LeaseTimes { takeover_wait: Duration::from_secs(7), ..LeaseModel::small().times };
-    let model = LeaseModel { is_prompt: true, beat_max: 2, faults, times, ..LeaseModel::small() };
+    let model = LeaseModel { is_prompt: true, beat_max: 3, faults, times, ..LeaseModel::small() };
     let (violated, _) = check(LeaseModel { takeover_bound: 5, ..model });
     assert_eq!(violated, [VACANT]);
 }

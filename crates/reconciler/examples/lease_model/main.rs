@@ -20,7 +20,7 @@ fn worlds() -> Vec<(&'static str, LeaseModel)> {
         takeover_wait: Duration::from_secs(5),
         write_needs: Duration::from_secs(1),
     };
-    let short = || LeaseModel { beat_max: 0, ..small() };
+    let short = || LeaseModel { beat_max: 1, ..small() };
     vec![
         ("leases change hands", small()),
         ("a manifest changes", LeaseModel { generations: 1, ..short() }),
@@ -35,6 +35,18 @@ fn worlds() -> Vec<(&'static str, LeaseModel)> {
         (
             "a person deletes the record",
             LeaseModel { faults: Faults { deletions: 1, ..faults }, ..short() },
+        ),
+        (
+            "a person deletes it again and again",
+            LeaseModel { faults: Faults { deletions: 2, ..faults }, ..short() },
+        ),
+        (
+            "a person deletes it, and an answer of the table is lost",
+            LeaseModel {
+                faults: Faults { deletions: 2, losses: 1, ..faults },
+                epoch_max: 1,
+                ..short()
+            },
         ),
         (
             "a person edits the record",

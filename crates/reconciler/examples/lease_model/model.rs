@@ -59,6 +59,8 @@ pub(crate) enum Defect {
     OldPlans,
     /// A release does not wait for the writes under way.
     ReleaseWithWritesUnderWay,
+    /// Where there is no record, one that is put is a lease at once.
+    LeaseFromNothing,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -116,6 +118,11 @@ pub(crate) enum Event {
     Edit,
 }
 
+/// Of a lease that nobody ever held.
+fn free() -> LeaseRecord {
+    LeaseRecord { holder: String::new(), epoch: 0, beat: 0, version: 1 }
+}
+
 impl LeaseModel {
     /// Two replicas and no faults. The times stand to each other as the defaults do: a lease lives
     /// for longer than two writes take, and another waits twice that and a write.
@@ -132,7 +139,7 @@ impl LeaseModel {
             faults: Faults::default(),
             generations: 0,
             epoch_max: 2,
-            beat_max: 1,
+            beat_max: 2,
             is_prompt: false,
             takeover_bound: 9,
             defect: None,
@@ -142,6 +149,12 @@ impl LeaseModel {
     fn start(&self, index: usize, starts: u8) -> ShardLease {
         let letter = char::from(b'a' + u8::try_from(index).unwrap_or(25));
         ShardLease::new(Holder { name: format!("{letter}#{starts}"), version: 1 }, self.times)
+    }
+
+    fn as_the_defect_has_it(&self, put: Put) -> Put {
+        let is_from_nothing = self.defect == Some(Defect::LeaseFromNothing);
+        let expected = put.expected.or_else(|| is_from_nothing.then(free));
+        Put { expected, ..put }
     }
 
     /// The production rule, unless it is the defect.
@@ -208,7 +221,7 @@ impl Model for LeaseModel {
             write: None,
         };
         vec![World {
-            record: Some(LeaseRecord { holder: String::new(), epoch: 0, beat: 0, version: 1 }),
+            record: Some(free()),
             replicas: (0..self.replicas).map(replica).collect(),
             late: Vec::new(),
             newest: 0,
@@ -390,6 +403,7 @@ impl World {
                 let is_late = model.defect == Some(Defect::ValidityFromTheAnswer);
                 let sent_at = if is_late { NOW } else { sent_at };
                 let outcome = if stored? { PutOutcome::Stored } else { PutOutcome::Refused };
+                let put = model.as_the_defect_has_it(put);
                 lease.put_ended(sent_at, NOW, put, outcome);
             }
         }

@@ -175,11 +175,13 @@ impl<S: LeaseStore> LeaseKeeper<S> {
     fn next_round(&mut self) -> Instant {
         let every = self.settings.renew_every;
         let now = self.now();
-        let pause = if self.is_well { every } else { every / SOONER };
+        let is_put_back = self.shards.values().any(|one| one.lease.is_put_back(now));
+        let pause = if self.is_well && !is_put_back { every } else { every / SOONER };
         let mut next = now.saturating_add(pause);
         for shard in self.shards.keys().cloned().collect::<Vec<_>>() {
             let wish = self.wish(&shard, now);
-            let Some(tended) = self.shards.get_mut(&shard).filter(|one| !one.is_ours()) else {
+            let Some(tended) = self.shards.get_mut(&shard).filter(|one| !one.lease.is_valid(now))
+            else {
                 continue;
             };
             if let (Wish::Hold, Step::Wait(Some(due))) = (wish, tended.lease.next(now, wish)) {
@@ -232,14 +234,8 @@ impl<S: LeaseStore> LeaseKeeper<S> {
         };
         let now = self.now();
         self.membership.read_ended(now, &records);
-        let sign = records.get(&self.membership.own_name()).cloned();
-        // A record may have come and gone with it between two reads.
-        let is_emptied = self.sign.is_some() && sign.is_none();
-        self.sign = sign;
+        self.sign = records.get(&self.membership.own_name()).cloned();
         self.tend_what_is_named();
-        if is_emptied {
-            self.shards.values_mut().for_each(|one| one.lease.table_was_emptied());
-        }
         for (shard, tended) in &mut self.shards {
             tended.lease.read_ended(now, records.get(&shard.to_string()));
         }
@@ -374,6 +370,9 @@ impl<S: LeaseStore> LeaseKeeper<S> {
         let epoch = put.record.epoch;
         if put.record.is_free() {
             tracing::info!(%shard, epoch, "lease given back");
+        } else if put.expected.is_none() {
+            let wait = self.settings.times().takeover_wait;
+            tracing::info!(%shard, epoch, ?wait, "no record of the lease: this one must stand so long");
         } else if before != put.record.holder {
             tracing::info!(%shard, epoch, from = before, "lease taken");
             if !before.is_empty() {

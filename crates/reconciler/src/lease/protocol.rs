@@ -64,7 +64,8 @@ pub enum PutOutcome {
 /// As long as clocks run within the skew, the table's compare-and-set is one, and nobody writes
 /// an empty holder into it by hand:
 ///
-/// - No two replicas hold the lease at the same time, by [`Self::valid_until`].
+/// - No two replicas hold the lease at the same time, by [`Self::valid_until`], whatever a person deletes of the table: that
+///   there is no record says nothing, only that one stands for long enough does.
 /// - A lease is valid from before the renewal was sent that is known to be stored, for the time to
 ///   live; an unknown outcome extends nothing and is followed by a read.
 /// - The epoch grows with every change of holder that this replica makes, above all it has seen.
@@ -79,8 +80,13 @@ pub struct ShardLease {
     shown: Option<Shown>,
     /// Whether nothing that was sent since `shown` can have changed the record.
     is_certain: bool,
+    /// Since when our record is known to stand where there was none: whose record was deleted there may hold the lease yet.
+    claimed: Option<Moment>,
     valid_until: Option<Moment>,
 }
+
+/// The beat of a record that was put where there was none. One that was put in the place of another begins above it.
+const CLAIM: u64 = 0;
 
 /// What the table last showed, and since when it shows nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -92,7 +98,15 @@ struct Shown {
 
 impl ShardLease {
     pub fn new(me: Holder, times: LeaseTimes) -> Self {
-        Self { me, times, highest_epoch: 0, shown: None, is_certain: false, valid_until: None }
+        Self {
+            me,
+            times,
+            highest_epoch: 0,
+            shown: None,
+            is_certain: false,
+            claimed: None,
+            valid_until: None,
+        }
     }
 
     /// The next step. The caller takes one at a time: it sends nothing before it has told how the
@@ -103,6 +117,9 @@ impl ShardLease {
         };
         let is_ours = shown.record.as_ref().is_some_and(|record| self.is_ours(record));
         match (wish, &shown.record) {
+            (_, Some(_)) if is_ours && !self.is_proven(now) && !self.is_valid(now) => {
+                Step::Wait(self.claimed.map(|since| self.others_are_over(since)))
+            }
             (Wish::Hold, Some(record)) if is_ours => self.renew(record),
             (Wish::LetGo, Some(record)) if is_ours => {
                 let put = self.release(record);
@@ -110,11 +127,19 @@ impl ShardLease {
                 put
             }
             (Wish::Hold, record) if self.is_to_be_had(shown, now) => self.acquire(record.as_ref()),
-            (Wish::Hold, _) => {
-                Step::Wait(Some(shown.since.saturating_add(self.times.takeover_wait)))
-            }
+            (Wish::Hold, _) => Step::Wait(Some(self.others_are_over(shown.since))),
             (Wish::LetGo, _) => Step::Wait(None),
         }
+    }
+
+    /// When a lease is over, by the slowest of clocks, that nobody can have renewed since.
+    fn others_are_over(&self, since: Moment) -> Moment {
+        since.saturating_add(self.times.takeover_wait)
+    }
+
+    /// Whether our record says that nobody else can have the lease.
+    fn is_proven(&self, now: Moment) -> bool {
+        self.claimed.is_none_or(|since| self.others_are_over(since) <= now)
     }
 
     fn renew(&self, record: &LeaseRecord) -> Step {
@@ -137,20 +162,17 @@ impl ShardLease {
         let record = LeaseRecord {
             holder: self.me.name.clone(),
             epoch: self.highest_epoch.saturating_add(1),
-            beat: 0,
+            beat: if expected.is_none() { CLAIM } else { CLAIM + 1 },
             version: self.me.version,
         };
         Step::Put(Put { expected: expected.cloned(), record })
     }
 
     /// A record that was given back is free at once, any other when its holder's time is over by
-    /// the slowest of clocks. One that is not there may have been deleted under a holder.
+    /// the slowest of clocks. Where there is none, one may be put, which must stand for as long.
     fn is_to_be_had(&self, shown: &Shown, now: Moment) -> bool {
-        let waited = now.saturating_sub(shown.since) >= self.times.takeover_wait;
-        match &shown.record {
-            Some(record) => record.is_free() || waited,
-            None => waited || self.is_valid(now),
-        }
+        let is_over = self.others_are_over(shown.since) <= now;
+        shown.record.as_ref().is_none_or(|record| record.is_free() || is_over)
     }
 
     /// The table was read, after all that was sent before had ended. `record` is what it showed.
@@ -160,24 +182,44 @@ impl ShardLease {
         if record.is_some_and(|record| !self.is_ours(record)) {
             self.valid_until = None;
         }
-        if self.shown.as_ref().is_none_or(|shown| shown.record.as_ref() != record) {
+        let is_new = self.shown.as_ref().is_none_or(|shown| shown.record.as_ref() != record);
+        self.claimed = match record {
+            // Nobody heard that this one was stored.
+            Some(record) if self.is_ours(record) && record.beat == CLAIM && is_new => Some(now),
+            Some(record) if self.is_ours(record) => self.claimed,
+            _ => None,
+        };
+        if is_new {
             self.shown = Some(Shown { record: record.cloned(), since: now });
         }
-    }
-
-    /// Somebody removed records that nobody here had seen, perhaps: what the next read does not show is waited for anew.
-    pub fn table_was_emptied(&mut self) {
-        self.shown = None;
     }
 
     /// What was sent at `sent_at` has ended. `sent_at` must not be later than the sending.
     pub fn put_ended(&mut self, sent_at: Moment, now: Moment, put: Put, outcome: PutOutcome) {
         self.is_certain = outcome == PutOutcome::Stored;
-        if outcome == PutOutcome::Stored {
+        if outcome != PutOutcome::Refused {
             self.highest_epoch = self.highest_epoch.max(put.record.epoch);
-            let is_ours = self.is_ours(&put.record);
-            self.valid_until = is_ours.then(|| sent_at.saturating_add(self.times.ttl));
+        }
+        if outcome == PutOutcome::Stored {
+            self.stored(sent_at, now, &put);
             self.shown = Some(Shown { record: Some(put.record), since: now });
+        }
+    }
+
+    /// What is put where there was nothing extends no lease, and what follows it only one that has not ended meanwhile,
+    /// until it has stood for so long that everybody else's has.
+    fn stored(&mut self, sent_at: Moment, now: Moment, put: &Put) {
+        let Some(before) = &put.expected else {
+            self.claimed = Some(now);
+            return;
+        };
+        if !self.is_ours(before) || self.is_proven(sent_at) {
+            self.claimed = None;
+        }
+        if !self.is_ours(&put.record) {
+            self.valid_until = None;
+        } else if self.claimed.is_none() || self.is_valid(sent_at) {
+            self.valid_until = Some(sent_at.saturating_add(self.times.ttl));
         }
     }
 
@@ -198,6 +240,11 @@ impl ShardLease {
     pub fn may_write(&self, now: Moment) -> bool {
         let left = self.valid_until.map(|until| until.saturating_sub(now));
         left.is_some_and(|left| self.times.covers_a_write(left))
+    }
+
+    /// Whether its record was deleted under a lease that is valid, and is there again: the lease ends unless that is renewed.
+    pub(crate) fn is_put_back(&self, now: Moment) -> bool {
+        self.is_valid(now) && self.shown().is_some_and(|record| record.beat == CLAIM)
     }
 
     /// For how long the table has shown the same.
@@ -226,7 +273,8 @@ impl ShardLease {
             since: rebase(shown.since).max(then.saturating_sub(wait)),
         });
         let valid_until = self.valid_until.filter(|until| *until > now).map(rebase);
-        Self { shown, valid_until, ..self.clone() }
+        let claimed = self.claimed.map(|since| rebase(since).max(then.saturating_sub(wait)));
+        Self { shown, claimed, valid_until, ..self.clone() }
     }
 }
 
@@ -261,7 +309,7 @@ mod tests {
         let mut lease = lease("a");
         lease.read_ended(at(0), Some(&record("", 4, 7)));
         let acquire = put(&mut lease, at(0));
-        assert_eq!(acquire.record, record("a", 5, 0));
+        assert_eq!(acquire.record, record("a", 5, 1));
         lease.put_ended(at(0), at(100), acquire, PutOutcome::Stored);
         lease
     }
@@ -273,7 +321,7 @@ mod tests {
         let renewal = put(&mut lease, at(1500));
         assert_eq!(
             (renewal.expected.clone(), &renewal.record),
-            (Some(record("a", 5, 0)), &record("a", 5, 1))
+            (Some(record("a", 5, 1)), &record("a", 5, 2))
         );
         lease.put_ended(at(1500), at(4000), renewal, PutOutcome::Stored);
         assert_eq!(lease.valid_until(), Some(at(8500)));
@@ -302,7 +350,7 @@ mod tests {
         assert_eq!(lease.next(at(20_499), Wish::Hold), Step::Wait(Some(at(20_500))));
         let takeover = put(&mut lease, at(20_500));
         assert_eq!(takeover.expected, Some(record("a", 5, 2)));
-        assert_eq!(takeover.record, record("b", 6, 0));
+        assert_eq!(takeover.record, record("b", 6, 1));
     }
 
     #[test]
@@ -321,29 +369,88 @@ mod tests {
     fn a_lease_that_was_given_back_may_be_taken_at_once_and_is_not_valid_while_it_is_given_back() {
         let mut lease = held();
         let Step::Put(release) = lease.next(at(1500), Wish::LetGo) else { panic!("it is ours") };
-        assert_eq!(release.record, record("", 5, 1));
+        assert_eq!(release.record, record("", 5, 2));
         assert!(!lease.is_valid(at(1500)));
         let mut other = self::lease("b");
         other.read_ended(at(9), Some(&release.record));
-        assert_eq!(put(&mut other, at(9)).record, record("b", 6, 0));
+        assert_eq!(put(&mut other, at(9)).record, record("b", 6, 1));
     }
 
-    #[test]
-    fn a_record_deleted_under_its_holder_is_put_back_at_once_with_a_higher_epoch() {
+    /// After the record was deleted under its holder and is put back, known at 1.6 s.
+    fn put_back() -> ShardLease {
         let mut lease = held();
         lease.read_ended(at(1500), None);
-        assert!(lease.may_write(at(1500)), "nobody else can have it yet");
         let again = put(&mut lease, at(1500));
-        assert_eq!((again.expected, again.record), (None, record("a", 6, 0)));
+        assert_eq!((again.expected.clone(), &again.record), (None, &record("a", 6, 0)));
+        lease.put_ended(at(1500), at(1600), again, PutOutcome::Stored);
+        lease
     }
 
     #[test]
-    fn a_record_that_is_not_there_may_have_a_holder_and_is_waited_for() {
+    fn a_record_deleted_under_its_holder_is_put_back_at_once_and_renewed_before_the_lease_ends() {
+        let mut lease = put_back();
+        assert_eq!(lease.valid_until(), Some(at(7000)), "what was put back says nothing yet");
+        let renewal = put(&mut lease, at(3000));
+        lease.put_ended(at(3000), at(3100), renewal, PutOutcome::Stored);
+        assert_eq!(lease.valid_until(), Some(at(10_000)));
+    }
+
+    #[test]
+    fn a_holder_whose_lease_ended_before_what_it_put_back_was_renewed_waits_as_anybody_does() {
+        let mut lease = put_back();
+        let renewal = put(&mut lease, at(6900));
+        lease.put_ended(at(7100), at(7200), renewal, PutOutcome::Stored);
+        assert!(!lease.is_valid(at(7200)), "it was sent too late");
+        assert_eq!(lease.next(at(7200), Wish::Hold), Step::Wait(Some(at(19_600))));
+        assert_eq!(
+            lease.next(at(7200), Wish::LetGo),
+            Step::Wait(Some(at(19_600))),
+            "it is not free"
+        );
+        let renewal = put(&mut lease, at(19_600));
+        lease.put_ended(at(19_600), at(19_700), renewal, PutOutcome::Stored);
+        assert_eq!(lease.valid_until(), Some(at(26_600)));
+    }
+
+    #[test]
+    fn where_there_is_no_record_one_is_put_and_is_no_lease_before_it_has_stood_for_long() {
+        for outcome in [PutOutcome::Stored, PutOutcome::Unknown] {
+            let mut lease = lease("b");
+            lease.read_ended(at(0), None);
+            let claim = put(&mut lease, at(0));
+            assert_eq!((claim.expected.clone(), &claim.record), (None, &record("b", 1, 0)));
+            lease.put_ended(at(0), at(100), claim, outcome);
+            lease.read_ended(at(100), Some(&record("b", 1, 0)));
+            assert_eq!(lease.valid_until(), None, "{outcome:?}");
+            assert_eq!(lease.next(at(18_099), Wish::Hold), Step::Wait(Some(at(18_100))));
+            let renewal = put(&mut lease, at(18_100));
+            lease.put_ended(at(18_100), at(18_200), renewal, PutOutcome::Stored);
+            assert_eq!(lease.valid_until(), Some(at(25_100)));
+        }
+    }
+
+    #[test]
+    fn one_that_was_deleted_meanwhile_is_waited_for_anew() {
+        let mut lease = lease("b");
+        lease.read_ended(at(0), None);
+        let claim = put(&mut lease, at(0));
+        lease.put_ended(at(0), at(100), claim, PutOutcome::Stored);
+        lease.read_ended(at(10_000), None);
+        let again = put(&mut lease, at(10_000));
+        assert_eq!(again.record, record("b", 2, 0));
+        lease.put_ended(at(10_000), at(10_100), again, PutOutcome::Stored);
+        assert_eq!(lease.next(at(18_100), Wish::Hold), Step::Wait(Some(at(28_100))));
+    }
+
+    #[test]
+    fn one_that_somebody_else_put_is_taken_when_it_has_stood_for_long_above_the_epoch_that_was_seen()
+     {
         let mut lease = lease("b");
         lease.read_ended(at(0), Some(&record("a", 5, 1)));
         lease.read_ended(at(1500), None);
-        assert_eq!(lease.next(at(19_499), Wish::Hold), Step::Wait(Some(at(19_500))));
-        assert_eq!(put(&mut lease, at(19_500)).record, record("b", 6, 0), "above the epoch it saw");
+        lease.read_ended(at(2000), Some(&record("c", 1, 0)));
+        assert_eq!(lease.next(at(19_999), Wish::Hold), Step::Wait(Some(at(20_000))));
+        assert_eq!(put(&mut lease, at(20_000)).record, record("b", 6, 1));
     }
 
     #[test]
@@ -351,6 +458,6 @@ mod tests {
         let mut lease = held();
         lease.read_ended(at(1500), Some(&record("nobody", 99, 0)));
         assert_eq!(lease.valid_until(), None);
-        assert_eq!(put(&mut lease, at(19_500)).record, record("a", 100, 0));
+        assert_eq!(put(&mut lease, at(19_500)).record, record("a", 100, 1));
     }
 }

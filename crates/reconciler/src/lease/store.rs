@@ -11,7 +11,8 @@ pub struct LeaseRecord {
     /// Grows by one with every change of holder; never falls, also when a person deleted the
     /// record, as far as the replica that writes it has seen the one before.
     pub epoch: u64,
-    /// Grows by one with every renewal within an epoch. No timestamps: clocks are not compared.
+    /// Grows by one with every renewal within an epoch; 0 where it was put where there was no record. No timestamps:
+    /// clocks are not compared.
     pub beat: u64,
     /// The release of Evenkeel that wrote it, for the gate between old and new versions.
     pub version: u32,
