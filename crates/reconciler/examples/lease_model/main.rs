@@ -43,7 +43,7 @@ fn worlds() -> Vec<(&'static str, LeaseModel)> {
         (
             "a person deletes it, and an answer of the table is lost",
             LeaseModel {
-                faults: Faults { deletions: 2, losses: 1, ..faults },
+                faults: Faults { deletions: 1, losses: 1, ..faults },
                 epoch_max: 1,
                 ..short()
             },
@@ -58,7 +58,7 @@ fn worlds() -> Vec<(&'static str, LeaseModel)> {
             LeaseModel {
                 faults: Faults { crashes: 2, deletions: 1, edits: 1, ..faults },
                 epoch_max: 3,
-                beat_max: 2,
+                beat_max: 3,
                 is_prompt: true,
                 ..small()
             },
