@@ -562,6 +562,19 @@ fn a_return_goes_nowhere_but_to_the_proven_revision() {
 }
 
 #[test]
+fn with_a_verdict_that_a_person_took_back_newer_content_ends_the_deployment_and_not_the_verdict() {
+    let mut look = on_its_way("InProgress").rejected();
+    look.desired = wanted("good:3");
+    assert_eq!(look.plan().actions[0].lane, Lane::Rollback);
+    look.tags.remove("evenkeel:rejected");
+    let stop = look.plan().actions.remove(0);
+    assert_eq!(stop.call, Call::StopDeployment { id: "d-222222222".to_owned() });
+    assert_eq!(stop.lane, Lane::RolloutStep, "{}", stop.why);
+    look.deployments[0]["status"] = json!("Stopped");
+    assert!(matches!(look.call(), Call::UntagResource { .. }));
+}
+
+#[test]
 fn newer_content_ends_a_deployment_before_it_begins_its_own() {
     let mut look = on_its_way("InProgress");
     look.desired = wanted("good:3");

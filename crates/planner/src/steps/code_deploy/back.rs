@@ -1,7 +1,7 @@
 //! The way back from a deployment of CodeDeploy's: by its own rollback, or by a deployment of what was proven; never
 //! by both.
 
-use super::follow::stop;
+use super::follow::{stop, superseded};
 use super::{begin, draining, foreign, is_alone, primary};
 use crate::plan::IN_FLIGHT;
 use crate::steps::rollback::held;
@@ -18,8 +18,13 @@ pub(super) fn step(view: &View<'_>, seen: &CodeDeploy, mark: &RolloutMark) -> Pl
     let id = mark.id().unwrap_or_default();
     let named = seen.deployment(id);
     let is_wanted = mark.digest == view.desired.revision_digest;
-    if is_wanted && !view.memory.rejects(&mark.digest) {
-        return forgiven(view, mark, named);
+    if !view.memory.rejects(&mark.digest) {
+        // The verdict was taken back.
+        return if is_wanted {
+            forgiven(view, mark, named)
+        } else {
+            superseded(view, seen, mark, named)
+        };
     }
     if let Some(bad) = named.filter(|one| one.is_active()) {
         let why = format!("ends {id}, which carries the rejected {}", mark.digest);

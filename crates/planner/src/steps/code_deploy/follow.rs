@@ -70,7 +70,7 @@ fn is_code_deploy_s(id: &str) -> bool {
 }
 
 /// The manifest wants something else by now: what is on its way for nothing goes back first.
-fn superseded(
+pub(super) fn superseded(
     view: &View<'_>,
     seen: &CodeDeploy,
     mark: &RolloutMark,
