@@ -161,7 +161,8 @@ pub struct Stage {
     course: Shared,
     /// The newest words of each manifest.
     wishes: BTreeMap<String, Wish>,
-    desired: watch::Sender<Arc<DesiredState>>,
+    /// To each daemon by a channel of its own: whom one wakes first is left to chance.
+    desired: Vec<watch::Sender<Arc<DesiredState>>>,
     groups: BTreeMap<String, String>,
     replicas: usize,
     people: People,
@@ -236,8 +237,8 @@ impl Stage {
             course.compares_with(marks, once_alike);
         }
         let course: Shared = Arc::new(std::sync::Mutex::new(course));
-        let (desired, _) = watch::channel(Arc::default());
-        let lives = (0..replicas).map(|number| Life {
+        let desired: Vec<_> = (0..replicas).map(|_| watch::Sender::new(Arc::default())).collect();
+        let lives = desired.iter().enumerate().map(|(number, desired)| Life {
             course: Arc::clone(&course),
             replica: Replica(number),
             desired: desired.clone(),

@@ -102,9 +102,17 @@ impl Stage {
         self.send(edit);
     }
 
+    /// What the daemons are told last.
+    pub(super) fn in_force(&self) -> Arc<DesiredState> {
+        self.desired.first().map(|daemon| Arc::clone(&daemon.borrow())).unwrap_or_default()
+    }
+
     pub(super) fn send(&self, edit: impl FnOnce(&mut DesiredState)) {
-        let mut desired = DesiredState::clone(&self.desired.borrow());
+        let mut desired = DesiredState::clone(&self.in_force());
         edit(&mut desired);
-        self.desired.send_replace(Arc::new(desired));
+        let desired = Arc::new(desired);
+        for daemon in &self.desired {
+            daemon.send_replace(Arc::clone(&desired));
+        }
     }
 }

@@ -61,7 +61,7 @@ impl Stage {
     }
 
     fn fail_source(&mut self, failure: SourceFailure) {
-        let (before, now) = (self.desired.borrow().clone(), self.look(|course| course.now()));
+        let (before, now) = (self.in_force(), self.look(|course| course.now()));
         let time = if failure == SourceFailure::Emptied { EMPTY_FOR } else { FAILS_FOR };
         self.reading = Reading::Fails { failure, until: now + time, before: Arc::clone(&before) };
         lock(&self.course).is_sourceless = failure == SourceFailure::Emptied;
