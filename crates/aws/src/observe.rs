@@ -175,8 +175,7 @@ impl Look<'_> {
         if !self.lives() {
             return Fact::Absent;
         }
-        let (cluster, name) = (&self.key.cluster, &self.key.name);
-        fact(self.cloud.tasks.of_service(cluster, name, self.lane())).await
+        fact(self.cloud.tasks.of_service(self.key, self.lane())).await
     }
 
     /// The revision in use, those of the other deployments, and the one with the digest asked for.

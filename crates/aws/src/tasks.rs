@@ -1,14 +1,12 @@
 //! The tasks of a service, running and stopped; never lists those of a settled service.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
+use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{Lane, Task};
-use evenkeel_reconciler::CloudError;
+use evenkeel_reconciler::{CloudError, StoppedTasks};
 use futures_util::future::try_join;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::caller::Caller;
 use crate::deployments::{refuse_failures, unread};
@@ -22,45 +20,12 @@ const TASKS_MAX: usize = 100;
 /// about an hour (ecs-behaviour 7.4, 12.4). One whose tasks all crash must still be read, or nothing ends its rollout.
 const LISTED_MAX: usize = 500 * 70;
 
-/// The stopped tasks of a service that was not listed for so long are forgotten: it is at rest.
-const LISTED_LATELY: Duration = Duration::from_mins(15);
-
 /// Tasks as AWS has them. One that has stopped never changes again, so it is described once: a service
 /// that crashes all the time has a hundred of them in an hour, a large one thousands.
 #[derive(Debug)]
 pub(crate) struct Tasks {
     caller: Arc<Caller>,
-    stopped: Mutex<Stopped>,
-}
-
-/// Stopped tasks of each service in a rollout, as long as ECS lists them; about a kilobyte each.
-#[derive(Debug, Default)]
-struct Stopped(HashMap<String, (Instant, HashMap<String, Task>)>);
-
-impl Stopped {
-    /// Those that are known to have stopped, and the ARNs of all others.
-    fn among(&mut self, service: &str, arns: Vec<Value>) -> (Vec<Task>, Vec<Value>) {
-        self.0.retain(|_, (listed, _)| listed.elapsed() < LISTED_LATELY);
-        let mut before = self.0.remove(service).map(|(_, tasks)| tasks).unwrap_or_default();
-        let (mut known, mut unknown, mut still) = (Vec::new(), Vec::new(), HashMap::new());
-        for arn in arns {
-            match arn.as_str().and_then(|arn| before.remove_entry(arn)) {
-                Some((arn, task)) => {
-                    known.push(task.clone());
-                    still.insert(arn, task);
-                }
-                None => unknown.push(arn),
-            }
-        }
-        self.0.insert(service.to_owned(), (Instant::now(), still));
-        (known, unknown)
-    }
-
-    fn remember(&mut self, service: &str, described: &[Task]) {
-        let Some((_, known)) = self.0.get_mut(service) else { return };
-        let stopped = described.iter().filter(|task| task.last_status == "STOPPED");
-        known.extend(stopped.map(|task| (task.task_arn.clone(), task.clone())));
-    }
+    stopped: Mutex<StoppedTasks>,
 }
 
 impl Tasks {
@@ -72,21 +37,19 @@ impl Tasks {
     /// that is forgotten between listing and describing is left out.
     pub(crate) async fn of_service(
         &self,
-        cluster: &str,
-        service: &str,
+        service: &ServiceKey,
         lane: Lane,
     ) -> Result<Vec<Task>, CloudError> {
         let (mut arns, mut stopped) = try_join(
-            list(&self.caller, cluster, service, "RUNNING", lane),
-            list(&self.caller, cluster, service, "STOPPED", lane),
+            list(&self.caller, service, "RUNNING", lane),
+            list(&self.caller, service, "STOPPED", lane),
         )
         .await?;
         arns.append(&mut stopped);
-        let name = format!("{cluster}/{service}");
-        let (mut tasks, unknown) = lock(&self.stopped).among(&name, arns);
+        let (mut tasks, unknown) = lock(&self.stopped).among(service, arns);
         for chunk in unknown.chunks(TASKS_MAX) {
-            let described = describe(&self.caller, cluster, chunk, lane).await?;
-            lock(&self.stopped).remember(&name, &described);
+            let described = describe(&self.caller, &service.cluster, chunk, lane).await?;
+            lock(&self.stopped).remember(service, &described);
             tasks.extend(described);
         }
         Ok(tasks)
@@ -99,25 +62,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 async fn list(
     caller: &Caller,
-    cluster: &str,
-    service: &str,
+    service: &ServiceKey,
     desired_status: &str,
     lane: Lane,
-) -> Result<Vec<Value>, CloudError> {
+) -> Result<Vec<String>, CloudError> {
     let input = json!({
-        "cluster": cluster, "serviceName": service, "desiredStatus": desired_status,
+        "cluster": service.cluster, "serviceName": service.name, "desiredStatus": desired_status,
         "maxResults": 100,
     });
     let operation = Operation::ListTasks;
-    Listing { operation, input, member: "taskArns", limit: Limit::All(LISTED_MAX) }
-        .read(caller, lane)
-        .await
+    let listing = Listing { operation, input, member: "taskArns", limit: Limit::All(LISTED_MAX) };
+    let arns = listing.read(caller, lane).await?;
+    let arn = |arn: Value| match arn {
+        Value::String(arn) => Ok(arn),
+        other => Err(unread(operation, format!("{other} is no ARN"))),
+    };
+    arns.into_iter().map(arn).collect()
 }
 
 async fn describe(
     caller: &Caller,
     cluster: &str,
-    arns: &[Value],
+    arns: &[String],
     lane: Lane,
 ) -> Result<Vec<Task>, CloudError> {
     let operation = Operation::DescribeTasks;

@@ -1,6 +1,7 @@
 //! The one seam to AWS; never decides what to ask or what to do.
 
 mod around;
+mod stopped;
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use evenkeel_planner::{Action, Applied, Asked, Fact, Observed, Questions, Shown,
 use crate::OwnedService;
 
 pub use around::CloudAround;
+pub use stopped::StoppedTasks;
 
 /// Implemented by the AWS edge and by the simulator.
 pub trait Cloud: Send + Sync + 'static {

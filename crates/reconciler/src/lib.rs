@@ -32,7 +32,7 @@ mod unconfirmed;
 mod unplanned;
 
 pub use board::StatusBoard;
-pub use cloud::{Cloud, CloudAround, CloudError};
+pub use cloud::{Cloud, CloudAround, CloudError, StoppedTasks};
 pub use control_loop::{ControlLoop, LoopError};
 pub use desired::DesiredState;
 pub use inspect::{Inspection, inspect};

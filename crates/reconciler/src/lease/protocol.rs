@@ -80,7 +80,7 @@ pub struct ShardLease {
     shown: Option<Shown>,
     /// Whether nothing that was sent since `shown` can have changed the record.
     is_certain: bool,
-    /// Since when our record is known to stand where there was none: whose record was deleted there may hold the lease yet.
+    /// Since when our claim is known to stand, the record that was put where there was none: whose record was deleted there may hold the lease yet.
     claimed: Option<Moment>,
     valid_until: Option<Moment>,
 }

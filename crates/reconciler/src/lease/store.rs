@@ -8,8 +8,9 @@ use std::future::Future;
 pub struct LeaseRecord {
     /// The replica that holds it; empty when it was given back.
     pub holder: String,
-    /// Grows by one with every change of holder; never falls, also when a person deleted the
-    /// record, as far as the replica that writes it has seen the one before.
+    /// Grows with every change of holder, by more than one after a write whose answer was lost; never
+    /// falls, also when a person deleted the record, as far as the replica that writes it has seen the
+    /// one before.
     pub epoch: u64,
     /// Grows by one with every renewal within an epoch; 0 where it was put where there was no record. No timestamps:
     /// clocks are not compared.

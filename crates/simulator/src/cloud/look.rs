@@ -228,9 +228,10 @@ impl Caller<'_> {
             let input = json!({
                 "cluster": key.cluster, "serviceName": key.name, "desiredStatus": status,
             });
-            arns.extend(self.listed("ListTasks", &input, "taskArns").await?);
+            let listed = self.listed("ListTasks", &input, "taskArns").await?;
+            arns.extend(listed.iter().filter_map(Value::as_str).map(str::to_owned));
         }
-        let (mut tasks, unknown) = self.cloud.memory().stopped(key, arns);
+        let (mut tasks, unknown) = self.cloud.memory().stopped.among(key, arns);
         for chunk in unknown.chunks(100) {
             let input = json!({"cluster": key.cluster, "tasks": chunk});
             let reply = self.ecs(operation, &input).await?;
@@ -238,7 +239,7 @@ impl Caller<'_> {
             let parse = |reply: &Value| list(reply, "tasks").iter().map(Task::read).collect();
             let parsed = self.cloud.memory().tasks.of(key, &reply, parse);
             let described: Vec<Task> = read(operation, parsed)?;
-            self.cloud.memory().remember_stopped(key, &described);
+            self.cloud.memory().stopped.remember(key, &described);
             tasks.extend(described);
         }
         Ok(tasks)
