@@ -25,8 +25,8 @@ use crate::roster::Roster;
 use crate::trigger::Triggers;
 use crate::unconfirmed::Unconfirmed;
 use crate::{
-    Cloud, DesiredState, HeldShards, LoopHandle, LoopMetrics, LoopSettings, PassReport, Room,
-    Shutdown, StatusBoard, Urgency, WorkQueue, resync, unplanned,
+    Cloud, DesiredState, HeldShards, LoopHandle, LoopMetrics, LoopSettings, ORDINARY_EVERY,
+    PassReport, Room, Shutdown, StatusBoard, Urgency, WorkQueue, resync, unplanned,
 };
 
 /// How often what moves with time alone is brought up to date. Scrapes are rarer.
@@ -199,10 +199,14 @@ impl<C: Cloud> ControlLoop<C> {
     fn room(&self) -> Room {
         let places = self.settings.passes_max.max(1);
         let kept = self.settings.passes_kept_for_urgent.min(places / 2);
+        // Urgent services may be due without end. Passes of others can be so slow that they would
+        // fill all places by their turns alone.
+        let share = (places / ORDINARY_EVERY).max(1);
         match places.saturating_sub(self.passes.len()) {
             0 => Room::None,
-            free if free <= kept => Room::Urgent,
-            _ => Room::Any,
+            free if free > kept => Room::Any,
+            _ if self.queue.ordinary_out() < share => Room::Turns,
+            _ => Room::Urgent,
         }
     }
 

@@ -19,7 +19,8 @@ const DELAY_MAX: Duration = Duration::from_hours(24);
 /// - **Exclusive**: a key that was handed out is not handed out again before [`Self::done`].
 /// - **Lossless**: a key added while it is handed out comes again after [`Self::done`].
 /// - **Fair**: keys of one urgency are handed out in the order in which they came due. Urgent ones
-///   go first, but of [`ORDINARY_EVERY`] hand-outs one is ordinary while any waits.
+///   go first, but of [`ORDINARY_EVERY`] hand-outs one is ordinary while any waits, unless there is
+///   room for urgent ones alone.
 ///
 /// A plain struct: who owns it decides when to wait on it.
 #[derive(Debug)]
@@ -30,11 +31,13 @@ pub struct WorkQueue<K> {
     urgent: VecDeque<(K, Instant)>,
     ordinary: VecDeque<(K, Instant)>,
     /// Urgent hand-outs since the last ordinary one.
-    urgent_in_a_row: u32,
+    urgent_in_a_row: usize,
+    /// Keys that were handed out as ordinary ones and are not done.
+    ordinary_out: usize,
 }
 
 /// One hand-out of so many is ordinary, however many urgent keys wait.
-pub const ORDINARY_EVERY: u32 = 4;
+pub const ORDINARY_EVERY: usize = 4;
 
 /// Whether a key may wait behind many others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +51,8 @@ pub enum Urgency {
 pub enum Room {
     None,
     Urgent,
+    /// As [`Self::Urgent`], but for an ordinary key whose turn it is.
+    Turns,
     Any,
 }
 
@@ -56,8 +61,8 @@ pub enum Room {
 enum Place {
     Later(delay_queue::Key, Urgency),
     Due(Urgency),
-    /// Handed out; with the earliest deadline and the highest urgency asked for meanwhile.
-    Out(Option<(Instant, Urgency)>),
+    /// Handed out, as what; with the earliest deadline and the highest urgency asked for meanwhile.
+    Out(Urgency, Option<(Instant, Urgency)>),
 }
 
 impl<K> Default for WorkQueue<K> {
@@ -68,6 +73,7 @@ impl<K> Default for WorkQueue<K> {
             urgent: VecDeque::new(),
             ordinary: VecDeque::new(),
             urgent_in_a_row: 0,
+            ordinary_out: 0,
         }
     }
 }
@@ -85,7 +91,7 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
             None => self.place(key, at, urgency),
             Some(Place::Due(before)) if *before >= urgency => {}
             Some(Place::Due(_)) => self.hurry(&key),
-            Some(Place::Out(again)) => {
+            Some(Place::Out(_, again)) => {
                 let (first, most) = again.unwrap_or((at, urgency));
                 *again = Some((first.min(at), most.max(urgency)));
             }
@@ -146,42 +152,55 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
             let key = expired.into_inner();
             let urgency = match self.places.get(&key) {
                 Some(Place::Later(_, urgency)) => *urgency,
-                Some(Place::Due(_) | Place::Out(_)) | None => Urgency::Ordinary,
+                Some(Place::Due(_) | Place::Out(..)) | None => Urgency::Ordinary,
             };
             self.line_up(key, at, urgency);
         }
-        let Some(key) = self.pop(room) else { return Poll::Pending };
-        self.places.insert(key.clone(), Place::Out(None));
+        let Some((key, lane)) = self.pop(room) else { return Poll::Pending };
+        self.places.insert(key.clone(), Place::Out(lane, None));
         Poll::Ready(key)
     }
 
-    fn pop(&mut self, room: Room) -> Option<K> {
+    fn pop(&mut self, room: Room) -> Option<(K, Urgency)> {
         let is_ordinary_turn = self.urgent_in_a_row + 1 >= ORDINARY_EVERY;
         let lane = match room {
             Room::None => return None,
             Room::Any if self.urgent.is_empty() => Urgency::Ordinary,
-            Room::Any if is_ordinary_turn && !self.ordinary.is_empty() => Urgency::Ordinary,
-            Room::Any | Room::Urgent => Urgency::Urgent,
+            Room::Any | Room::Turns if is_ordinary_turn && !self.ordinary.is_empty() => {
+                Urgency::Ordinary
+            }
+            Room::Any | Room::Turns | Room::Urgent => Urgency::Urgent,
         };
-        let (key, _) = match lane {
+        let key = match lane {
             Urgency::Ordinary => {
+                let (key, _) = self.ordinary.pop_front()?;
                 self.urgent_in_a_row = 0;
-                self.ordinary.pop_front()?
+                self.ordinary_out += 1;
+                key
             }
             Urgency::Urgent => {
+                let (key, _) = self.urgent.pop_front()?;
                 self.urgent_in_a_row = self.urgent_in_a_row.saturating_add(1);
-                self.urgent.pop_front()?
+                key
             }
         };
-        Some(key)
+        Some((key, lane))
+    }
+
+    /// How many of the keys that are handed out were so as ordinary ones.
+    pub fn ordinary_out(&self) -> usize {
+        self.ordinary_out
     }
 
     /// Takes back a key that was handed out. It comes again if it was added meanwhile; a key that
     /// is not out is left as it is.
     pub fn done(&mut self, key: &K) {
-        let Some(Place::Out(again)) = self.places.get(key) else { return };
-        let again = *again;
+        let Some(Place::Out(lane, again)) = self.places.get(key) else { return };
+        let (lane, again) = (*lane, *again);
         self.places.remove(key);
+        if lane == Urgency::Ordinary {
+            self.ordinary_out = self.ordinary_out.saturating_sub(1);
+        }
         if let Some((at, urgency)) = again {
             self.place(key.clone(), at, urgency);
         }
@@ -350,6 +369,40 @@ mod tests {
         assert!(timeout(SECOND, queue.next_for(Room::Urgent)).await.is_err());
         queue.add("urgent", Duration::ZERO, Urgent);
         assert_eq!(timeout(SECOND, queue.next_for(Room::Urgent)).await, Ok("urgent"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_keys_take_turns_every_fourth_is_ordinary_and_else_none() {
+        let mut queue = WorkQueue::new();
+        for key in ["o1", "o2"] {
+            queue.add(key, Duration::ZERO, Ordinary);
+        }
+        assert!(timeout(SECOND, queue.next_for(Room::Turns)).await.is_err(), "not its turn");
+        for key in ["u1", "u2", "u3", "u4"] {
+            queue.add(key, Duration::ZERO, Urgent);
+        }
+        let mut order = Vec::new();
+        while let Ok(key) = timeout(SECOND, queue.next_for(Room::Turns)).await {
+            order.push(key);
+        }
+        assert_eq!(order, ["u1", "u2", "u3", "o1", "u4"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_that_were_handed_out_as_ordinary_count_as_such_until_they_are_done() {
+        let mut queue = WorkQueue::new();
+        queue.add("ordinary", Duration::ZERO, Ordinary);
+        queue.add("urgent", Duration::ZERO, Urgent);
+        for count in [0, 1] {
+            let key = queue.next().await;
+            queue.add(key, Duration::ZERO, Urgent);
+            assert_eq!(queue.ordinary_out(), count);
+        }
+        queue.done(&"urgent");
+        assert_eq!(queue.ordinary_out(), 1);
+        queue.done(&"ordinary");
+        queue.done(&"ordinary");
+        assert_eq!(queue.ordinary_out(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,7 +16,9 @@ pub struct LoopSettings {
     pub passes_max: usize,
     /// How many of those places are kept for urgent services: with a rollout in flight, asked for
     /// by a person, or changed together with few others. So a change of thousands, whose passes
-    /// wait for tokens of a throttled API, holds up no rollback. At most half. Default: 8.
+    /// wait for tokens of a throttled API, holds up no rollback. At most half. Where urgent ones
+    /// take all other places, one start in [`crate::ORDINARY_EVERY`] is left to the others, until
+    /// they have that part of all places. Default: 8.
     pub passes_kept_for_urgent: usize,
     /// How often a settled service is looked at. Default: 5 minutes, which costs 0.02 calls a
     /// service and minute.

@@ -162,6 +162,55 @@ async fn a_change_of_many_that_fills_its_places_does_not_hold_up_a_change_of_one
     assert_eq!(running.cloud.running_most(), 8);
 }
 
+/// Asks for `busy` over and over, whose looks end one after another, so that never many places are free at a time.
+async fn in_constant_demand(running: &Running, busy: &[String], time: Duration) {
+    for (number, name) in (0_u64..).zip(busy) {
+        let takes = Look::Takes(Duration::from_millis(900 + 17 * number));
+        running.cloud.script(name, vec![takes; 2000]);
+    }
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        for name in busy {
+            running.handle.trigger(key(name));
+        }
+        sleep(SECOND / 10).await;
+    }
+}
+
+fn names(numbers: std::ops::Range<usize>) -> Vec<String> {
+    numbers.map(|number| format!("s{number:03}")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn services_that_are_urgent_all_the_time_do_not_starve_the_sweep() {
+    for (places, kept) in [(8, 2), (8, 4), (2, 1)] {
+        let settings = LoopSettings { passes_max: places, passes_kept_for_urgent: kept, ..exact() };
+        let running = Running::start(settings, ScriptedCloud::new(SECOND), many(24));
+        sleep(MINUTE).await;
+        let before: Vec<usize> =
+            names(0..24).iter().map(|name| running.cloud.looks_at(name).len()).collect();
+        in_constant_demand(&running, &names(0..12), 10 * MINUTE).await;
+        for (name, before) in names(12..24).iter().zip(&before[12..]) {
+            let looks = running.cloud.looks_at(name).len() - before;
+            assert_eq!(looks, 2, "{name} has two turns in ten minutes, at {places} places");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn services_that_are_not_urgent_take_a_quarter_of_the_places_while_urgent_ones_wait() {
+    let settings = LoopSettings { passes_max: 8, passes_kept_for_urgent: 2, ..exact() };
+    let running = Running::start(settings, ScriptedCloud::new(MINUTE), many(400));
+    sleep(SECOND).await;
+    let before = running.cloud.looks().len();
+    assert_eq!(before, 6);
+    in_constant_demand(&running, &names(380..400), 5 * MINUTE).await;
+    let looks = running.cloud.looks().split_off(before);
+    let (urgent, others): (Vec<_>, Vec<_>) = looks.into_iter().partition(|(n, _)| &**n >= "s380");
+    assert!((6..=10).contains(&others.len()), "two at a time, each for a minute: {others:?}");
+    assert!(urgent.len() > 4 * 60 * 5, "{} in the six other places", urgent.len());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_service_in_constant_demand_does_not_starve_another() {
     let settings = LoopSettings { passes_max: 1, ..exact() };
