@@ -12,6 +12,7 @@ mod delay;
 mod desired;
 mod footing;
 mod inspect;
+mod judged;
 pub mod lease;
 mod metrics;
 mod orders;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_manifest::ServiceKey;
-use evenkeel_planner::VerdictStatus;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use crate::judged::Judged;
 use crate::resync;
 use crate::unconfirmed::Unconfirmed;
 
@@ -33,8 +33,7 @@ pub(crate) struct Note {
     stands_by: bool,
     /// No manifest names it any more; one more pass and it is forgotten.
     pub(crate) leaving: bool,
-    /// The last verdict, which was logged and counted.
-    pub(crate) judged: Option<VerdictStatus>,
+    pub(crate) judged: Option<Judged>,
     /// Whether the last look that succeeded showed a rollout in flight.
     pub(crate) in_rollout: bool,
     /// Since when the rollout seen last is in flight.

@@ -13,6 +13,7 @@ use tokio::task::JoinError;
 
 use super::{ControlLoop, Pass};
 use crate::delay::{Circumstances, PassEnd, next_delay};
+use crate::judged::Judged;
 use crate::unconfirmed::Unconfirmed;
 use crate::{Cloud, PassReport, Shutdown, Urgency, unplanned};
 
@@ -51,7 +52,7 @@ impl<C: Cloud> ControlLoop<C> {
         self.log_waiting(key, &report);
         log_unreadable(key, &report);
         if report.saw_the_service() {
-            self.note_verdict(key, &report);
+            self.note_verdict(key, &report, known.is_some());
             self.note_rollout(key, &report.status);
             self.note_calls(key, known);
             if self.roster.saw(key) {
@@ -74,7 +75,8 @@ impl<C: Cloud> ControlLoop<C> {
                     && format!("{:?}", judged.kind) == rejected.reason
             };
             let judged = self.roster.note(key).and_then(|note| note.judged.as_ref());
-            status.verdict = judged.filter(is_it).cloned().map(Box::new);
+            let verdict = judged.map(|judged| &judged.verdict);
+            status.verdict = verdict.filter(is_it).cloned().map(Box::new);
         }
         status
     }
@@ -125,15 +127,11 @@ impl<C: Cloud> ControlLoop<C> {
         }
     }
 
-    /// A verdict stands in every plan until the rollback is over; it is said and counted once.
-    fn note_verdict(&mut self, key: &ServiceKey, report: &PassReport) {
-        let (Some(verdict), Some(note)) = (&report.plan.verdict, self.roster.note_mut(key)) else {
-            return;
-        };
-        let before = note.judged.replace(VerdictStatus::of(verdict));
-        if before.is_some_and(|before| before.digest == verdict.digest) {
-            return;
-        }
+    /// A verdict is in every plan until a look shows that it is written; it is said and counted once.
+    fn note_verdict(&mut self, key: &ServiceKey, report: &PassReport, is_up_to_date: bool) {
+        let Some(note) = self.roster.note_mut(key) else { return };
+        let is_new = Judged::is_judged_anew(&mut note.judged, report, is_up_to_date);
+        let Some(verdict) = report.plan.verdict.as_ref().filter(|_| is_new) else { return };
         let deployment = report.status.rollout.as_ref().and_then(|r| r.deployment.as_deref());
         tracing::warn!(
             service = %key,

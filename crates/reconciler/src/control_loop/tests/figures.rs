@@ -58,6 +58,119 @@ async fn a_rollback_is_counted_once_for_each_verdict_however_often_it_is_seen() 
     assert!(text.contains("evenkeel_rollbacks_total{reason=\"Stalled\"} 0\n"), "{text}");
 }
 
+/// What a look shows at which a verdict is said, stands written, or is nowhere to be seen.
+#[derive(Clone, Copy, PartialEq)]
+enum Shown {
+    Verdict,
+    Rejection,
+    Neither,
+}
+
+/// A pass over `web`, of which the revision `digest` is wanted and rolled out.
+async fn shows(shown: Shown, digest: &str) -> PassReport {
+    let mut report = judged("web", VerdictKind::Alarm, digest).await;
+    report.status.wanted = Some(Digest::from_tag(digest));
+    if shown != Shown::Verdict {
+        report.plan.verdict = None;
+    }
+    let is_rejected = |c: &&mut evenkeel_planner::Condition| c.kind == ConditionKind::Rejected;
+    if let Some(condition) = report.status.conditions.iter_mut().find(is_rejected) {
+        let is = shown != Shown::Neither;
+        condition.status = if is { ConditionStatus::True } else { ConditionStatus::False };
+    }
+    report
+}
+
+fn from_the_past(report: PassReport) -> Pass {
+    let report = Some(Box::new((report, None)));
+    Pass { took: SECOND, followed: None, answers: Vec::new(), report }
+}
+
+/// How many verdicts are counted over these passes.
+fn counted(passes: Vec<Pass>) -> u64 {
+    let cloud = Arc::new(ScriptedCloud::new(SECOND));
+    let (mut control_loop, _sender, registry) =
+        not_running(exact(), &cloud, state([service("web", "2")]));
+    control_loop.manifests_changed();
+    for pass in passes {
+        control_loop.pass_ended(&Arc::new(key("web")), Ok(pass));
+    }
+    let text = metrics_text(&registry, &control_loop.board).expect("is valid text");
+    let head = "evenkeel_rollbacks_total{reason=\"Alarm\"} ";
+    let line = text.lines().find_map(|line| line.strip_prefix(head)).expect("it is always there");
+    line.parse().expect("is a number")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_rejected_again_after_a_person_took_the_verdict_back_is_counted_again() {
+    let way = [Shown::Verdict, Shown::Verdict, Shown::Rejection, Shown::Neither, Shown::Verdict];
+    let mut passes = Vec::new();
+    for shown in way {
+        passes.push(pass(shows(shown, "v1:2").await));
+    }
+    assert_eq!(counted(passes), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_that_is_taken_back_before_the_next_look_is_counted_again_when_it_comes_again() {
+    let mut passes = Vec::new();
+    for shown in [Shown::Verdict, Shown::Neither, Shown::Verdict] {
+        let mut report = shows(shown, "v1:2").await;
+        report.applied = vec![Applied::Done];
+        passes.push(pass(report));
+    }
+    assert_eq!(counted(passes), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_that_is_rejected_comes_back_and_is_rejected_again_is_counted_twice() {
+    let (bad, good) = ("v1:2", "v1:3");
+    let way = [
+        (Shown::Verdict, bad),
+        (Shown::Rejection, bad),
+        (Shown::Neither, good),
+        (Shown::Neither, bad),
+        (Shown::Verdict, bad),
+    ];
+    let mut passes = Vec::new();
+    for (shown, digest) in way {
+        passes.push(pass(shows(shown, digest).await));
+    }
+    assert_eq!(counted(passes), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_that_was_never_written_is_another_one_when_its_content_comes_back() {
+    let (bad, good) = ("v1:2", "v1:3");
+    let mut passes = Vec::new();
+    for (shown, digest) in [(Shown::Verdict, bad), (Shown::Neither, good), (Shown::Verdict, bad)] {
+        passes.push(pass(shows(shown, digest).await));
+    }
+    assert_eq!(counted(passes), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_that_a_look_from_the_past_does_not_show_is_counted_once() {
+    let mut passes = Vec::new();
+    for shown in [Shown::Verdict, Shown::Rejection] {
+        passes.push(pass(shows(shown, "v1:2").await));
+    }
+    for shown in [Shown::Neither, Shown::Verdict] {
+        passes.push(from_the_past(shows(shown, "v1:2").await));
+    }
+    assert_eq!(counted(passes), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_that_is_not_known_to_be_written_is_counted_once_though_its_evidence_comes_and_goes()
+ {
+    let mut passes = Vec::new();
+    for shown in [Shown::Verdict, Shown::Neither, Shown::Verdict, Shown::Rejection] {
+        passes.push(pass(shows(shown, "v1:2").await));
+    }
+    assert_eq!(counted(passes), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_said_of_a_rejected_revision_is_told_for_as_long_as_it_is_wanted_and_rejected() {
     let cloud = Arc::new(ScriptedCloud::new(SECOND));
