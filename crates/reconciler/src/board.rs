@@ -5,14 +5,22 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{ConditionKind, ConditionStatus, Status};
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 /// Holds one status a service. Its memory is bounded by the number of services: a status replaces
 /// the one before it, and one of a settled service is stored without ECS's events.
 #[derive(Debug)]
 pub struct StatusBoard {
-    statuses: RwLock<BTreeMap<ServiceKey, Arc<Status>>>,
+    statuses: RwLock<BTreeMap<ServiceKey, Posted>>,
     version: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Posted {
+    status: Arc<Status>,
+    /// When the rollout in flight began, if that is known better than from the status.
+    began: Option<Timestamp>,
 }
 
 impl Default for StatusBoard {
@@ -28,18 +36,33 @@ impl StatusBoard {
 
     /// Replaces the status of the service that `status` is about.
     pub fn publish(&self, status: Status) {
+        self.publish_in_rollout(status, None);
+    }
+
+    /// As [`Self::publish`], with when the rollout in flight began: a status tells only since when it is
+    /// in its phase.
+    pub(crate) fn publish_in_rollout(&self, status: Status, began: Option<Timestamp>) {
         let status = Arc::new(compact(status));
-        self.write().insert(status.key.clone(), status);
+        self.write().insert(status.key.clone(), Posted { status, began });
         self.version.send_modify(|version| *version = version.wrapping_add(1));
     }
 
     pub fn get(&self, key: &ServiceKey) -> Option<Arc<Status>> {
-        self.read().get(key).cloned()
+        self.read().get(key).map(|posted| posted.status.clone())
     }
 
     /// All statuses, ordered by key.
     pub fn all(&self) -> Vec<Arc<Status>> {
-        self.read().values().cloned().collect()
+        self.read().values().map(|posted| posted.status.clone()).collect()
+    }
+
+    /// The statuses with a rollout in flight, ordered by key, and when it began as far as is known.
+    pub(crate) fn rollouts(&self) -> Vec<(Arc<Status>, Timestamp)> {
+        let began = |posted: &Posted| {
+            let rollout = posted.status.rollout.as_ref()?;
+            Some((posted.status.clone(), posted.began.or(rollout.since)?))
+        };
+        self.read().values().filter_map(began).collect()
     }
 
     /// Forgets a service that no manifest names any more.
@@ -55,11 +78,11 @@ impl StatusBoard {
     }
 
     // A panic while the lock was held cannot leave the map half changed, so poison is ignored.
-    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<ServiceKey, Arc<Status>>> {
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<ServiceKey, Posted>> {
         self.statuses.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<ServiceKey, Arc<Status>>> {
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<ServiceKey, Posted>> {
         self.statuses.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -21,7 +21,7 @@ use crate::lease::PassLease;
 use crate::orders::{NotFollowed, OrdersEnd, Pending, Reply};
 use crate::permit::{InForce, Permit, Terms};
 use crate::reconcile::{Follower, reconcile_after};
-use crate::roster::Roster;
+use crate::roster::{RolloutSeen, Roster};
 use crate::trigger::Triggers;
 use crate::unconfirmed::Unconfirmed;
 use crate::{
@@ -264,7 +264,12 @@ impl<C: Cloud> ControlLoop<C> {
     fn publish(&self, mut status: evenkeel_planner::Status) {
         let problems = self.current.invalid.get(&status.key);
         unplanned::mark_invalid(&mut status, problems);
-        self.board.publish(status);
+        let seen = self.roster.note(&status.key).and_then(|note| note.rollout.as_ref());
+        let is_it = |seen: &&RolloutSeen| {
+            status.rollout.as_ref().is_some_and(|shown| shown.digest == seen.digest)
+        };
+        let began = seen.filter(is_it).map(|seen| seen.began);
+        self.board.publish_in_rollout(status, began);
     }
 
     fn triggered(&mut self, keys: &BTreeSet<ServiceKey>) {

@@ -5,7 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_manifest::ServiceKey;
+use evenkeel_manifest::{Digest, ServiceKey};
+use evenkeel_planner::{RolloutPhase, RolloutStatus};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -36,13 +37,33 @@ pub(crate) struct Note {
     pub(crate) judged: Option<Judged>,
     /// Whether the last look that succeeded showed a rollout in flight.
     pub(crate) in_rollout: bool,
-    /// Since when the rollout seen last is in flight.
-    pub(crate) rollout_since: Option<Timestamp>,
+    /// The rollout in flight, by the last look that was up to date.
+    pub(crate) rollout: Option<RolloutSeen>,
     pub(crate) unconfirmed: Unconfirmed,
     /// Its own, so that what befalls one service does not change the jitter of another.
     pub(crate) rng: fastrand::Rng,
     /// Within the sweep.
     turn: Duration,
+}
+
+/// A rollout and the return from it, whatever phases it goes through: its mark tells the beginning of
+/// the last one alone.
+#[derive(Debug)]
+pub(crate) struct RolloutSeen {
+    pub(crate) digest: Digest,
+    /// The earliest time that marks told. The mark seen first is the best that is known after a start.
+    pub(crate) began: Timestamp,
+}
+
+impl RolloutSeen {
+    /// The rollout that a look shows, after `before`.
+    pub(crate) fn after(before: Option<Self>, shown: &RolloutStatus) -> Option<Self> {
+        // A return has the mark of what is wanted, which need not be what is returned from.
+        let is_return = shown.phase == RolloutPhase::RollingBack;
+        let same = before.filter(|before| is_return || before.digest == shown.digest);
+        let began = same.map(|same| same.began).into_iter().chain(shown.since).min()?;
+        Some(Self { digest: shown.digest.clone(), began })
+    }
 }
 
 impl Note {
@@ -55,7 +76,7 @@ impl Note {
             leaving: false,
             judged: None,
             in_rollout: false,
-            rollout_since: None,
+            rollout: None,
             unconfirmed: Unconfirmed::default(),
             rng: fastrand::Rng::with_seed(hasher.finish()),
             turn: Duration::ZERO,
@@ -106,7 +127,7 @@ impl Roster {
         if let Some(note) = self.notes.get_mut(key) {
             note.stands_by = true;
             note.in_rollout = false;
-            note.rollout_since = None;
+            note.rollout = None;
             note.unconfirmed.leave_to_another();
         }
         self.unseen.remove(key);

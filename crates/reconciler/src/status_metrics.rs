@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use evenkeel_planner::{Condition, ConditionKind, ConditionStatus, Status, WaitReason};
+use jiff::Timestamp;
 use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Registry, TextEncoder};
 
@@ -42,10 +43,9 @@ type Series = fn(&Status) -> Vec<Metric>;
 
 /// Families of which every service has its own series, bounded by the closed lists of condition types, phases and
 /// kinds.
-const OF_EACH: [(Family, Series); 7] = [
+const OF_EACH: [(Family, Series); 6] = [
     (CONDITION, conditions),
     (PHASE, phase),
-    (AGE, age),
     (FROZEN, frozen),
     (DRIFTED, drifted),
     (FAILURES, failures),
@@ -71,6 +71,8 @@ pub fn metrics_text(registry: &Registry, board: &StatusBoard) -> Result<String, 
         let some = |some: &[Arc<Status>]| some.iter().flat_map(|status| series(status)).collect();
         write(&mut text, family, statuses.chunks(AT_A_TIME).map(some))?;
     }
+    let ages = |some: &[(Arc<Status>, Timestamp)]| some.iter().map(age).collect();
+    write(&mut text, AGE, board.rollouts().chunks(AT_A_TIME).map(ages))?;
     Ok(text)
 }
 
@@ -118,10 +120,8 @@ fn phase(status: &Status) -> Vec<Metric> {
     status.rollout.iter().map(series).collect()
 }
 
-fn age(status: &Status) -> Vec<Metric> {
-    let since = status.rollout.as_ref().and_then(|rollout| rollout.since);
-    let seconds = |since| status.observed_at.duration_since(since).as_secs_f64().max(0.0);
-    since.map(|since| of(status, None, seconds(since))).into_iter().collect()
+fn age((status, began): &(Arc<Status>, Timestamp)) -> Metric {
+    of(status, None, status.observed_at.duration_since(*began).as_secs_f64().max(0.0))
 }
 
 fn frozen(status: &Status) -> Vec<Metric> {

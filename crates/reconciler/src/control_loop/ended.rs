@@ -14,6 +14,7 @@ use tokio::task::JoinError;
 use super::{ControlLoop, Pass};
 use crate::delay::{Circumstances, PassEnd, next_delay};
 use crate::judged::Judged;
+use crate::roster::RolloutSeen;
 use crate::unconfirmed::Unconfirmed;
 use crate::{Cloud, PassReport, Shutdown, Urgency, unplanned};
 
@@ -53,7 +54,7 @@ impl<C: Cloud> ControlLoop<C> {
         log_unreadable(key, &report);
         if report.saw_the_service() {
             self.note_verdict(key, &report, known.is_some());
-            self.note_rollout(key, &report.status);
+            self.note_rollout(key, &report.status, known.is_some());
             self.note_calls(key, known);
             if self.roster.saw(key) {
                 self.metrics.resync_completed(Timestamp::now());
@@ -156,13 +157,18 @@ impl<C: Cloud> ControlLoop<C> {
         }
     }
 
-    fn note_rollout(&mut self, key: &ServiceKey, status: &Status) {
+    /// A look from the past neither begins nor ends a rollout.
+    fn note_rollout(&mut self, key: &ServiceKey, status: &Status, is_up_to_date: bool) {
         let Some(note) = self.roster.note_mut(key) else { return };
         note.in_rollout = status.rollout.is_some();
-        if let Some(rollout) = &status.rollout {
-            note.rollout_since = rollout.since.or(note.rollout_since);
-        } else if let Some(since) = note.rollout_since.take() {
-            let took = status.observed_at.duration_since(since).unsigned_abs();
+        if !is_up_to_date {
+            return;
+        }
+        let before = note.rollout.take();
+        if let Some(shown) = &status.rollout {
+            note.rollout = RolloutSeen::after(before, shown);
+        } else if let Some(before) = before {
+            let took = status.observed_at.duration_since(before.began).unsigned_abs();
             self.metrics.rollout_ended(rollout_result(status), took);
         }
     }

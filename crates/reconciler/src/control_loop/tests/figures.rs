@@ -232,6 +232,113 @@ async fn breaker_and_rollout_series_exist_only_while_a_rollout_is_in_flight() {
     assert!(after.contains("evenkeel_rollout_duration_seconds_sum{result=\"completed\"} 42\n"));
 }
 
+/// When the rollouts of these tests begin.
+const DAWN: Timestamp = Timestamp::constant(1_700_000_000, 0);
+
+fn after(minutes: i64) -> Timestamp {
+    DAWN + jiff::SignedDuration::from_mins(minutes)
+}
+
+/// A look at `web` so many minutes after dawn. `rollout` is its phase, the digest of its mark and the minute since which it is in that
+/// phase.
+async fn look(minute: i64, rollout: Option<(RolloutPhase, &str, i64)>) -> PassReport {
+    let mut report = judged("web", VerdictKind::Alarm, "v1:2").await;
+    (report.plan.verdict, report.status.observed_at) = (None, after(minute));
+    let shown = report.status.rollout.take();
+    report.status.rollout = rollout.zip(shown).map(|((phase, digest, since), shown)| {
+        let (digest, since) = (Digest::from_tag(digest), Some(after(since)));
+        RolloutStatus { phase, digest, since, ..shown }
+    });
+    report
+}
+
+/// The seconds of `evenkeel_rollout_age_seconds` after each of these passes, if it is there, and the sum and the count of
+/// `evenkeel_rollout_duration_seconds` in the end.
+fn rollouts(passes: Vec<Pass>) -> (Vec<Option<u64>>, u64, u64) {
+    let cloud = Arc::new(ScriptedCloud::new(SECOND));
+    let (mut control_loop, _sender, registry) =
+        not_running(exact(), &cloud, state([service("web", "2")]));
+    control_loop.manifests_changed();
+    let board = control_loop.board.clone();
+    let values = |head: &str| -> Vec<u64> {
+        let text = metrics_text(&registry, &board).expect("is valid text");
+        let lines = text.lines().filter(|line| line.starts_with(head));
+        let value = |line: &str| line.rsplit_once(' ').and_then(|(_, value)| value.parse().ok());
+        lines.map(|line| value(line).expect("is a number")).collect()
+    };
+    let mut ages = Vec::new();
+    for pass in passes {
+        control_loop.pass_ended(&Arc::new(key("web")), Ok(pass));
+        ages.push(values("evenkeel_rollout_age_seconds{").first().copied());
+    }
+    let [sum, count] = ["sum", "count"]
+        .map(|which| values(&format!("evenkeel_rollout_duration_seconds_{which}{{")).iter().sum());
+    (ages, sum, count)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_in_steps_is_as_old_as_its_first_step_and_took_as_long_as_all_of_them() {
+    use RolloutPhase::{Baking, Stepping};
+    let passes = vec![
+        pass(look(1, Some((Stepping, "v1:2", 0))).await),
+        pass(look(10, Some((Baking, "v1:2", 9))).await),
+        pass(look(70, Some((Stepping, "v1:2", 69))).await),
+        pass(look(90, None).await),
+        pass(look(100, Some((Stepping, "v1:2", 99))).await),
+    ];
+    let (ages, sum, count) = rollouts(passes);
+    let minutes = [Some(1), Some(10), Some(70), None, Some(1)];
+    assert_eq!(ages, minutes.map(|age| age.map(|age| age * 60)));
+    assert_eq!((sum, count), (90 * 60, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_rollout_took_as_long_as_it_and_its_return() {
+    use RolloutPhase::{RollingBack, Widening};
+    // What is left for a manifest that wants rejected content is marked with the digest of that.
+    for digest in ["v1:2", "v1:3"] {
+        let passes = vec![
+            pass(look(1, Some((Widening, "v1:2", 0))).await),
+            pass(look(20, Some((RollingBack, digest, 20))).await),
+            pass(look(30, None).await),
+        ];
+        let (ages, sum, count) = rollouts(passes);
+        assert_eq!(ages, [Some(60), Some(20 * 60), None]);
+        assert_eq!((sum, count), (30 * 60, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_that_takes_the_place_of_another_is_not_as_old_as_that() {
+    use RolloutPhase::{RollingBack, Stepping};
+    let passes = vec![
+        pass(look(1, Some((Stepping, "v1:2", 0))).await),
+        pass(look(20, Some((RollingBack, "v1:2", 20))).await),
+        pass(look(30, Some((Stepping, "v1:3", 25))).await),
+        pass(look(40, None).await),
+    ];
+    let (ages, sum, count) = rollouts(passes);
+    assert_eq!(ages, [Some(60), Some(20 * 60), Some(5 * 60), None]);
+    assert_eq!((sum, count), (15 * 60, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_from_the_past_neither_ends_a_rollout_nor_begins_one() {
+    use RolloutPhase::{Baking, Stepping};
+    let passes = vec![
+        pass(look(1, Some((Stepping, "v1:2", 0))).await),
+        from_the_past(look(2, None).await),
+        from_the_past(look(3, Some((Baking, "v1:1", -90))).await),
+        pass(look(10, Some((Baking, "v1:2", 9))).await),
+        pass(look(20, None).await),
+        from_the_past(look(21, Some((Stepping, "v1:2", 0))).await),
+        pass(look(22, None).await),
+    ];
+    let (ages, sum, count) = rollouts(passes);
+    assert_eq!(ages.get(3), Some(&Some(10 * 60)));
+    assert_eq!((sum, count), (20 * 60, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refused_plan_is_counted_published_and_waits_long() {
     let cloud = Arc::new(ScriptedCloud::new(SECOND));
