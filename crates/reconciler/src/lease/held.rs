@@ -85,11 +85,9 @@ impl HeldShards {
     pub(crate) fn begin(&self, shard: &ShardId) -> Result<PassLease, Standing> {
         let mut entries = self.entries();
         let entry = entries.get_mut(shard).ok_or(Standing::Vacant)?;
-        // Written down, so that the lease counts as got anew when it is valid again.
-        entry.standing = entry.standing();
-        match &entry.standing {
+        match entry.standing() {
             Standing::Held => entry.passes += 1,
-            other => return Err(other.clone()),
+            other => return Err(other),
         }
         drop(entries);
         Ok(PassLease { shards: self.clone(), shard: shard.clone() })
@@ -99,7 +97,9 @@ impl HeldShards {
     pub(crate) fn set(&self, shard: &ShardId, standing: Standing, until: Option<Instant>) {
         let mut entries = self.entries();
         let entry = entries.entry(shard.clone()).or_insert_with(Entry::vacant);
-        let is_new = entry.standing != standing;
+        // A lease that ran out may have been seen so by anybody: it is got anew when it is valid again. That
+        // it is lost is told all the same, for nobody was waiting for the moment at which it ran out.
+        let is_new = entry.standing != standing || entry.standing() != standing;
         (entry.standing, entry.until) = (standing, until);
         drop(entries);
         if is_new {

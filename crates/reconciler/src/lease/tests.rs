@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{ConditionKind, ConditionStatus};
 use prometheus::{Registry, TextEncoder};
 use tokio::sync::watch;
@@ -12,7 +13,9 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::testing::{ScriptedCloud, key, service};
-use crate::{ControlLoop, DesiredState, LoopMetrics, LoopSettings, Shutdown, StatusBoard};
+use crate::{
+    ControlLoop, DesiredState, LoopHandle, LoopMetrics, LoopSettings, Shutdown, StatusBoard,
+};
 
 mod clocks;
 
@@ -344,6 +347,7 @@ async fn a_replica_that_restarts_is_another_holder_and_waits_for_what_it_may_hav
 struct Looking {
     cloud: Arc<ScriptedCloud>,
     board: Arc<StatusBoard>,
+    handle: LoopHandle,
     registry: Registry,
     _tasks: JoinSet<()>,
 }
@@ -353,22 +357,35 @@ fn looks(replica: &Replica) -> Looking {
 }
 
 fn looks_through(replica: &Replica, cloud: ScriptedCloud) -> Looking {
+    looks_under(&replica.held, &replica.desired, &replica.shutdown, cloud)
+}
+
+fn looks_under(
+    held: &HeldShards,
+    desired: &watch::Sender<Arc<DesiredState>>,
+    shutdown: &Shutdown,
+    cloud: ScriptedCloud,
+) -> Looking {
     let cloud = Arc::new(cloud);
     let (registry, board) = (Registry::new(), Arc::new(StatusBoard::new()));
     let metrics = LoopMetrics::register(&registry).expect("nothing is registered yet");
     let settings = LoopSettings { seed: Some(7), ..LoopSettings::default() };
-    let desired = replica.desired.subscribe();
+    let desired = desired.subscribe();
     let control_loop = ControlLoop::new(cloud.clone(), settings, metrics, desired, board.clone());
-    let control_loop = control_loop.with_lease(replica.held.clone());
-    let shutdown = replica.shutdown.clone();
+    let control_loop = control_loop.with_lease(held.clone());
+    let (shutdown, handle) = (shutdown.clone(), control_loop.handle());
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { control_loop.run(shutdown).await.expect("manifests go on") });
-    Looking { cloud, board, registry, _tasks: tasks }
+    Looking { cloud, board, handle, registry, _tasks: tasks }
 }
 
 impl Looking {
     fn ready(&self) -> (ConditionStatus, &'static str, String) {
-        let status = self.board.get(&key("web")).expect("is shown");
+        self.ready_of(&key("web"))
+    }
+
+    fn ready_of(&self, key: &ServiceKey) -> (ConditionStatus, &'static str, String) {
+        let status = self.board.get(key).expect("is shown");
         let ready = status.condition(ConditionKind::Ready).expect("is always there").clone();
         (ready.status, ready.reason, ready.message)
     }
@@ -432,4 +449,63 @@ async fn of_two_loops_over_one_shard_only_one_looks_at_a_time_while_it_changes_h
     sleep(10 * SECOND).await;
     let message = format!("replica {preferred} looks after the services of cluster main");
     assert_eq!(old.ready(), (ConditionStatus::Unknown, "StandBy", message));
+}
+
+/// A loop over `web`, and over `api` in a cluster of its own, and the leases that it asks for.
+struct TwoShards {
+    held: HeldShards,
+    looking: Looking,
+    other: ServiceKey,
+    _desired: watch::Sender<Arc<DesiredState>>,
+}
+
+fn looks_at_two_shards() -> TwoShards {
+    let (web, mut api) = (service("web", "1"), service("api", "1"));
+    api.key.cluster = "other".to_owned();
+    let other = api.key.clone();
+    let services = [web, api].map(|one| (one.key.clone(), Arc::new(one))).into();
+    let desired = DesiredState { services, ..DesiredState::default() };
+    let desired = watch::Sender::new(Arc::new(desired));
+    let held = HeldShards::new(&LeaseSettings::default());
+    for shard in [shard(), ShardId::of(&other)] {
+        renew(&held, &shard);
+    }
+    let looking = looks_under(&held, &desired, &Shutdown::new(), ScriptedCloud::new(SECOND));
+    TwoShards { held, looking, other, _desired: desired }
+}
+
+fn renew(held: &HeldShards, shard: &ShardId) {
+    held.set(shard, Standing::Held, Some(Instant::now() + 10 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_renewed_after_another_one_when_all_ran_out_is_looked_after_again() {
+    for is_asked_for in [false, true] {
+        let two = looks_at_two_shards();
+        let (TwoShards { held, looking, other, .. }, api) = (&two, ShardId::of(&two.other));
+        sleep(5 * SECOND).await;
+        assert_ne!(looking.ready_of(other).1, "StandBy");
+        tokio::time::advance(20 * SECOND).await;
+        if is_asked_for {
+            looking.handle.trigger(key("web"));
+            sleep(SAMPLE).await;
+        }
+        renew(held, &shard());
+        sleep(SAMPLE).await;
+        renew(held, &api);
+        sleep(5 * SECOND).await;
+        assert_ne!(looking.ready().1, "StandBy");
+        assert_ne!(looking.ready_of(other).1, "StandBy", "its turn may be minutes away");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_a_pass_saw_to_have_run_out_is_told_as_lost_to_all_services_of_its_shard() {
+    let held = HeldShards::new(&LeaseSettings::default());
+    renew(&held, &shard());
+    let version = held.changed();
+    tokio::time::advance(20 * SECOND).await;
+    assert_eq!(held.begin(&shard()).map(drop), Err(Standing::Vacant));
+    held.set(&shard(), Standing::Vacant, None);
+    assert!(version.has_changed().expect("the leases are there"));
 }
