@@ -16,22 +16,18 @@ pub(crate) struct Judged {
 enum Stage {
     /// As far as is known it is not written yet: passes say it again.
     Said,
-    /// It is written. Passes over looks from before that say it again.
+    /// It is written.
     Stands,
     /// It is taken back, or its rollout was left before it was written: one that comes now is another.
     Over,
 }
 
 impl Judged {
-    /// Brings `judged` up to date with a pass. Says whether the pass said a verdict that is to be
-    /// logged and counted. A look that is not up to date shows no verdict that was written since.
-    pub(crate) fn is_judged_anew(
-        judged: &mut Option<Self>,
-        report: &PassReport,
-        is_up_to_date: bool,
-    ) -> bool {
+    /// Takes in a pass whose look was up to date: one from the past shows neither that a verdict is written
+    /// nor that it was taken back. Says whether the pass said a verdict that is to be logged and counted.
+    pub(crate) fn takes_in(judged: &mut Option<Self>, report: &PassReport) -> bool {
         let Some(verdict) = &report.plan.verdict else {
-            if let Some(judged) = judged.as_mut().filter(|_| is_up_to_date) {
+            if let Some(judged) = judged {
                 judged.stage = judged.stage_by(&report.status);
             }
             return false;

@@ -53,7 +53,10 @@ impl<C: Cloud> ControlLoop<C> {
         self.log_waiting(key, &report);
         log_unreadable(key, &report);
         if report.saw_the_service() {
-            self.note_verdict(key, &report, known.is_some());
+            // What is said on a look from the past is not done, and is said again on the next one.
+            if known.is_some() {
+                self.note_verdict(key, &report);
+            }
             self.note_rollout(key, &report.status, known.is_some());
             self.note_calls(key, known);
             if self.roster.saw(key) {
@@ -129,9 +132,9 @@ impl<C: Cloud> ControlLoop<C> {
     }
 
     /// A verdict is in every plan until a look shows that it is written; it is said and counted once.
-    fn note_verdict(&mut self, key: &ServiceKey, report: &PassReport, is_up_to_date: bool) {
+    fn note_verdict(&mut self, key: &ServiceKey, report: &PassReport) {
         let Some(note) = self.roster.note_mut(key) else { return };
-        let is_new = Judged::is_judged_anew(&mut note.judged, report, is_up_to_date);
+        let is_new = Judged::takes_in(&mut note.judged, report);
         let Some(verdict) = report.plan.verdict.as_ref().filter(|_| is_new) else { return };
         let deployment = report.status.rollout.as_ref().and_then(|r| r.deployment.as_deref());
         tracing::warn!(
