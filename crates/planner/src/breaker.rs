@@ -243,10 +243,14 @@ fn named_alarms<'a>(view: &View<'a>) -> impl Iterator<Item = &'a Alarm> {
     all.iter().filter(|alarm| names.contains(&alarm.name))
 }
 
-/// An alarm that went off after the rollout began. One that was red before is compared with itself:
-/// it counts when it was green in between.
+/// An alarm that went off after the rollout began, and after what was judged before a person said retry. One that was red
+/// before is compared with itself: it counts when it was green in between.
 fn alarmed(view: &View<'_>, deployment: Option<&Deployment>) -> Option<(VerdictKind, String)> {
     let began = deployment?.created_at?;
+    // The tag has whole seconds.
+    let second = SignedDuration::from_secs(1);
+    let judged = view.memory.applied.as_ref().and_then(|last| last.at.checked_add(second).ok());
+    let began = judged.map_or(began, |judged| judged.max(began));
     let alarm = named_alarms(view)
         .find(|alarm| alarm.state == "ALARM" && alarm.since.is_some_and(|since| since > began))?;
     let reason = alarm.reason.as_deref().unwrap_or("no reason given");
@@ -300,11 +304,13 @@ impl Progress {
         let more_to_do = scaled(view, deployment)
             .max(is_to_be_started(view, deployment, healthy, evidence).then(|| view.now()));
         let lost = lost::lost_since(view, deployment, phase, healthy);
-        let since = [Some(began), Some(since), last_start, last_hindrance, more_to_do, lost]
-            .into_iter()
-            .flatten()
-            .max()?;
-        let completed = deployment.rollout_state.as_deref() == Some("COMPLETED");
+        let started = begun_after_completion(view, deployment, healthy);
+        let since =
+            [Some(began), Some(since), last_start, last_hindrance, more_to_do, lost, started]
+                .into_iter()
+                .flatten()
+                .max()?;
+        let completed = is_complete(deployment) && started.is_none();
         let all_healthy = healthy.len() >= usize::try_from(view.count_of(deployment)).ok()?;
         Some(Self {
             since,
@@ -337,6 +343,23 @@ impl Progress {
             (VerdictKind::Stalled, sentence)
         })
     }
+}
+
+fn is_complete(deployment: &Deployment) -> bool {
+    deployment.rollout_state.as_deref() == Some("COMPLETED")
+}
+
+/// When the newest task was started of a deployment that ECS has completed and that has no healthy one: it was complete with no
+/// task at all, or has lost them all.
+fn begun_after_completion(
+    view: &View<'_>,
+    deployment: &Deployment,
+    healthy: &[&Task],
+) -> Option<Timestamp> {
+    let tasks = tasks_of(view, &deployment.id);
+    let on_their_way = tasks.iter().filter(|task| task.last_status != "STOPPED");
+    let started = on_their_way.filter_map(|task| task.created_at).max();
+    started.filter(|_| is_complete(deployment) && healthy.is_empty())
 }
 
 /// When a task set last got more to do: it was scaled, a step of it began, or ECS started tasks of it that are not

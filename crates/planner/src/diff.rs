@@ -231,6 +231,26 @@ fn has_same_members(one: &ServiceRevision, other: &ServiceRevision) -> bool {
     return_to(&canonical::service(&document), &other.rest).is_empty()
 }
 
+/// Whether a service revision, which shows all that it has, has what the manifest wants beside the task definition.
+pub(crate) fn has_wanted_members(view: &View<'_>, revision: &ServiceRevision) -> bool {
+    let document = Value::Object(revision.rest.clone().into_iter().collect());
+    let had = canonical::service(&document);
+    // The revision shows the concrete platform version, the manifest the declared one.
+    let compared = MEMBERS
+        .iter()
+        .filter(|member| member.effect == Effect::Deployment && member.name != "platformVersion");
+    compared
+        .filter_map(|member| Some((member, wanted(view, member)?)))
+        .all(|(member, wanted)| has_member(&had, member, &wanted))
+}
+
+fn has_member(had: &Value, member: &Member, wanted: &Value) -> bool {
+    match had.get(member.name).filter(|value| !value.is_null()) {
+        Some(had) => contains(had, wanted),
+        None => member.removed.is_some_and(|(_, off)| off() == *wanted),
+    }
+}
+
 /// A field that cannot be changed on an existing service, as `field: old → new`.
 pub(crate) fn immutable_difference(view: &View<'_>) -> Option<String> {
     let text =

@@ -16,14 +16,16 @@ const SETTLED: SignedDuration = SignedDuration::from_secs(40);
 pub(crate) fn healthy_tasks<'a>(view: &View<'a>, deployment: &str) -> Option<Vec<&'a Task>> {
     let tasks = view.observed().tasks.known()?;
     let groups = target_groups(view)?;
-    let checked = has_container_checks(view);
-    let least = if is_checked(view) { SignedDuration::ZERO } else { SETTLED };
+    let least = |checked: &Checked| {
+        if checked.is_any() || is_balanced(view) { SignedDuration::ZERO } else { SETTLED }
+    };
     let running = tasks.iter().filter(|task| runs(task)).count();
-    let healthy = tasks.iter().filter(|task| {
-        task.started_by.as_deref() == Some(deployment)
-            && runs(task)
-            && running_for(task, view.now()) >= least
-            && passes_container_checks(task, checked)
+    let ours = tasks.iter().filter(|task| task.started_by.as_deref() == Some(deployment));
+    let healthy = ours.filter(|task| {
+        let checked = Checked::of(view, task);
+        runs(task)
+            && running_for(task, view.now()) >= least(&checked)
+            && passes_container_checks(task, &checked)
             && groups.iter().all(|group| is_healthy_target(group, task, running))
     });
     Some(healthy.collect())
@@ -33,25 +35,55 @@ fn runs(task: &Task) -> bool {
     task.last_status == "RUNNING" && task.desired_status != "STOPPED"
 }
 
-/// The task's own health is `UNKNOWN` for ever without a check on an essential container
-/// (ecs-behaviour 7.4).
-fn passes_container_checks(task: &Task, checked: bool) -> bool {
-    match task.health_status.as_deref() {
-        Some("HEALTHY") => true,
-        Some("UNHEALTHY") => false,
-        _ => !checked,
+/// The essential containers of a task whose health ECS checks.
+#[derive(Clone, Debug, PartialEq)]
+enum Checked {
+    Known(Vec<String>),
+    /// The content of its task definition is not known.
+    Unknown,
+}
+
+impl Checked {
+    /// As the task definition says that the task runs: the wanted one and the proven one may differ in this, too.
+    fn of(view: &View<'_>, task: &Task) -> Self {
+        let definition = view.definition(&task.task_definition_arn);
+        let is_another =
+            definition.is_some_and(|one| one.digest != view.desired.task_definition_digest);
+        if !is_another {
+            return Self::Known(checked_containers(&view.desired.task_definition.value()));
+        }
+        let document = definition.and_then(|one| one.document.as_ref());
+        document.map_or(Self::Unknown, |one| Self::Known(checked_containers(&one.value())))
+    }
+
+    fn is_any(&self) -> bool {
+        matches!(self, Self::Known(names) if !names.is_empty())
     }
 }
 
-fn has_container_checks(view: &View<'_>) -> bool {
-    let document = view.desired.task_definition.value();
-    let containers = document.get("containerDefinitions").and_then(Value::as_array);
-    containers.is_some_and(|all| {
-        all.iter().any(|one| {
-            one.get("healthCheck").is_some_and(Value::is_object)
-                && one.get("essential").and_then(Value::as_bool) != Some(false)
-        })
-    })
+fn checked_containers(definition: &Value) -> Vec<String> {
+    let containers = definition.get("containerDefinitions").and_then(Value::as_array);
+    let is_checked = |one: &&Value| {
+        one.get("healthCheck").is_some_and(Value::is_object)
+            && one.get("essential").and_then(Value::as_bool) != Some(false)
+    };
+    let name = |one: &Value| one.get("name").and_then(Value::as_str).map(str::to_owned);
+    containers.into_iter().flatten().filter(is_checked).filter_map(name).collect()
+}
+
+/// The health of the task as a whole is `UNKNOWN` for ever where one essential container has no check, while ECS itself asks for
+/// those only that have one (ecs-behaviour 3.1, 7.4).
+fn passes_container_checks(task: &Task, checked: &Checked) -> bool {
+    let is_healthy = |name: &String| {
+        let mut named = task.containers.iter().filter(|one| one.name == *name);
+        named.any(|one| one.health_status.as_deref() == Some("HEALTHY"))
+    };
+    match (task.health_status.as_deref(), checked) {
+        (Some("HEALTHY"), _) => true,
+        (Some("UNHEALTHY"), _) => false,
+        (_, Checked::Known(names)) => names.iter().all(is_healthy),
+        (_, Checked::Unknown) => true,
+    }
 }
 
 /// The targets that the service registers its tasks as: of one target group, or of two between which
@@ -130,10 +162,9 @@ pub(crate) fn addresses(task: &Task) -> Vec<&str> {
         .collect()
 }
 
-/// Whether anything but time tells that a task is healthy.
-fn is_checked(view: &View<'_>) -> bool {
+fn is_balanced(view: &View<'_>) -> bool {
     let balanced = view.live.get("loadBalancers").and_then(Value::as_array);
-    has_container_checks(view) || balanced.is_some_and(|all| !all.is_empty())
+    balanced.is_some_and(|all| !all.is_empty())
 }
 
 /// How long the task has been running at `now`.
@@ -211,8 +242,26 @@ mod tests {
     fn without_a_container_check_unknown_health_is_no_objection() {
         let with =
             |status: &str| Task::read(&json!({ "taskArn": "t", "healthStatus": status })).unwrap();
+        let (none, web) = (Checked::Known(vec![]), Checked::Known(vec!["web".to_owned()]));
         let passes = |status, checked| passes_container_checks(&with(status), checked);
-        assert!(passes("UNKNOWN", false) && !passes("UNKNOWN", true));
-        assert!(passes("HEALTHY", true) && !passes("UNHEALTHY", false));
+        assert!(passes("UNKNOWN", &none) && !passes("UNKNOWN", &web));
+        assert!(passes("HEALTHY", &web) && !passes("UNHEALTHY", &none));
+        assert!(passes("UNKNOWN", &Checked::Unknown) && !passes("UNHEALTHY", &Checked::Unknown));
+    }
+
+    #[test]
+    fn an_essential_container_without_a_check_does_not_keep_a_task_from_being_healthy() {
+        let with = |web: &str| {
+            let containers = json!([
+                { "name": "web", "healthStatus": web },
+                { "name": "envoy", "healthStatus": "UNKNOWN" },
+            ]);
+            let task =
+                json!({ "taskArn": "t", "healthStatus": "UNKNOWN", "containers": containers });
+            Task::read(&task).unwrap()
+        };
+        let web = Checked::Known(vec!["web".to_owned()]);
+        assert!(passes_container_checks(&with("HEALTHY"), &web));
+        assert!(!passes_container_checks(&with("UNKNOWN"), &web));
     }
 }

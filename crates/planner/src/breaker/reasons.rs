@@ -81,7 +81,7 @@ const BEFORE_RUNNING: &[Row] = &[
         Environment,
         "CannotPullContainerError: You have reached your unauthenticated pull rate limit.",
     ),
-    row(&["resource:"], Environment, "TaskFailedToStart: RESOURCE:MEMORY"),
+    row(&["taskfailedtostart: resource:"], Environment, "TaskFailedToStart: RESOURCE:MEMORY"),
     row(&["taskfailedtostart: agent"], Environment, "TaskFailedToStart: AGENT"),
     row(&["no active instances"], Environment, "TaskFailedToStart: NO ACTIVE INSTANCES"),
     row(&["empty capacity provider"], Environment, "TaskFailedToStart: EMPTY CAPACITY PROVIDER"),
@@ -197,13 +197,16 @@ const BEFORE_RUNNING: &[Row] = &[
         &["accessdenied"],
         Doomed,
         "ResourceInitializationError: unable to pull secrets or registry auth: AccessDeniedException: \
-         the execution role is denied secretsmanager:GetSecretValue",
+         User: arn:aws:sts::123456789012:assumed-role/web/1 is not authorized to perform: \
+         secretsmanager:GetSecretValue on resource: arn:aws:secretsmanager:eu-west-1:123456789012:secret:web",
     ),
     row(
         &["is not authorized to perform"],
         Doomed,
-        "ResourceInitializationError: arn:aws:sts::123456789012:assumed-role/web/1 is not authorized \
-         to perform: ssm:GetParameters",
+        "ResourceInitializationError: unable to pull secrets or registry auth: User: \
+         arn:aws:sts::123456789012:assumed-role/web/1 is not authorized to perform: ssm:GetParameters \
+         on resource: arn:aws:ssm:eu-west-1:123456789012:parameter/web because no identity-based \
+         policy allows the ssm:GetParameters action",
     ),
     row(
         &["unable to assume the role"],

@@ -1,7 +1,7 @@
 //! Numbers against a limit: so many of the newest windows over it fail the revision; never one alone
 //! unless the manifest says so.
 
-use evenkeel_manifest::Metric;
+use evenkeel_manifest::{Metric, MetricSource};
 
 use super::arms::Numbers;
 use super::windows::Window;
@@ -21,7 +21,10 @@ impl Bench<'_> {
             return (AnalysisResult::Error, UNRESOLVED.to_owned());
         }
         let windows = |group, since| {
-            let all = numbers.windows(source, group, self.analysis.min_requests, since);
+            let mut all = numbers.windows(source, group, self.analysis.min_requests, since);
+            if matches!(source, MetricSource::HealthyHosts) {
+                self.leave_out_the_start(&mut all, &is_over);
+            }
             self.newest(all)
         };
         let over = |windows: &[Window]| windows.iter().filter(|one| is_over(one.value)).count();
@@ -48,6 +51,16 @@ impl Bench<'_> {
             self.wait(told)
         } else {
             (AnalysisResult::Passed, told)
+        }
+    }
+
+    /// A revision that starts has no healthy target yet, which the clock of progress is for. One that gets users and never had
+    /// enough has no such excuse.
+    fn leave_out_the_start(&self, windows: &mut Vec<Window>, is_over: impl Fn(f64) -> bool) {
+        match windows.iter().position(|one| !is_over(one.value)) {
+            Some(start) => drop(windows.drain(..start)),
+            None if self.has_users => {}
+            None => windows.clear(),
         }
     }
 

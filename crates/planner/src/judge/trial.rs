@@ -2,7 +2,7 @@
 
 use evenkeel_manifest::{Gate, Service, TrafficStep};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::steps::{Traffic, own_pause, step_at, step_gate};
 use crate::tags::Memory;
@@ -121,15 +121,31 @@ pub(crate) fn deployed<'a>(
     Some((set, set.deployment.created_at?.max(mark.since).max(judged.unwrap_or(mark.since))))
 }
 
-/// When the pause in this stage began: ECS tells only when it ends.
+/// When the gate in this stage began to wait: ECS tells only when its patience ends.
 fn opened_at(view: &View<'_>, rollout: &ServiceDeployment) -> Option<Timestamp> {
-    let pauses = &rollout.lifecycle_hook_details;
-    let pause = pauses.iter().find(|pause| pause.awaits_a_word())?;
-    let known = |pause: &HookDetail| {
-        let timeout = view.desired.rollout.strategy.shift()?.gate_timeout;
-        pause.expires_at?.checked_sub(timeout).ok()
+    let known = || {
+        let (gate, pause) = own_pause(rollout)?;
+        let patience = live_patience(view, gate).or_else(|| {
+            let timeout = view.desired.rollout.strategy.shift()?.gate_timeout;
+            SignedDuration::try_from(timeout).ok()
+        });
+        pause.expires_at?.checked_sub(patience?).ok()
     };
-    known(pause).or(rollout.updated_at)
+    let awaits = rollout.lifecycle_hook_details.iter().any(HookDetail::awaits_a_word);
+    known().or(rollout.updated_at.filter(|_| awaits))
+}
+
+/// How long ECS waits at a gate as the service has it, which a manifest that changed meanwhile does not.
+fn live_patience(view: &View<'_>, gate: Gate) -> Option<SignedDuration> {
+    let hooks = view.live.pointer("/deploymentConfiguration/lifecycleHooks")?.as_array()?;
+    let is_in =
+        |stages: &Value| stages.as_array().is_some_and(|all| all.contains(&json!(gate.stage())));
+    let pauses = |hook: &&Value| {
+        hook.get("targetType").and_then(Value::as_str) == Some("PAUSE")
+            && hook.get("lifecycleStages").is_some_and(is_in)
+    };
+    let minutes = hooks.iter().find(pauses)?.pointer("/timeoutConfiguration/timeoutInMinutes")?;
+    minutes.as_i64().map(SignedDuration::from_mins)
 }
 
 /// The target group of the revision that is rolled out, as ECS resolved it.

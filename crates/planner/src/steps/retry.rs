@@ -1,14 +1,17 @@
 //! Trying a rejected revision again because a person took the verdict back; never on its own account,
 //! and never twice for one word.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 
-use super::rollout::{forget_rollout, mark_rollout};
+use super::rollback::judged_now;
+use super::rollout::forget_rollout;
 use super::start::{first_phase, start};
 use super::unknown;
-use crate::Plan;
-use crate::tags::RolloutMark;
+use crate::tags::{RolloutMark, tag};
 use crate::view::{Standing, View};
+use crate::{Action, Call, Lane, Plan};
 
 /// A forced deployment that AWS does not show after this long was never made.
 const SHOWS_WITHIN: SignedDuration = SignedDuration::from_mins(1);
@@ -26,8 +29,13 @@ pub(super) fn retry(view: &View<'_>, mark: &RolloutMark, begun: bool) -> Plan {
     }
     let again =
         RolloutMark { phase: first_phase(view), since: view.now(), probe: None, ..mark.clone() };
+    let tags = BTreeMap::from([
+        (tag::ROLLOUT.to_owned(), again.encode()),
+        (tag::DIGEST.to_owned(), judged_now(view).encode()),
+    ]);
+    let call = Call::TagResource { arn: view.service.service_arn.clone(), tags };
     let why = format!("judges {} again: its verdict was taken back", view.primary.id);
-    Plan::acting(vec![mark_rollout(view, &again, why)], Vec::new())
+    Plan::acting(vec![Action { call, lane: Lane::RolloutStep, why }], Vec::new())
 }
 
 /// The plan after a forced deployment was announced and while the one that ECS gave up is still PRIMARY:

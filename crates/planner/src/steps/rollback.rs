@@ -1,7 +1,7 @@
 //! Rejecting a revision and returning to the proven one; never returns to anything else, and never
 //! twice from one deployment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,10 @@ use crate::view::{Standing, View, explain, not_seen, target_revision};
 use crate::{
     Action, Call, Fact, Lane, Plan, RolloutPhase, ServiceDeployment, VerdictKind, Wait, WaitReason,
 };
-use evenkeel_manifest::OnFailure;
+use evenkeel_manifest::{Digest, OnFailure};
+
+/// What stands in the tag `digest` where a revision was judged before any was applied.
+const NOTHING: &str = "none";
 
 /// Writes the verdict, and that the return from `deployment` is under way. Nothing else in this pass.
 pub(super) fn reject(view: &View<'_>, deployment: &str, kind: VerdictKind, why: String) -> Plan {
@@ -26,20 +29,32 @@ pub(super) fn reject(view: &View<'_>, deployment: &str, kind: VerdictKind, why: 
     tag_service(view, tags, why)
 }
 
-/// What is written beside a verdict: the return from `deployment` is under way.
+/// What is written beside a verdict: the return from `deployment` is under way, and ECS's history up to now is judged, so that a
+/// retry is not refused because of it.
 pub(super) fn rejecting(view: &View<'_>, deployment: &str) -> BTreeMap<String, String> {
     let mut tags = rollback_mark(view, deployment);
-    if let Some(last) = &view.memory.applied {
-        // ECS's history up to now is judged: a retry must not be refused because of it.
-        let judged = LastApplied { at: view.now(), ..last.clone() };
-        tags.insert(tag::DIGEST.to_owned(), judged.encode());
-    }
+    tags.insert(tag::DIGEST.to_owned(), judged_now(view).encode());
     tags
 }
 
-/// Marks the return from a deployment whose revision was rejected before.
+/// What was applied stays; where nothing ever was, the time of the judgement still has its place.
+pub(super) fn judged_now(view: &View<'_>) -> LastApplied {
+    let at = view.now();
+    match &view.memory.applied {
+        Some(last) => LastApplied { at, ..last.clone() },
+        None => LastApplied {
+            digest: Digest::from_tag(NOTHING),
+            at,
+            members: BTreeSet::new(),
+            is_seen: true,
+        },
+    }
+}
+
+/// Marks the return from a deployment whose revision was rejected before, or that nobody wants any more: how it ends says nothing
+/// about its revision.
 pub(super) fn begin(view: &View<'_>, deployment: &str, why: String) -> Plan {
-    tag_service(view, rollback_mark(view, deployment), why)
+    tag_service(view, rejecting(view, deployment), why)
 }
 
 fn rollback_mark(view: &View<'_>, deployment: &str) -> BTreeMap<String, String> {

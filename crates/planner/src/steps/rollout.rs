@@ -10,12 +10,14 @@ use super::ownership::{owner, primary_revision};
 use super::start::first_phase;
 use super::{capability_waits, foreign, gate, probe, retry, rollback, unknown, unseen};
 use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
-use crate::diff::{Comparison, differences, removable_codes, runs_what_is_wanted};
+use crate::diff::{
+    Comparison, differences, has_wanted_members, removable_codes, runs_what_is_wanted,
+};
 use crate::plan::{CAPACITY, IN_FLIGHT, SETTLED};
 use crate::tags::{
     LastApplied, Marked, Over, RolloutMark, deployment_number, revision_number, tag,
 };
-use crate::view::{Standing, View, not_seen};
+use crate::view::{Standing, View, not_seen, target_revision};
 use crate::{
     Action, Call, Depth, Lane, Plan, RolloutPhase, ServiceDeployment, Unknown, Verdict,
     VerdictKind, Wait, WaitReason,
@@ -286,6 +288,7 @@ fn others(view: &View<'_>) -> Option<Plan> {
         one.id != view.primary.id
             && one.rollout_state.as_deref() == Some("FAILED")
             && is_wanted_definition(view, &one.task_definition)
+            && had_wanted_members(view, &one.id)
             && one.created_at > view.memory.applied.as_ref().map(|last| last.at)
     });
     if view.standing() != Standing::InFlight || view.deployments_are_opaque() {
@@ -307,6 +310,13 @@ fn others(view: &View<'_>) -> Option<Plan> {
         return Some(against(view, &judgement, VerdictKind::RolledBackByEcs, sentence, &mark));
     }
     foreign::wait(view)
+}
+
+/// Where ECS shows no revision of the deployment, its task definition alone tells what it was.
+fn had_wanted_members(view: &View<'_>, deployment: &str) -> bool {
+    let history = view.service_deployment(deployment);
+    let revision = history.and_then(|one| target_revision(view.observed(), one));
+    revision.is_none_or(|one| has_wanted_members(view, one))
 }
 
 pub(super) fn is_wanted_definition(view: &View<'_>, arn: &str) -> bool {

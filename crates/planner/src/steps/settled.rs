@@ -14,7 +14,7 @@ use super::rollout::{
 };
 use super::start::start;
 use super::{capability_waits, prune, rollback, unknown, word};
-use crate::diff::{Comparison, runs_what_is_wanted};
+use crate::diff::{Comparison, has_wanted_members, runs_what_is_wanted};
 use crate::plan::SETTLED;
 use crate::tags::{LastApplied, Memory, Rejection, encode_keys, tag};
 use crate::view::{Standing, View, explain, last_part, not_seen, target_revision};
@@ -130,8 +130,8 @@ fn leave_failed(view: &View<'_>) -> Option<Plan> {
     Some(rollback::begin(view, id, why))
 }
 
-/// The id of the deployment, and how ECS's history says that the wanted revision was rolled back after
-/// we last looked: we crashed between starting it and marking it.
+/// The id of the deployment, and how ECS's history says that what is wanted was rolled back after
+/// we last judged it: we crashed between starting it and marking it.
 fn rolled_back_before(view: &View<'_>) -> Option<(String, String)> {
     let judged_until = view.memory.applied.as_ref().map(|last| last.at);
     let all = view.observed().service_deployments.known()?;
@@ -141,7 +141,8 @@ fn rolled_back_before(view: &View<'_>) -> Option<(String, String)> {
     }
     let target = target_revision(view.observed(), newest)?;
     let definition = view.definition(&target.task_definition)?;
-    if definition.digest != view.desired.task_definition_digest {
+    if definition.digest != view.desired.task_definition_digest || !has_wanted_members(view, target)
+    {
         return None;
     }
     let id = format!("ecs-svc/{}", last_part(&target.service_revision_arn));

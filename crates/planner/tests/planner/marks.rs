@@ -156,6 +156,14 @@ fn a_deployment_of_ours_that_ecs_left_before_it_was_marked_is_judged() {
 }
 
 #[test]
+fn a_fix_beside_the_task_definition_is_not_judged_by_what_ecs_left_before_it() {
+    let mut look = rolled_back_unmarked();
+    assert_eq!(look.verdict(), Some(VerdictKind::RolledBackByEcs));
+    look.desired = connected("good:2", "market").service();
+    assert_eq!(look.verdict(), None, "{}", look.plan());
+}
+
+#[test]
 fn only_a_deployment_that_failed_with_what_is_wanted_and_since_it_was_applied_is_judged() {
     let change = |change: fn(&mut Look)| {
         let mut look = rolled_back_unmarked();

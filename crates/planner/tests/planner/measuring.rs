@@ -367,6 +367,45 @@ fn a_slow_revision_and_one_with_too_few_healthy_targets_fail() {
 }
 
 #[test]
+fn minutes_in_which_a_good_revision_had_no_healthy_target_yet_do_not_speak_against_it() {
+    let hosts = || {
+        let least = Condition::Least(Limit::new(2.0).expect("finite"));
+        vec![Metric { name: None, source: MetricSource::HealthyHosts, condition: least }]
+    };
+    let has = |share, hosts_then: fn(i64) -> f64| {
+        let mut canary = Canary::at(share, hosts());
+        canary.series(of_group(GREEN, "HealthyHostCount", "Minimum"), move |ago| {
+            Some(hosts_then(ago))
+        });
+        canary
+    };
+    let starts = has(0.0, |_| 0.0);
+    assert_eq!(starts.0.verdict(), None, "{}", starts.plan());
+    let started = has(10.0, |ago| if ago > 1 { 0.0 } else { 4.0 });
+    assert_eq!(started.0.verdict(), None, "{}", started.plan());
+    let lost = has(10.0, |ago| if ago > 4 { 4.0 } else { 0.0 });
+    assert_eq!(lost.0.verdict(), Some(VerdictKind::Analysis), "{}", lost.plan());
+}
+
+#[test]
+fn a_gate_timeout_that_is_changed_while_a_gate_is_open_does_not_change_since_when_it_is() {
+    let mut canary = Canary::at(10.0, error_rate());
+    canary.0.service().document["deploymentConfiguration"] = json!({
+        "strategy": "CANARY",
+        "lifecycleHooks": [{
+            "targetType": "PAUSE",
+            "lifecycleStages": Gate::ALL.map(Gate::stage),
+            "timeoutConfiguration": { "timeoutInMinutes": 60, "action": "ROLLBACK" },
+        }],
+    });
+    assert_eq!(canary.told().0, AnalysisResult::Running);
+    let step = Step { percent: Percent::whole(10), bake: std::time::Duration::from_mins(5) };
+    let patient = Shift { gate_timeout: std::time::Duration::from_hours(2), ..Shift::default() };
+    canary.0.desired.rollout.strategy = Strategy::Canary(patient, step);
+    assert_eq!(canary.told().0, AnalysisResult::Running, "{}", canary.plan());
+}
+
+#[test]
 fn a_query_without_data_is_unclear_unless_missing_means_zero() {
     let query = |missing_is_zero| {
         MetricSource::Query(Query {

@@ -563,3 +563,12 @@ fn what_makes_room_for_newer_content_takes_its_test_traffic_with_it_where_nothin
     let Call::DeleteTaskSet { input } = call else { panic!("{call:?}") };
     assert_eq!(input["taskSet"], "ecs-svc/1");
 }
+
+#[test]
+fn tasks_for_the_next_step_are_not_started_while_rollouts_are_paused() {
+    let mut look = baking_for(60);
+    look.mark("step1", 5);
+    assert!(matches!(look.call(), Call::UpdateTaskSet { .. }), "{}", look.plan());
+    look.tags.insert("evenkeel:pause".to_owned(), "a move".to_owned());
+    assert!(look.waits().contains("are paused"), "{}", look.waits());
+}

@@ -3,6 +3,7 @@
 use evenkeel_planner::{Call, Plan, WaitReason, tag};
 use serde_json::json;
 
+use crate::ecs::Ecs;
 use crate::looks::{Look, missing};
 use crate::manifests::{Draft, web};
 use crate::plans::{reasons, settled};
@@ -170,4 +171,16 @@ fn a_manifest_that_changes_only_what_aws_does_not_show_is_rolled_out() {
     let plan = look.plan();
     let starts = plan.actions.iter().any(|one| matches!(one.call, Call::UpdateService { .. }));
     assert!(starts, "{plan}");
+}
+
+#[test]
+fn somebody_who_scales_what_never_becomes_healthy_up_from_zero_does_not_keep_it_so() {
+    let mut ecs = Ecs::new();
+    let desired = web("hang:1").with("desiredCount", json!(0)).service();
+    drop(ecs.settle(&desired, 10));
+    ecs.update(&json!({ "desiredCount": 1 }));
+    drop(ecs.settle(&desired, 300));
+    ecs.later(2 * 3600);
+    let last = ecs.settle(&desired, 300);
+    assert!(ecs.tags.contains_key(tag::REJECTED) || ecs.count() == 0, "{last}\n{:?}", ecs.tags);
 }

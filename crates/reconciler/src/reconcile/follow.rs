@@ -74,7 +74,8 @@ impl<C: Cloud> Follower<'_, C> {
         }
         if known.hold(&mut plan, observed.service.known()) {
             let why = plan.waiting.pop().map(|wait| wait.sentence).unwrap_or_default();
-            return Err(NotFollowed::Refused(format!("{why}; try again in a few seconds")));
+            let when = "try again soon: that takes seconds as a rule, and six minutes at most";
+            return Err(NotFollowed::Refused(format!("{why}; {when}")));
         }
         if let Err(broken) = evenkeel_planner::check_order(&plan.actions, &input) {
             let why = broken.join("; ");

@@ -151,9 +151,14 @@ impl Course<'_> {
 
     /// Tasks, then test traffic, then production traffic.
     fn take(&self) -> Plan {
+        let before = format!("before {}", self.position());
         let scale = self.step.scale_percent();
         if self.green.scale() < scale {
-            return acting(self.scale_to(scale));
+            let paused = word::paused(self.view, &before).filter(|_| !self.is_promoted());
+            return match paused {
+                Some(wait) => still(self.view, &self.judgement, wait),
+                None => acting(self.scale_to(scale)),
+            };
         }
         if let Some(sentence) = incomplete(self.green, &self.judgement) {
             let wait = Wait::new(WaitReason::Deployment, sentence).until(self.judgement.deadline);
@@ -168,7 +173,6 @@ impl Course<'_> {
             let why = format!("{} is taken: it bakes", self.position());
             return acting(self.marked(RolloutPhase::Baking, self.mark.step, why));
         }
-        let before = format!("before {}", self.position());
         if let Some(plan) = self.untested() {
             return plan;
         }

@@ -346,7 +346,7 @@ const ENVIRONMENT: [&str; 10] = [
     "rate exceeded",
     "timeout waiting for network",
     "internalerror",
-    "resource:",
+    "taskfailedtostart: resource:",
     "spot",
     "unexpected status code 5",
     "request canceled",

@@ -92,8 +92,9 @@ fn is_about_a_verdict(tags: &Tags) -> bool {
 
 /// S26: the tag `evenkeel:proven` is written only after ECS completed the revision wanted, with every
 /// task healthy and no named alarm red, at some moment of the pass; and `evenkeel:rejected` only when
-/// something speaks against the revision. A person may say so, and name what is returned to. Who reads a mark that AWS
-/// carried out long after it was given up, perhaps on a service made anew, is not to blame.
+/// something speaks against the revision, and against a deployment of it that was not returned from before. A person may say so,
+/// and name what is returned to. Who reads a mark that AWS carried out long after it was given up, perhaps on a service made
+/// anew, is not to blame.
 #[derive(Debug, Default)]
 pub(super) struct VerdictSoundness {
     origins: Origins,
@@ -128,6 +129,10 @@ struct Record {
     /// The youngest ever.
     newest: Option<(At, u64)>,
     red: BTreeSet<String>,
+    /// The deployment that the service returns from.
+    returning: Option<u64>,
+    /// Those that it returned from before: what they came to says nothing new.
+    returned_from: BTreeSet<u64>,
 }
 
 /// What holds now, and until when what held before did.
@@ -221,13 +226,17 @@ impl VerdictSoundness {
     }
 
     fn marked(&mut self, at: At, call: &Sent) {
-        let Some(key) = &call.about else { return };
-        if Write::of(call).is_some_and(|write| write.tag(ROLLOUT).is_some()) {
-            if self.origins.is_late(call, at) {
-                self.misled.insert(key.clone());
-            } else {
-                self.misled.remove(key);
-            }
+        let (Some(key), Some(write)) = (&call.about, Write::of(call)) else { return };
+        let mark = write.tag(ROLLOUT);
+        let is_late = self.origins.is_late(call, at);
+        if mark.is_some() && is_late {
+            self.misled.insert(key.clone());
+        } else if mark.is_some() {
+            self.misled.remove(key);
+        }
+        let is_about_it = mark.is_some() || write.removes(ROLLOUT);
+        if let Some(record) = self.services.get_mut(key).filter(|_| is_about_it && !is_late) {
+            record.marked(mark.and_then(Mark::read));
         }
     }
 
@@ -267,6 +276,10 @@ impl VerdictSoundness {
         let left = record.primary.is_none_or(|(primary, since)| primary != id || is_old(since));
         let is_measured = wishes.iter().any(|wish| wish.is_measured);
         let measured = is_measured && record.failing.contains(&id);
+        let is_primary = record.primary.is_some_and(|(primary, _)| primary == id);
+        if record.returned_from.contains(&id) && !is_primary {
+            return Err(format!("{} although {id} was returned from before", told(call)));
+        }
         if alarmed || left || measured || record.accused.contains(&id) {
             return Ok(());
         }
@@ -275,6 +288,21 @@ impl VerdictSoundness {
 }
 
 impl Record {
+    /// What is marked from now on.
+    fn marked(&mut self, mark: Option<Mark>) {
+        let returns = mark.as_ref().is_some_and(|mark| mark.phase == "rollback");
+        let id = mark.and_then(|mark| mark.deployment);
+        if returns && self.returning == id {
+            return;
+        }
+        self.returned_from.extend(self.returning.take());
+        if returns {
+            self.returning = id;
+        } else if let Some(id) = id {
+            self.returned_from.remove(&id);
+        }
+    }
+
     fn changed(&mut self, at: At, facts: &ServiceFacts) {
         self.at = Some(at);
         let desired = usize::try_from(facts.desired).unwrap_or(usize::MAX);
@@ -636,5 +664,30 @@ mod tests {
         course.pause(600);
         course.pass("TagResource", against());
         course.passes();
+    }
+
+    #[test]
+    fn how_a_return_ended_is_no_reason_to_reject_what_was_not_begun_again() {
+        for is_over in [false, true] {
+            let mut course = rolled_out(VerdictSoundness::default());
+            course.happens(|facts, at| {
+                let mut failed = pending(200, 2);
+                stop(
+                    &mut failed,
+                    at,
+                    "EssentialContainerExited",
+                    "Essential container in task exited",
+                );
+                facts.tasks.push(failed);
+            });
+            course.pass("TagResource", against());
+            course.begins(3);
+            course.happens(|_, _| {});
+            if is_over {
+                course.pass("UntagResource", json!({"tagKeys": [ROLLOUT]}));
+            }
+            course.pass("TagResource", against());
+            if is_over { course.breaks("returned from before") } else { course.passes() }
+        }
     }
 }
