@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_manifest::{Service, ServiceKey, Severity};
-use evenkeel_reconciler::{Cloud, ControlLoop, DesiredState, LoopMetrics, Shutdown, StatusBoard};
+use evenkeel_reconciler::{
+    Cloud, ControlLoop, DesiredState, LoopMetrics, LoopSettings, Shutdown, StatusBoard,
+};
 use prometheus::Registry;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -85,7 +87,8 @@ impl Apply<'_> {
         let (_desired, wanted) = watch::channel(Arc::new(desired.clone()));
         let board = Arc::new(StatusBoard::new());
         let metrics = LoopMetrics::register(registry).map_err(StartError::from)?;
-        let settings = loop_settings(self.config);
+        // What was not named here has its manifests elsewhere.
+        let settings = LoopSettings { prune: None, ..loop_settings(self.config) };
         let failures = Failures::default();
         let cloud = Arc::new(Noting::new(cloud, failures.clone()));
         let control_loop = ControlLoop::new(cloud, settings, metrics, wanted, board.clone());
@@ -174,8 +177,12 @@ fn verdict(standings: impl Iterator<Item = Standing>, wait: bool) -> Exit {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Mutex;
+
+    use evenkeel_manifest::Pattern;
     use evenkeel_planner::{Action, Applied, Observed, Questions};
-    use evenkeel_reconciler::{CloudError, OwnedService};
+    use evenkeel_reconciler::{CloudError, OwnedService, PruneSettings};
 
     use super::*;
 
@@ -217,17 +224,21 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_missing_permission_ends_it_before_the_time_is_over() {
+    fn web() -> Vec<Service> {
         let text = "apiVersion: evenkeel.dev/v1\nkind: Service\nmetadata: {name: web}\nspec:\n  \
                     cluster: prod\n  taskDefinition: {memory: '512', containerDefinitions: [{name: \
                     app, image: app}]}\n  service: {desiredCount: 1}\n";
         let file = evenkeel_manifest::File { name: "web.yaml".into(), text: text.to_owned() };
         let set = evenkeel_manifest::load(&[file]);
         assert_eq!(set.problems, []);
+        set.services
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_missing_permission_ends_it_before_the_time_is_over() {
         let config = Config::default();
         let wait = Duration::from_hours(1);
-        let apply = Apply { config: &config, services: set.services, wait: Some(wait) };
+        let apply = Apply { config: &config, services: web(), wait: Some(wait) };
         let (mut out, began) = (Vec::new(), Instant::now());
         let exit = apply.run(Arc::new(Denied), &Registry::new(), &mut out).await.unwrap();
         assert_eq!(exit, Exit::Bad);
@@ -235,5 +246,48 @@ mod tests {
         let text = anstream::adapter::strip_bytes(&out).into_vec();
         let text = String::from_utf8(text).unwrap();
         assert!(text.contains("prod/web failed: DescribeServices was denied"), "{text}");
+    }
+
+    /// A cloud that owns a service besides, and in which no look ends.
+    #[derive(Debug, Default)]
+    struct TwoOwned {
+        looked_at: Mutex<BTreeSet<String>>,
+    }
+
+    impl Cloud for TwoOwned {
+        async fn owned(&self, _: &str, _: &[String]) -> Result<Vec<OwnedService>, CloudError> {
+            let owned = |name: &str| OwnedService::of(ServiceKey::new("prod", name), |_| false);
+            Ok(vec![owned("web"), owned("other")])
+        }
+
+        async fn observe(&self, key: &ServiceKey, _: &Questions) -> Result<Observed, CloudError> {
+            self.looked_at.lock().unwrap().insert(key.name.clone());
+            std::future::pending().await
+        }
+
+        async fn apply(&self, _: &ServiceKey, _: &Action) -> Result<Applied, CloudError> {
+            Err(denied())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_named_is_left_alone_where_pruning_is_granted() {
+        let all = || vec![Pattern::of_names("*").unwrap()];
+        let prune = PruneSettings {
+            clusters: all(),
+            services: all(),
+            grace: Duration::from_mins(1),
+            keep: Duration::from_hours(24),
+            percent_max: 100,
+            services_max: 5,
+        };
+        let config = Config { prune: Some(prune), ..Config::default() };
+        let wait = Duration::from_hours(3);
+        let apply = Apply { config: &config, services: web(), wait: Some(wait) };
+        let cloud = Arc::new(TwoOwned::default());
+        let exit = apply.run(cloud.clone(), &Registry::new(), &mut Vec::new()).await.unwrap();
+        assert_eq!(exit, Exit::TimedOut);
+        let looked_at = cloud.looked_at.lock().unwrap().clone();
+        assert_eq!(looked_at, BTreeSet::from(["web".to_owned()]));
     }
 }
