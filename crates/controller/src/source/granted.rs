@@ -84,10 +84,23 @@ fn of_the_task(task: &Value) -> Option<String> {
     if let Some(name) = ["networkMode", "pidMode", "ipcMode"].iter().find(is_host) {
         return Some(format!("{name} is `host`"));
     }
-    let mounted = elements(task, "volumes")
-        .find(|one| one.pointer("/host/sourcePath").and_then(Value::as_str).is_some())?;
-    let name = mounted.get("name").and_then(Value::as_str).unwrap_or_default();
-    Some(format!("the volume `{name}` is a directory of the host"))
+    elements(task, "volumes").find_map(|one| {
+        let name = one.get("name").and_then(Value::as_str).unwrap_or_default();
+        if one.pointer("/host/sourcePath").and_then(Value::as_str).is_some() {
+            return Some(format!("the volume `{name}` is a directory of the host"));
+        }
+        let docker = one.get("dockerVolumeConfiguration")?;
+        may_be_of_the_host(docker).then(|| {
+            format!("the volume `{name}` of Docker has driverOpts, or another driver than `local`")
+        })
+    })
+}
+
+/// The driver `local` mounts whatever its options name, and what other drivers do is theirs to say.
+fn may_be_of_the_host(docker: &Value) -> bool {
+    let options = docker.get("driverOpts").and_then(Value::as_object);
+    let driver = docker.get("driver").and_then(Value::as_str);
+    options.is_some_and(|all| !all.is_empty()) || driver.is_some_and(|driver| driver != "local")
 }
 
 #[cfg(test)]
@@ -186,6 +199,29 @@ mod tests {
                 ),
                 None => assert_eq!(found, None, "{granted} {task}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_volume_of_docker_that_may_be_a_directory_of_the_host_is_refused() {
+        let bind = json!({"type": "none", "o": "bind", "device": "/"});
+        for (docker, refused) in [
+            (json!({"driver": "local", "scope": "task", "driverOpts": bind}), true),
+            (json!({"driverOpts": {"device": "/dev/sda1"}}), true),
+            (json!({"driver": "rexray/ebs"}), true),
+            (json!({"driver": "Local"}), true),
+            (json!({"driver": "local", "scope": "task", "labels": {"a": "b"}}), false),
+            (json!({"driver": "local", "driverOpts": {}}), false),
+            (json!({"scope": "shared", "autoprovision": true}), false),
+        ] {
+            let task = json!({"volumes": [
+                {"name": "plain"}, {"name": "data", "dockerVolumeConfiguration": docker},
+            ]});
+            let service = service(&task, &json!({}));
+            let found = excess(&grant(json!({})), &service);
+            let is_told = found.as_ref().is_some_and(|why| why.contains("the volume `data`"));
+            assert_eq!(is_told, refused, "{docker}: {found:?}");
+            assert_eq!(excess(&grant(json!({"privileged": true})), &service), None, "{docker}");
         }
     }
 
