@@ -16,8 +16,8 @@ use crate::config::{CommitStatusConfig, Config};
 use crate::outside::web::Web;
 use crate::replica::Replica;
 use crate::source::ManifestsReport;
-use hosting::request;
-use standing::{Scope, Standing, standing};
+use hosting::{has_it_already, request};
+use standing::{Scope, Standing, State, standing};
 
 /// Statuses of a fleet change many at a time.
 const QUIET: Duration = Duration::from_secs(2);
@@ -39,8 +39,12 @@ struct Told {
 /// What hosting knows under one context.
 #[derive(Default)]
 struct Known {
-    /// What it took last: the commit and how it fared.
+    /// What it took last: the commit and how it fared. `None` also after a failure: what gave no answer may
+    /// have been taken.
     last: Option<(String, Standing)>,
+    /// What failed last; another commit or state does not wait for it.
+    failed: Option<(String, State)>,
+    /// Of that, in a row.
     failures: u32,
     again_at: Option<Instant>,
 }
@@ -111,9 +115,9 @@ impl CommitStatuses {
         let mut statuses = self.board.changed();
         loop {
             let held = self.replica.as_ref().map(Replica::clusters);
+            let began = Instant::now();
             self.tell_all(held.as_deref()).await;
-            let known = self.told.iter().flat_map(|one| one.known.values());
-            let retry = known.filter_map(|one| one.again_at).min();
+            let retry = self.retry_at(began);
             let retry = async {
                 match retry {
                     Some(at) => sleep_until(at).await,
@@ -126,6 +130,13 @@ impl CommitStatuses {
                 () = retry => {}
             }
         }
+    }
+
+    /// When a failure that the telling which began then has left is told again. What was due by then and has not
+    /// been told is wanted no more: its time would be over for ever.
+    fn retry_at(&self, began: Instant) -> Option<Instant> {
+        let known = self.told.iter().flat_map(|one| one.known.values());
+        known.filter_map(|one| one.again_at).filter(|at| *at > began).min()
     }
 
     /// `held` are the clusters of this replica among others.
@@ -176,9 +187,15 @@ fn clusters_told_of(
     }
 }
 
+/// Whether it is about that commit in that state, in whatever words.
+fn is_of(told: &(String, Standing), (commit, state): &(String, State)) -> bool {
+    told.0 == *commit && told.1.state == *state
+}
+
 impl Known {
     fn needs_no(&self, now: &(String, Standing)) -> bool {
-        let waits = self.again_at.is_some_and(|at| at > Instant::now());
+        let failed = self.failed.as_ref().is_some_and(|failed| is_of(now, failed));
+        let waits = failed && self.again_at.is_some_and(|at| at > Instant::now());
         waits || self.last.as_ref() == Some(now)
     }
 }
@@ -198,8 +215,9 @@ impl Told {
         let token = token.unwrap_or_default();
         let request = request(&self.config, &token, &context, commit, standing);
         let body = request.body.to_string().into_bytes();
-        let (status, _) = web.post(&request.url, &request.headers, body, TIMEOUT).await?;
-        if status.is_success() {
+        let (status, answer) = web.post(&request.url, &request.headers, body, TIMEOUT).await?;
+        let has_it = || has_it_already(self.config.kind, status, &answer, standing.state);
+        if status.is_success() || has_it() {
             return Ok(());
         }
         let remedy = match status.as_u16() {
@@ -220,11 +238,16 @@ impl Told {
         match result {
             Ok(()) => *known = Known { last: Some(told), ..Known::default() },
             Err(why) => {
+                if !known.failed.as_ref().is_some_and(|failed| is_of(&told, failed)) {
+                    known.failures = 0;
+                }
                 let delay = RETRY_FIRST.saturating_mul(1 << known.failures.min(10)).min(RETRY_MAX);
                 tracing::warn!(
                     source_name = self.source, commit = told.0, why,
                     again_in = ?delay, "git hosting was not told how a commit fares"
                 );
+                known.last = None;
+                known.failed = Some((told.0, told.1.state));
                 known.failures += 1;
                 known.again_at = Some(Instant::now() + delay);
             }

@@ -1,5 +1,6 @@
 //! How git hosting is told of a commit; never anything but one status of one commit.
 
+use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::standing::{Standing, State};
@@ -42,10 +43,7 @@ pub(super) fn request(
         HostingKind::Gitlab => {
             headers.push(("private-token", token.to_owned()));
             let project = repository.replace('/', "%2F");
-            let state = match standing.state {
-                State::Failure => "failed",
-                state => word(state),
-            };
+            let state = word_of_gitlab(standing.state);
             let body = json!({"state": state, "name": context, "description": description});
             (format!("{url}/projects/{project}/statuses/{commit}"), body)
         }
@@ -62,6 +60,29 @@ pub(super) fn request(
         members.insert("target_url".to_owned(), json!(link));
     }
     Request { url, headers, body }
+}
+
+/// Whether GitLab refuses a state because the commit has it: `pending` after `pending` is no change to it,
+/// whatever the description ("Cannot transition status via :enqueue from :pending").
+pub(super) fn has_it_already(
+    kind: HostingKind,
+    status: StatusCode,
+    answer: &[u8],
+    state: State,
+) -> bool {
+    let answer = String::from_utf8_lossy(answer);
+    let words = format!(" from :{} ", word_of_gitlab(state));
+    kind == HostingKind::Gitlab
+        && status == StatusCode::BAD_REQUEST
+        && answer.contains("Cannot transition status")
+        && answer.contains(&words)
+}
+
+fn word_of_gitlab(state: State) -> &'static str {
+    match state {
+        State::Failure => "failed",
+        state => word(state),
+    }
 }
 
 fn word(state: State) -> &'static str {

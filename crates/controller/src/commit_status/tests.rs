@@ -1,9 +1,10 @@
 //! What hosting is told of the commits of one source, by a server that writes everything down.
 
+use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::State as Shared;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use evenkeel_manifest::{File, Service, load};
 use evenkeel_planner::{
@@ -19,28 +20,51 @@ use crate::config::{HostingKind, SourceConfig};
 use crate::source::{Revision, SourceReport};
 
 type Seen = Arc<Mutex<Vec<(String, String, Value)>>>;
+/// What the next requests are answered; all others are taken.
+type Answers = Arc<Mutex<VecDeque<(u16, String)>>>;
 
-/// A server that answers 500 to the first request, and takes all others.
-async fn hosting() -> (String, Seen, JoinSet<std::io::Result<()>>) {
-    async fn answer(
-        State(seen): State<Seen>,
-        uri: Uri,
-        headers: HeaderMap,
-        body: String,
-    ) -> StatusCode {
-        let token = headers.get("authorization").map(|one| one.to_str().unwrap().to_owned());
-        let body = serde_json::from_str(&body).unwrap();
-        let mut seen = seen.lock().unwrap();
-        seen.push((uri.path().to_owned(), token.unwrap_or_default(), body));
-        if seen.len() == 1 { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::CREATED }
+/// A server that answers as it is told.
+struct Hosting {
+    url: String,
+    seen: Seen,
+    answers: Answers,
+    _server: JoinSet<std::io::Result<()>>,
+}
+
+async fn answer(
+    Shared((seen, answers)): Shared<(Seen, Answers)>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: String,
+) -> (StatusCode, String) {
+    let token = headers.get("authorization").map(|one| one.to_str().unwrap().to_owned());
+    let body = serde_json::from_str(&body).unwrap();
+    seen.lock().unwrap().push((uri.path().to_owned(), token.unwrap_or_default(), body));
+    let answer = answers.lock().unwrap().pop_front();
+    let (status, body) = answer.unwrap_or_else(|| (201, String::new()));
+    (StatusCode::from_u16(status).unwrap(), body)
+}
+
+impl Hosting {
+    async fn start() -> Self {
+        let (seen, answers) = (Seen::default(), Answers::default());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(answer).with_state((seen.clone(), answers.clone()));
+        let mut server = JoinSet::new();
+        server.spawn(async move { axum::serve(listener, router).await });
+        Self { url, seen, answers, _server: server }
     }
-    let seen = Seen::default();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().fallback(answer).with_state(seen.clone());
-    let mut server = JoinSet::new();
-    server.spawn(async move { axum::serve(listener, router).await });
-    (url, seen, server)
+
+    /// What the next request is answered.
+    fn answers(&self, status: u16, body: &str) {
+        self.answers.lock().unwrap().push_back((status, body.to_owned()));
+    }
+
+    fn states(&self) -> Vec<String> {
+        let seen = self.seen.lock().unwrap();
+        seen.iter().map(|(_, _, body)| body["state"].as_str().unwrap().to_owned()).collect()
+    }
 }
 
 fn service() -> Service {
@@ -78,13 +102,13 @@ fn a_commit_fares_as_its_worst_service_does() {
         let told = standing(all_of("shop"), &[], &desired, move |_| status.clone());
         (told.state, told.sentence)
     };
-    assert_eq!(told(None), (standing::State::Pending, "prod/web: is being looked at".to_owned()));
+    assert_eq!(told(None), (State::Pending, "prod/web: is being looked at".to_owned()));
     let ready = status(&web, ConditionKind::Ready, "1 of 1 tasks running");
-    assert_eq!(told(Some(ready.clone())).0, standing::State::Success);
+    assert_eq!(told(Some(ready.clone())).0, State::Success);
     let old = Status { wanted: None, ..ready };
-    assert_eq!(told(Some(old)).0, standing::State::Pending, "it is about other content");
+    assert_eq!(told(Some(old)).0, State::Pending, "it is about other content");
     let rejected = status(&web, ConditionKind::Rejected, "three tasks crashed");
-    let failed = (standing::State::Failure, "prod/web: three tasks crashed".to_owned());
+    let failed = (State::Failure, "prod/web: three tasks crashed".to_owned());
     assert_eq!(told(Some(rejected.clone())), failed);
     let verdict = VerdictStatus {
         digest: web.revision_digest.clone(),
@@ -92,20 +116,20 @@ fn a_commit_fares_as_its_worst_service_does() {
         sentence: "3 of 3 tasks ended".to_owned(),
     };
     let judged = Status { verdict: Some(Box::new(verdict)), ..rejected.clone() };
-    let failed_for = (standing::State::Failure, "prod/web: Crashes: 3 of 3 tasks ended".to_owned());
+    let failed_for = (State::Failure, "prod/web: Crashes: 3 of 3 tasks ended".to_owned());
     assert_eq!(told(Some(judged)), failed_for, "in the words of the verdict where they are known");
     let elsewhere = standing(all_of("sho"), &[], &desired, |_| None);
-    assert_eq!(elsewhere.state, standing::State::Success, "nothing of it is wanted");
+    assert_eq!(elsewhere.state, State::Success, "nothing of it is wanted");
 }
 
 #[test]
 fn a_commit_with_a_manifest_that_is_wrong_fails_with_its_place() {
     let set = load(&[File { name: "shop/bad.yaml".into(), text: "kind: Service\n".to_owned() }]);
     let told = standing(all_of("shop"), &set.problems, &DesiredState::default(), |_| None);
-    assert_eq!(told.state, standing::State::Failure);
+    assert_eq!(told.state, State::Failure);
     assert!(told.sentence.starts_with("shop/bad.yaml:1:"), "{}", told.sentence);
     let other = standing(all_of("platform"), &set.problems, &DesiredState::default(), |_| None);
-    assert_eq!(other.state, standing::State::Success);
+    assert_eq!(other.state, State::Success);
 }
 
 #[test]
@@ -115,36 +139,68 @@ fn a_source_that_wants_no_service_is_told_of_by_every_replica() {
     assert_eq!(clusters, [None].into());
 }
 
+/// What is told of the commit `abc` of the source `shop` with one service.
+struct Telling {
+    told: CommitStatuses,
+    board: Arc<StatusBoard>,
+    web: Service,
+    reports: watch::Sender<Arc<ManifestsReport>>,
+    _desired: watch::Sender<Arc<DesiredState>>,
+}
+
+fn report_of(commit: &str) -> Arc<ManifestsReport> {
+    let revision = Revision { commit: commit.to_owned(), digest: "d".to_owned(), signer: None };
+    let name = "shop".to_owned();
+    let source = SourceReport { name, revision: Some(revision), ..SourceReport::default() };
+    Arc::new(ManifestsReport { sources: vec![source], ..ManifestsReport::default() })
+}
+
+impl Telling {
+    fn to(hosting: &Hosting, kind: HostingKind, token: Option<crate::config::Secret>) -> Self {
+        let web = service();
+        let (desired, wanted_now) = watch::channel(Arc::new(wanted(&[&web])));
+        let (reports, reported) = watch::channel(report_of("abc"));
+        let commit_status = CommitStatusConfig {
+            kind,
+            url: hosting.url.clone(),
+            repository: "team/shop".to_owned(),
+            link: None,
+            token,
+        };
+        let mut config = Config::load(&crate::config::Layers::default()).unwrap();
+        config.sources = vec![SourceConfig {
+            commit_status: Some(commit_status),
+            ..SourceConfig::directory("shop")
+        }];
+        let board = Arc::new(StatusBoard::new());
+        let followed = (reported, wanted_now);
+        let told = CommitStatuses::new(&config, followed, board.clone(), None, &Registry::new());
+        let told = told.unwrap().unwrap();
+        Self { told, board, web, reports, _desired: desired }
+    }
+
+    async fn tell(&mut self) {
+        timeout(TIMEOUT, self.told.tell_all(None)).await.unwrap();
+    }
+
+    /// The service gets this condition, and hosting is told.
+    async fn tell_that(&mut self, kind: ConditionKind) {
+        self.board.publish(status(&self.web, kind, "as it is"));
+        self.tell().await;
+    }
+}
+
 #[tokio::test]
 async fn hosting_is_told_again_after_a_failure_and_once_for_each_change() {
-    let (url, seen, _server) = hosting().await;
+    let hosting = Hosting::start().await;
+    hosting.answers(500, "");
     let directory = tempfile::tempdir().unwrap();
     let token = directory.path().join("token");
     std::fs::write(&token, "hunter2\n").unwrap();
-    let web = service();
-    let (desired, wanted_now) = watch::channel(Arc::new(wanted(&[&web])));
-    let mut report = ManifestsReport::default();
-    let revision = Revision { commit: "abc".to_owned(), digest: "d".to_owned(), signer: None };
-    let name = "shop".to_owned();
-    report.sources.push(SourceReport { name, revision: Some(revision), ..SourceReport::default() });
-    let (reports, reported) = watch::channel(Arc::new(report));
-    let mut config = Config::load(&crate::config::Layers::default()).unwrap();
-    let commit_status = CommitStatusConfig {
-        kind: HostingKind::Github,
-        url,
-        repository: "team/shop".to_owned(),
-        link: None,
-        token: Some(crate::config::Secret::File(token)),
-    };
-    config.sources = vec![SourceConfig {
-        commit_status: Some(commit_status),
-        ..SourceConfig::directory("shop")
-    }];
-    let board = Arc::new(StatusBoard::new());
-    let registry = Registry::new();
-    let followed = (reported, wanted_now);
-    let told = CommitStatuses::new(&config, followed, board.clone(), None, &registry);
-    let mut told = told.unwrap().unwrap();
+    let token = crate::config::Secret::File(token);
+    let Telling { mut told, board, web, reports, _desired: desired } =
+        Telling::to(&hosting, HostingKind::Github, Some(token));
+    let seen = hosting.seen.clone();
     told.tell_all(None).await;
     told.tell_all(None).await;
     assert_eq!(seen.lock().unwrap().len(), 1, "it waits after a failure");
@@ -177,4 +233,76 @@ async fn hosting_is_told_again_after_a_failure_and_once_for_each_change() {
     assert_eq!(of_prod["context"], "evenkeel/evenkeel/shop/prod");
     assert_eq!(of_prod["description"], "all 1 services in prod are as their manifests say");
     drop((desired, reports));
+}
+
+#[tokio::test]
+async fn what_hosting_knows_after_a_failure_is_unknown_so_what_it_took_before_is_told_again() {
+    let hosting = Hosting::start().await;
+    let mut telling = Telling::to(&hosting, HostingKind::Github, None);
+    telling.tell_that(ConditionKind::Progressing).await;
+    hosting.answers(502, "");
+    telling.tell_that(ConditionKind::Ready).await;
+    telling.tell_that(ConditionKind::Progressing).await;
+    assert_eq!(hosting.states(), ["pending", "success", "pending"]);
+    telling.tell().await;
+    assert_eq!(hosting.states().len(), 3, "it was taken");
+}
+
+#[tokio::test]
+async fn a_delay_that_is_over_and_of_nothing_that_is_told_does_not_keep_the_loop_awake() {
+    let hosting = Hosting::start().await;
+    let mut telling = Telling::to(&hosting, HostingKind::Github, None);
+    hosting.answers(502, "");
+    telling.tell().await;
+    let began = Instant::now();
+    assert!(telling.told.retry_at(began).is_some_and(|at| at > began));
+    let known = telling.told.told[0].known.get_mut(&None).unwrap();
+    known.again_at = Some(began);
+    telling.reports.send_replace(Arc::default());
+    telling.tell().await;
+    assert_eq!(telling.told.retry_at(began), None);
+}
+
+#[tokio::test]
+async fn the_delay_of_one_status_holds_back_neither_a_new_commit_nor_a_new_state() {
+    let hosting = Hosting::start().await;
+    let mut telling = Telling::to(&hosting, HostingKind::Github, None);
+    for _ in 0..3 {
+        hosting.answers(503, "");
+    }
+    telling.tell().await;
+    telling.tell_that(ConditionKind::Progressing).await;
+    assert_eq!(hosting.states(), ["pending"], "the same state in other words waits");
+    telling.reports.send_replace(report_of("def"));
+    telling.tell().await;
+    telling.tell().await;
+    telling.tell_that(ConditionKind::Ready).await;
+    telling.tell().await;
+    assert_eq!(hosting.states(), ["pending", "pending", "success"]);
+    let paths: Vec<String> =
+        hosting.seen.lock().unwrap().iter().map(|(path, _, _)| path.clone()).collect();
+    assert!(paths[0].ends_with("/abc") && paths[1].ends_with("/def"), "{paths:?}");
+}
+
+#[tokio::test]
+async fn a_state_that_gitlab_refuses_because_it_has_it_counts_as_taken() {
+    let refusal = |from: &str| {
+        let why = "(Reason(s): Status cannot transition via \\\"enqueue\\\")";
+        format!("{{\"message\":\"Cannot transition status via :enqueue from :{from} {why}\"}}")
+    };
+    for (kind, status, from, taken) in [
+        (HostingKind::Gitlab, 400, "pending", true),
+        (HostingKind::Gitlab, 400, "running", false),
+        (HostingKind::Gitlab, 500, "pending", false),
+        (HostingKind::Github, 400, "pending", false),
+    ] {
+        let hosting = Hosting::start().await;
+        let mut telling = Telling::to(&hosting, kind, None);
+        telling.tell().await;
+        hosting.answers(status, &refusal(from));
+        telling.tell_that(ConditionKind::Progressing).await;
+        assert_eq!(hosting.states(), ["pending", "pending"]);
+        let known = &telling.told.told[0].known[&None];
+        assert_eq!((known.failures == 0, known.again_at.is_none()), (taken, taken), "{from}");
+    }
 }
