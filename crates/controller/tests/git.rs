@@ -332,6 +332,37 @@ async fn the_commit_in_force_outlives_a_restart_while_the_server_is_down() {
     daemon.wait().await.unwrap();
 }
 
+async fn stop(daemon: Daemon, shutdown: &Shutdown) {
+    shutdown.drain.cancel();
+    daemon.wait().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_that_was_emptied_during_a_restart_is_held() {
+    let host = Host::start().await;
+    let cache = tempfile::tempdir().unwrap();
+    let nothing = host.push(&[("README", "x")]);
+    let shutdown = Shutdown::default();
+    let daemon = start(source(&host, OFTEN), Some(cache.path()), &shutdown).await;
+    until_commit(&daemon, &nothing, 0).await;
+    stop(daemon, &shutdown).await;
+    let nothing = host.push(&[("README", "y")]);
+    let shutdown = Shutdown::default();
+    let daemon = start(source(&host, OFTEN), Some(cache.path()), &shutdown).await;
+    until_commit(&daemon, &nothing, 0).await;
+    let first = host.push(&[("web.yaml", &manifest("web"))]);
+    until_commit(&daemon, &first, 1).await;
+    stop(daemon, &shutdown).await;
+    host.git(&["rm", "--quiet", "web.yaml"]);
+    host.push(&[]);
+    let shutdown = Shutdown::default();
+    let daemon = start(source(&host, OFTEN), Some(cache.path()), &shutdown).await;
+    until_stale(&daemon, &first, 1, "holds no manifest").await;
+    let third = host.push(&[("api.yaml", &manifest("api"))]);
+    until_commit(&daemon, &third, 1).await;
+    stop(daemon, &shutdown).await;
+}
+
 /// Made by ssh-keygen (Debian's package openssh-client): the private key's path and the public key.
 fn key(directory: &Path, name: &str, kind: &[&str]) -> (String, String) {
     let path = directory.join(name).display().to_string();

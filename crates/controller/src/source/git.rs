@@ -180,8 +180,7 @@ impl GitReader {
             return Ok(Found::Same(revision));
         }
         let read = objects::read(repository, tree, &self.wanted, &self.limits, deadline)?;
-        let had_files = self.in_force.as_ref().is_some_and(|before| before.had_files);
-        if read.files.is_empty() && read.unreadable.is_empty() && had_files {
+        if read.files.is_empty() && read.unreadable.is_empty() && self.had_files(deadline)? {
             return Err(format!(
                 "the commit {commit} holds no manifest{}: if all services are to go, remove the source \
                  from the configuration",
@@ -191,6 +190,20 @@ impl GitReader {
         let had_files = !read.files.is_empty();
         self.in_force = Some(InForce { commit, tree, signer, had_files });
         Ok(Found::Changed(revision, read))
+    }
+
+    /// Whether manifests were there: in the commit in force, or in that of before the last restart.
+    fn had_files(&self, deadline: Instant) -> Result<bool, String> {
+        if let Some(before) = &self.in_force {
+            return Ok(before.had_files);
+        }
+        let Some((repository, kept)) = self.cache.kept() else { return Ok(false) };
+        // Without the path, which is configured anew, nothing of it was in force.
+        let Ok(tree) = objects::root(&repository, kept, &self.config.path, &self.limits) else {
+            return Ok(false);
+        };
+        let read = objects::read(&repository, tree, &self.wanted, &self.limits, deadline)?;
+        Ok(!read.files.is_empty())
     }
 }
 
