@@ -363,6 +363,22 @@ async fn a_tree_that_was_emptied_during_a_restart_is_held() {
     stop(daemon, &shutdown).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commit_in_force_outlives_a_restart_while_the_server_hangs() {
+    let host = Host::start().await;
+    let first = host.push(&[("web.yaml", &manifest("web"))]);
+    let cache = tempfile::tempdir().unwrap();
+    let shutdown = Shutdown::default();
+    let daemon = start(source(&host, OFTEN), Some(cache.path()), &shutdown).await;
+    until_commit(&daemon, &first, 1).await;
+    stop(daemon, &shutdown).await;
+    host.feels(Mood::Never);
+    let shutdown = Shutdown::default();
+    let daemon = start(source(&host, OFTEN), Some(cache.path()), &shutdown).await;
+    until_stale(&daemon, &first, 1, "the server did not answer in time").await;
+    stop(daemon, &shutdown).await;
+}
+
 /// Made by ssh-keygen (Debian's package openssh-client): the private key's path and the public key.
 fn key(directory: &Path, name: &str, kind: &[&str]) -> (String, String) {
     let path = directory.join(name).display().to_string();

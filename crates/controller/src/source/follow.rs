@@ -25,7 +25,7 @@ use crate::config::{Config, GitConfig, SourceConfig, SourceOrigin};
 
 /// A directory that could not be read is tried again after this long.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-/// A look that does not end by itself is given up this long after its own deadline.
+/// A look that does not end by itself is given up this long after its own deadlines.
 const GRACE: Duration = Duration::from_secs(10);
 /// Hints of web hooks that come closer together than this are one.
 const HINTS_APART: Duration = Duration::from_secs(2);
@@ -235,7 +235,7 @@ impl Git {
                 reloader: Reading::reloader(&self.source),
             }),
         };
-        match timeout(self.config.timeout + GRACE, &mut running).await {
+        match timeout(2 * self.config.timeout + GRACE, &mut running).await {
             Ok(Ok((reader, look))) => {
                 self.reader = Some(reader);
                 look

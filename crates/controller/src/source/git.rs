@@ -88,12 +88,15 @@ impl GitReader {
         Self { config, limits, wanted, cache, web: None, in_force: None }
     }
 
-    /// Blocks for at most about the configured time-out.
+    /// Blocks for at most about the configured time-out, and at the start for twice that: what is on this
+    /// machine is read also after a server has used up the whole of it.
     pub(crate) fn look(&mut self) -> GitLook {
-        let deadline = Instant::now() + self.config.timeout;
-        match self.newest(deadline) {
+        match self.newest(Instant::now() + self.config.timeout) {
             Ok(found) => GitLook { found: Some(found), fault: None },
-            Err(fault) => GitLook { found: self.restored(deadline), fault: Some(shown(&fault)) },
+            Err(fault) => {
+                let found = self.restored(Instant::now() + self.config.timeout);
+                GitLook { found, fault: Some(shown(&fault)) }
+            }
         }
     }
 
