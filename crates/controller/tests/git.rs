@@ -379,6 +379,84 @@ async fn the_commit_in_force_outlives_a_restart_while_the_server_hangs() {
     stop(daemon, &shutdown).await;
 }
 
+/// A source that looks when it is told to, and the file of its secret.
+fn source_on_hint(host: &Host) -> (SourceConfig, tempfile::NamedTempFile) {
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "0123456789abcdef").unwrap();
+    let hook = Some(Secret::File(secret.path().to_owned()));
+    (SourceConfig { hook, ..source(host, NEVER) }, secret)
+}
+
+/// The repositories below the cache.
+fn cached(cache: &Path) -> Vec<std::path::PathBuf> {
+    let inside = |path: &Path| -> Vec<std::path::PathBuf> {
+        std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let all = inside(cache)
+        .into_iter()
+        .flat_map(|one| if one.extension().is_some() { vec![one] } else { inside(&one) });
+    all.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_takes_over_and_rewritten_history_is_held_after_the_cache_was_lost() {
+    let host = Host::start().await;
+    host.push(&[("README", "x")]);
+    let first = host.push(&[("web.yaml", &manifest("web"))]);
+    let (one, _secret) = source_on_hint(&host);
+    let cache = tempfile::tempdir().unwrap();
+    let shutdown = Shutdown::default();
+    let daemon = start(one, Some(cache.path()), &shutdown).await;
+    until_commit(&daemon, &first, 1).await;
+    let lose_the_cache = || {
+        for repository in cached(cache.path()) {
+            std::fs::remove_dir_all(repository).unwrap();
+        }
+    };
+    lose_the_cache();
+    host.push(&[("README", "y")]);
+    let third = host.push(&[("api.yaml", &manifest("api"))]);
+    hint(&daemon, "0123456789abcdef", 202).await;
+    until_commit(&daemon, &third, 2).await;
+    lose_the_cache();
+    host.git(&["commit", "--quiet", "--amend", "-m", "y"]);
+    let rewritten = host.push_head();
+    hint(&daemon, "0123456789abcdef", 202).await;
+    until_stale(&daemon, &third, 2, &format!("{rewritten} does not follow from {third}")).await;
+    host.git(&["reset", "--quiet", "--hard", &third]);
+    let last = host.push(&[("README", "z")]);
+    hint(&daemon, "0123456789abcdef", 202).await;
+    until_commit(&daemon, &last, 2).await;
+    stop(daemon, &shutdown).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_of_too_many_packs_is_made_anew_and_pushes_take_over() {
+    let host = Host::start().await;
+    let first = host.push(&[("web.yaml", &manifest("web"))]);
+    let (one, _secret) = source_on_hint(&host);
+    let cache = tempfile::tempdir().unwrap();
+    let shutdown = Shutdown::default();
+    let daemon = start(one.clone(), Some(cache.path()), &shutdown).await;
+    until_commit(&daemon, &first, 1).await;
+    let second = host.push(&[("api.yaml", &manifest("api"))]);
+    hint(&daemon, "0123456789abcdef", 202).await;
+    until_commit(&daemon, &second, 2).await;
+    stop(daemon, &shutdown).await;
+    let [repository] = &cached(cache.path())[..] else { panic!("there is one repository") };
+    for number in 0..110 {
+        std::fs::write(repository.join(format!("objects/pack/{number}.old")), "").unwrap();
+    }
+    let shutdown = Shutdown::default();
+    let daemon = start(one, Some(cache.path()), &shutdown).await;
+    until_commit(&daemon, &second, 2).await;
+    let third = host.push(&[("job.yaml", &manifest("job"))]);
+    hint(&daemon, "0123456789abcdef", 202).await;
+    until_commit(&daemon, &third, 3).await;
+    assert!(!repository.join("objects/pack/1.old").exists(), "it was made anew");
+    stop(daemon, &shutdown).await;
+}
+
 /// Made by ssh-keygen (Debian's package openssh-client): the private key's path and the public key.
 fn key(directory: &Path, name: &str, kind: &[&str]) -> (String, String) {
     let path = directory.join(name).display().to_string();

@@ -119,9 +119,11 @@ impl GitReader {
                         format!("the certificates of this machine cannot be read: {error}")
                     })?);
                 }
-                self.cache.fetch(&self.config, self.web.as_ref(), deadline)
+                self.cache.fetch(&self.config, self.web.as_ref(), self.to_follow(), deadline)
             }
-            GitUrl::Ssh(_) | GitUrl::Daemon(_) => self.cache.fetch(&self.config, None, deadline),
+            GitUrl::Ssh(_) | GitUrl::Daemon(_) => {
+                self.cache.fetch(&self.config, None, self.to_follow(), deadline)
+            }
         }
     }
 
@@ -150,18 +152,23 @@ impl GitReader {
         }
     }
 
-    /// A commit that the configuration names is what somebody wants, wherever it stands.
+    /// The commit that the next has to follow from. A commit that the configuration names is what somebody wants,
+    /// wherever it stands.
+    fn to_follow(&self) -> Option<ObjectId> {
+        let pinned = matches!(self.config.revision, GitRevision::Commit(_));
+        if pinned || self.config.allow_force_push {
+            return None;
+        }
+        self.in_force.as_ref().map(|one| one.commit).or_else(|| self.cache.kept_id())
+    }
+
     fn refuse_other_history(
         &self,
         repository: &gix::Repository,
         to: ObjectId,
     ) -> Result<(), String> {
-        let pinned = matches!(self.config.revision, GitRevision::Commit(_));
-        let before = self.in_force.as_ref().map(|one| one.commit).or_else(|| self.cache.kept_id());
-        match before {
-            Some(from) if from != to && !pinned && !self.config.allow_force_push => {
-                history::follows(repository, from, to)
-            }
+        match self.to_follow() {
+            Some(from) if from != to => history::follows(repository, from, to),
             _ => Ok(()),
         }
     }

@@ -46,22 +46,20 @@ impl Cache {
         Self { path: Some(directory.join(format!("{:016x}.git", hasher.finish()))) }
     }
 
-    /// The repository with the wanted commit in it, and what the reference leads to.
+    /// The repository with the wanted commit in it, and what the reference leads to. `from` is the commit that it
+    /// has to follow from.
     pub(super) fn fetch(
         &self,
         config: &GitConfig,
         web: Option<&GitWeb>,
+        from: Option<ObjectId>,
         deadline: Instant,
     ) -> Result<(gix::Repository, Tip), String> {
         let path = self.path.as_deref().ok_or("the repository is read in place")?;
-        let kept = self.kept_id();
         let repository = opened(path, config)?;
-        let fetch = Fetch { repository: &repository, path, config, web, deadline };
-        let fetched = fetch.run(kept.is_none() || config.allow_force_push)?;
+        let fetch = Fetch { repository: &repository, path, config, web, from, deadline };
+        let fetched = fetch.run()?;
         let commit = super::objects::commit(&repository, fetched)?;
-        if kept == Some(commit) && packs(path) > PACKS_MAX {
-            start_anew(path);
-        }
         Ok((repository, Tip { reference: fetched, commit }))
     }
 
@@ -76,9 +74,13 @@ impl Cache {
         Some((repository, id))
     }
 
-    /// A failure costs a fetch after the next start, and is met then.
+    /// A failure costs a fetch after the next start, and is met then. What has many packs is made anew by the next
+    /// fetch.
     pub(super) fn keep(&self, commit: ObjectId) {
         let Some(path) = &self.path else { return };
+        if packs(path) > PACKS_MAX && self.kept_id() == Some(commit) {
+            return start_anew(path);
+        }
         let written = open(path).and_then(|repository| {
             repository.reference(KEPT, commit, PreviousValue::Any, "kept").map(|_| ())
         });

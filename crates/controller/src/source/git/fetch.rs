@@ -32,12 +32,15 @@ pub(super) struct Fetch<'a> {
     pub path: &'a Path,
     pub config: &'a GitConfig,
     pub web: Option<&'a GitWeb>,
+    /// The commit that what is fetched has to follow from; `None`: it may be any.
+    pub from: Option<ObjectId>,
     pub deadline: Instant,
 }
 
 impl Fetch<'_> {
-    /// What the reference leads to, now in the repository. `shallow`: without the commits before it.
-    pub(super) fn run(&self, shallow: bool) -> Result<ObjectId, String> {
+    /// What the reference leads to, now in the repository, with as many of the commits before it as tell whether it
+    /// follows.
+    pub(super) fn run(&self) -> Result<ObjectId, String> {
         let url = match &self.config.url {
             GitUrl::Http(url) | GitUrl::Ssh(url) | GitUrl::Daemon(url) => url,
             GitUrl::Local(_) => return Err("a local repository is not fetched".to_owned()),
@@ -45,11 +48,11 @@ impl Fetch<'_> {
         let remote = self.remote(url).map_err(|error| in_words(&error))?;
         if let GitUrl::Daemon(url) = &self.config.url {
             let transport = daemon::connect(url, self.deadline, RECEIVED_BYTES_MAX)?;
-            return self.receive(remote.to_connection_with_transport(transport), shallow);
+            return self.receive(remote.to_connection_with_transport(transport));
         }
         let Some(web) = self.web else {
             let connection = remote.connect(Direction::Fetch).map_err(|error| in_words(&error))?;
-            return self.receive(connection, shallow);
+            return self.receive(connection);
         };
         let parsed = gix::url::parse(url.as_str()).map_err(|_| "no such URL")?;
         let exchanges = Exchanges::new(web, self.deadline, RECEIVED_BYTES_MAX);
@@ -59,7 +62,7 @@ impl Fetch<'_> {
             transport.set_identity(account).map_err(|error| error.to_string())?;
         }
         let connection = remote.to_connection_with_transport(transport);
-        self.receive(connection, shallow).map_err(|why| said.take().unwrap_or(why))
+        self.receive(connection).map_err(|why| said.take().unwrap_or(why))
     }
 
     fn remote(&self, url: &str) -> Result<gix::Remote<'_>, gix::Error> {
@@ -79,7 +82,6 @@ impl Fetch<'_> {
     fn receive<T: Transport>(
         &self,
         connection: Connection<'_, '_, '_, T>,
-        shallow: bool,
     ) -> Result<ObjectId, String> {
         let watch = Watch::over(self.path, self.deadline);
         let told = |error: gix::Error| watch.fault().unwrap_or_else(|| explained(in_words(&error)));
@@ -90,14 +92,13 @@ impl Fetch<'_> {
         let mappings = &prepared.ref_map().mappings;
         let id = mappings.first().and_then(|one| one.remote.as_id()).map(ToOwned::to_owned);
         let id = id.ok_or_else(|| gone(&self.config.revision))?;
-        if self.repository.has_object(id) && self.is_newest(id) {
+        let depth = self.depth(id);
+        if depth != gix_fetch::Shallow::undo()
+            && self.repository.has_object(id)
+            && self.is_newest(id)
+        {
             return Ok(id);
         }
-        let depth = if shallow {
-            gix_fetch::Shallow::DepthAtRemote(std::num::NonZeroU32::MIN)
-        } else {
-            gix_fetch::Shallow::NoChange
-        };
         let received = prepared.with_shallow(depth).receive(Discard, &watch.stop);
         received.map_err(|error| match &self.config.revision {
             GitRevision::Commit(_) if watch.fault().is_none() => {
@@ -106,6 +107,20 @@ impl Fetch<'_> {
             _ => told(error),
         })?;
         Ok(id)
+    }
+
+    /// The whole history where the repository has lost the commit that `to` has to follow from.
+    fn depth(&self, to: ObjectId) -> gix_fetch::Shallow {
+        match self.from {
+            Some(from) if self.repository.has_object(from) => gix_fetch::Shallow::NoChange,
+            Some(from) if from != to && self.is_shallow() => gix_fetch::Shallow::undo(),
+            Some(from) if from != to => gix_fetch::Shallow::NoChange,
+            _ => gix_fetch::Shallow::DepthAtRemote(std::num::NonZeroU32::MIN),
+        }
+    }
+
+    fn is_shallow(&self) -> bool {
+        self.repository.is_shallow().unwrap_or(true)
     }
 
     /// Then nothing needs to be asked of the server.
