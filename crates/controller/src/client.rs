@@ -57,6 +57,15 @@ impl ClientError {
     pub(crate) fn is_a_refusal(&self) -> bool {
         matches!(self, Self::Refused { status: StatusCode::CONFLICT, .. })
     }
+
+    /// Whether there is no daemon, or one that does not know its services yet, as in a restart.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::NoAnswer { .. } => true,
+            Self::Refused { status, .. } => *status == StatusCode::SERVICE_UNAVAILABLE,
+            Self::Address { .. } | Self::Strange { .. } => false,
+        }
+    }
 }
 
 impl Client {

@@ -184,6 +184,7 @@ impl Daemon {
             target: config.target.clone(),
             board: board.clone(),
             report: report.clone(),
+            desired: desired.subscribe(),
             registry: registry.clone(),
             first_read,
             replica,

@@ -15,7 +15,7 @@ use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::Status;
-use evenkeel_reconciler::{StatusBoard, metrics_text};
+use evenkeel_reconciler::{DesiredState, StatusBoard, metrics_text};
 use prometheus::Registry;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -39,6 +39,7 @@ pub(crate) struct State {
     pub target: String,
     pub board: Arc<StatusBoard>,
     pub report: watch::Receiver<Arc<ManifestsReport>>,
+    pub desired: watch::Receiver<Arc<DesiredState>>,
     pub registry: Registry,
     /// True after the first successful look at AWS.
     pub first_read: Arc<AtomicBool>,
@@ -117,6 +118,13 @@ impl State {
         waits_for
     }
 
+    /// Why it is not known which services manifests name, before they were read once.
+    fn unread(&self) -> Option<String> {
+        let report = self.report.borrow();
+        let why = || report.stale.clone().unwrap_or_else(|| "ask again".to_owned());
+        report.read_at.is_none().then(|| format!("the manifests were not read yet: {}", why()))
+    }
+
     /// A replica that looks after nothing is ready to, and a new one must be ready before an old
     /// one ends.
     fn looks_at_aws(&self) -> bool {
@@ -184,10 +192,17 @@ async fn service(
     Path((cluster, name)): Path<(String, String)>,
 ) -> Response {
     let key = ServiceKey { target: state.target.clone(), cluster, name };
-    match state.board.get(&key) {
-        Some(status) => Json(state.shown(status)).into_response(),
-        None => problem(StatusCode::NOT_FOUND, &format!("no manifest names the service {key}")),
+    if let Some(status) = state.board.get(&key) {
+        return Json(state.shown(status)).into_response();
     }
+    if let Some(why) = state.unread() {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, &why);
+    }
+    if state.desired.borrow().names(&key) {
+        let why = format!("the service {key} was not looked at yet; ask again");
+        return problem(StatusCode::SERVICE_UNAVAILABLE, &why);
+    }
+    problem(StatusCode::NOT_FOUND, &format!("no manifest names the service {key}"))
 }
 
 async fn manifests(Shared(state): Shared<State>) -> Response {

@@ -475,37 +475,47 @@ fn answering(
     status: &'static str,
     body: &'static str,
 ) -> (String, std::thread::JoinHandle<String>) {
+    answering_in_turn(vec![(status, body)])
+}
+
+/// As [`answering`], one answer a request; gives the requests in a row.
+fn answering_in_turn(
+    answers: Vec<(&'static str, &'static str)>,
+) -> (String, std::thread::JoinHandle<String>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let server = format!("http://{}", listener.local_addr().unwrap());
     let asked = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut request = String::new();
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).unwrap();
-            let lower = line.to_ascii_lowercase();
-            if let Some(value) = lower.strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            let is_end = line.trim().is_empty();
-            request.push_str(&line);
-            if is_end {
-                break;
-            }
-        }
-        let mut sent = vec![0; length];
-        std::io::Read::read_exact(&mut reader, &mut sent).unwrap();
-        request.push_str(&String::from_utf8(sent).unwrap());
-        let length = body.len();
-        let answer = format!(
-            "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-        );
-        stream.write_all(answer.as_bytes()).unwrap();
-        request
+        answers.into_iter().map(|(status, body)| answer(&listener, status, body)).collect()
     });
     (server, asked)
+}
+
+fn answer(listener: &std::net::TcpListener, status: &str, body: &str) -> String {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut request = String::new();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let lower = line.to_ascii_lowercase();
+        if let Some(value) = lower.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        let is_end = line.trim().is_empty();
+        request.push_str(&line);
+        if is_end {
+            break;
+        }
+    }
+    let mut sent = vec![0; length];
+    std::io::Read::read_exact(&mut reader, &mut sent).unwrap();
+    request.push_str(&String::from_utf8(sent).unwrap());
+    let length = body.len();
+    let answer =
+        format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    stream.write_all(answer.as_bytes()).unwrap();
+    request
 }
 
 #[test]
@@ -579,6 +589,22 @@ fn a_command_for_many_counts_and_fails_when_one_failed() {
     say it again to try those that failed
     ");
     assert!(asked.join().unwrap().starts_with("POST /v1/hold HTTP/1.1"));
+}
+
+#[test]
+fn a_watch_waits_for_a_daemon_that_has_just_been_started() {
+    let early = r#"{"error": "the manifests were not read yet"}"#;
+    let status = r#"{"key": {"target": "default", "cluster": "prod", "name": "web"},
+        "conditions": [{"type": "Ready", "status": "True"}], "waiting": [], "did": []}"#;
+    let unnamed = r#"{"error": "no manifest names the service prod/web"}"#;
+    for (last, ends) in [(("200 OK", status), 0), (("404 Not Found", unnamed), 1)] {
+        let answers = vec![("503 Service Unavailable", early), last];
+        let (server, asked) = answering_in_turn(answers);
+        let arguments = ["rollout", "status", "prod/web", "--watch", "--server", &server];
+        let output = run(&std::env::temp_dir(), &arguments);
+        assert_eq!(code(&output), ends, "{}", stderr(&output));
+        assert_eq!(asked.join().unwrap().matches("GET /v1/services/prod/web ").count(), 2);
+    }
 }
 
 #[test]

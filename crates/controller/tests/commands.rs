@@ -18,6 +18,7 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -26,6 +27,8 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 #[derive(Debug, Default)]
 struct Tagged {
     tags: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
+    /// While it is true no look ends.
+    shut: watch::Sender<bool>,
 }
 
 impl Tagged {
@@ -40,6 +43,7 @@ impl Cloud for Tagged {
     }
 
     async fn observe(&self, key: &ServiceKey, asked: &Questions) -> Result<Observed, CloudError> {
+        self.shut.subscribe().wait_for(|shut| !shut).await.expect("the sender lives here");
         let owner = if key.name == "foreign" { "v1:other:x" } else { "v1:evenkeel:x" };
         let mut tags = self.tags.lock().unwrap().get(&key.name).cloned().unwrap_or_default();
         tags.insert(tag::OWNER.to_owned(), owner.to_owned());
@@ -90,10 +94,23 @@ struct Running {
 
 /// A daemon over these services, each as cluster/name; all have been looked at.
 async fn running(services: &[&str], tokens: &str) -> Running {
+    let running = started(services, tokens, Tagged::default()).await;
+    let mut changed = running.daemon.board().changed();
+    let all_seen = async {
+        while running.daemon.board().all().len() < services.len() {
+            changed.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(DEADLINE, all_seen).await.expect("all services are looked at");
+    running
+}
+
+/// As [`running`]; none may have been looked at. Without services there is no directory of manifests.
+async fn started(services: &[&str], tokens: &str, cloud: Tagged) -> Running {
     let directory = tempfile::tempdir().unwrap();
     let manifests = directory.path().join("manifests");
-    std::fs::create_dir(&manifests).unwrap();
     for service in services {
+        std::fs::create_dir_all(&manifests).unwrap();
         let (cluster, name) = service.split_once('/').unwrap();
         std::fs::write(manifests.join(format!("{name}.yaml")), manifest(cluster, name)).unwrap();
     }
@@ -105,16 +122,9 @@ async fn running(services: &[&str], tokens: &str) -> Running {
         std::fs::write(&file, tokens).unwrap();
         config.control.tokens_file = Some(file);
     }
-    let cloud = Arc::new(Tagged::default());
+    let cloud = Arc::new(cloud);
     let start = Daemon::start_with(config, cloud.clone(), Registry::new(), Shutdown::new(), None);
     let daemon = start.await.unwrap();
-    let mut changed = daemon.board().changed();
-    let all_seen = async {
-        while daemon.board().all().len() < services.len() {
-            changed.changed().await.unwrap();
-        }
-    };
-    tokio::time::timeout(DEADLINE, all_seen).await.expect("all services are looked at");
     Running { daemon, cloud, _directory: directory }
 }
 
@@ -234,6 +244,35 @@ async fn the_line_is_stopped_for_a_cluster_or_for_all_and_what_failed_is_told() 
         assert_eq!(running.cloud.tag(name, tag::HOLD), None);
     }
     assert_eq!(running.post("/v1/hold", SAID).await.0, 400);
+}
+
+#[tokio::test]
+async fn the_line_is_stopped_for_services_that_no_look_has_shown_yet() {
+    let tagged = Tagged { shut: watch::Sender::new(true), ..Tagged::default() };
+    let running = started(&["prod/web", "test/batch"], TOKEN, tagged).await;
+    let mut report = running.daemon.manifests();
+    let read = report.wait_for(|report| report.services == 2);
+    tokio::time::timeout(DEADLINE, read).await.expect("the manifests are read").unwrap();
+    let all = r#"{"who": "ann", "reason": "incident 7", "all": true}"#;
+    let open = async {
+        // By the answer to this one the daemon has begun with the other.
+        running.send("GET", "/healthz", None, "").await;
+        running.cloud.shut.send_replace(false);
+    };
+    let ((status, answer), ()) = tokio::join!(running.post("/v1/hold", all), open);
+    assert_eq!((status, &answer["changed"], &answer["failed"]), (200, &json!(2), &json!(0)));
+    for name in ["web", "batch"] {
+        assert!(running.cloud.tag(name, tag::HOLD).is_some(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_line_is_not_called_stopped_before_the_manifests_were_read() {
+    let running = started(&[], TOKEN, Tagged::default()).await;
+    let all = r#"{"who": "ann", "reason": "incident 7", "all": true}"#;
+    let (status, answer) = running.post("/v1/hold", all).await;
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer["error"].as_str().unwrap().contains("the manifests were not read"), "{answer}");
 }
 
 #[tokio::test]

@@ -196,6 +196,26 @@ async fn waits_for_a_directory_that_is_not_there_yet() {
 }
 
 #[tokio::test]
+async fn a_service_that_was_not_looked_at_yet_is_not_told_as_one_that_no_manifest_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let later = dir.path().join("later");
+    let cloud = Empty::with_looks(0);
+    let daemon = start(&later, cloud.clone(), &Shutdown::new()).await;
+    let address = daemon.http_address();
+    let (status, why) = get(address, "/v1/services/prod/web").await;
+    assert!(status == 503 && why.contains("the manifests were not read yet"), "{status} {why}");
+    std::fs::create_dir(&later).unwrap();
+    std::fs::write(later.join("web.yaml"), manifest("web")).unwrap();
+    until_manifests(&daemon, "the manifests", |report| report.services == 1).await;
+    let (status, why) = get(address, "/v1/services/prod/web").await;
+    assert!(status == 503 && why.contains("was not looked at yet"), "{status} {why}");
+    assert_eq!(get(address, "/v1/services/prod/shop").await.0, 404);
+    cloud.looks.add_permits(100);
+    until_on_board(&daemon, "web").await;
+    assert_eq!(get(address, "/v1/services/prod/web").await.0, 200);
+}
+
+#[tokio::test]
 async fn a_saved_file_is_taken_in_and_a_vanished_directory_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let manifests = dir.path().join("manifests");

@@ -48,6 +48,11 @@ impl Denied {
         Self { status, outcome, message: message.into() }
     }
 
+    /// Which services there are is not known yet.
+    fn early(message: String) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, outcome: "withheld", message }
+    }
+
     fn ends(self, record: Record) -> Response {
         record.ends(self.outcome, &self.message);
         let mut response = problem(self.status, &self.message);

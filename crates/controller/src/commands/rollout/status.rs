@@ -12,7 +12,7 @@ use super::super::order::cluster_and_name;
 use super::super::write_data;
 use crate::args::{Output, StatusArgs};
 use crate::cli::{CommandError, Exit};
-use crate::client::{Client, ClientError};
+use crate::client::Client;
 use crate::config::Config;
 use crate::style::safe;
 use crate::view::{self, Numbers, ServiceView};
@@ -21,7 +21,7 @@ use crate::view::{self, Numbers, ServiceView};
 const ASK_EVERY: Duration = Duration::from_secs(2);
 /// How often a countdown is drawn anew.
 const DRAW_EVERY: Duration = Duration::from_secs(1);
-/// For how long a daemon that does not answer, as in a restart, is asked again.
+/// For how long a daemon that does not answer, or does not know the service yet, as in a restart, is asked again.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(super) async fn status(
@@ -83,7 +83,7 @@ async fn watch(asked: &Asked<'_>, out: &mut dyn Write) -> Result<Exit, CommandEr
         let next = Instant::now() + ASK_EVERY;
         let service = match asked.status().await {
             Ok(value) => ServiceView::read(&value),
-            Err(CommandError::Client(error @ ClientError::NoAnswer { .. })) => {
+            Err(CommandError::Client(error)) if error.may_pass() => {
                 let since = *unanswered_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= PATIENCE {
                     return Err(error.into());

@@ -1,6 +1,7 @@
 //! A hold or a release of all services of a cluster, or of all there are: one command for each, and an
 //! answer that counts; never one for services that come later.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::Json;
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::body::Scope;
-use super::{Control, allowed, outcome};
+use super::{Control, Denied, allowed, outcome};
 use crate::audit::Record;
 use crate::http::State;
 
@@ -64,7 +65,8 @@ pub(in crate::http) async fn release(
 async fn many(state: &State, command: Command, headers: &HeaderMap, body: &[u8]) -> Response {
     let mut record = state.control.audit.record(command.word(), "many".to_owned());
     let asked = allowed(&state.control, headers, body, &mut record)
-        .and_then(|body| body.order_for_many(command));
+        .and_then(|body| body.order_for_many(command))
+        .and_then(|asked| state.unread().map_or(Ok(asked), |why| Err(Denied::early(why))));
     let (scope, order) = match asked {
         Ok(asked) => asked,
         Err(denied) => return denied.ends(record),
@@ -85,19 +87,21 @@ async fn many(state: &State, command: Command, headers: &HeaderMap, body: &[u8])
     (status, Json(tally)).into_response()
 }
 
-/// All services that manifests name, of the scope.
-fn keys_of(state: &State, scope: &Scope) -> Vec<ServiceKey> {
+/// All services of the scope that manifests name, looked at or not, and those on their way out.
+fn keys_of(state: &State, scope: &Scope) -> BTreeSet<ServiceKey> {
     let is_meant = |key: &ServiceKey| match scope {
         Scope::Cluster(cluster) => key.cluster == *cluster,
         Scope::All => true,
     };
-    let all = state.board.all();
-    all.iter().map(|status| status.key.clone()).filter(is_meant).collect()
+    let desired = state.desired.borrow().clone();
+    let named = desired.keys().into_iter().cloned();
+    let shown = state.board.all().into_iter().map(|status| status.key.clone());
+    named.chain(shown).filter(is_meant).collect()
 }
 
 async fn command_each(
     control: &Control,
-    keys: Vec<ServiceKey>,
+    keys: BTreeSet<ServiceKey>,
     order: &Order,
     whole: &Record,
 ) -> Tally {
