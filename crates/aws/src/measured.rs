@@ -12,7 +12,7 @@ use aws_sdk_cloudwatch::types::{
 use evenkeel_planner::{Lane, MetricId, MetricQuestion, Minutes, Series};
 use evenkeel_reconciler::CloudError;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::{BoxFuture, Shared, WeakShared};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -46,14 +46,17 @@ struct Answer {
     minutes: Arc<Minutes>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Batch {
     asked: Arc<Mutex<Asked>>,
-    /// Driven by everyone who waits for it, so that it goes on when some of them give up.
-    reply: Fetched,
+    /// Gone when everyone who waited has given up.
+    reply: WeakShared<Fetch>,
 }
 
-type Fetched = Shared<BoxFuture<'static, Result<Arc<Answers>, CloudError>>>;
+/// Driven by everyone who waits for it, so that it goes on when some of them give up.
+type Fetched = Shared<Fetch>;
+
+type Fetch = BoxFuture<'static, Result<Arc<Answers>, CloudError>>;
 
 /// Each metric with the earliest minute that somebody needs.
 type Asked = BTreeMap<MetricId, Timestamp>;
@@ -106,19 +109,28 @@ impl Measured {
 
     /// Adds what is missing to the open batch, or opens one.
     fn join(&self, kept: &mut Kept, question: &MetricQuestion, missing: &[&MetricId]) -> Fetched {
-        let batch = kept.open.get_or_insert_with(|| self.batch(question.until));
-        let mut asked = lock(&batch.asked);
-        for metric in missing {
-            let earliest = asked.entry((*metric).clone()).or_insert(question.from);
-            *earliest = question.from.min(*earliest);
+        let fetched = kept.open.as_ref().and_then(|batch| batch.reply.upgrade());
+        let fetched = fetched.unwrap_or_else(|| self.open_batch(kept, question.until));
+        if let Some(batch) = &kept.open {
+            let mut asked = lock(&batch.asked);
+            for metric in missing {
+                let earliest = asked.entry((*metric).clone()).or_insert(question.from);
+                *earliest = question.from.min(*earliest);
+            }
         }
-        batch.reply.clone()
+        fetched
     }
 
-    fn batch(&self, until: Timestamp) -> Batch {
+    fn open_batch(&self, kept: &mut Kept, until: Timestamp) -> Fetched {
         let asked: Arc<Mutex<Asked>> = Arc::default();
+        let fetched = self.fetch(until, Arc::clone(&asked)).shared();
+        // There is a handle as long as it was not driven to its end.
+        kept.open = fetched.downgrade().map(|reply| Batch { asked, reply });
+        fetched
+    }
+
+    fn fetch(&self, until: Timestamp, gathered: Arc<Mutex<Asked>>) -> Fetch {
         let (caller, kept) = (Arc::clone(&self.caller), Arc::clone(&self.kept));
-        let gathered = Arc::clone(&asked);
         let reply = async move {
             tokio::time::sleep(GATHER).await;
             if let Some(kept) = lock(&kept).get_mut(&until) {
@@ -131,7 +143,7 @@ impl Measured {
             }
             Ok(Arc::new(answers))
         };
-        Batch { asked, reply: reply.boxed().shared() }
+        reply.boxed()
     }
 }
 
@@ -391,6 +403,18 @@ mod tests {
         tokio::time::advance(KEPT_FOR).await;
         cloud.measured.read(&question(&["A"], 0, 10)).await.unwrap();
         assert_eq!(lock(&cloud.measured.kept).len(), 1, "what nobody asks for is forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_everybody_gave_up_on_is_not_asked_for() {
+        let fake = Fake::new(counting("Complete"));
+        let cloud = fake.cloud();
+        let (given_up, asked) = (question(&["A"], 0, 5), question(&["B"], 0, 5));
+        let gave_up = tokio::time::timeout(GATHER / 2, cloud.measured.read(&given_up)).await;
+        assert!(gave_up.is_err());
+        cloud.measured.read(&asked).await.unwrap();
+        let sent = body(&fake.requests()[0]);
+        assert_eq!(member(&sent, "MetricDataQueries").as_array().unwrap().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use evenkeel_planner::{Fact, Lane, ObservedService};
 use evenkeel_reconciler::CloudError;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::{BoxFuture, Shared, WeakShared};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -26,13 +26,19 @@ pub(crate) struct Services {
 
 type BatchKey = (String, Lane);
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Batch {
     names: Arc<Mutex<BTreeSet<String>>>,
     full: Arc<Notify>,
-    /// Driven by everyone who waits for it, so that it goes on when some of them give up.
-    reply: Shared<BoxFuture<'static, Result<Arc<Reply>, CloudError>>>,
+    /// Gone when everyone who waited has given up: nobody would drive it, and its place in line for a
+    /// token would stop all behind it.
+    reply: WeakShared<Described>,
 }
+
+/// Driven by everyone who waits for it, so that it goes on when some of them give up.
+type Waited = Shared<Described>;
+
+type Described = BoxFuture<'static, Result<Arc<Reply>, CloudError>>;
 
 /// What one call said of each service that it was asked for.
 type Reply = BTreeMap<String, Result<Fact<ObservedService>, CloudError>>;
@@ -61,29 +67,39 @@ impl Services {
     }
 
     /// Adds the name to the open batch, or opens one.
-    fn join(
-        &self,
-        cluster: &str,
-        name: &str,
-        lane: Lane,
-    ) -> Shared<BoxFuture<'static, Result<Arc<Reply>, CloudError>>> {
+    fn join(&self, cluster: &str, name: &str, lane: Lane) -> Waited {
         let key = (cluster.to_owned(), lane);
         let mut open = lock(&self.open);
-        let batch = open.entry(key.clone()).or_insert_with(|| self.batch(key.clone())).clone();
-        let mut names = lock(&batch.names);
-        names.insert(name.to_owned());
-        if names.len() == NAMES_MAX {
-            open.remove(&key);
+        let waited = open.get(&key).and_then(|batch| batch.reply.upgrade());
+        let waited = waited.unwrap_or_else(|| self.open_batch(&mut open, &key));
+        if let Some(batch) = open.get(&key)
+            && batch.add(name) == NAMES_MAX
+        {
             batch.full.notify_one();
+            open.remove(&key);
         }
-        batch.reply.clone()
+        waited
     }
 
-    fn batch(&self, key: BatchKey) -> Batch {
+    fn open_batch(&self, open: &mut BTreeMap<BatchKey, Batch>, key: &BatchKey) -> Waited {
         let names = Arc::new(Mutex::new(BTreeSet::new()));
         let full = Arc::new(Notify::new());
-        let (caller, open) = (Arc::clone(&self.caller), Arc::clone(&self.open));
         let (gathered, gathering) = (Arc::clone(&names), Arc::clone(&full));
+        let waited = self.described(key.clone(), gathered, gathering).shared();
+        // There is a handle as long as it was not driven to its end.
+        if let Some(reply) = waited.downgrade() {
+            open.insert(key.clone(), Batch { names, full, reply });
+        }
+        waited
+    }
+
+    fn described(
+        &self,
+        key: BatchKey,
+        gathered: Arc<Mutex<BTreeSet<String>>>,
+        gathering: Arc<Notify>,
+    ) -> Described {
+        let (caller, open) = (Arc::clone(&self.caller), Arc::clone(&self.open));
         let reply = async move {
             // Ended by either: the batch is full, or it has waited long enough.
             drop(tokio::time::timeout(GATHER, gathering.notified()).await);
@@ -94,7 +110,16 @@ impl Services {
             let names: Vec<String> = lock(&gathered).iter().cloned().collect();
             describe(&caller, token?, &key.0, &names).await.map(Arc::new)
         };
-        Batch { names, full, reply: reply.boxed().shared() }
+        reply.boxed()
+    }
+}
+
+impl Batch {
+    /// How many names it has then.
+    fn add(&self, name: &str) -> usize {
+        let mut names = lock(&self.names);
+        names.insert(name.to_owned());
+        names.len()
     }
 }
 
@@ -258,6 +283,30 @@ mod tests {
         let (first, second) = futures_util::future::join(first, second).await;
         assert!(first.is_err());
         assert!(second.unwrap().known().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_that_everybody_gave_up_on_stands_in_nobody_s_way() {
+        let fake = Fake::new(all_exist);
+        let cloud = fake.cloud();
+        cloud.caller.budget.throttled(Operation::DescribeServices.family());
+        // It waits for its token when its only reader goes.
+        let gave_up = tokio::time::timeout(GATHER * 2, read(&cloud, "web")).await;
+        assert!(gave_up.is_err());
+        let elsewhere = cloud.services.read("other", "web", Lane::Sweep);
+        let elsewhere = tokio::time::timeout(Duration::from_mins(1), elsewhere).await;
+        assert!(elsewhere.expect("its turn comes").is_ok());
+        assert_eq!(fake.bodies("DescribeServices").len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_after_everybody_gave_up_is_not_asked_for_together_with_them() {
+        let fake = Fake::new(all_exist);
+        let cloud = fake.cloud();
+        let gave_up = tokio::time::timeout(GATHER / 2, read(&cloud, "web-1")).await;
+        assert!(gave_up.is_err());
+        assert!(read(&cloud, "web-2").await.unwrap().known().is_some());
+        assert_eq!(fake.bodies("DescribeServices")[0]["services"], json!(["web-2"]));
     }
 
     #[tokio::test(start_paused = true)]
