@@ -49,6 +49,8 @@ const ECHO: Duration = Duration::from_secs(1);
 const SLOWEST: f64 = 0.05;
 /// The part of the limit that the rate regains each second.
 const RECOVERY: f64 = 0.05;
+/// After this long it is reckoned anew: a rate of hardly anything would make a time that no clock holds.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 impl Bucket {
     pub(crate) fn new(limits: Limits) -> Self {
@@ -117,7 +119,8 @@ impl Bucket {
             return Attempt::Taken;
         }
         // A timer has millisecond resolution: one more, or the waiter could spin.
-        let wait = Duration::from_secs_f64(lacking / state.rate) + Duration::from_millis(1);
+        let wait = (lacking / state.rate).min(LONGEST_WAIT.as_secs_f64());
+        let wait = Duration::from_secs_f64(wait) + Duration::from_millis(1);
         Attempt::TooFew { wait }
     }
 

@@ -54,13 +54,14 @@ impl Family {
         self.row().0
     }
 
-    /// Our share of AWS's bucket, at least one token.
+    /// Our share of AWS's bucket, at least one token. What is kept for rollbacks leaves one for the others,
+    /// or they would wait for ever.
     fn limits(self, share: f64) -> Limits {
         let (_, burst, refill) = self.row();
         let burst = (burst * share).max(1.0);
         let reserve = match self {
             Self::ServiceModify | Self::ElasticLoadBalancingModify => {
-                ROLLBACK_RESERVE.min(burst / 2.0)
+                ROLLBACK_RESERVE.min(burst / 2.0).min(burst - 1.0)
             }
             _ => 0.0,
         };
@@ -123,12 +124,41 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn half_of_the_service_modify_bucket_keeps_ten_tokens_for_rollbacks() {
         let limits = Family::ServiceModify.limits(0.5);
         assert_eq!(limits, Limits { burst: 25.0, refill: 2.5, reserve: 10.0 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn however_small_the_share_every_lane_gets_its_turn() {
+        for share in [f64::MIN_POSITIVE, 0.001, 0.01, 0.03, 0.04, 0.05, 0.09, 0.1, 0.5, 1.0] {
+            let budget = Budget::new(share);
+            for family in Family::ALL {
+                let turn = budget.take(family, Lane::Sweep);
+                let turn = tokio::time::timeout(Duration::from_secs(1), turn).await;
+                assert!(turn.is_ok(), "{family:?} at a share of {share}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_share_of_hardly_anything_is_waited_for_and_breaks_nothing() {
+        let budget = Budget::new(f64::MIN_POSITIVE);
+        budget.take(Family::ServiceModify, Lane::Rollback).await;
+        let turn = budget.take(Family::ServiceModify, Lane::Rollback);
+        assert!(tokio::time::timeout(Duration::from_hours(24), turn).await.is_err());
+    }
+
+    #[test]
+    fn what_a_small_share_has_besides_one_token_is_kept_for_rollbacks() {
+        let reserve = |share: f64| Family::ElasticLoadBalancingModify.limits(share).reserve;
+        assert!((reserve(0.075) - 0.5).abs() < 1e-9, "of 1.5 tokens");
+        assert!(reserve(0.01).abs() < 1e-9, "of one token");
     }
 
     #[test]
