@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::cloud::AwsCloud;
+use crate::services::is_missing_cluster;
 use crate::{code_deploy, deployments, signals};
 
 /// Reads in a rollout go before those of settled services.
@@ -31,7 +32,11 @@ pub(crate) async fn observe(
     questions: &Questions,
 ) -> Result<Observed, CloudError> {
     let began = Instant::now();
-    let service = cloud.services.read(&key.cluster, &key.name, lane(questions.depth)).await?;
+    let read = cloud.services.read(&key.cluster, &key.name, lane(questions.depth)).await;
+    let service = match read {
+        Err(error) if is_missing_cluster(&error) => Fact::Absent,
+        read => read?,
+    };
     // Taken after a reply, because the first one may correct the clock.
     let now = cloud.clock.now();
     let at = now.saturating_sub(began.elapsed()).unwrap_or(now);

@@ -9,14 +9,15 @@ use crate::caller::Caller;
 use crate::operation::Operation;
 use crate::pages::{Limit, Listing};
 use crate::reply::last_part;
-use crate::services::{self, not_mentioned};
+use crate::services::{self, is_missing_cluster, not_mentioned};
 
 /// ECS's quota of services per cluster.
 const LISTED_MAX: usize = 5_000;
 /// Most names in one DescribeServices call.
 const NAMES_MAX: usize = 10;
 
-/// Services of these clusters that `instance` owns. The first failure ends it.
+/// Services of these clusters that `instance` owns; a cluster that does not exist has none. The first
+/// failure ends it.
 pub(crate) async fn owned(
     caller: &Caller,
     instance: &str,
@@ -24,16 +25,29 @@ pub(crate) async fn owned(
 ) -> Result<Vec<OwnedService>, CloudError> {
     let mut owned = Vec::new();
     for cluster in clusters {
-        for names in list(caller, cluster).await?.chunks(NAMES_MAX) {
-            let token = caller.token(Operation::DescribeServices, Lane::Sweep).await?;
-            let mut services = services::describe(caller, token, cluster, names).await?;
-            for name in names {
-                // Who is left out may be ours, and on its way out.
-                let service = services.remove(name).unwrap_or_else(|| Err(not_mentioned(name)))?;
-                if let Some(one) = service.known().filter(|one| is_owned(one, instance)) {
-                    let has = |tag: &str| one.tags.contains_key(tag);
-                    owned.push(OwnedService::of(ServiceKey::new(cluster, name.as_str()), has));
-                }
+        match of_cluster(caller, instance, cluster).await {
+            Err(error) if is_missing_cluster(&error) => {}
+            of_cluster => owned.append(&mut of_cluster?),
+        }
+    }
+    Ok(owned)
+}
+
+async fn of_cluster(
+    caller: &Caller,
+    instance: &str,
+    cluster: &str,
+) -> Result<Vec<OwnedService>, CloudError> {
+    let mut owned = Vec::new();
+    for names in list(caller, cluster).await?.chunks(NAMES_MAX) {
+        let token = caller.token(Operation::DescribeServices, Lane::Sweep).await?;
+        let mut services = services::describe(caller, token, cluster, names).await?;
+        for name in names {
+            // Who is left out may be ours, and on its way out.
+            let service = services.remove(name).unwrap_or_else(|| Err(not_mentioned(name)))?;
+            if let Some(one) = service.known().filter(|one| is_owned(one, instance)) {
+                let has = |tag: &str| one.tags.contains_key(tag);
+                owned.push(OwnedService::of(ServiceKey::new(cluster, name.as_str()), has));
             }
         }
     }
@@ -101,6 +115,30 @@ mod tests {
         assert_eq!(keys, expected);
         assert_eq!(fake.bodies("ListServices").len(), 3);
         assert_eq!(fake.bodies("DescribeServices").len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cluster_that_does_not_exist_hides_no_service_of_the_others() {
+        for missing_at in ["ListServices", "DescribeServices"] {
+            let fake = Fake::new(move |request| {
+                if request.operation == missing_at && request.json()["cluster"] == "gone" {
+                    return error("ClusterNotFoundException", "Cluster not found.");
+                }
+                region(request)
+            });
+            let clusters = ["gone".to_owned(), "main".to_owned()];
+            let owned = fake.cloud().owned("me", &clusters).await.unwrap();
+            assert_eq!(owned.len(), 12, "{missing_at}");
+            assert!(owned.iter().all(|one| one.key.cluster == "main"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_for_the_services_of_a_cluster_hears_that_it_does_not_exist() {
+        let fake = Fake::new(|_| error("ClusterNotFoundException", "Cluster not found."));
+        let cloud = fake.cloud();
+        assert_eq!(cloud.services_of("gone").await.unwrap_err().class(), "conflict");
+        assert_eq!(cloud.describe("gone", "web").await.unwrap_err().class(), "conflict");
     }
 
     #[tokio::test(start_paused = true)]

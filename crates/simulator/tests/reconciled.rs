@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use evenkeel_manifest::{File, Service, load};
 use evenkeel_planner::{Outcome, tag};
-use evenkeel_reconciler::{ControlLoop, DesiredState, LoopMetrics, LoopSettings, Shutdown};
+use evenkeel_reconciler::{
+    Cloud, ControlLoop, DesiredState, LoopMetrics, LoopSettings, Shutdown, StatusBoard,
+};
 use evenkeel_simulator::{Api, ApiError, Behaviour, Daemon, Fault, Simulation};
 use serde_json::{Value, json};
 
@@ -319,6 +321,39 @@ async fn under_the_whole_control_loop_reads_that_lag_add_no_revision_and_no_depl
     assert_eq!(listed["serviceDeployments"].as_array().unwrap().len(), 3, "{listed:#}");
     let listed = driven.simulation.ecs("ListTaskDefinitions", &json!({})).unwrap();
     assert_eq!(listed["taskDefinitionArns"].as_array().unwrap().len(), 3, "{listed:#}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_does_not_exist_is_said_and_is_not_asked_for_again_and_again() {
+    let Driven { mut simulation, .. } = Driven::new();
+    let cloud = Arc::new(simulation.cloud());
+    let wanted = read(manifest_text("web:1").replace("cluster: main", "cluster: nowhere"));
+    let key = wanted.key.clone();
+    let (_wanted, desired) = tokio::sync::watch::channel(wanting(wanted));
+    let settings = LoopSettings { seed: Some(1), ..LoopSettings::default() };
+    let metrics = LoopMetrics::register(&prometheus::Registry::new()).unwrap();
+    let board = Arc::new(StatusBoard::default());
+    let control = ControlLoop::new(cloud.clone(), settings, metrics, desired, board.clone());
+    tokio::select! {
+        ended = control.run(Shutdown::new()) => panic!("the loop ended: {ended:?}"),
+        () = follow(&mut simulation, 60 * MINUTE) => {}
+    }
+    let status = format!("{:?}", board.get(&key).unwrap());
+    for said in ["CallFailed", "ClusterNotFoundException", "CreateService"] {
+        assert!(status.contains(said), "{status}");
+    }
+    let calls = cloud.calls();
+    assert_eq!(calls["RegisterTaskDefinition"], 1);
+    assert!((20..=100).contains(&calls["CreateService"]), "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_does_not_exist_hides_no_owned_service_of_the_others() {
+    let mut driven = Driven::new();
+    driven.drive(&manifest("web:1"), 20 * MINUTE);
+    let clusters = ["nowhere".to_owned(), "main".to_owned()];
+    let owned = driven.simulation.cloud().owned("test", &clusters).await.unwrap();
+    assert_eq!(owned.len(), 1);
 }
 
 /// `count` tasks of `image`, behind `group` where there is one, with a probe of `healthy_for`.

@@ -460,6 +460,18 @@ async fn of_a_missing_service_nothing_more_is_asked_than_its_signals() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_of_a_cluster_that_does_not_exist_is_absent() {
+    let fake = Fake::new(|request| match request.operation.as_str() {
+        "DescribeServices" => error("ClusterNotFoundException", "Cluster not found."),
+        _ => region(request),
+    });
+    for depth in [Depth::Shallow, Depth::Deep] {
+        let observed = fake.cloud().observe(&key(), &questions(depth)).await.unwrap();
+        assert_eq!(observed.service, Fact::Absent);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_last_deployment_of_a_quiet_service_is_found_however_old_it_is() {
     let fake = Fake::new(|request| {
         let lately = request.json().get("createdAt").is_some();

@@ -82,10 +82,7 @@ impl Caller<'_> {
         let operation = "DescribeServices";
         let input = json!({"cluster": key.cluster, "services": [key.name], "include": ["TAGS"]});
         let reply = match self.ecs(operation, &input).await {
-            // Without the cluster there cannot be a service in it.
-            Err(CloudError::Conflict { code, .. }) if code == "ClusterNotFoundException" => {
-                return Ok(Fact::Absent);
-            }
+            Err(error) if is_missing_cluster(&error) => return Ok(Fact::Absent),
             reply => reply?,
         };
         if let Some(service) = list(&reply, "services").first() {
@@ -388,23 +385,41 @@ impl Caller<'_> {
     ) -> Result<Vec<OwnedService>, CloudError> {
         let mut owned = Vec::new();
         for cluster in clusters {
-            let input = json!({"cluster": cluster, "maxResults": 100});
-            let arns = self.listed("ListServices", &input, "serviceArns").await?;
-            for chunk in arns.chunks(10) {
-                let input = json!({"cluster": cluster, "services": chunk, "include": ["TAGS"]});
-                let reply = self.ecs("DescribeServices", &input).await?;
-                all_told(chunk, &reply)?;
-                let services = list(&reply, "services").iter();
-                for service in services.filter(|one| is_owned(one, instance)) {
-                    let name = text(service, "serviceName").unwrap_or_default();
-                    let tags = || list(service, "tags").iter();
-                    let has = |tag: &str| tags().any(|one| text(one, "key") == Some(tag));
-                    owned.push(OwnedService::of(ServiceKey::new(cluster, name), has));
-                }
+            match self.owned_in(instance, cluster).await {
+                Err(error) if is_missing_cluster(&error) => {}
+                of_cluster => owned.append(&mut of_cluster?),
             }
         }
         Ok(owned)
     }
+
+    async fn owned_in(
+        &self,
+        instance: &str,
+        cluster: &str,
+    ) -> Result<Vec<OwnedService>, CloudError> {
+        let mut owned = Vec::new();
+        let input = json!({"cluster": cluster, "maxResults": 100});
+        let arns = self.listed("ListServices", &input, "serviceArns").await?;
+        for chunk in arns.chunks(10) {
+            let input = json!({"cluster": cluster, "services": chunk, "include": ["TAGS"]});
+            let reply = self.ecs("DescribeServices", &input).await?;
+            all_told(chunk, &reply)?;
+            let services = list(&reply, "services").iter();
+            for service in services.filter(|one| is_owned(one, instance)) {
+                let name = text(service, "serviceName").unwrap_or_default();
+                let tags = || list(service, "tags").iter();
+                let has = |tag: &str| tags().any(|one| text(one, "key") == Some(tag));
+                owned.push(OwnedService::of(ServiceKey::new(cluster, name), has));
+            }
+        }
+        Ok(owned)
+    }
+}
+
+/// Without the cluster there cannot be a service in it.
+fn is_missing_cluster(error: &CloudError) -> bool {
+    matches!(error, CloudError::Conflict { code, .. } if code == "ClusterNotFoundException")
 }
 
 /// Whether a reply of DescribeServices tells of every service that was asked for, if only that it is missing.
