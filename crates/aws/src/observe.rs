@@ -184,7 +184,8 @@ impl Look<'_> {
     }
 
     /// The revision in use, those of the other deployments, and the one with the digest asked for.
-    /// On a deep look the one in use comes with its content, and those in `verify` are read anew.
+    /// On a deep look all come with content and status of at most 30 seconds ago, for a task set may be made of any of
+    /// them, and those in `verify` are read anew.
     async fn task_definitions(
         &self,
         verify: &BTreeSet<String>,
@@ -205,14 +206,12 @@ impl Look<'_> {
             read.extend(revisions.existing(arn, self.lane()).await?);
         }
         let in_use = self.service.and_then(|service| service.task_definition.as_ref());
-        if let Some(arn) = in_use.filter(|arn| !verify.contains(*arn)) {
+        let deployed = self.deployed().filter(|arn| Some(*arn) != in_use);
+        for arn in in_use.into_iter().chain(deployed).filter(|arn| !verify.contains(*arn)) {
             read.push(match self.questions.depth {
                 Depth::Shallow => revisions.remembered(arn, self.lane()).await?,
                 Depth::Deep => revisions.recent(arn, self.lane()).await?,
             });
-        }
-        for arn in self.deployed().filter(|arn| Some(*arn) != in_use && !verify.contains(*arn)) {
-            read.push(revisions.remembered(arn, self.lane()).await?);
         }
         Ok(read)
     }

@@ -30,8 +30,8 @@ pub(crate) struct TaskDefinitions {
 const GENERATION: usize = 12_000;
 /// For how long content counts as read just now: a rollout is looked at every few seconds.
 const RECENT: Duration = Duration::from_secs(30);
-/// Rollouts at one time whose contents are kept, at most 64 KiB each (ECS's limit).
-const RECENT_MAX: usize = 128;
+/// Contents that are kept, two for each of 128 rollouts at one time, at most 64 KiB each (ECS's limit).
+const RECENT_MAX: usize = 256;
 /// How far back a revision with the wanted digest is looked for.
 const NEWEST: usize = 20;
 /// What ECS says of a family or revision that there is not (ecs-behaviour 8).

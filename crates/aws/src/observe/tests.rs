@@ -472,6 +472,43 @@ async fn a_service_of_a_cluster_that_does_not_exist_is_absent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_task_definition_of_a_task_set_is_not_taken_for_active_when_it_was_deregistered() {
+    let of_the_set = TASK_DEFINITION.replace("web:7", "web:5");
+    let in_the_set = of_the_set.clone();
+    let is_deregistered = Arc::new(AtomicBool::new(false));
+    let status = Arc::clone(&is_deregistered);
+    let fake = Fake::new(move |request| {
+        let mut reply = match request.operation.as_str() {
+            "DescribeServices" | "DescribeTaskDefinition" => {
+                ecs(&request.operation, &request.json())
+            }
+            _ => return region(request),
+        };
+        if status.load(Ordering::Relaxed) && request.operation == "DescribeTaskDefinition" {
+            reply["taskDefinition"]["status"] = "INACTIVE".into();
+        }
+        if let Some(service) = reply.pointer_mut("/services/0") {
+            service["deploymentController"] = json!({ "type": "EXTERNAL" });
+            service["deployments"] = json!([]);
+            let set = json!({ "id": "ecs-svc/1", "status": "PRIMARY", "createdAt": 1_795_410_000 });
+            service["taskSets"] = json!([set]);
+            service["taskSets"][0]["taskDefinition"] = in_the_set.as_str().into();
+        }
+        ok(&reply)
+    });
+    let cloud = fake.cloud();
+    let looked = async || {
+        let observed = cloud.observe(&key(), &questions(Depth::Deep)).await.unwrap();
+        let all = observed.task_definitions.known().unwrap().clone();
+        all.into_iter().find(|one| one.arn == of_the_set).expect("it is of a task set")
+    };
+    assert!(looked().await.document.is_some(), "a task set may be made of it anew");
+    is_deregistered.store(true, Ordering::Relaxed);
+    tokio::time::advance(Duration::from_secs(30)).await;
+    assert_eq!(looked().await.status, "INACTIVE");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_last_deployment_of_a_quiet_service_is_found_however_old_it_is() {
     let fake = Fake::new(|request| {
         let lately = request.json().get("createdAt").is_some();
