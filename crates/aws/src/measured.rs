@@ -1,7 +1,7 @@
 //! Metrics by the minute for all rollouts together, one call for as many as ask at the same time; never
 //! asks twice for a minute that is closed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +39,9 @@ struct Kept {
 
 type Answers = BTreeMap<MetricId, Answer>;
 
+/// What came of asking: the failure of one query is no other's.
+type Told = BTreeMap<MetricId, Result<Answer, CloudError>>;
+
 /// What is known of one metric up to the end of the minute.
 #[derive(Clone, Debug)]
 struct Answer {
@@ -56,10 +59,18 @@ struct Batch {
 /// Driven by everyone who waits for it, so that it goes on when some of them give up.
 type Fetched = Shared<Fetch>;
 
-type Fetch = BoxFuture<'static, Result<Arc<Answers>, CloudError>>;
+type Fetch = BoxFuture<'static, Result<Arc<Told>, CloudError>>;
 
 /// Each metric with the earliest minute that somebody needs.
 type Asked = BTreeMap<MetricId, Timestamp>;
+
+/// What one reader lacks, and the batch that fetches it together with what others lack.
+#[derive(Debug)]
+struct Missing {
+    own: Asked,
+    together: Arc<Mutex<Asked>>,
+    reply: Fetched,
+}
 
 /// Most queries in one `GetMetricData` call (API reference).
 const QUERIES_MAX: usize = 500;
@@ -78,55 +89,59 @@ impl Measured {
     /// Every metric asked for; one without data has no minutes.
     pub(crate) async fn read(&self, question: &MetricQuestion) -> Result<Vec<Series>, CloudError> {
         let (known, missing) = self.known(question);
-        let fetched = match missing {
-            Some(reply) => reply.await?,
+        let told = match missing {
+            Some(missing) => self.told(missing, question.until).await?,
             None => Arc::default(),
         };
-        let answer = |metric: &MetricId| fetched.get(metric).or_else(|| known.get(metric));
-        let series = |metric: &MetricId| Series {
-            metric: metric.clone(),
-            minutes: answer(metric).map(|one| one.within(question)).unwrap_or_default(),
+        let series = |metric: &MetricId| {
+            let answer = match told.get(metric) {
+                Some(told) => Some(told.as_ref().map_err(Clone::clone)?),
+                None => known.get(metric),
+            };
+            let minutes = answer.map(|one| one.within(question)).unwrap_or_default();
+            Ok(Series { metric: metric.clone(), minutes })
         };
-        Ok(question.metrics.iter().map(series).collect())
+        question.metrics.iter().map(series).collect()
     }
 
-    /// What is kept of the metrics asked for, and the batch that fetches the others.
-    fn known(&self, question: &MetricQuestion) -> (Answers, Option<Fetched>) {
+    /// What is kept of the metrics asked for, and the others.
+    fn known(&self, question: &MetricQuestion) -> (Answers, Option<Missing>) {
         let mut minutes = lock(&self.kept);
         minutes.retain(|_, kept| kept.used.elapsed() < KEPT_FOR);
         let kept = minutes.entry(question.until).or_insert_with(Kept::new);
         kept.used = Instant::now();
-        let (mut known, mut missing) = (Answers::new(), Vec::new());
+        let (mut known, mut own) = (Answers::new(), Asked::new());
         for metric in &question.metrics {
             match kept.answers.get(metric).filter(|answer| answer.from <= question.from) {
                 Some(answer) => drop(known.insert(metric.clone(), answer.clone())),
-                None => missing.push(metric),
+                None => drop(own.insert(metric.clone(), question.from)),
             }
         }
-        let reply = (!missing.is_empty()).then(|| self.join(kept, question, &missing));
-        (known, reply)
+        let missing = (!own.is_empty()).then(|| self.join(kept, own, question.until));
+        (known, missing)
     }
 
     /// Adds what is missing to the open batch, or opens one.
-    fn join(&self, kept: &mut Kept, question: &MetricQuestion, missing: &[&MetricId]) -> Fetched {
-        let fetched = kept.open.as_ref().and_then(|batch| batch.reply.upgrade());
-        let fetched = fetched.unwrap_or_else(|| self.open_batch(kept, question.until));
-        if let Some(batch) = &kept.open {
-            let mut asked = lock(&batch.asked);
-            for metric in missing {
-                let earliest = asked.entry((*metric).clone()).or_insert(question.from);
-                *earliest = question.from.min(*earliest);
-            }
+    fn join(&self, kept: &mut Kept, own: Asked, until: Timestamp) -> Missing {
+        let open = kept.open.as_ref();
+        let open = open.and_then(|batch| Some((batch.asked.clone(), batch.reply.upgrade()?)));
+        let (together, reply) = open.unwrap_or_else(|| self.open_batch(kept, until));
+        let mut asked = lock(&together);
+        for (metric, from) in &own {
+            let earliest = asked.entry(metric.clone()).or_insert(*from);
+            *earliest = (*earliest).min(*from);
         }
-        fetched
+        drop(asked);
+        Missing { own, together, reply }
     }
 
-    fn open_batch(&self, kept: &mut Kept, until: Timestamp) -> Fetched {
+    fn open_batch(&self, kept: &mut Kept, until: Timestamp) -> (Arc<Mutex<Asked>>, Fetched) {
         let asked: Arc<Mutex<Asked>> = Arc::default();
-        let fetched = self.fetch(until, Arc::clone(&asked)).shared();
+        let reply = self.fetch(until, Arc::clone(&asked)).shared();
         // There is a handle as long as it was not driven to its end.
-        kept.open = fetched.downgrade().map(|reply| Batch { asked, reply });
-        fetched
+        let open = reply.downgrade();
+        kept.open = open.map(|reply| Batch { asked: Arc::clone(&asked), reply });
+        (asked, reply)
     }
 
     fn fetch(&self, until: Timestamp, gathered: Arc<Mutex<Asked>>) -> Fetch {
@@ -137,14 +152,38 @@ impl Measured {
                 kept.close(&gathered);
             }
             let asked = lock(&gathered).clone();
-            let answers = answers(&caller, &asked, until).await?;
-            if let Some(kept) = lock(&kept).get_mut(&until) {
-                kept.answers.extend(answers.clone());
-            }
-            Ok(Arc::new(answers))
+            told(&caller, &kept, &asked, until).await
         };
         reply.boxed()
     }
+
+    /// One metric that cannot be asked for makes AWS refuse the whole call, so then what is missing here is asked
+    /// for without the others'.
+    async fn told(&self, missing: Missing, until: Timestamp) -> Result<Arc<Told>, CloudError> {
+        let Missing { own, together, reply } = missing;
+        match reply.await {
+            Err(CloudError::Rejected { .. }) if lock(&together).len() > own.len() => {
+                // The futures of the SDK are large, and this one is part of those of every look.
+                Box::pin(told(&self.caller, &self.kept, &own, until)).await
+            }
+            told => told,
+        }
+    }
+}
+
+/// What AWS tells, of which answers are kept.
+async fn told(
+    caller: &Caller,
+    kept: &Mutex<ByMinute>,
+    asked: &Asked,
+    until: Timestamp,
+) -> Result<Arc<Told>, CloudError> {
+    let told = answers(caller, asked, until).await?;
+    if let Some(kept) = lock(kept).get_mut(&until) {
+        let answers = told.iter().filter_map(|(metric, one)| Some((metric, one.as_ref().ok()?)));
+        kept.answers.extend(answers.map(|(metric, one)| (metric.clone(), one.clone())));
+    }
+    Ok(Arc::new(told))
 }
 
 impl Kept {
@@ -166,19 +205,48 @@ impl Answer {
 }
 
 /// As many calls as it takes.
-async fn answers(caller: &Caller, asked: &Asked, until: Timestamp) -> Result<Answers, CloudError> {
+async fn answers(caller: &Caller, asked: &Asked, until: Timestamp) -> Result<Told, CloudError> {
     let all: Vec<(&MetricId, Timestamp)> = asked.iter().map(|(one, from)| (one, *from)).collect();
-    let mut answers = Answers::new();
+    let mut told = Told::new();
     for chunk in all.chunks(QUERIES_MAX) {
         let from = chunk.iter().map(|(_, from)| *from).min().unwrap_or(until);
         let metrics: Vec<&MetricId> = chunk.iter().map(|(metric, _)| *metric).collect();
-        for (metric, minutes) in metrics.iter().zip(described(caller, &metrics, from, until).await?)
-        {
-            let answer = Answer { from, minutes: Arc::new(minutes) };
-            answers.insert((*metric).clone(), answer);
+        let found = described(caller, &metrics, from, until).await?;
+        for (metric, one) in metrics.into_iter().zip(found) {
+            let answer = one.minutes(metric).map(|minutes| Answer { from, minutes });
+            told.insert(metric.clone(), answer);
         }
     }
-    Ok(answers)
+    Ok(told)
+}
+
+/// What the pages so far say of one query.
+#[derive(Clone, Debug)]
+struct Found {
+    minutes: Minutes,
+    status: Option<StatusCode>,
+}
+
+impl Found {
+    /// One that a reply says nothing of has no data for all we know, and no errors for all we hope.
+    fn nothing() -> Self {
+        Self { minutes: Minutes::new(), status: Some(StatusCode::PartialData) }
+    }
+
+    /// A failure is one whatever other pages say.
+    fn take(&mut self, result: &MetricDataResult) {
+        self.minutes.extend(minutes_of(result));
+        if let Some(StatusCode::Complete | StatusCode::PartialData) = self.status {
+            self.status = result.status_code().cloned();
+        }
+    }
+
+    fn minutes(self, metric: &MetricId) -> Result<Arc<Minutes>, CloudError> {
+        match self.status {
+            Some(StatusCode::Complete) => Ok(Arc::new(self.minutes)),
+            other => Err(unread(other.as_ref(), &metric.name)),
+        }
+    }
 }
 
 /// All pages of one call, in the order of `metrics`.
@@ -187,12 +255,10 @@ async fn described(
     metrics: &[&MetricId],
     from: Timestamp,
     until: Timestamp,
-) -> Result<Vec<Minutes>, CloudError> {
+) -> Result<Vec<Found>, CloudError> {
     let queries: Vec<MetricDataQuery> =
         metrics.iter().enumerate().map(|(index, metric)| query(index, metric)).collect();
-    let mut found = vec![Minutes::new(); metrics.len()];
-    // One that a reply says nothing of has no data for all we know, and no errors for all we hope.
-    let mut unfinished: BTreeSet<usize> = (0..metrics.len()).collect();
+    let mut found = vec![Found::nothing(); metrics.len()];
     let mut token = None;
     for _ in 0..PAGES_MAX {
         let request = caller
@@ -205,26 +271,16 @@ async fn described(
         let reply =
             caller.read(Operation::GetMetricData, Lane::RolloutStep, request.send()).await?;
         for result in reply.metric_data_results() {
-            let Some(index) = index_of(result) else { continue };
-            let Some(minutes) = found.get_mut(index) else { continue };
-            minutes.extend(minutes_of(result));
-            match result.status_code() {
-                Some(StatusCode::Complete) => unfinished.remove(&index),
-                Some(StatusCode::PartialData) => unfinished.insert(index),
-                other => return Err(unread(other, metrics.get(index))),
-            };
+            if let Some(one) = index_of(result).and_then(|index| found.get_mut(index)) {
+                one.take(result);
+            }
         }
         token = reply.next_token().map(str::to_owned);
         if token.is_none() {
-            break;
+            return Ok(found);
         }
     }
-    match unfinished.first() {
-        None if token.is_none() => Ok(found),
-        first => {
-            Err(unread(Some(&StatusCode::PartialData), first.and_then(|index| metrics.get(*index))))
-        }
-    }
+    Err(unread(Some(&StatusCode::PartialData), "a metric"))
 }
 
 fn query(index: usize, metric: &MetricId) -> MetricDataQuery {
@@ -249,9 +305,8 @@ fn minutes_of(result: &MetricDataResult) -> impl Iterator<Item = (Timestamp, f64
     points.filter_map(move |(time, value)| Some((at(time)?, *value)))
 }
 
-fn unread(status: Option<&StatusCode>, metric: Option<&&MetricId>) -> CloudError {
+fn unread(status: Option<&StatusCode>, name: &str) -> CloudError {
     let status = status.map_or("no status", StatusCode::as_str);
-    let name = metric.map_or("a metric", |metric| metric.name.as_str());
     let message = format!("{name} came back with {status}");
     CloudError::Transient { operation: Operation::GetMetricData.name().to_owned(), message }
 }
@@ -262,6 +317,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use ciborium::Value;
     use futures_util::future::join_all;
 
@@ -424,6 +481,67 @@ mod tests {
         assert!(cloud.measured.read(&question(&["A"], 0, 5)).await.is_ok());
         let error = cloud.measured.read(&question(&["B", "C"], 0, 5)).await.unwrap_err();
         assert!(error.to_string().contains('C'), "{error}");
+    }
+
+    /// A `CloudWatch` in which each metric counts, and that refuses every call in which one is `Bad`.
+    fn refusing(request: &Request) -> Reply {
+        if !names(&body(request)).contains(&"Bad".to_owned()) {
+            return counting("Complete")(request);
+        }
+        let (code, message) = ("com.amazonaws.cloudwatch#InvalidParameterValueException", "no");
+        let mut body = Vec::new();
+        let members = [("__type", code.into()), ("message", message.into())];
+        ciborium::into_writer(&map(members), &mut body).unwrap();
+        let headers = vec![("smithy-protocol", "rpc-v2-cbor".to_owned())];
+        Reply::Body { status: 400, headers, body }
+    }
+
+    /// The metrics that a call asks for.
+    fn names(call: &Value) -> Vec<String> {
+        let queries = member(call, "MetricDataQueries").as_array().unwrap().iter();
+        let named = |query| member(member(member(query, "MetricStat"), "Metric"), "MetricName");
+        queries.map(|query| named(query).as_text().unwrap().to_owned()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_metric_that_cannot_be_asked_for_takes_nobody_else_s_numbers_away() {
+        let fake = Fake::new(refusing);
+        let cloud = fake.cloud();
+        let [good, bad] = [question(&["A", "B"], 0, 5), question(&["Bad", "B"], 0, 5)];
+        let both = join_all([cloud.measured.read(&good), cloud.measured.read(&bad)]).await;
+        let [read, refused] = &both[..] else { panic!() };
+        assert_eq!(read.as_ref().unwrap()[0].minutes.len(), 5);
+        assert_eq!(refused.as_ref().unwrap_err().class(), "rejected");
+        assert_eq!(calls(&fake), 3, "together, and then each for itself");
+        cloud.measured.read(&good).await.unwrap();
+        assert_eq!(calls(&fake), 3, "it was kept");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asked_alone_and_was_refused_does_not_ask_the_same_again() {
+        let fake = Fake::new(refusing);
+        let refused = fake.cloud().measured.read(&question(&["Bad"], 0, 5)).await;
+        assert_eq!((refused.unwrap_err().class(), calls(&fake)), ("rejected", 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_result_that_failed_takes_nobody_else_s_numbers_away() {
+        for status in ["InternalError", "Forbidden", "PartialData"] {
+            let fake = Fake::new(move |request| {
+                let told = names(&body(request)).into_iter().enumerate().map(|(index, name)| {
+                    let status = if name == "Bad" { status } else { "Complete" };
+                    result(&format!("m{index}"), status, &[BEGAN])
+                });
+                reply(told.collect(), None)
+            });
+            let cloud = fake.cloud();
+            let [good, bad] = [question(&["A", "B"], 0, 5), question(&["Bad", "B"], 0, 5)];
+            let both = join_all([cloud.measured.read(&good), cloud.measured.read(&bad)]).await;
+            let [read, failed] = &both[..] else { panic!() };
+            assert_eq!(read.as_ref().unwrap()[1].minutes.len(), 1);
+            assert!(failed.as_ref().unwrap_err().to_string().contains(status));
+            assert_eq!(calls(&fake), 1, "{status}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
