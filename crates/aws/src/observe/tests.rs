@@ -358,6 +358,26 @@ async fn a_service_of_which_thousands_of_tasks_crash_is_read_and_each_described_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_crash_storm_that_was_read_is_read_again_in_time_to_act_on_it() {
+    let fake = Fake::new(in_a_crash_storm);
+    let cloud = fake.cloud();
+    let looked = async || {
+        let (began, before) = (Instant::now(), fake.bodies("ListTasks").len());
+        let observed = cloud.observe(&key(), &questions(Depth::Deep)).await.unwrap();
+        let tasks = observed.tasks.known().unwrap();
+        let stopped = tasks.iter().filter(|task| task.last_status == "STOPPED").count();
+        assert_eq!((stopped, tasks.len()), (30_000, 30_120));
+        (fake.bodies("ListTasks").len() - before, began.elapsed())
+    };
+    assert_eq!(looked().await.0, 302);
+    let (calls, took) = looked().await;
+    assert_eq!(calls, 2, "those that should run");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    tokio::time::advance(Duration::from_mins(1)).await;
+    assert_eq!(looked().await.0, 302, "what stopped since is listed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_partly_failed_answer_says_of_stopped_tasks_is_not_remembered() {
     let failure = json!([{ "arn": "task/1", "reason": "INTERNAL" }]);
     let partly = with_stopped_tasks(failure);
