@@ -299,7 +299,12 @@ async fn a_bomb_in_a_pack_is_refused_and_what_was_good_stays() {
     let host = Host::start().await;
     let first = host.push(&[("web.yaml", &manifest("web"))]);
     let shutdown = Shutdown::default();
-    let daemon = start(source(&host, OFTEN), None, &shutdown).await;
+    let mut source = source(&host, OFTEN);
+    if let SourceOrigin::Git(git) = &mut source.origin {
+        // To make 300 MiB of it takes a while on a busy machine.
+        git.timeout = Duration::from_mins(1);
+    }
+    let daemon = start(source, None, &shutdown).await;
     until_commit(&daemon, &first, 1).await;
     // It is 300 KiB on the wire.
     host.push(&[("bomb.bin", &"\0".repeat(300 << 20))]);
