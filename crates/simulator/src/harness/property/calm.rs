@@ -44,8 +44,8 @@ struct Course {
     ended: Option<Ended>,
     /// The last write, in a sentence.
     written: Option<(At, String)>,
-    /// A call about it failed since all is calm.
-    is_failing: bool,
+    /// The operations whose last call about it failed since all is calm.
+    failing: BTreeSet<String>,
     /// What ECS cannot change, in all forms that were wanted.
     fixed: BTreeSet<[Option<String>; 3]>,
     /// The return that a daemon told CodeDeploy to carry out, if it told it nothing else since.
@@ -131,7 +131,7 @@ impl Calm {
             }
             Event::Calm(is_calm) => {
                 self.since = is_calm.then_some(at);
-                self.services.values_mut().for_each(|course| course.is_failing = false);
+                self.services.values_mut().for_each(|course| course.failing.clear());
             }
             Event::Wanted { by, key, .. } => {
                 if let Some(wish) = self.origins.wishes().now(*by, key) {
@@ -155,11 +155,15 @@ impl Calm {
             }
             Event::Answered { call, answer: Ok(reply), .. } => {
                 self.told_of_deployments(call, reply);
+                if let Some(course) = call.about.as_ref().and_then(|key| self.services.get_mut(key))
+                {
+                    course.failing.remove(&call.operation);
+                }
             }
             Event::Answered { call, answer: Err(_), .. } => {
                 if let Some(course) = call.about.as_ref().and_then(|key| self.services.get_mut(key))
                 {
-                    course.is_failing = true;
+                    course.failing.insert(call.operation.clone());
                 }
             }
             Event::Edited { operation: "DeregisterTaskDefinition", input, .. } => {
@@ -273,7 +277,7 @@ impl Ending<'_> {
     /// runs is not somebody else's, to be waited for.
     fn can_be_driven(&self, at: At) -> bool {
         let is_impossible =
-            self.course.is_some_and(|course| course.is_failing || course.fixed.len() > 1);
+            self.course.is_some_and(|course| !course.failing.is_empty() || course.fixed.len() > 1);
         let reserved = self.truth.is_some_and(|truth| {
             truth.life == Life::Draining
                 || truth.tags.contains_key(HOLD)
@@ -297,7 +301,8 @@ impl Ending<'_> {
 
     fn waits_for_others(&self, truth: &Truth, at: At) -> bool {
         let edited = self.course.and_then(|course| course.edited);
-        let lately = edited.is_some_and(|edited| edited + REASSERTED_WITHIN > at);
+        let lately = edited.is_some_and(|edited| edited + REASSERTED_WITHIN > at)
+            && !self.runs_what_is_wanted();
         let hangs = truth.primary.as_ref().is_some_and(|primary| {
             is_in_flight(primary)
                 && matches!(self.calm.origins.of(self.key, primary.id), Some(Origin::Foreign))

@@ -257,6 +257,28 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_failed_and_went_well_the_next_time_is_no_excuse() {
+        let mut course = calm(AtTheEnd::matches(US));
+        course.wants(FIRST, Some(&manifest("2")));
+        let look = course.call(FIRST, "DescribeServices", json!({}));
+        course.sent(&look);
+        course.failed(&look, &throttled());
+        course.looks(FIRST);
+        over(course).breaks("neither running nor rejected");
+    }
+
+    #[test]
+    fn an_edit_is_no_excuse_for_not_proving_what_runs_as_it_is_wanted() {
+        let mut course = calm(AtTheEnd::matches(US));
+        course.pause(3000);
+        course.person("UpdateService", &update(&json!({"forceNewDeployment": true})));
+        course.happens(|facts, _| {
+            facts.tags.remove(DIGEST);
+        });
+        over(course).breaks("not proven");
+    }
+
+    #[test]
     fn one_that_was_replaced_by_somebody_is_put_back_after_an_hour() {
         for (seconds, broken) in [(0, false), (3600, true)] {
             let mut course = calm(AtTheEnd::matches(US));
