@@ -15,7 +15,6 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::cloud::AwsCloud;
-use crate::services::is_missing_cluster;
 use crate::{code_deploy, deployments, signals};
 
 /// Reads in a rollout go before those of settled services.
@@ -34,7 +33,7 @@ pub(crate) async fn observe(
     let began = Instant::now();
     let read = cloud.services.read(&key.cluster, &key.name, lane(questions.depth)).await;
     let service = match read {
-        Err(error) if is_missing_cluster(&error) => Fact::Absent,
+        Err(error) if error.is_missing_cluster() => Fact::Absent,
         read => read?,
     };
     // Taken after a reply, because the first one may correct the clock.

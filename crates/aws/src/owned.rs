@@ -9,7 +9,7 @@ use crate::caller::Caller;
 use crate::operation::Operation;
 use crate::pages::{Limit, Listing};
 use crate::reply::last_part;
-use crate::services::{self, is_missing_cluster, not_mentioned};
+use crate::services::{self, not_mentioned};
 
 /// ECS's quota of services per cluster.
 const LISTED_MAX: usize = 5_000;
@@ -26,7 +26,7 @@ pub(crate) async fn owned(
     let mut owned = Vec::new();
     for cluster in clusters {
         match of_cluster(caller, instance, cluster).await {
-            Err(error) if is_missing_cluster(&error) => {}
+            Err(error) if error.is_missing_cluster() => {}
             of_cluster => owned.append(&mut of_cluster?),
         }
     }

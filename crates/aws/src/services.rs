@@ -174,11 +174,6 @@ fn failed(failure: &Value) -> (String, Result<Fact<ObservedService>, CloudError>
     }
 }
 
-/// Without the cluster there is no service in it.
-pub(crate) fn is_missing_cluster(error: &CloudError) -> bool {
-    matches!(error, CloudError::Conflict { code, .. } if code == "ClusterNotFoundException")
-}
-
 pub(crate) fn not_mentioned(name: &str) -> CloudError {
     transient(format!("the reply says neither that {name} exists nor that it is missing"))
 }

@@ -108,6 +108,11 @@ async fn until(daemon: &Daemon, what: &str, good: impl Fn(&ManifestsReport) -> b
     assert!(waited.is_ok(), "waited too long for {what}: {:?}", daemon.manifests().borrow());
 }
 
+async fn stop(daemon: Daemon, shutdown: &Shutdown) {
+    shutdown.drain.cancel();
+    daemon.wait().await.unwrap();
+}
+
 /// Waits until the status of a service names the commit of its content.
 async fn until_source(daemon: &Daemon, name: &str, commit: &str) {
     let key = ServiceKey::new("prod", name);
@@ -175,8 +180,7 @@ async fn pushes_take_over_and_the_commit_is_told() {
     // A commit that changes another manifest is not that of this one.
     until_source(&daemon, "web", &first).await;
     until_source(&daemon, "api", &second).await;
-    shutdown.drain.cancel();
-    daemon.wait().await.unwrap();
+    stop(daemon, &shutdown).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,8 +203,7 @@ async fn an_unchanged_poll_asks_for_one_reference_and_fetches_nothing() {
         ["GET /shop.git/info/refs", "POST /shop.git/git-upload-pack"],
         "the handshake and ls-refs"
     );
-    shutdown.drain.cancel();
-    daemon.wait().await.unwrap();
+    stop(daemon, &shutdown).await;
 }
 
 async fn hint(daemon: &Daemon, secret: &str, expected: u16) {
@@ -228,8 +231,7 @@ async fn a_web_hook_makes_it_look_at_once_and_only_with_the_secret() {
     let large = "x".repeat(2 << 20);
     let head = "POST /hooks/shop HTTP/1.1\r\nx-gitlab-token: 0123456789abcdef\r\n";
     assert_eq!(request(daemon.http_address(), head, &large).await.0, 413);
-    shutdown.drain.cancel();
-    daemon.wait().await.unwrap();
+    stop(daemon, &shutdown).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,8 +265,7 @@ async fn the_last_good_commit_stays_in_force_through_any_failure() {
         until_commit(&daemon, &third, 2).await;
         second = third;
     }
-    shutdown.drain.cancel();
-    daemon.wait().await.unwrap();
+    stop(daemon, &shutdown).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -290,8 +291,7 @@ async fn rewritten_history_a_vanished_branch_and_an_emptied_tree_are_held() {
     std::fs::rename(repository.with_extension("gone"), &repository).unwrap();
     let third = host.push(&[("web.yaml", &manifest("web"))]);
     until_commit(&daemon, &third, 1).await;
-    shutdown.drain.cancel();
-    daemon.wait().await.unwrap();
+    stop(daemon, &shutdown).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -309,8 +309,7 @@ async fn a_bomb_in_a_pack_is_refused_and_what_was_good_stays() {
     // It is 300 KiB on the wire.
     host.push(&[("bomb.bin", &"\0".repeat(300 << 20))]);
     until_stale(&daemon, &first, 1, "an object of more than 64 MiB").await;
-    shutdown.drain.cancel();
-    daemon.wait().await.unwrap();
+    stop(daemon, &shutdown).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -321,8 +320,7 @@ async fn the_commit_in_force_outlives_a_restart_while_the_server_is_down() {
     let shutdown = Shutdown::default();
     let daemon = start(source(&host, OFTEN), Some(cache.path()), &shutdown).await;
     until_commit(&daemon, &first, 1).await;
-    shutdown.drain.cancel();
-    daemon.wait().await.unwrap();
+    stop(daemon, &shutdown).await;
     host.feels(Mood::Answers(503));
     let shutdown = Shutdown::default();
     let daemon = start(source(&host, OFTEN), Some(cache.path()), &shutdown).await;
@@ -333,13 +331,7 @@ async fn the_commit_in_force_outlives_a_restart_while_the_server_is_down() {
         host.push_head()
     };
     until_stale(&daemon, &first, 1, &rewritten).await;
-    shutdown.drain.cancel();
-    daemon.wait().await.unwrap();
-}
-
-async fn stop(daemon: Daemon, shutdown: &Shutdown) {
-    shutdown.drain.cancel();
-    daemon.wait().await.unwrap();
+    stop(daemon, &shutdown).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -520,8 +512,7 @@ async fn only_what_an_allowed_key_signed_takes_over() {
         let commit = push_signed(&host, &private, "Grüße\n\nx");
         until_commit(&daemon, &commit, 2).await;
     }
-    shutdown.drain.cancel();
-    daemon.wait().await.unwrap();
+    stop(daemon, &shutdown).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -542,16 +533,14 @@ async fn a_key_taken_away_leaves_its_commit_in_force_over_a_restart_and_is_told(
     let shutdown = Shutdown::default();
     let daemon = start(one.clone(), Some(&cache), &shutdown).await;
     until_commit(&daemon, &first, 1).await;
-    shutdown.drain.cancel();
-    daemon.wait().await.unwrap();
+    stop(daemon, &shutdown).await;
     std::fs::write(&signers, "").unwrap();
     let shutdown = Shutdown::default();
     let daemon = start(one, Some(&cache), &shutdown).await;
     until_stale(&daemon, &first, 1, "it holds no key").await;
     until(&daemon, "a second look", |report| report.sources[0].failures > 1).await;
     until_stale(&daemon, &first, 1, "it holds no key").await;
-    shutdown.drain.cancel();
-    daemon.wait().await.unwrap();
+    stop(daemon, &shutdown).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

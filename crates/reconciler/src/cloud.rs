@@ -110,6 +110,11 @@ impl From<CloudError> for Unknown {
 }
 
 impl CloudError {
+    /// Whether there is no such cluster, and so no service in it.
+    pub fn is_missing_cluster(&self) -> bool {
+        matches!(self, Self::Conflict { code, .. } if code == "ClusterNotFoundException")
+    }
+
     /// One word for metrics and back-off.
     pub fn class(&self) -> &'static str {
         match self {

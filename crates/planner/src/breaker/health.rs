@@ -16,15 +16,15 @@ const SETTLED: SignedDuration = SignedDuration::from_secs(40);
 pub(crate) fn healthy_tasks<'a>(view: &View<'a>, deployment: &str) -> Option<Vec<&'a Task>> {
     let tasks = view.observed().tasks.known()?;
     let groups = target_groups(view)?;
-    let least = |checked: &Checked| {
-        if checked.is_any() || is_balanced(view) { SignedDuration::ZERO } else { SETTLED }
-    };
     let running = tasks.iter().filter(|task| runs(task)).count();
     let ours = tasks.iter().filter(|task| task.started_by.as_deref() == Some(deployment));
+    // A deployment has one task definition.
+    let checked = ours.clone().next().map_or(Checked::Unknown, |task| Checked::of(view, task));
+    let is_checked = checked.is_any() || is_balanced(view);
+    let least = if is_checked { SignedDuration::ZERO } else { SETTLED };
     let healthy = ours.filter(|task| {
-        let checked = Checked::of(view, task);
         runs(task)
-            && running_for(task, view.now()) >= least(&checked)
+            && running_for(task, view.now()) >= least
             && passes_container_checks(task, &checked)
             && groups.iter().all(|group| is_healthy_target(group, task, running))
     });

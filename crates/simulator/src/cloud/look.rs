@@ -82,7 +82,7 @@ impl Caller<'_> {
         let operation = "DescribeServices";
         let input = json!({"cluster": key.cluster, "services": [key.name], "include": ["TAGS"]});
         let reply = match self.ecs(operation, &input).await {
-            Err(error) if is_missing_cluster(&error) => return Ok(Fact::Absent),
+            Err(error) if error.is_missing_cluster() => return Ok(Fact::Absent),
             reply => reply?,
         };
         if let Some(service) = list(&reply, "services").first() {
@@ -386,7 +386,7 @@ impl Caller<'_> {
         let mut owned = Vec::new();
         for cluster in clusters {
             match self.owned_in(instance, cluster).await {
-                Err(error) if is_missing_cluster(&error) => {}
+                Err(error) if error.is_missing_cluster() => {}
                 of_cluster => owned.append(&mut of_cluster?),
             }
         }
@@ -415,11 +415,6 @@ impl Caller<'_> {
         }
         Ok(owned)
     }
-}
-
-/// Without the cluster there cannot be a service in it.
-fn is_missing_cluster(error: &CloudError) -> bool {
-    matches!(error, CloudError::Conflict { code, .. } if code == "ClusterNotFoundException")
 }
 
 /// Whether a reply of DescribeServices tells of every service that was asked for, if only that it is missing.
