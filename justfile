@@ -37,11 +37,11 @@ prove *ARGS:
 
 # Watch a good release, three bad ones and a good one on the local region.
 demo *ARGS:
-    cargo run --release -p evenkeel-local -- demo {{ARGS}}
+    cargo run -p evenkeel-local -- demo {{ARGS}}
 
 # Run the local region alone, for the AWS CLI, boto3 or your own tools.
 serve *ARGS:
-    cargo run --release -p evenkeel-local -- serve {{ARGS}}
+    cargo run -p evenkeel-local -- serve {{ARGS}}
 
 # Print the figures of docs/testing.md on this machine.
 bench *ARGS:

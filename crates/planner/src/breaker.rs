@@ -85,9 +85,8 @@ pub(crate) fn judge(
         | RolloutPhase::Testing
         | RolloutPhase::Baking
         | RolloutPhase::Keeping
-        | RolloutPhase::RollingBack => {
-            reset_at(view, healthy.as_deref().unwrap_or_default(), &tasks)
-        }
+        | RolloutPhase::RollingBack
+        | RolloutPhase::Postponed => reset_at(view, healthy.as_deref().unwrap_or_default(), &tasks),
     };
     let reset = reset.max(Some(since));
     let counts = counts(view, &evidence, reset, phase);
@@ -297,7 +296,7 @@ impl Progress {
         evidence: &[Evidence],
     ) -> Option<Self> {
         let began = deployment.created_at?;
-        let environment = environment(view, deployment, evidence)
+        let environment = environment(view, began, evidence)
             .map(|(at, words)| (lasted_until(view, deployment, healthy, at), words));
         let last_start = healthy.iter().filter_map(|task| task.started_at).max();
         let last_hindrance = environment.as_ref().map(|(at, _)| *at);
@@ -439,13 +438,21 @@ const PERCENTAGES_EVENT: &str = "because of the service deployment configuration
 /// How long a cause is told after it was over.
 const HINDRANCE_LASTS: SignedDuration = SignedDuration::from_mins(5);
 
+/// The last cause outside of the revision since the deployment began, where nothing at all speaks against its revision: ECS's
+/// breaker counts such causes (ecs-behaviour 3.3). `None` where tasks could not be read.
+pub(crate) fn no_fault_but(view: &View<'_>, deployment: &str, began: Timestamp) -> Option<String> {
+    view.observed().tasks.known()?;
+    let evidence = evidence(&tasks_of(view, deployment));
+    let is_faultless = !evidence.iter().any(|one| is_failure(one.kind));
+    environment(view, began, &evidence).filter(|_| is_faultless).map(|(_, words)| words)
+}
+
 /// The last cause outside of the revision since the deployment began, with its time.
 fn environment(
     view: &View<'_>,
-    deployment: &Deployment,
+    began: Timestamp,
     evidence: &[Evidence],
 ) -> Option<(Timestamp, String)> {
-    let began = deployment.created_at?;
     let stopped = evidence
         .iter()
         .filter(|one| one.kind == EvidenceKind::Environment)

@@ -10,8 +10,8 @@ use crate::DriftMemory;
 use crate::diff::runs_what_is_wanted;
 use crate::judge;
 use crate::steps::{
-    comparison, deregistered, is_due, is_moved_by_code_deploy, is_settled, is_stepped, step_gate,
-    undo,
+    comparison, deregistered, is_due, is_ended_by_breaker, is_moved_by_code_deploy, is_settled,
+    is_stepped, step_gate, undo,
 };
 use crate::tags::{Memory, RolloutMark};
 use crate::verify::{Need, needs};
@@ -216,7 +216,7 @@ fn needs_depth(desired: &Service, seen: &Observed, service: &ObservedService) ->
         return is_moved_by_code_deploy(&input, desired, service);
     }
     let Some(view) = View::of(&input, desired, service) else { return false };
-    if shown_by_revisions_only(desired) || !is_settled(&view) {
+    if shown_by_revisions_only(desired) || !is_settled(&view) || is_ended_by_breaker(&view) {
         return true;
     }
     !view.memory.rejects(&desired.revision_digest) && !runs_what_is_wanted(&view, comparison(&view))

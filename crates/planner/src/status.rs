@@ -158,6 +158,8 @@ pub enum RolloutPhase {
     /// All steps are taken; the tasks of the revision before still stand.
     Keeping,
     RollingBack,
+    /// ECS's breaker ended it for what is no fault of its revision; it is begun again after a while.
+    Postponed,
 }
 
 /// How the pass that carried out a plan ended.
@@ -299,9 +301,9 @@ fn judgement(view: &View<'_>) -> Option<Judgement> {
     Some(judgement)
 }
 
-/// The mark of a rollback begins at the verdict; the evidence is older.
+/// The mark of a rollback begins at the verdict, and that of a postponed rollout at its end; the evidence is older.
 fn judged_since(view: &View<'_>, mark: &RolloutMark) -> Timestamp {
-    if mark.phase == RolloutPhase::RollingBack {
+    if matches!(mark.phase, RolloutPhase::RollingBack | RolloutPhase::Postponed) {
         Timestamp::MIN
     } else {
         mark.since.min(view.now())

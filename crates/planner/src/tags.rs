@@ -436,6 +436,7 @@ fn phase_code(phase: RolloutPhase, step: u8) -> String {
         RolloutPhase::Baking => format!("bake{step}"),
         RolloutPhase::Keeping => format!("keep{step}"),
         RolloutPhase::RollingBack => "rollback".to_owned(),
+        RolloutPhase::Postponed => "postpone".to_owned(),
     }
 }
 
@@ -450,6 +451,7 @@ fn phase_of(code: &str) -> Option<(RolloutPhase, u8)> {
         "bake" => RolloutPhase::Baking,
         "keep" => RolloutPhase::Keeping,
         "rollback" => RolloutPhase::RollingBack,
+        "postpone" => RolloutPhase::Postponed,
         _ => return None,
     };
     match code.strip_prefix(word)? {
@@ -506,7 +508,7 @@ mod tests {
         }
     }
 
-    const PHASES: [(RolloutPhase, u8); 8] = [
+    const PHASES: [(RolloutPhase, u8); 9] = [
         (RolloutPhase::Probing, 0),
         (RolloutPhase::Widening, 0),
         (RolloutPhase::Shifting, 0),
@@ -515,6 +517,7 @@ mod tests {
         (RolloutPhase::Baking, 49),
         (RolloutPhase::Keeping, 7),
         (RolloutPhase::RollingBack, 0),
+        (RolloutPhase::Postponed, 0),
     ];
 
     fn probe() -> ProbeMark {

@@ -50,7 +50,10 @@ impl Trial {
             | RolloutPhase::Testing
             | RolloutPhase::Baking
             | RolloutPhase::Keeping => Self::of_steps(view, deployment),
-            RolloutPhase::Probing | RolloutPhase::Widening | RolloutPhase::RollingBack => None,
+            RolloutPhase::Probing
+            | RolloutPhase::Widening
+            | RolloutPhase::RollingBack
+            | RolloutPhase::Postponed => None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use evenkeel_manifest::Service;
 
-use super::{code_deploy, external, gate, ownership, prune, undo, unseen, word};
+use super::{code_deploy, external, gate, ownership, postponed, prune, undo, unseen, word};
 use crate::diff::{Comparison, runs_what_is_wanted};
 use crate::steps::rollout::is_settled;
 use crate::tags::{Memory, Promotion, Rejection, RolloutMark, Scope, tag};
@@ -248,6 +248,12 @@ pub(super) fn abort(view: &View<'_>, order: &Order) -> Result<Obedience, Refusal
 }
 
 fn retry(desired: &Service, service: &ObservedService, memory: &Memory) -> Obedience {
+    let mark = memory.rollout.as_ref().filter(|mark| mark.digest == desired.revision_digest);
+    let due = mark.and_then(postponed::due_now);
+    if let Some(due) = due.filter(|due| !memory.rejects(&due.digest)) {
+        let sentence = "what the manifest wants is begun again at once";
+        return set(service, tag::ROLLOUT, due.encode(), sentence);
+    }
     if memory.rejected.is_none() || memory.rejects(&desired.revision_digest) {
         let sentence = "what the manifest wants is tried again, and judged from now on";
         return remove(service, tag::REJECTED, sentence);

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::rollout::{forget_rollout, identify, is_rollback, is_wanted_definition};
 use super::settled::comparison;
-use super::{capability_waits, deregistered, gate, percentages, retry, stand_still, unknown};
+use super::{
+    capability_waits, deregistered, gate, percentages, postponed, retry, stand_still, unknown,
+};
 use crate::breaker::judge;
 use crate::diff::{Comparison, is_same_content, return_to, runs_what_is_wanted};
 use crate::plan::IN_FLIGHT;
@@ -299,9 +301,8 @@ fn follow(view: &View<'_>, mark: &RolloutMark) -> Plan {
             let why = format!("ends the rollback: {id} is complete");
             Plan::acting(vec![forget_rollout(view, why)], Vec::new())
         }
-        Standing::Failed if runs_proven(view) => {
-            held(format!("the rollback {id} failed itself; a person decides"))
-        }
+        Standing::Failed if runs_proven(view) => postponed::return_again(view, mark)
+            .unwrap_or_else(|| held(format!("the rollback {id} failed itself; a person decides"))),
         Standing::Failed => {
             let why = format!("{id} took the place of the rollback, and ECS has given it up");
             leave_again(view, mark, why)

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::drift::healing;
 use super::ownership::{owner, primary_revision};
 use super::start::first_phase;
-use super::{capability_waits, foreign, gate, probe, retry, rollback, unknown, unseen};
+use super::{capability_waits, foreign, gate, postponed, probe, retry, rollback, unknown, unseen};
 use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
 use crate::diff::{
     Comparison, differences, has_wanted_members, removable_codes, runs_what_is_wanted,
@@ -38,6 +38,7 @@ pub(super) fn in_flight(view: &View<'_>) -> Option<Plan> {
     }
     match &view.memory.rollout {
         Some(mark) if mark.phase == RolloutPhase::RollingBack => rollback::step(view, mark),
+        Some(mark) if mark.phase == RolloutPhase::Postponed => postponed::step(view, mark),
         Some(mark) if is_of(view, mark) && view.memory.rejects(&mark.digest) => {
             let id = &view.primary.id;
             Some(rollback::begin(view, id, format!("{id} runs the rejected {}", mark.digest)))
@@ -203,8 +204,7 @@ fn lost(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
     let id = mark.id();
     if let Some(sentence) = id.and_then(|id| rolled_back_by_ecs(view, id)) {
         let judgement = judge(view, id.unwrap_or_default(), mark.phase, mark.since);
-        let kind = VerdictKind::RolledBackByEcs;
-        return Some(against(view, &judgement, kind, sentence, mark));
+        return Some(ended(view, &judgement, sentence, mark));
     }
     if view.standing() == Standing::InFlight {
         return foreign::wait(view);
@@ -307,7 +307,7 @@ fn others(view: &View<'_>) -> Option<Plan> {
             step: 0,
         };
         let judgement = judge(view, &failed.id, mark.phase, mark.since);
-        return Some(against(view, &judgement, VerdictKind::RolledBackByEcs, sentence, &mark));
+        return Some(ended(view, &judgement, sentence, &mark));
     }
     foreign::wait(view)
 }
@@ -333,7 +333,7 @@ fn judged(view: &View<'_>, mark: &RolloutMark) -> Plan {
         return against(view, &judgement, kind, sentence, mark);
     }
     if let Some(sentence) = ended_by_ecs(view) {
-        return against(view, &judgement, VerdictKind::RolledBackByEcs, sentence, mark);
+        return ended(view, &judgement, sentence, mark);
     }
     if let Some(sentence) = unseen(view) {
         return unknown(format!("{sentence}; the rollout is left as it is"));
@@ -353,7 +353,8 @@ fn judged(view: &View<'_>, mark: &RolloutMark) -> Plan {
         | RolloutPhase::Testing
         | RolloutPhase::Baking
         | RolloutPhase::Keeping
-        | RolloutPhase::RollingBack => widened(view, &judgement),
+        | RolloutPhase::RollingBack
+        | RolloutPhase::Postponed => widened(view, &judgement),
     }
 }
 
@@ -363,6 +364,13 @@ fn ended_by_ecs(view: &View<'_>) -> Option<String> {
     let ended =
         view.standing() == Standing::Failed || history.is_some_and(|one| is_rollback(&one.status));
     ended.then(|| rolled_back_by_ecs(view, &view.primary.id)).flatten()
+}
+
+/// What ECS ended is rejected, unless nothing speaks against its revision.
+fn ended(view: &View<'_>, judgement: &Judgement, sentence: String, mark: &RolloutMark) -> Plan {
+    let id = mark.id().unwrap_or(&view.primary.id);
+    postponed::postpone(view, id, &sentence)
+        .unwrap_or_else(|| against(view, judgement, VerdictKind::RolledBackByEcs, sentence, mark))
 }
 
 /// Writes the verdict before anything acts on it: a crash in between leaves a rejected revision,
@@ -382,8 +390,11 @@ pub(super) fn against(
     plan
 }
 
-/// Rejects what is wanted because ECS's history says that it was rolled back.
+/// Rejects what is wanted because ECS's history says that it was rolled back, unless nothing speaks against it.
 pub(super) fn reject_from_history(view: &View<'_>, id: &str, sentence: String) -> Plan {
+    if let Some(plan) = postponed::postpone(view, id, &sentence) {
+        return plan;
+    }
     let mut plan = rollback::reject(
         view,
         id,

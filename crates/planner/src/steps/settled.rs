@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::drift::{self, Healing};
 use super::ownership::owner;
+use super::postponed::{GivenUp, given_up};
 use super::rollout::{
     applied_now, forget_rollout, has_started, in_place, is_rollback, is_to_replace_ours,
     reject_from_history,
@@ -28,7 +29,12 @@ pub(super) fn settle(view: &View<'_>) -> Plan {
         return rejected(view);
     }
     if runs_what_is_wanted(view, comparison(view)) {
-        return heal(view, Vec::new());
+        return match given_up(view) {
+            Some(GivenUp::BegunAgain(plan)) if !plan.actions.is_empty() => plan,
+            Some(GivenUp::BegunAgain(plan)) => heal(view, plan.waiting),
+            Some(GivenUp::Later(wait)) => heal(view, vec![wait]),
+            None => heal(view, Vec::new()),
+        };
     }
     let observed = view.observed();
     let unseen = not_seen(&observed.service_deployments);

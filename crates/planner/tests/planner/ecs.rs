@@ -280,8 +280,9 @@ impl Ecs {
     }
 
     /// As ECS's breaker without `rollback` does.
-    pub(crate) fn give_up(&mut self) {
+    pub(crate) fn give_up(&mut self, why: &str) {
         self.deployments[0].state = "FAILED";
+        self.deployments[0].reason = why.into();
     }
 
     /// Five seconds pass.

@@ -26,6 +26,7 @@ mod members;
 mod own_steps;
 mod plans;
 mod policies;
+mod postponed;
 mod preflight;
 mod probes;
 mod pruning;

@@ -232,7 +232,7 @@ fn a_person_s_deployment_that_ecs_gave_up_is_not_left_for_what_was_proven_and_th
     let mut ecs = settled(&web("good:1"));
     let v1 = web("good:1").service();
     ecs.rival("good:9");
-    ecs.give_up();
+    ecs.give_up("");
     let rejection = format!("v1:{}:1790000001:HealthFailures", v1.revision_digest);
     ecs.tags.insert(tag::REJECTED.to_owned(), rejection);
     ecs.writes.clear();
@@ -251,7 +251,7 @@ fn a_person_s_deployment_that_ecs_gave_up_is_left_for_the_proven_one_when_what_i
     let v2 = web("crash:2").service();
     assert_eq!(reasons(&ecs.settle(&v2, 200)), [WaitReason::Rejected]);
     ecs.rival("hang:9");
-    ecs.give_up();
+    ecs.give_up("");
     assert_eq!(ecs.primary_image(), "hang:9");
     assert_eq!(reasons(&ecs.settle(&v2, 200)), [WaitReason::Rejected]);
     assert_eq!(ecs.primary_image(), "good:1");
@@ -292,7 +292,7 @@ fn a_person_s_deployment_over_a_rollback_that_ecs_gave_up_is_returned_from_too()
     }
     assert!(ecs.tags[tag::ROLLOUT].contains(":rollback:"), "{:?}", ecs.tags);
     ecs.rival("hang:9");
-    ecs.give_up();
+    ecs.give_up("");
     assert_eq!(reasons(&ecs.settle(&v2, 200)), [WaitReason::Rejected]);
     assert_eq!(ecs.primary_image(), "good:1");
 }
@@ -399,7 +399,7 @@ fn a_return_that_ecs_gave_up_leaves_no_mark_once_the_manifest_went_back_too() {
     ecs.roll_back("ECS deployment circuit breaker: tasks failed to start.");
     drop(ecs.pass(&v2));
     assert!(ecs.tags[tag::ROLLOUT].contains(":rollback:"), "{:?}", ecs.tags);
-    ecs.give_up();
+    ecs.give_up("");
     drop(ecs.settle(&v1, 10));
     assert!(!ecs.tags.contains_key(tag::ROLLOUT), "{:?}", ecs.tags);
 }

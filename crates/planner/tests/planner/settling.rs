@@ -150,7 +150,7 @@ fn what_replaced_the_wanted_revision_is_left_for_an_hour_and_no_longer() {
 fn new_content_over_a_deployment_that_ecs_gave_up_needs_no_force() {
     let mut ecs = settled(&web("good:1"));
     ecs.rival("hang:9");
-    ecs.give_up();
+    ecs.give_up("");
     drop(ecs.pass(&web("good:2").service()));
     let start = Look::at(&ecs, web("good:2").service()).update();
     assert!(start.get("taskDefinition").is_some(), "{start}");

@@ -140,6 +140,17 @@ impl State {
         self.counted(id, deployment);
     }
 
+    /// Tasks that could not be launched for lack of room. How many of them ECS counts is not documented: here it is each that a
+    /// pass of the scheduler could not place, which trips earliest (ecs-behaviour 3.3).
+    pub(crate) fn placement_failure(&mut self, id: ServiceId, deployment: u64, number: u32) {
+        let Some(found) = self.deployment_mut(id, deployment) else { return };
+        found.failed_tasks += number;
+        if !found.has_run {
+            found.failure_count += number;
+        }
+        self.counted(id, deployment);
+    }
+
     /// A task ran and exited. One that had counted as healthy is no failure, unless failures
     /// accumulate (resetOnHealthyTask false).
     fn crash(&mut self, id: ServiceId, deployment: u64, was_healthy: bool) {

@@ -378,7 +378,7 @@ impl State {
     pub(crate) fn start_tasks(&mut self, id: ServiceId, deployment: u64, number: u32) {
         let zones = self.open_zones();
         if zones.is_empty() {
-            self.report_placement(id, deployment);
+            self.report_placement(id, deployment, number);
             return;
         }
         let mut started = Vec::new();
@@ -425,9 +425,11 @@ impl State {
         }
     }
 
-    fn report_placement(&mut self, id: ServiceId, deployment: u64) {
+    /// Tasks that find no room are tried again, and count for ECS's breaker each time.
+    fn report_placement(&mut self, id: ServiceId, deployment: u64, number: u32) {
         let retry = self.now + self.timings.placement_retry;
         self.look_at(id, retry);
+        self.placement_failure(id, deployment, number);
         let Some(service) = self.services.get_mut(&id) else { return };
         let Some(found) = service.launcher_mut(deployment) else { return };
         if std::mem::replace(&mut found.placement_reported, true) {

@@ -98,6 +98,12 @@ impl<'a> Write<'a> {
         text(self.about_a_service()?, "taskDefinition")
     }
 
+    /// Whether it deploys what runs once more.
+    pub(super) fn forces(self) -> bool {
+        let forced = self.about_a_service().and_then(|input| input.get("forceNewDeployment"));
+        forced.and_then(Value::as_bool) == Some(true)
+    }
+
     /// `desiredCount` of a call that has one.
     pub(super) fn count(self) -> Option<u64> {
         self.about_a_service()?.get("desiredCount")?.as_u64()

@@ -16,7 +16,7 @@ use super::ordering::told;
 use super::origins::Origins;
 use super::passes::Passes;
 use super::wishes::Wish;
-use crate::ServiceFacts;
+use crate::{DeploymentCourse, ServiceFacts};
 
 /// S29: what is as it should be is not written to: no tag that is there already, no update twice, and
 /// nothing at all after a service has been settled for some sweeps.
@@ -42,6 +42,8 @@ struct Rest {
     settled_since: Option<At>,
     /// The last update that was carried out, with nothing of anybody's after it.
     update: Option<(Value, At)>,
+    /// The deployment that ECS gave up last.
+    given_up: Option<u64>,
     wishes: Vec<Arc<Wish>>,
     /// Somebody changed rules that a daemon puts back, and none did since.
     is_routed: bool,
@@ -52,6 +54,15 @@ struct Rest {
 impl Rest {
     fn settles_within(&self) -> Duration {
         if self.edits < EDITS { SETTLES_WITHIN } else { SETTLES_WITHIN + LEFT_ALONE }
+    }
+
+    /// What ECS has given up may be asked for once more.
+    fn note_given_up(&mut self, facts: &ServiceFacts) {
+        let failed = facts.deployments.iter().filter(|one| one.course == DeploymentCourse::Failed);
+        let Some(newest) = failed.max_by_key(|one| one.created_at) else { return };
+        if self.given_up.replace(newest.id) != Some(newest.id) {
+            self.update = None;
+        }
     }
 
     /// Whether Evenkeel itself moves its traffic.
@@ -123,6 +134,7 @@ impl NoNeedlessWrites {
                 let since = rest.settled_since.unwrap_or(at);
                 let is_settled = is_settled(facts, &rest.wishes, &self.definitions);
                 rest.settled_since = (is_settled && !rest.is_routed).then_some(since);
+                rest.note_given_up(facts);
             }
             _ => {}
         }
@@ -234,6 +246,19 @@ mod tests {
         course.pass("UpdateService", count(4));
         course.pause(1);
         course.pass("UpdateService", count(4));
+        course.breaks("says what was said");
+    }
+
+    #[test]
+    fn what_ecs_has_given_up_is_asked_for_once_more_and_not_twice() {
+        let forced = || update(&json!({"forceNewDeployment": true}));
+        let mut course = course();
+        course.pass("UpdateService", forced());
+        course.happens(|facts, _| facts.deployments[0].course = DeploymentCourse::Failed);
+        course.pass("UpdateService", forced());
+        course.holds();
+        course.pause(1);
+        course.pass("UpdateService", forced());
         course.breaks("says what was said");
     }
 

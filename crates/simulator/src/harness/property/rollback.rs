@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{Command, Lane};
+use jiff::{SignedDuration, Timestamp};
 
 use super::super::event::At;
 use super::super::{Event, Property, Sent};
@@ -16,7 +17,8 @@ use super::ordering::told;
 use super::origins::{Origin, Origins};
 use super::passes::Passes;
 use super::pruning;
-use crate::ServiceFacts;
+use super::rollouts::failure;
+use crate::{DeploymentCourse, DeploymentFacts, ServiceFacts};
 
 /// S21: daemons return only to revisions that were complete and judged good, or were what ran when the
 /// service was adopted.
@@ -132,9 +134,11 @@ impl NoPingPong {
     }
 }
 
-/// S23: daemons do not return from a return, unless a person sends the service further back.
+/// S23: daemons do not return from a return, unless a person sends the service further back, or ECS gave the return up for no
+/// fault of what it ran: then just that is deployed once more, ten minutes after it began at the earliest.
 #[derive(Debug, Default)]
 pub(super) struct OneRollback {
+    faultless: Faultless,
     origins: Origins,
     passes: Passes,
     asks: Asks,
@@ -161,6 +165,7 @@ impl Property for OneRollback {
             }
             _ => Ok(()),
         };
+        self.faultless.note(event);
         self.origins.note(at, event);
         self.asks.note(at, event);
         self.passes.note(at, event);
@@ -192,7 +197,10 @@ impl OneRollback {
     fn returned(&self, call: &Sent, now: Option<u64>) -> Result<(), String> {
         let Some((key, now)) = call.about.as_ref().zip(now) else { return Ok(()) };
         let before = self.origins.primary(key).filter(|before| *before != now);
-        match before.filter(|before| self.is_return(key, *before)) {
+        let is_repeated = |before: u64| {
+            Write::of(call).is_some_and(|write| self.faultless.is_repeated_by(write, key, before))
+        };
+        match before.filter(|before| self.is_return(key, *before) && !is_repeated(*before)) {
             Some(before) => Err(format!("{} returns from {before}, a return", told(call))),
             None => Ok(()),
         }
@@ -201,6 +209,42 @@ impl OneRollback {
     fn is_return(&self, key: &ServiceKey, deployment: u64) -> bool {
         let is_undone = self.undone.get(key) == Some(&deployment);
         !is_undone && matches!(self.origins.of(key, deployment), Some(Origin::Returned))
+    }
+}
+
+/// Deployments that ECS gave up though no task of theirs failed for what is its revision's fault.
+#[derive(Debug, Default)]
+struct Faultless {
+    given_up: BTreeMap<ServiceKey, BTreeMap<u64, DeploymentFacts>>,
+    /// Deployments of which a task failed.
+    faulty: BTreeSet<u64>,
+    now: Option<Timestamp>,
+}
+
+/// How long after it began a return is begun again at the earliest.
+const REPEATED_AFTER: SignedDuration = SignedDuration::from_mins(10);
+
+impl Faultless {
+    fn note(&mut self, event: &Event<'_>) {
+        let Event::Changed(facts) = event else { return };
+        self.now = Some(facts.at);
+        let failed = facts.tasks.iter().filter(|task| failure(task).is_some());
+        self.faulty.extend(failed.map(|task| task.deployment));
+        let given_up =
+            facts.deployments.iter().filter(|one| one.course == DeploymentCourse::Failed);
+        let key = ServiceKey::new(&*facts.cluster, &*facts.name);
+        self.given_up.entry(key).or_default().extend(given_up.map(|one| (one.id, one.clone())));
+    }
+
+    /// Whether the call deploys just what that deployment ran, and it was time to.
+    fn is_repeated_by(&self, write: Write<'_>, key: &ServiceKey, deployment: u64) -> bool {
+        let Some(given_up) = self.given_up.get(key).and_then(|all| all.get(&deployment)) else {
+            return false;
+        };
+        let is_due =
+            self.now.is_some_and(|now| now.duration_since(given_up.created_at) >= REPEATED_AFTER);
+        let is_same = write.definition() == Some(&*given_up.definition);
+        write.forces() && is_same && is_due && !self.faulty.contains(&deployment)
     }
 }
 
@@ -261,11 +305,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::course::{
-        Course, FIRST, definition, deployment, manifest, manifest_with, revision, tagging,
-        untagging, update, verdict,
+        Course, FIRST, definition, deployment, manifest, manifest_with, revision, stop, tagging,
+        task, untagging, update, verdict,
     };
     use super::*;
-    use crate::DeploymentFacts;
 
     fn back_to(number: u64) -> Value {
         update(&json!({"taskDefinition": &*definition(number)}))
@@ -481,6 +524,41 @@ mod tests {
             let reply = course.updated();
             course.carried_out(&call, &reply);
             course.breaks("returns from 9");
+        }
+    }
+
+    #[test]
+    fn a_return_that_ecs_gave_up_for_no_fault_of_its_own_is_begun_again_later() {
+        // Whether a task of the return failed, when it is begun again, and whether that is wrong.
+        for (fails, minutes, is_wrong) in [(false, 11, false), (false, 9, true), (true, 11, true)] {
+            let mut course = bad(OneRollback::default());
+            course.looks(FIRST);
+            course.returns("StopServiceDeployment", json!({}));
+            ecs_returns(&mut course, 1);
+            course.happens(|facts, at| {
+                facts.deployments[0].course = DeploymentCourse::Failed;
+                let mut lost = task(7, 9);
+                let code = if fails { "EssentialContainerExited" } else { "TaskFailedToStart" };
+                stop(&mut lost, at, code, "TaskFailedToStart: RESOURCE:MEMORY");
+                if fails {
+                    lost.stopped_reason = Some("Essential container in task exited".to_owned());
+                }
+                facts.tasks.push(lost);
+            });
+            course.pause(minutes * 60);
+            course.looks(FIRST);
+            let same = json!({"taskDefinition": &*definition(1), "forceNewDeployment": true});
+            let call = course.rollback(FIRST, "UpdateService", update(&same));
+            course.sent(&call);
+            course.happens(|_, _| {});
+            course.begins(1);
+            let reply = course.updated();
+            course.carried_out(&call, &reply);
+            if is_wrong {
+                course.breaks("returns from 9");
+            } else {
+                course.passes();
+            }
         }
     }
 

@@ -353,7 +353,7 @@ const ENVIRONMENT: [&str; 10] = [
 ];
 
 /// `None` when it cannot be held against the revision.
-fn failure(task: &TaskFacts) -> Option<Failure> {
+pub(super) fn failure(task: &TaskFacts) -> Option<Failure> {
     let reason = task.stopped_reason.as_deref().unwrap_or_default().to_lowercase();
     let is_outside = ENVIRONMENT.iter().any(|words| reason.contains(words));
     if is_outside || !has_failed(task) {

@@ -1,0 +1,154 @@
+//! What ECS's own breaker ends for no fault of the revision: begun again later, not rejected.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a fixture that does not find what it set up is a failed test"
+)]
+
+use evenkeel_planner::{Command, Fact, VerdictKind, WaitReason, tag};
+use serde_json::json;
+
+use crate::looks::Look;
+use crate::manifests::web;
+use crate::plans::{reasons, settled};
+
+const BREAKER: &str = "ECS deployment circuit breaker: tasks failed to start.";
+const NO_ROOM: &str = "(service web) was unable to place a task because there is no capacity.";
+
+/// ECS gave up the rollout that is PRIMARY, 200 seconds after it began, and nothing is known that speaks against its revision.
+fn given_up(reason: &str) -> Look {
+    let mut look = Look::in_phase(&web("good:1"), &web("good:2"), ":probe:");
+    look.begun(200);
+    look.mark("probe", 190);
+    let id = look.primary().id.clone();
+    look.tasks().retain(|task| task.started_by.as_deref() != Some(&id));
+    look.primary().rollout_state = Some("FAILED".to_owned());
+    look.primary().rollout_state_reason = Some(reason.to_owned());
+    "STOPPED".clone_into(&mut look.history()[0].status);
+    look
+}
+
+fn in_a_shortage() -> Look {
+    let mut look = given_up(BREAKER);
+    look.event(100, NO_ROOM);
+    look
+}
+
+#[test]
+fn what_ecs_s_breaker_ended_for_lack_of_room_is_postponed_and_not_rejected() {
+    let look = in_a_shortage();
+    assert_eq!(look.verdict(), None, "{}", look.plan());
+    let tags = look.tags_written();
+    assert!(tags[tag::ROLLOUT].contains(":postpone:"), "{tags:?}");
+    assert!(tags.contains_key(tag::DIGEST) && !tags.contains_key(tag::REJECTED), "{tags:?}");
+}
+
+#[test]
+fn whatever_else_ecs_ended_is_rejected() {
+    let before_it_began = {
+        let mut look = given_up(BREAKER);
+        look.event(201, NO_ROOM);
+        look
+    };
+    let with_a_fault_of_its_own = {
+        let mut look = in_a_shortage();
+        look.crashed(20, 150);
+        look
+    };
+    let with_tasks_unread = {
+        let mut look = in_a_shortage();
+        look.seen.tasks = Fact::Absent;
+        look
+    };
+    let by_an_alarm = {
+        let mut look = given_up("ECS deployment failed: alarm detected: errors.");
+        look.event(100, NO_ROOM);
+        look
+    };
+    for look in [
+        given_up(BREAKER),
+        before_it_began,
+        with_a_fault_of_its_own,
+        with_tasks_unread,
+        by_an_alarm,
+    ] {
+        assert_eq!(look.verdict(), Some(VerdictKind::RolledBackByEcs), "{}", look.plan());
+    }
+}
+
+/// The rollout is postponed for so many seconds.
+fn postponed(seconds: i64) -> Look {
+    let mut look = in_a_shortage();
+    look.mark("postpone", seconds);
+    look
+}
+
+#[test]
+fn a_postponed_rollout_is_begun_again_after_ten_minutes() {
+    let waiting = postponed(599).plan();
+    assert_eq!((reasons(&waiting), waiting.actions.len()), (vec![WaitReason::Capacity], 0));
+    let until = waiting.waiting[0].until.expect("it says until when");
+    assert_eq!(until, postponed(599).ago(-1));
+    assert_eq!(postponed(600).update()["forceNewDeployment"], json!(true));
+}
+
+#[test]
+fn new_content_a_verdict_and_the_same_content_of_somebody_else_end_a_postponement() {
+    let mut superseded = postponed(1);
+    superseded.desired = web("good:1").service();
+    assert!(superseded.plan().to_string().contains("rolls out"), "{}", superseded.plan());
+
+    let mut rejected = postponed(1);
+    let digest = rejected.desired.revision_digest.clone();
+    rejected.tag(tag::REJECTED, &format!("v1:{digest}:{}:Aborted", rejected.ago(1).as_second()));
+    assert!(rejected.tags_written()[tag::ROLLOUT].contains(":rollback:"));
+
+    let mut deployed = in_a_shortage();
+    deployed.mark_of("ecs-svc/17", "postpone", 1);
+    deployed.primary().rollout_state = Some("IN_PROGRESS".to_owned());
+    let id = deployed.primary().id.clone();
+    assert!(deployed.tags_written()[tag::ROLLOUT].contains(&id), "{}", deployed.plan());
+}
+
+#[test]
+fn an_answer_from_the_past_about_a_postponed_rollout_is_not_acted_on() {
+    let mut look = postponed(700);
+    look.primary().rollout_state = Some("IN_PROGRESS".to_owned());
+    assert_eq!((reasons(&look.plan()), look.calls().len()), (vec![WaitReason::Unknown], 0));
+}
+
+/// The service is settled, but for what ECS's breaker made of a restart of it that began so many seconds ago.
+fn restarted(seconds: i64, without_room: bool) -> Look {
+    let mut ecs = settled(&web("good:1"));
+    ecs.give_up(BREAKER);
+    let mut look = Look::at(&ecs, web("good:1").service());
+    look.begun(seconds);
+    if without_room {
+        look.event(seconds - 10, NO_ROOM);
+    }
+    look
+}
+
+#[test]
+fn what_is_proven_and_was_given_up_in_a_shortage_is_deployed_again() {
+    assert_eq!(reasons(&restarted(599, true).plan()), [WaitReason::Capacity]);
+    assert_eq!(restarted(600, true).update()["forceNewDeployment"], json!(true));
+    assert_eq!(restarted(600, false).calls(), Vec::<&str>::new());
+    let mut paused = restarted(600, true);
+    paused.tag(tag::PAUSE, "v1:1790000000:ada:not now");
+    assert_eq!((reasons(&paused.plan()), paused.calls().len()), (vec![WaitReason::Person], 0));
+}
+
+#[test]
+fn a_person_s_retry_begins_a_postponed_rollout_at_once() {
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("good:2").service();
+    drop(ecs.settle(&v2, 2));
+    let since = ecs.at().as_second();
+    let mark = format!("v1:{}:ecs-svc/1:postpone:{since}", v2.revision_digest);
+    ecs.tags.insert(tag::ROLLOUT.to_owned(), mark);
+    let sentence = ecs.ordered(&v2, Command::Retry).expect("it is followed");
+    assert!(sentence.contains("begun again at once"), "{sentence}");
+    let mark = &ecs.tags[tag::ROLLOUT];
+    assert!(mark.ends_with(&format!(":postpone:{}", since - 600)), "{mark}");
+}
