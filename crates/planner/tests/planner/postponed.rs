@@ -111,6 +111,21 @@ fn new_content_a_verdict_and_the_same_content_of_somebody_else_end_a_postponemen
 }
 
 #[test]
+fn new_content_waits_for_the_return_by_ecs_from_a_postponed_rollout() {
+    let mut ecs = settled(&web("good:1"));
+    drop(ecs.settle(&web("good:2").service(), 2));
+    ecs.roll_back(BREAKER);
+    let mut look = Look::at(&ecs, web("good:3").service());
+    let left = look.service().deployments[1].id.clone();
+    look.mark_of(&left, "postpone", 1);
+    let v2 = web("good:2").service().revision_digest;
+    let mark = look.service().tags[tag::ROLLOUT].clone();
+    let of_v2 = mark.replace(web("good:3").service().revision_digest.as_str(), v2.as_str());
+    look.tag(tag::ROLLOUT, &of_v2);
+    assert_eq!((reasons(&look.plan()), look.calls().len()), (vec![WaitReason::Rollback], 0));
+}
+
+#[test]
 fn an_answer_from_the_past_about_a_postponed_rollout_is_not_acted_on() {
     let mut look = postponed(700);
     look.primary().rollout_state = Some("IN_PROGRESS".to_owned());

@@ -46,11 +46,13 @@ impl Storm {
 
     /// A way to go wrong, whatever time it is.
     pub(crate) fn way(&mut self, is_read: bool) -> Way {
-        match self.rng.u8(..8) {
-            0 => Way::RequestLost,
-            1 | 2 => Way::AnswerLost,
-            3 if !is_read => Way::CarriedLate(self.seconds(1..300)),
-            4 if is_read => Way::Partial,
+        match self.rng.u8(..18) {
+            0 | 1 => Way::RequestLost,
+            2..6 => Way::AnswerLost,
+            6 | 7 if !is_read => Way::CarriedLate(self.seconds(1..300)),
+            8 | 9 if is_read => Way::Partial,
+            10 => Way::Slow(self.seconds(1..20)),
+            11 => Way::Hangs,
             _ => Way::Refused(self.error()),
         }
     }

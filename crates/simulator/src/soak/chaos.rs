@@ -19,9 +19,19 @@ pub(super) struct Chaos {
 
 type Act = (Duration, Vec<Step>);
 
+/// What a manifest says for a while that keeps something from happening; the next one does not say it.
+const KEPT_BACK: [(&str, &str); 6] = [
+    ("paused", "true"),
+    ("paused", "true"),
+    ("pause", "soak"),
+    ("deny", "*/7 * * * * for 3m"),
+    ("deny", "*/5 * * * * for 4m"),
+    ("drift", "desiredCount:Ignore"),
+];
+
 impl Chaos {
     pub(super) fn new(mut rng: Rng, replicas: usize, storm: Storm, most: Option<usize>) -> Self {
-        // One every 3.5 seconds, for four to twenty minutes.
+        // One every 3 seconds, for four to eighteen minutes.
         let acts = rng.usize(70..350);
         let left = most.map_or(acts, |most| most.min(acts));
         Self { rng, replicas, storm, left, played: 0 }
@@ -35,7 +45,7 @@ impl Chaos {
     pub(super) fn next(&mut self, fleet: &mut Fleet) -> Option<Act> {
         self.left = self.left.checked_sub(1)?;
         self.played += 1;
-        let pause = Duration::from_millis(self.rng.u64(1_000..6_000));
+        let pause = Duration::from_millis(self.rng.u64(1_000..5_000));
         let index = self.rng.usize(..fleet.wishes.len());
         Some((pause, self.act(fleet, index)))
     }
@@ -69,7 +79,8 @@ impl Chaos {
     fn edit_manifest(&mut self, fleet: &mut Fleet, index: usize) -> Vec<Step> {
         let image = fleet.image(&mut self.rng);
         let Some(wish) = fleet.wishes.get_mut(index) else { return Vec::new() };
-        let (word, value) = match self.rng.u8(..10) {
+        let (word, value) = match self.rng.u8(..11) {
+            10 => ("subnet", format!("subnet-{}", self.rng.u8(1..3))),
             0 => ("count", self.rng.u32(1..=6).to_string()),
             1 => ("env", self.rng.u32(..).to_string()),
             2 => ("healthyFor", "20s".to_owned()),
@@ -82,12 +93,28 @@ impl Chaos {
 
     fn disturb_manifest(&mut self, fleet: &mut Fleet, index: usize) -> Vec<Step> {
         let Some(wish) = fleet.wishes.get(index).cloned() else { return Vec::new() };
-        match self.rng.u8(..4) {
-            0 => vec![Step::Garble(wish.name)],
-            1 => vec![Step::Delete(wish.name)],
-            2 => vec![Step::Write(wish.with("paused", "true"))],
+        match self.rng.u8(..16) {
+            0..4 => vec![Step::Garble(wish.name)],
+            4..7 => vec![Step::Delete(wish.name)],
+            7 => self.for_a_while(Step::Unreadable(true), Step::Unreadable(false)),
+            8 => self.without_manifests(fleet),
+            9..12 => {
+                let (word, value) = *pick(&mut self.rng, &KEPT_BACK);
+                vec![Step::Write(wish.with(word, value))]
+            }
             _ => vec![Step::Write(wish)],
         }
+    }
+
+    /// A push that lost every manifest, and its correction.
+    fn without_manifests(&mut self, fleet: &Fleet) -> Vec<Step> {
+        let gone = fleet.wishes.iter().map(|wish| Step::Delete(wish.name.clone()));
+        let pause = Step::Advance(seconds(&mut self.rng, 10..=120));
+        gone.chain([pause, Step::WriteAll(fleet.wishes.clone())]).collect()
+    }
+
+    fn for_a_while(&mut self, from: Step, until: Step) -> Vec<Step> {
+        vec![from, Step::Advance(seconds(&mut self.rng, 10..=120)), until]
     }
 
     fn rival(&mut self, fleet: &Fleet, index: usize) -> Vec<Step> {
@@ -113,7 +140,8 @@ impl Chaos {
     }
 
     fn world(&mut self) -> Vec<Step> {
-        match self.rng.u8(..4) {
+        match self.rng.u8(..5) {
+            4 => vec![Step::Alarm("errors".to_owned(), None)],
             0 => vec![Step::LoseCapacity(seconds(&mut self.rng, 10..=300))],
             1 => {
                 let zone = *pick(&mut self.rng, &['a', 'b', 'c']);
