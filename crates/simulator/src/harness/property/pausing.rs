@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use evenkeel_manifest::{Gate, ServiceKey};
-use evenkeel_planner::{self as planner, Command};
+use evenkeel_planner::{self as planner, Command, Lane};
 use serde_json::Value;
 
 use super::super::event::At;
@@ -20,7 +20,7 @@ use super::wishes::Wish;
 use crate::ServiceFacts;
 
 /// P2: where a daemon was shown that rollouts are paused, or its manifest says so, none starts, widens
-/// after its probe or passes a gate, unless the daemon was shown a promotion of that gate.
+/// after its probe, goes on to a step of `Steps` or passes a gate, unless the daemon was shown a promotion of that gate.
 #[derive(Debug, Default)]
 pub(super) struct PausedRollouts {
     origins: Origins,
@@ -86,8 +86,11 @@ fn list<'a>(value: &'a Value, member: &str) -> impl Iterator<Item = &'a Value> {
 
 /// Whether a promotion that was shown opens the gate that a call is about.
 fn is_promoted(call: &Sent, shown: &Tags, wishes: &[Arc<Wish>]) -> bool {
+    is_opened(text(&call.input, "hookId").unwrap_or_default(), shown, wishes)
+}
+
+fn is_opened(hook: &str, shown: &Tags, wishes: &[Arc<Wish>]) -> bool {
     let promotion = shown.get(PROMOTE).and_then(|value| Promotion::read(value));
-    let hook = text(&call.input, "hookId").unwrap_or_default();
     promotion.is_some_and(|one| wishes.iter().any(|wish| one.opens(&wish.revision, hook)))
 }
 
@@ -146,6 +149,7 @@ impl PausedRollouts {
             Write::Open => "passes a gate",
             _ if write.starts(call) => "starts a rollout",
             _ if self.widens(call, write, &shown.tags) => "widens a rollout",
+            _ if is_next_step(call, write, &shown.tags, wishes) => "goes on to a step",
             _ => return Ok(()),
         };
         Err(format!("{} {what} although rollouts are paused", told(call)))
@@ -163,6 +167,22 @@ impl PausedRollouts {
         let marked = write.tag(ROLLOUT).and_then(Mark::read);
         marked.is_some_and(|mark| mark.phase == "widen" && mark.digest == probed.digest)
     }
+}
+
+/// Whether it begins the step after the one that bakes, or gives a step its tasks, and no promotion names that.
+fn is_next_step(call: &Sent, write: Write<'_>, shown: &Tags, wishes: &[Arc<Wish>]) -> bool {
+    let Some(marked) = mark(shown) else { return false };
+    let at = |mark: &Mark, word: &str| mark.phase.strip_prefix(word)?.parse::<u32>().ok();
+    let hook = if call.operation == "UpdateTaskSet" {
+        let is_ours = matches!(call.action, Some((Lane::RolloutStep, _)));
+        at(&marked, "step").filter(|_| is_ours).map(|step| format!("take-{}", step + 1))
+    } else {
+        let written = write.tag(ROLLOUT).and_then(Mark::read);
+        let next = written.filter(|next| next.digest == marked.digest);
+        let goes_on = next.and_then(|next| at(&next, "step")) > at(&marked, "bake");
+        at(&marked, "bake").filter(|_| goes_on).map(|step| format!("step-{}", step + 1))
+    };
+    hook.is_some_and(|hook| !is_opened(&hook, shown, wishes))
 }
 
 /// More tasks, or more than a probe starts at once: one, or one percent of more than a hundred.
@@ -242,7 +262,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::course::{
-        Course, FIRST, definition, manifest, manifest_with, mark, tagging, update,
+        Course, FIRST, definition, manifest, manifest_with, mark, stepped, tagging, update,
     };
     use super::*;
     use crate::Api;
@@ -296,6 +316,40 @@ mod tests {
         let widening = mark(&manifest("2"), "ecs-svc/2", "widen");
         course.pass("TagResource", tagging(&[(ROLLOUT, &widening)]));
         course.breaks("widens a rollout");
+    }
+
+    /// Revision 2 is taken step by step, and rollouts are paused.
+    fn stepping(phase: &str, promoted: Option<&str>) -> Course<PausedRollouts> {
+        let wanted = stepped("2");
+        let mut course = Course::of(PausedRollouts::default());
+        course.wants(FIRST, Some(&wanted));
+        course.tags(PAUSE, "a customer is on it");
+        course.tags(ROLLOUT, &mark(&wanted, "ecs-svc/2", phase));
+        if let Some(hook) = promoted {
+            course.tags(PROMOTE, &promotion(&wanted, hook));
+        }
+        course.pause(1);
+        course
+    }
+
+    #[test]
+    fn a_step_is_begun_in_a_pause_only_by_a_promotion_of_it() {
+        for (promoted, is_wrong) in [(None, true), (Some("step-1"), false), (Some("take-1"), true)]
+        {
+            let mut course = stepping("bake0", promoted);
+            let next = mark(&stepped("2"), "ecs-svc/2", "step1");
+            course.pass("TagResource", tagging(&[(ROLLOUT, &next)]));
+            if is_wrong { course.breaks("goes on to a step") } else { course.passes() }
+        }
+        for (promoted, is_wrong) in [(None, true), (Some("take-1"), false)] {
+            let mut course = stepping("step0", promoted);
+            course.pass("UpdateTaskSet", json!({"scale": {"unit": "PERCENT", "value": 10.0}}));
+            if is_wrong { course.breaks("goes on to a step") } else { course.passes() }
+        }
+        let mut course = stepping("step0", None);
+        course
+            .pass("TagResource", tagging(&[(ROLLOUT, &mark(&stepped("2"), "ecs-svc/2", "bake0"))]));
+        course.passes();
     }
 
     /// The probe of revision 2 has begun before the pause.
