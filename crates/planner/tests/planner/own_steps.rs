@@ -6,6 +6,7 @@
 mod at_rest;
 mod guarded;
 mod named;
+mod resumed;
 mod undone;
 
 use std::collections::BTreeMap;

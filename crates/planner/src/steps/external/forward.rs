@@ -152,12 +152,11 @@ impl Course<'_> {
     /// Tasks, then test traffic, then production traffic.
     fn take(&self) -> Plan {
         let before = format!("before {}", self.position());
-        let scale = self.step.scale_percent();
-        if self.green.scale() < scale {
+        if let Some(rise) = self.missing_tasks() {
             let paused = word::paused(self.view, &before).filter(|_| !self.is_promoted());
             return match paused {
                 Some(wait) => still(self.view, &self.judgement, wait),
-                None => acting(self.scale_to(scale)),
+                None => acting(rise),
             };
         }
         if let Some(sentence) = incomplete(self.green, &self.judgement) {
@@ -224,7 +223,8 @@ impl Course<'_> {
             return plan;
         }
         if self.is_last() {
-            return acting(self.promote_to_primary());
+            let rise = self.missing_tasks();
+            return acting(rise.unwrap_or_else(|| self.promote_to_primary()));
         }
         let why = format!("nothing speaks against {}", self.position());
         acting(self.marked(RolloutPhase::Stepping, self.mark.step + 1, why))
@@ -290,9 +290,11 @@ impl Course<'_> {
             let action = self.traffic.shift(self.group(), self.step.weight, Lane::Rollback);
             return Some(acting(action));
         }
-        if share == wanted || self.is_promoted() {
-            return (share < wanted)
-                .then(|| acting(self.traffic.shift(self.group(), self.step.weight, Lane::Person)));
+        if share == wanted {
+            return None;
+        }
+        if self.is_promoted() {
+            return Some(self.go_on());
         }
         let is_given_back = self.view.memory.reweighed.is_some_and(|at| at >= self.mark.since);
         if share == 0 && is_given_back {
@@ -309,8 +311,23 @@ impl Course<'_> {
         Some(Plan::waiting(vec![Wait::new(WaitReason::Person, sentence)], IN_FLIGHT))
     }
 
-    fn scale_to(&self, percent: f64) -> Action {
-        scale(self.view, self.green, percent, Lane::RolloutStep)
+    /// What a person lets go on: tasks first here too, for the manifest's steps may be others now.
+    fn go_on(&self) -> Plan {
+        if let Some(rise) = self.missing_tasks() {
+            return acting(rise);
+        }
+        if let Some(sentence) = incomplete(self.green, &self.judgement) {
+            let wait = Wait::new(WaitReason::Deployment, sentence).until(self.judgement.deadline);
+            return still(self.view, &self.judgement, wait);
+        }
+        acting(self.traffic.shift(self.group(), self.step.weight, Lane::Person))
+    }
+
+    /// The call that gives the task set the tasks of the step; `None` when it is to have them.
+    fn missing_tasks(&self) -> Option<Action> {
+        let percent = self.step.scale_percent();
+        (self.green.scale() < percent)
+            .then(|| scale(self.view, self.green, percent, Lane::RolloutStep))
     }
 
     fn promote_to_primary(&self) -> Action {
