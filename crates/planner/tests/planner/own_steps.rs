@@ -5,6 +5,7 @@
 
 mod at_rest;
 mod guarded;
+mod kept;
 mod named;
 mod resumed;
 mod undone;

@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::forward::{delete, judged_since};
 use super::sets::Sets;
 use super::traffic::Traffic;
-use crate::breaker::{Judgement, judge};
-use crate::plan::IN_FLIGHT;
+use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
+use crate::plan::{CAPACITY, IN_FLIGHT};
 use crate::steps::rollout::{against, mark_rollout, prove, still};
-use crate::steps::{unknown, unseen_tasks};
+use crate::steps::{unknown, unseen_tasks, word};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::View;
 use crate::{Lane, Plan, RolloutPhase, TaskSet, Wait, WaitReason};
@@ -39,44 +39,57 @@ pub(super) fn step(view: &View<'_>, sets: &Sets<'_>, mark: &RolloutMark) -> Plan
     if let Some(sentence) = unseen_tasks(view) {
         return unknown(format!("{sentence}; the rollout is left as it is"));
     }
+    if let Some(sentence) = missing_alarm(view) {
+        let sentence = format!("{sentence}; the rollout goes no further until it can be watched");
+        return Plan::waiting(vec![Wait::new(WaitReason::Alarm, sentence)], CAPACITY);
+    }
     if mark.phase != RolloutPhase::Keeping {
         let next = RolloutMark { phase: RolloutPhase::Keeping, since: view.now(), ..mark.clone() };
         let why = format!("{} has all traffic: what it replaced is kept for a while", green.id());
         return Plan::acting(vec![mark_rollout(view, &next, why)], Vec::new());
     }
     let kept_until = kept_until(view, mark);
-    if view.now() < kept_until && sets.beside().next().is_some() {
-        let wait = Wait::new(WaitReason::Gate, "the tasks of the revision before are kept");
-        return still(view, &judgement, wait.until(Some(kept_until)));
-    }
-    let unhealthy = unhealthy(green, &judgement);
     if let Some(old) = sets.beside().next() {
-        let traffic = match Traffic::of(view) {
-            Ok(traffic) => traffic,
-            Err(why) => {
-                return unknown(format!("{why}; what was replaced is kept until it is known"));
-            }
-        };
-        return match (stand_together(old, green), unhealthy) {
-            (true, Some(wait)) => still(view, &judgement, wait),
-            (false, _) if gets_traffic(&traffic, old) => {
-                let sentence = format!(
-                    "{} still gets production traffic: somebody else changed its rule",
-                    old.id()
-                );
-                Plan::waiting(vec![Wait::new(WaitReason::Person, sentence)], IN_FLIGHT)
-            }
-            _ => Plan::acting(vec![delete(view, old, Lane::RolloutStep)], Vec::new()),
-        };
+        if view.now() < kept_until {
+            let wait = Wait::new(WaitReason::Gate, "the tasks of the revision before are kept");
+            return still(view, &judgement, wait.until(Some(kept_until)));
+        }
+        return let_go(view, old, green, &judgement);
     }
     if sets.is_draining {
         let wait = Wait::new(WaitReason::Draining, "the tasks of the revision before drain");
         return still(view, &judgement, wait);
     }
-    match unhealthy {
+    match unhealthy(green, &judgement).or_else(|| alarmed(view)) {
         Some(wait) => still(view, &judgement, wait),
         None => prove(view),
     }
+}
+
+/// What was replaced is deleted: after that nothing can be turned back at once any more.
+fn let_go(view: &View<'_>, old: &TaskSet, green: &TaskSet, judgement: &Judgement) -> Plan {
+    let traffic = match Traffic::of(view) {
+        Ok(traffic) => traffic,
+        Err(why) => return unknown(format!("{why}; what was replaced is kept until it is known")),
+    };
+    let is_together = stand_together(old, green);
+    if !is_together && gets_traffic(&traffic, old) {
+        let sentence =
+            format!("{} still gets production traffic: somebody else changed its rule", old.id());
+        return Plan::waiting(vec![Wait::new(WaitReason::Person, sentence)], IN_FLIGHT);
+    }
+    let before = format!("before {} is deleted", old.id());
+    let kept = || alarmed(view).or_else(|| word::paused_by_a_person(view, &before));
+    match unhealthy(green, judgement).or_else(|| kept().filter(|_| !is_together)) {
+        Some(wait) => still(view, judgement, wait),
+        None => Plan::acting(vec![delete(view, old, Lane::RolloutStep)], Vec::new()),
+    }
+}
+
+fn alarmed(view: &View<'_>) -> Option<Wait> {
+    let alarm = red_alarm(view)?;
+    let sentence = format!("the rollout is complete but alarm {alarm} is in ALARM");
+    Some(Wait::new(WaitReason::Alarm, sentence))
 }
 
 fn unhealthy(green: &TaskSet, judgement: &Judgement) -> Option<Wait> {

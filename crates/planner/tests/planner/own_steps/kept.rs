@@ -1,0 +1,67 @@
+//! What is PRIMARY while what it replaced is kept, and when that is deleted.
+
+use evenkeel_planner::Alarm;
+
+use super::*;
+
+/// Set 2 is PRIMARY with all traffic since so long.
+fn kept_for(seconds: i64) -> Look {
+    let mut look = baking_for(30);
+    look.sets = vec![set(1, GROUP, "ACTIVE", 100.0), set(2, GREEN, "PRIMARY", 100.0)];
+    (look.production, look.healthy) = (weights(0, 100), 4);
+    look.mark("keep1", seconds);
+    look
+}
+
+/// The same with nothing beside it.
+fn alone() -> Look {
+    let mut look = kept_for(301);
+    look.sets.remove(0);
+    look
+}
+
+/// What is waited for under an alarm that the manifest names, and that went off long ago; without one it is deleted.
+fn waits_under(mut look: Look, alarm: Option<&str>) -> String {
+    look.desired.rollout.breaker.alarms = vec!["5xx".to_owned()];
+    let (key, mut seen) = (key(), look.seen());
+    let named = |state: &str| Alarm {
+        name: "5xx".to_owned(),
+        state: state.to_owned(),
+        reason: None,
+        since: Some(ago(7200)),
+    };
+    seen.alarms = Fact::Known(alarm.map(named).into_iter().collect());
+    let input = input(&key, Some(&look.desired), &seen);
+    let plan = plan(&input);
+    assert_eq!(check(&plan, &input), Ok(()), "{plan}");
+    let waits: Vec<&str> = plan.waiting.iter().map(|wait| wait.sentence.as_str()).collect();
+    assert_eq!(plan.actions.is_empty(), !waits.is_empty(), "{plan}");
+    waits.join("\n")
+}
+
+#[test]
+fn what_was_replaced_is_not_deleted_under_a_red_or_deleted_alarm_and_nothing_is_proven() {
+    for look in [|| kept_for(301), alone] {
+        let red = waits_under(look(), Some("ALARM"));
+        assert!(red.contains("alarm 5xx is in ALARM"), "{red}");
+        let gone = waits_under(look(), None);
+        assert!(gone.contains("alarm 5xx does not exist"), "{gone}");
+        assert_eq!(waits_under(look(), Some("OK")), "");
+    }
+}
+
+#[test]
+fn what_was_replaced_is_not_deleted_while_what_serves_is_not_healthy() {
+    let look = Look { healthy: 3, ..kept_for(301) };
+    assert!(look.waits().contains("4 tasks are to be healthy"), "{}", look.waits());
+}
+
+#[test]
+fn what_was_replaced_is_not_deleted_while_a_person_paused_rollouts() {
+    let mut look = kept_for(301);
+    look.tags.insert("evenkeel:pause".to_owned(), "a look".to_owned());
+    assert!(look.waits().contains("are paused"), "{}", look.waits());
+    let mut alone = alone();
+    alone.tags.insert("evenkeel:pause".to_owned(), "a look".to_owned());
+    assert!(!alone.plan().actions.is_empty(), "a pause is no judgement: {}", alone.plan());
+}
