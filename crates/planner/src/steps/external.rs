@@ -143,6 +143,9 @@ fn rejected(view: &View<'_>, mark: Option<&RolloutMark>) -> Plan {
 
 /// A task set beside the PRIMARY one: of what is wanted, or of what was wanted before.
 fn in_flight(view: &View<'_>, sets: &Sets<'_>, mark: Option<&RolloutMark>) -> Plan {
+    if mark.is_none() && is_unproven(view, sets) && sets.is_replacement() {
+        return keep::again(view, sets);
+    }
     // Before anything was ever complete, what was wanted before stands until what is wanted now serves.
     if let Some(old) = sets.outdated.first().filter(|_| sets.primary.is_some()) {
         return back::withdraw(view, sets, old, crate::Lane::RolloutStep);

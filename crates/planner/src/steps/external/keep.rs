@@ -1,9 +1,11 @@
 //! After the last step: the revision before is kept warm for a while, then deleted, and the new one is proven;
 //! never deletes what gets traffic.
 
+use evenkeel_manifest::Percent;
 use jiff::{SignedDuration, Timestamp};
 
 use super::forward::{delete, judged_since};
+use super::rest;
 use super::sets::Sets;
 use super::traffic::Traffic;
 use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
@@ -12,7 +14,7 @@ use crate::steps::rollout::{against, mark_rollout, prove, still};
 use crate::steps::{unknown, unseen_tasks, word};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::View;
-use crate::{Lane, Plan, RolloutPhase, TaskSet, Wait, WaitReason};
+use crate::{Action, Lane, Plan, RolloutPhase, TaskSet, Wait, WaitReason};
 
 /// What is wanted is PRIMARY, and no memory says that it was judged: it is judged as the end of a rollout.
 pub(super) fn identify(view: &View<'_>, sets: &Sets<'_>) -> Plan {
@@ -29,6 +31,50 @@ pub(super) fn identify(view: &View<'_>, sets: &Sets<'_>) -> Plan {
     Plan::acting(vec![mark_rollout(view, &mark, why)], Vec::new())
 }
 
+/// A verdict on what is PRIMARY was taken back while what it replaced stands: all traffic again when it is healthy, and then
+/// it is judged, and what it replaced kept, as at the end of a rollout.
+pub(super) fn again(view: &View<'_>, sets: &Sets<'_>) -> Plan {
+    let Some(green) = sets.primary else { return unknown("no task set is PRIMARY") };
+    let judgement = judge(view, green.id(), RolloutPhase::Keeping, judged_since(view, green));
+    let traffic = match Traffic::of(view) {
+        Ok(traffic) => traffic,
+        Err(why) => return unknown(format!("{why}; traffic is left as it is")),
+    };
+    let missing = missing_traffic(view, &traffic, green);
+    if missing.is_empty() || judgement.against.is_some() {
+        return identify(view, sets);
+    }
+    if let Some(sentence) = unseen_tasks(view) {
+        return unknown(format!("{sentence}; no traffic is moved"));
+    }
+    if let Some(plan) = unwatched(view) {
+        return plan;
+    }
+    let before = format!("before {} gets all traffic again", green.id());
+    let kept = || alarmed(view).or_else(|| word::paused(view, &before));
+    match unhealthy(green, &judgement).or_else(kept) {
+        Some(wait) => still(view, &judgement, wait),
+        None => Plan::acting(missing, Vec::new()),
+    }
+}
+
+/// What gives the PRIMARY one all of production traffic, and then of test traffic.
+fn missing_traffic(view: &View<'_>, traffic: &Traffic<'_>, green: &TaskSet) -> Vec<Action> {
+    let Some(group) = green.target_group() else { return Vec::new() };
+    if traffic.production_share(group) < 1000 {
+        let shift = traffic.shift(group, Percent::ALL, Lane::RolloutStep);
+        return vec![shift, rest::note(view, Lane::RolloutStep)];
+    }
+    let test = traffic.test_share(group).filter(|share| *share < 1000);
+    test.and_then(|_| traffic.test(group, Lane::RolloutStep)).into_iter().collect()
+}
+
+fn unwatched(view: &View<'_>) -> Option<Plan> {
+    let sentence = missing_alarm(view)?;
+    let sentence = format!("{sentence}; the rollout goes no further until it can be watched");
+    Some(Plan::waiting(vec![Wait::new(WaitReason::Alarm, sentence)], CAPACITY))
+}
+
 /// The rollout's task set is PRIMARY.
 pub(super) fn step(view: &View<'_>, sets: &Sets<'_>, mark: &RolloutMark) -> Plan {
     let Some(green) = sets.primary else { return unknown("no task set is PRIMARY") };
@@ -39,9 +85,8 @@ pub(super) fn step(view: &View<'_>, sets: &Sets<'_>, mark: &RolloutMark) -> Plan
     if let Some(sentence) = unseen_tasks(view) {
         return unknown(format!("{sentence}; the rollout is left as it is"));
     }
-    if let Some(sentence) = missing_alarm(view) {
-        let sentence = format!("{sentence}; the rollout goes no further until it can be watched");
-        return Plan::waiting(vec![Wait::new(WaitReason::Alarm, sentence)], CAPACITY);
+    if let Some(plan) = unwatched(view) {
+        return plan;
     }
     if mark.phase != RolloutPhase::Keeping {
         let next = RolloutMark { phase: RolloutPhase::Keeping, since: view.now(), ..mark.clone() };

@@ -59,6 +59,13 @@ impl<'a> Sets<'a> {
         self.primary.is_some() && self.count == 1
     }
 
+    /// Whether the PRIMARY one replaced what stands beside it: a rollout from it would be newer.
+    pub(super) fn is_replacement(&self) -> bool {
+        let newest = self.outdated.iter().map(|set| set.deployment.created_at).max();
+        let primary = self.primary.map(|set| set.deployment.created_at);
+        newest.is_some() && primary > newest
+    }
+
     pub(super) fn is_primary(&self, id: Option<&str>) -> bool {
         self.primary.is_some_and(|primary| Some(primary.id()) == id)
     }

@@ -65,3 +65,41 @@ fn what_was_replaced_is_not_deleted_while_a_person_paused_rollouts() {
     alone.tags.insert("evenkeel:pause".to_owned(), "a look".to_owned());
     assert!(!alone.plan().actions.is_empty(), "a pause is no judgement: {}", alone.plan());
 }
+
+/// A verdict on what is PRIMARY was taken back, and with it the memory of its rollout.
+fn tried_again(production: Vec<(String, u32)>) -> Look {
+    let mut look = Look { production, ..kept_for(100) };
+    look.tags.remove("evenkeel:rollout");
+    look.gave_back();
+    look
+}
+
+#[test]
+fn a_verdict_that_is_taken_back_gives_traffic_only_to_what_is_healthy_and_keeps_what_was_replaced()
+{
+    let sick = Look { healthy: 3, ..tried_again(weights(100, 0)) };
+    assert!(sick.waits().contains("4 tasks are to be healthy"), "{}", sick.waits());
+    let red = waits_under(tried_again(weights(100, 0)), Some("ALARM"));
+    assert!(red.contains("alarm 5xx is in ALARM"), "{red}");
+    assert_reweighs(
+        &tried_again(weights(100, 0)).given_back(),
+        PRODUCTION,
+        &[(GROUP.to_owned(), 0), (GREEN.to_owned(), 100)],
+    );
+    let mut untested = tried_again(weights(0, 100));
+    untested.test = weights(100, 0);
+    assert_reweighs(&untested.call(), TEST, &[(GROUP.to_owned(), 0), (GREEN.to_owned(), 100)]);
+    let call = tried_again(weights(0, 100)).call();
+    let Call::TagResource { tags, .. } = call else { panic!("{call:?}") };
+    assert!(tags["evenkeel:rollout"].contains(":ecs-svc/2:keep0:"), "{tags:?}");
+}
+
+#[test]
+fn newer_content_that_is_given_up_beside_an_unproven_primary_loses_its_traffic_as_before() {
+    let mut look = kept_for(100);
+    look.tags.remove("evenkeel:rollout");
+    look.sets[0]["createdAt"] = json!(ago(100).as_second());
+    look.production = weights(10, 90);
+    let all = [(GROUP.to_owned(), 0), (GREEN.to_owned(), 100)];
+    assert_reweighs(&look.given_back(), PRODUCTION, &all);
+}
