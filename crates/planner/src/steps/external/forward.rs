@@ -151,6 +151,9 @@ impl Course<'_> {
 
     /// Tasks, then test traffic, then production traffic.
     fn take(&self) -> Plan {
+        if let Some(plan) = self.changed_by_others().filter(|_| self.mark.step > 0) {
+            return plan;
+        }
         let before = format!("before {}", self.position());
         if let Some(rise) = self.missing_tasks() {
             let paused = word::paused(self.view, &before).filter(|_| !self.is_promoted());
@@ -285,16 +288,16 @@ impl Course<'_> {
     /// says otherwise. None, and noted as given back since the step was taken, was taken away on a look from before the rollout:
     /// the first step is taken again, for more would go too far at once.
     fn changed_by_others(&self) -> Option<Plan> {
-        let (share, wanted) = (self.share(), self.wanted_share());
-        if share > wanted {
+        let share = self.share();
+        if share > self.wanted_share() {
             let action = self.traffic.shift(self.group(), self.step.weight, Lane::Rollback);
             return Some(acting(action));
         }
-        if share == wanted {
+        if share >= self.least_share() {
             return None;
         }
         if self.is_promoted() {
-            return Some(self.go_on());
+            return (self.mark.phase == RolloutPhase::Baking).then(|| self.go_on());
         }
         let is_given_back = self.view.memory.reweighed.is_some_and(|at| at >= self.mark.since);
         if share == 0 && is_given_back {
@@ -309,6 +312,19 @@ impl Course<'_> {
             share % 10
         );
         Some(Plan::waiting(vec![Wait::new(WaitReason::Person, sentence)], IN_FLIGHT))
+    }
+
+    /// What is given until somebody else takes it away: by the step that bakes, or by the one before. Where nobody is served
+    /// yet, the last step is the first.
+    fn least_share(&self) -> u64 {
+        if self.mark.phase == RolloutPhase::Baking {
+            return self.wanted_share();
+        }
+        let is_served = self.view.service.task_sets.iter().any(TaskSet::is_primary);
+        let step = self.mark.step.checked_sub(1).filter(|_| is_served);
+        let before =
+            step.and_then(|step| step_at(self.view, &RolloutMark { step, ..self.mark.clone() }));
+        before.map_or(0, |step| u64::from(step.weight.tenths()))
     }
 
     /// What a person lets go on: tasks first here too, for the manifest's steps may be others now.
