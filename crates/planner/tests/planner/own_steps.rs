@@ -8,6 +8,7 @@ mod guarded;
 mod kept;
 mod named;
 mod resumed;
+mod returned;
 mod undone;
 
 use std::collections::BTreeMap;

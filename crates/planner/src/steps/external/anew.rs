@@ -51,7 +51,7 @@ fn make(view: &View<'_>, sets: &Sets<'_>, bad: &TaskSet) -> Plan {
             Wait::new(WaitReason::Draining, "the return begins when no other task set drains");
         return Plan::waiting(vec![wait], IN_FLIGHT);
     }
-    let traffic = match Traffic::of(view) {
+    let traffic = match Traffic::of_return(view) {
         Ok(traffic) => traffic,
         Err(why) => return unknown(format!("{why}: how to leave {} is not known", bad.id())),
     };
@@ -83,7 +83,7 @@ fn follow(
     bad: &TaskSet,
     stable: &TaskSet,
 ) -> Plan {
-    let traffic = match Traffic::of(view) {
+    let traffic = match Traffic::of_return(view) {
         Ok(traffic) => traffic,
         Err(why) => return unknown(format!("{why}: how to leave {} is not known", bad.id())),
     };

@@ -65,7 +65,7 @@ pub(super) fn withdraw(view: &View<'_>, sets: &Sets<'_>, set: &TaskSet, lane: La
     let Some(stable) = other else {
         return held(format!("{} is to be left, and there is nothing to return to", set.id()));
     };
-    let traffic = match Traffic::of(view) {
+    let traffic = match Traffic::of_return(view) {
         Ok(traffic) => traffic,
         Err(why) => return unknown(format!("{why}: how to leave {} is not known", set.id())),
     };

@@ -22,6 +22,14 @@ impl<'a> Traffic<'a> {
         Ok(Self { test: test.transpose()?, ..all })
     }
 
+    /// The same for a way back, which waits for the production rule alone: a test rule that cannot be used is left out.
+    pub(super) fn of_return(view: &View<'a>) -> Result<Self, String> {
+        let all = Self::of_production(view)?;
+        let test = all.pair.test_rule.as_deref();
+        let test = test.and_then(|arn| usable(view, arn, &all.pair).ok());
+        Ok(Self { test, ..all })
+    }
+
     /// The same without the test rule.
     pub(super) fn of_production(view: &View<'a>) -> Result<Self, String> {
         let pair = Pair::all(view.desired).into_iter().next();
