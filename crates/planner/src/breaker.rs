@@ -89,7 +89,8 @@ pub(crate) fn judge(
         | RolloutPhase::Postponed => reset_at(view, healthy.as_deref().unwrap_or_default(), &tasks),
     };
     let reset = reset.max(Some(since));
-    let counts = counts(view, &evidence, reset, phase);
+    let tasks = listed.map_or(view.service.desired_count, |one| view.count_of(one));
+    let counts = counts(view, &evidence, reset, (phase, tasks));
     let progress = listed
         .and_then(|one| Progress::of(view, one, (phase, since), healthy.as_deref()?, &evidence));
     let trial = Trial::of(view, deployment, phase);
@@ -170,11 +171,12 @@ fn is_failure(kind: EvidenceKind) -> bool {
     VerdictKind::of(kind).is_some()
 }
 
+/// Against the tasks that a task set is to have: the first step of a large service may have one.
 fn counts(
     view: &View<'_>,
     evidence: &[Evidence],
     reset: Option<Timestamp>,
-    phase: RolloutPhase,
+    (phase, tasks): (RolloutPhase, u32),
 ) -> Vec<BreakerCount> {
     let breaker = &view.desired.rollout.breaker;
     let probing = phase == RolloutPhase::Probing;
@@ -183,7 +185,7 @@ fn counts(
         BreakerCount {
             kind,
             count: u32::try_from(counted.count()).unwrap_or(u32::MAX),
-            threshold: threshold::threshold(limit, view.service.desired_count, probing),
+            threshold: threshold::threshold(limit, tasks, probing),
         }
     };
     vec![

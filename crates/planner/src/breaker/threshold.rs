@@ -10,7 +10,7 @@ const AUTO_MAX: u32 = 200;
 /// task, and it starts no fourth.
 const AUTO_PROBING: u32 = 2;
 
-/// The count of failures that trips. `desired` is the service's desired count now.
+/// The count of failures that trips. `desired` is the desired count now: the service's, or a task set's own.
 pub(crate) fn threshold(threshold: Threshold, desired: u32, probing: bool) -> u32 {
     match threshold {
         Threshold::Auto if probing => AUTO_PROBING,
