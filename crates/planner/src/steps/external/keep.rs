@@ -10,7 +10,7 @@ use super::sets::Sets;
 use super::traffic::Traffic;
 use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
 use crate::plan::{CAPACITY, IN_FLIGHT};
-use crate::steps::rollout::{against, mark_rollout, prove, still};
+use crate::steps::rollout::{against, bring_in_line, mark_rollout, prove, still};
 use crate::steps::{unknown, unseen_tasks, word};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::View;
@@ -84,6 +84,9 @@ pub(super) fn step(view: &View<'_>, sets: &Sets<'_>, mark: &RolloutMark) -> Plan
     }
     if let Some(sentence) = unseen_tasks(view) {
         return unknown(format!("{sentence}; the rollout is left as it is"));
+    }
+    if let Some(action) = bring_in_line(view, Lane::NewChange, "changes in place") {
+        return Plan::acting(vec![action], Vec::new());
     }
     if let Some(plan) = unwatched(view) {
         return plan;

@@ -103,3 +103,18 @@ fn newer_content_that_is_given_up_beside_an_unproven_primary_loses_its_traffic_a
     let all = [(GROUP.to_owned(), 0), (GREEN.to_owned(), 100)];
     assert_reweighs(&look.given_back(), PRODUCTION, &all);
 }
+
+#[test]
+fn a_count_that_git_changes_while_what_was_replaced_is_kept_is_applied() {
+    let mut look = kept_for(100);
+    let strategy = look.desired.rollout.strategy.clone();
+    let draft = web("good:2")
+        .with("loadBalancers", balancers(PRODUCTION, Some(TEST)))
+        .with("deploymentController", json!({"type": "EXTERNAL"}))
+        .with("desiredCount", json!(6));
+    look.desired = draft.service();
+    look.desired.rollout.strategy = strategy;
+    look.mark("keep1", 100);
+    let Call::UpdateService { input } = look.call() else { panic!("{}", look.plan()) };
+    assert_eq!(input["desiredCount"], 6);
+}
