@@ -252,6 +252,7 @@ fn alarmed(view: &View<'_>, deployment: Option<&Deployment>) -> Option<(VerdictK
     let second = SignedDuration::from_secs(1);
     let judged = view.memory.applied.as_ref().and_then(|last| last.at.checked_add(second).ok());
     let began = judged.map_or(began, |judged| judged.max(began));
+    let began = view.first_seen().map_or(began, |seen| seen.max(began));
     let alarm = named_alarms(view)
         .find(|alarm| alarm.state == "ALARM" && alarm.since.is_some_and(|since| since > began))?;
     let reason = alarm.reason.as_deref().unwrap_or("no reason given");

@@ -104,6 +104,25 @@ const STARTING: &[&str] = &[
 ];
 
 impl Ground<'_> {
+    /// Whether it deploys what is proven once more, which ECS gave up: nothing is left for that.
+    fn is_given_up_and_repeated(&self, action: &Action) -> bool {
+        let forces = update(action).is_some_and(|input| input.get("forceNewDeployment").is_some());
+        let deployments = self.service.map(|service| service.deployments.as_slice());
+        let failed = deployments.unwrap_or_default().iter().any(|one| {
+            one.status == "PRIMARY"
+                && one.rollout_state.as_deref() == Some("FAILED")
+                && self.has_proven_content(&one.task_definition)
+        });
+        forces && failed
+    }
+
+    /// Whether a task definition has the content of the proven one.
+    fn has_proven_content(&self, arn: &str) -> bool {
+        let Some(proven) = self.proven_definition() else { return false };
+        let digest = |arn: &str| self.definition(arn).map(|one| &one.digest);
+        proven == arn || (digest(arn).is_some() && digest(arn) == digest(proven))
+    }
+
     fn tag(&self, key: &str) -> Option<&str> {
         self.service?.tags.get(key).map(String::as_str)
     }
@@ -364,7 +383,8 @@ fn is_update_back(action: &Action) -> bool {
 }
 fn rolls_back_after_the_verdict(ground: &Ground<'_>, action: &Action) -> Option<String> {
     let verdict = ground.tag("evenkeel:rejected").is_some();
-    (is_rollback(action) && !verdict).then(|| "no verdict was written before".to_owned())
+    (is_rollback(action) && !verdict && !ground.is_given_up_and_repeated(action))
+        .then(|| "no verdict was written before".to_owned())
 }
 
 fn rolls_back_to_the_proven(ground: &Ground<'_>, action: &Action) -> Option<String> {

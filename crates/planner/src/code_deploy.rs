@@ -316,6 +316,7 @@ fn app_spec(desired: &Service, definition: &str, hooks: &Hooks) -> Value {
             properties.insert(capital(name), capitals(value));
         }
     }
+    name_the_default(&mut properties);
     let service = json!({"Type": "AWS::ECS::Service", "Properties": properties});
     let mut spec = json!({"version": 0.0, "Resources": [{"TargetService": service}]});
     if let Some(spec) = spec.as_object_mut().filter(|_| !hooks.is_empty()) {
@@ -323,6 +324,15 @@ fn app_spec(desired: &Service, definition: &str, hooks: &Hooks) -> Value {
         spec.insert("Hooks".to_owned(), called.collect());
     }
     spec
+}
+
+/// `NetworkConfiguration` wants all of its members or none (AppSpec reference); a manifest need not name AWS's default.
+fn name_the_default(properties: &mut Map<String, Value>) {
+    let network = properties.get_mut("NetworkConfiguration");
+    let network = network.and_then(|one| one.get_mut("AwsvpcConfiguration")?.as_object_mut());
+    if let Some(network) = network {
+        network.entry("AssignPublicIp").or_insert_with(|| json!("DISABLED"));
+    }
 }
 
 fn is_empty(value: &Value) -> bool {

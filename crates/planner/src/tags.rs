@@ -96,7 +96,7 @@ pub(crate) struct RolloutMark {
     pub(crate) since: Timestamp,
     /// The probe: the first task that was seen healthy and still is.
     pub(crate) probe: Option<ProbeMark>,
-    /// The step that Evenkeel takes or has taken, from 0; 0 where it takes none.
+    /// The step that Evenkeel takes or has taken, from 0; 0 where it takes none. 1 of a postponed rollout that a person wants at once.
     pub(crate) step: u8,
 }
 
@@ -436,7 +436,8 @@ fn phase_code(phase: RolloutPhase, step: u8) -> String {
         RolloutPhase::Baking => format!("bake{step}"),
         RolloutPhase::Keeping => format!("keep{step}"),
         RolloutPhase::RollingBack => "rollback".to_owned(),
-        RolloutPhase::Postponed => "postpone".to_owned(),
+        RolloutPhase::Postponed if step == 0 => "postpone".to_owned(),
+        RolloutPhase::Postponed => format!("postpone{step}"),
     }
 }
 
@@ -508,7 +509,7 @@ mod tests {
         }
     }
 
-    const PHASES: [(RolloutPhase, u8); 9] = [
+    const PHASES: [(RolloutPhase, u8); 10] = [
         (RolloutPhase::Probing, 0),
         (RolloutPhase::Widening, 0),
         (RolloutPhase::Shifting, 0),
@@ -518,6 +519,7 @@ mod tests {
         (RolloutPhase::Keeping, 7),
         (RolloutPhase::RollingBack, 0),
         (RolloutPhase::Postponed, 0),
+        (RolloutPhase::Postponed, 1),
     ];
 
     fn probe() -> ProbeMark {

@@ -142,6 +142,18 @@ impl<'a> View<'a> {
         self.wanted.get("desiredCount")?.as_u64()?.try_into().ok()
     }
 
+    /// Since when there are tasks of a revision that was rolled out while none was desired: its mark says so.
+    pub(crate) fn first_seen(&self) -> Option<Timestamp> {
+        let mark = self.memory.rollout.as_ref()?;
+        self.is_unseen().then_some(mark.since)
+    }
+
+    /// Whether what is wanted was rolled out while no task of it was desired.
+    pub(crate) fn is_unseen(&self) -> bool {
+        let last = self.memory.applied.as_ref();
+        last.is_some_and(|last| !last.is_seen && last.digest == self.desired.revision_digest)
+    }
+
     /// The revision of the task definition with this ARN.
     pub(crate) fn definition(&self, arn: &str) -> Option<&'a TaskDefinition> {
         definition(self.observed(), arn)

@@ -40,7 +40,9 @@ impl Trial {
     /// `None` of a deployment that moves no traffic.
     pub(crate) fn of(view: &View<'_>, deployment: &str, phase: RolloutPhase) -> Option<Self> {
         match phase {
-            RolloutPhase::Shifting if view.desired.rollout.strategy.code_deploy().is_some() => {
+            RolloutPhase::Shifting | RolloutPhase::Baking
+                if view.desired.rollout.strategy.code_deploy().is_some() =>
+            {
                 Self::of_code_deploy(view)
             }
             RolloutPhase::Shifting => {

@@ -33,6 +33,11 @@ fn replace(view: &View<'_>, body: &mut Map<String, Value>, wanted: Percentages) 
     }
 }
 
+/// Those of the manifest.
+pub(super) fn wanted(view: &View<'_>) -> Option<Percentages> {
+    read(&view.wanted)
+}
+
 /// Those of a probe at the desired count of now.
 pub(super) fn narrowed(view: &View<'_>) -> Option<Percentages> {
     Some(Percentages::narrowed(read(&view.wanted)?, view.service.desired_count))

@@ -4,18 +4,18 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use super::rollback::{self, judged_now};
+use super::rollback::{self, judged_now, resend_volumes, runs_proven};
 use super::rollout::identify;
-use super::start::start;
-use super::{foreign, unknown};
+use super::start::{first_phase, start};
+use super::{deregistered, foreign, percentages, unknown};
 use crate::breaker::no_fault_but;
 use crate::diff::{Comparison, runs_what_is_wanted};
 use crate::plan::CAPACITY;
 use crate::tags::{Marked, RolloutMark, tag};
 use crate::view::{Standing, View};
-use crate::{Action, Call, Lane, Plan, RolloutPhase, Wait, WaitReason};
+use crate::{Action, Call, Lane, Plan, RolloutPhase, Task, Wait, WaitReason};
 
 /// How long ECS is left alone after its breaker ended a deployment for a cause outside of its revision: longer than reads
 /// may lag, so that none is started twice.
@@ -27,7 +27,7 @@ const BREAKER: &str = "circuit breaker";
 /// Notes that the rollout is to be begun again; `None` when it was not ECS's breaker that ended it, or when anything speaks
 /// against its revision.
 pub(super) fn postpone(view: &View<'_>, id: &str, sentence: &str) -> Option<Plan> {
-    let by_breaker = sentence.contains(BREAKER);
+    let by_breaker = sentence.contains(BREAKER) && !costs_a_proven_task(view);
     let cause = no_fault_but(view, id, began(view, id)?).filter(|_| by_breaker)?;
     let mark = RolloutMark {
         digest: view.desired.revision_digest.clone(),
@@ -63,12 +63,26 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
         ))),
         // The return by ECS ends first, or fails.
         Standing::InFlight => foreign::wait(view),
+        Standing::Failed if is_wanted && !is_same && is_short(view) && !is_due_now(mark) => Some(
+            restore(view, Some(mark)).map_or_else(|| begin_again(view, mark, id), Restoring::plan),
+        ),
         Standing::Completed | Standing::Failed => is_wanted.then(|| begin_again(view, mark, id)),
     }
 }
 
+/// Whether a rollout makes room for itself by stopping what is proven: then nobody begins it again and again where there may
+/// never be room.
+fn costs_a_proven_task(view: &View<'_>) -> bool {
+    let percentages = if first_phase(view) == RolloutPhase::Probing {
+        percentages::narrowed(view)
+    } else {
+        percentages::wanted(view)
+    };
+    view.memory.proven.is_some() && percentages.is_none_or(|one| one.minimum_healthy < 100)
+}
+
 fn begin_again(view: &View<'_>, mark: &RolloutMark, id: &str) -> Plan {
-    match left_alone(view, id, mark.since) {
+    match left_alone(view, id, mark.since).filter(|_| !is_due_now(mark)) {
         Some(wait) => Plan::waiting(vec![wait], CAPACITY),
         None => start(view),
     }
@@ -76,8 +90,11 @@ fn begin_again(view: &View<'_>, mark: &RolloutMark, id: &str) -> Plan {
 
 /// The mark of a postponed rollout that need not wait any longer.
 pub(super) fn due_now(mark: &RolloutMark) -> Option<RolloutMark> {
-    let since = mark.since.checked_sub(AGAIN_AFTER).ok()?;
-    (mark.phase == RolloutPhase::Postponed).then(|| RolloutMark { since, ..mark.clone() })
+    (mark.phase == RolloutPhase::Postponed).then(|| RolloutMark { step: 1, ..mark.clone() })
+}
+
+fn is_due_now(mark: &RolloutMark) -> bool {
+    mark.step > 0
 }
 
 /// When the deployment began, which may be the PRIMARY one no more.
@@ -97,29 +114,66 @@ fn left_alone(view: &View<'_>, id: &str, since: Timestamp) -> Option<Wait> {
 }
 
 /// What ECS's breaker ended for no fault of its revision is deployed again, where it runs what was proven: ECS starts no task
-/// of it any more, not even for one that is lost. `None` when something speaks against it.
-pub(super) fn return_again(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
+/// of it any more, not even for one that is lost. No release, so that no window and no missing alarm keeps it from that. `None` when
+/// something speaks against it, or when its task definition is gone for good.
+pub(super) fn restore(view: &View<'_>, mark: Option<&RolloutMark>) -> Option<Restoring> {
     let id = &view.primary.id;
-    let given_up = given_up_without_fault(view)?;
-    if let Some(wait) = left_alone(view, id, given_up.max(mark.since)) {
-        return Some(Plan::waiting(vec![wait], CAPACITY));
+    let given_up = given_up_without_fault(view).filter(|_| runs_proven(view))?;
+    let since = mark.map_or(given_up, |mark| mark.since.max(given_up));
+    if let Some(wait) = left_alone(view, id, since) {
+        return Some(Restoring::Later(wait));
     }
+    let why = format!("deploys what {id} runs again, which is proven, and which ECS gave up");
+    let call = Call::UpdateService { input: once_more(view)? };
+    let note = mark.map(|mark| note(view, mark));
+    let act = Action { call, lane: Lane::Rollback, why };
+    Some(Restoring::Now(Plan::acting(note.into_iter().chain([act]).collect(), Vec::new())))
+}
+
+/// Whether fewer tasks run of what the PRIMARY deployment runs than are desired, whichever deployment started them.
+pub(super) fn is_short(view: &View<'_>) -> bool {
+    let tasks = view.observed().tasks.known().map(Vec::as_slice).unwrap_or_default();
+    let is_there = |task: &&Task| task.last_status == "RUNNING" && task.desired_status == "RUNNING";
+    let alike = tasks.iter().filter(is_there).filter(|task| {
+        view.has_content_of(&task.task_definition_arn, &view.primary.task_definition)
+    });
+    usize::try_from(view.service.desired_count).is_ok_and(|desired| alike.count() < desired)
+}
+
+/// What is done about a deployment of what is proven that ECS gave up.
+pub(super) enum Restoring {
+    Later(Wait),
+    Now(Plan),
+}
+
+impl Restoring {
+    pub(super) fn plan(self) -> Plan {
+        match self {
+            Self::Later(wait) => Plan::waiting(vec![wait], CAPACITY),
+            Self::Now(plan) => plan,
+        }
+    }
+}
+
+/// When it was begun again: reads may lag, and it is not to be done twice.
+fn note(view: &View<'_>, mark: &RolloutMark) -> Action {
     let again = RolloutMark { since: view.now(), ..mark.clone() };
     let tags = BTreeMap::from([(tag::ROLLOUT.to_owned(), again.encode())]);
-    let note = Call::TagResource { arn: view.service.service_arn.clone(), tags };
-    let input = json!({
-        "cluster": view.desired.key.cluster,
-        "service": view.desired.key.name,
-        "taskDefinition": view.primary.task_definition,
-        "forceNewDeployment": true,
-    });
-    let act = |call, why| Action { call, lane: Lane::Rollback, why };
-    let why = format!("returns again to what {id} runs, which ECS gave up");
-    let actions = vec![
-        act(note, "notes that the return is begun again".to_owned()),
-        act(Call::UpdateService { input }, why),
-    ];
-    Some(Plan::acting(actions, Vec::new()))
+    let call = Call::TagResource { arn: view.service.service_arn.clone(), tags };
+    Action { call, lane: Lane::Rollback, why: "notes that it is begun again".to_owned() }
+}
+
+fn once_more(view: &View<'_>) -> Option<Value> {
+    let definition = deregistered::usable(view, &view.primary.task_definition)?;
+    let mut body = Map::new();
+    body.insert("cluster".to_owned(), json!(view.desired.key.cluster));
+    body.insert("service".to_owned(), json!(view.desired.key.name));
+    body.insert("forceNewDeployment".to_owned(), json!(true));
+    if definition != view.primary.task_definition {
+        body.insert("taskDefinition".to_owned(), json!(definition));
+    }
+    resend_volumes(view, view.memory.proven.as_deref()?, &mut body);
+    Some(Value::Object(body))
 }
 
 /// Whether ECS's breaker gave up what is PRIMARY.
@@ -132,20 +186,4 @@ pub(crate) fn is_ended_by_breaker(view: &View<'_>) -> bool {
 fn given_up_without_fault(view: &View<'_>) -> Option<Timestamp> {
     let began = view.primary.created_at.filter(|_| is_ended_by_breaker(view))?;
     no_fault_but(view, &view.primary.id, began).map(|_| began)
-}
-
-/// What is to be done about a deployment of what is wanted and proven that ECS's breaker gave up for no fault of its revision.
-pub(super) enum GivenUp {
-    /// It is begun again later.
-    Later(Wait),
-    BegunAgain(Plan),
-}
-
-/// `None` where ECS gave up nothing, or where something speaks against it.
-pub(super) fn given_up(view: &View<'_>) -> Option<GivenUp> {
-    let began = given_up_without_fault(view)?;
-    Some(match left_alone(view, &view.primary.id, began) {
-        Some(wait) => GivenUp::Later(wait),
-        None => GivenUp::BegunAgain(start(view)),
-    })
 }

@@ -2,6 +2,7 @@
 //! judges the rollout.
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
 use super::rollout::{change_in_place, mark_rollout, still};
 use super::{capability_waits, percentages, word};
@@ -9,7 +10,7 @@ use crate::breaker::Judgement;
 use crate::render::span;
 use crate::tags::{ProbeMark, RolloutMark};
 use crate::view::{Standing, View};
-use crate::{Action, Fact, Lane, Plan, RolloutPhase, Wait, WaitReason};
+use crate::{Action, Call, Fact, Lane, Plan, RolloutPhase, Wait, WaitReason};
 
 /// Widens when a task has been healthy for long enough; else watches one, or waits for one.
 pub(super) fn step(view: &View<'_>, mark: &RolloutMark, judgement: &Judgement) -> Plan {
@@ -18,7 +19,7 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark, judgement: &Judgement) -
         let paused = word::paused(view, "after the probe");
         return match paused {
             Some(wait) => still(view, judgement, wait),
-            None => widen(view, mark, &why),
+            None => one_from_zero(view).unwrap_or_else(|| widen(view, mark, &why)),
         };
     }
     if let Some(action) = percentages::fit_to_count(view) {
@@ -72,6 +73,23 @@ fn widen(view: &View<'_>, mark: &RolloutMark, why: &str) -> Plan {
             .collect();
     actions.push(mark_rollout(view, &mark, format!("notes that the probe passed: {why}")));
     Plan::acting(actions, capability_waits(view))
+}
+
+/// Somebody took all tasks away in the middle of the probe: the first one of those that the manifest wants is the probe.
+fn one_from_zero(view: &View<'_>) -> Option<Plan> {
+    let wants_some = view.owned_count().is_some_and(|count| count > 0);
+    if view.service.desired_count > 0 || !wants_some {
+        return None;
+    }
+    let input = json!({
+        "cluster": view.desired.key.cluster,
+        "service": view.desired.key.name,
+        "desiredCount": 1,
+    });
+    let why = "gives the probe its task again: somebody scaled the service to 0".to_owned();
+    let call = Call::UpdateService { input };
+    let action = Action { call, lane: Lane::RolloutStep, why };
+    Some(Plan::acting(vec![action], capability_waits(view)))
 }
 
 /// Why the probe passed.

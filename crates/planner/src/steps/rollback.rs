@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use super::postponed::Restoring;
 use super::rollout::{forget_rollout, identify, is_rollback, is_wanted_definition};
 use super::settled::comparison;
 use super::{
@@ -250,7 +251,7 @@ fn update_back<'a>(view: &View<'a>, proven: &'a str) -> Plan {
 
 /// ECS wants volumes configured at launch again with every revision that has some (ecs-behaviour 1.5):
 /// those of the proven one, or the live ones where the server does not show revisions.
-fn resend_volumes(view: &View<'_>, proven: &str, body: &mut Map<String, Value>) {
+pub(super) fn resend_volumes(view: &View<'_>, proven: &str, body: &mut Map<String, Value>) {
     let volumes = match view.service_revision(proven) {
         Some(revision) => revision.rest.get("volumeConfigurations"),
         None => view.live.get("volumeConfigurations"),
@@ -301,8 +302,10 @@ fn follow(view: &View<'_>, mark: &RolloutMark) -> Plan {
             let why = format!("ends the rollback: {id} is complete");
             Plan::acting(vec![forget_rollout(view, why)], Vec::new())
         }
-        Standing::Failed if runs_proven(view) => postponed::return_again(view, mark)
-            .unwrap_or_else(|| held(format!("the rollback {id} failed itself; a person decides"))),
+        Standing::Failed if runs_proven(view) => postponed::restore(view, Some(mark)).map_or_else(
+            || held(format!("the rollback {id} failed itself; a person decides")),
+            Restoring::plan,
+        ),
         Standing::Failed => {
             let why = format!("{id} took the place of the rollback, and ECS has given it up");
             leave_again(view, mark, why)

@@ -172,17 +172,35 @@ pub(super) fn identify(view: &View<'_>) -> Plan {
     if view.memory.rejects(digest) {
         return rollback::begin(view, id, format!("{id} runs the rejected {digest}"));
     }
-    let phase = first_phase(view);
+    let is_old = is_found_complete(view);
+    let began = view.primary.created_at.filter(|_| !is_old && !view.is_unseen());
     let mark = RolloutMark {
         digest: digest.clone(),
         deployment: Marked::Id(id.clone()),
-        phase,
-        since: view.primary.created_at.unwrap_or(view.now()),
+        phase: if is_old { RolloutPhase::Widening } else { first_phase(view) },
+        since: began.unwrap_or(view.now()),
         probe: None,
         step: 0,
     };
+    let mut tags = BTreeMap::from([(tag::ROLLOUT.to_owned(), mark.encode())]);
+    if is_old {
+        tags.insert(tag::DIGEST.to_owned(), rollback::judged_now(view).encode());
+    }
+    let call = Call::TagResource { arn: view.service.service_arn.clone(), tags };
     let why = format!("marks {id} as the rollout of {digest}");
-    Plan::acting(vec![mark_rollout(view, &mark, why)], Vec::new())
+    Plan::acting(vec![Action { call, lane: Lane::RolloutStep, why }], Vec::new())
+}
+
+/// For how long ECS tells of stopped tasks (ecs-behaviour 9).
+const TOLD_FOR: SignedDuration = SignedDuration::from_hours(1);
+
+/// Whether it has been complete for long, and no memory says that anything was ever applied: it was adopted. What befell it before
+/// is not held against it as against a new revision.
+fn is_found_complete(view: &View<'_>) -> bool {
+    let created = view.primary.created_at;
+    let is_old = created.is_some_and(|at| view.now().duration_since(at) > TOLD_FOR);
+    let is_unknown = view.memory.applied.is_none() && view.memory.proven.is_none();
+    is_old && is_unknown && view.standing() == Standing::Completed
 }
 
 pub(super) fn mark_rollout(view: &View<'_>, mark: &RolloutMark, why: String) -> Action {
@@ -369,7 +387,9 @@ fn ended_by_ecs(view: &View<'_>) -> Option<String> {
 /// What ECS ended is rejected, unless nothing speaks against its revision.
 fn ended(view: &View<'_>, judgement: &Judgement, sentence: String, mark: &RolloutMark) -> Plan {
     let id = mark.id().unwrap_or(&view.primary.id);
-    postponed::postpone(view, id, &sentence)
+    let is_blamed = judgement.against.is_some();
+    let postponed = postponed::postpone(view, id, &sentence).filter(|_| !is_blamed);
+    postponed
         .unwrap_or_else(|| against(view, judgement, VerdictKind::RolledBackByEcs, sentence, mark))
 }
 

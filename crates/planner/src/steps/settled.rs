@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::drift::{self, Healing};
 use super::ownership::owner;
-use super::postponed::{GivenUp, given_up};
+use super::postponed::{Restoring, is_ended_by_breaker, is_short, restore};
 use super::rollout::{
     applied_now, forget_rollout, has_started, in_place, is_rollback, is_to_replace_ours,
     reject_from_history,
@@ -29,12 +29,7 @@ pub(super) fn settle(view: &View<'_>) -> Plan {
         return rejected(view);
     }
     if runs_what_is_wanted(view, comparison(view)) {
-        return match given_up(view) {
-            Some(GivenUp::BegunAgain(plan)) if !plan.actions.is_empty() => plan,
-            Some(GivenUp::BegunAgain(plan)) => heal(view, plan.waiting),
-            Some(GivenUp::Later(wait)) => heal(view, vec![wait]),
-            None => heal(view, Vec::new()),
-        };
+        return restored(view, Vec::new());
     }
     let observed = view.observed();
     let unseen = not_seen(&observed.service_deployments);
@@ -56,11 +51,24 @@ pub(super) fn settle(view: &View<'_>) -> Plan {
         return heal(view, vec![wait]);
     }
     if let Some(held) = word::not_started(view).filter(|_| stands_still(view)) {
-        let plan = heal(view, held.waiting);
+        let plan = restored(view, held.waiting);
         let look_again = if plan.actions.is_empty() { held.look_again } else { plan.look_again };
         return Plan { look_again, ..plan };
     }
     start(view)
+}
+
+/// What runs and is proven is deployed again where ECS gave it up, unless a person paused that; else all the rest is healed.
+fn restored(view: &View<'_>, mut waiting: Vec<Wait>) -> Plan {
+    if let Some(paused) = word::paused_by_a_person(view, word::START) {
+        waiting.extend(Some(paused).filter(|_| is_ended_by_breaker(view) && waiting.is_empty()));
+        return heal(view, waiting);
+    }
+    match restore(view, None).filter(|_| is_short(view)) {
+        Some(Restoring::Now(plan)) => plan,
+        Some(Restoring::Later(wait)) => heal(view, waiting.into_iter().chain([wait]).collect()),
+        None => heal(view, waiting),
+    }
 }
 
 /// Whether nothing is on its way that must not be changed while it is.

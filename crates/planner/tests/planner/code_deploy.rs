@@ -17,20 +17,29 @@ use serde_json::{Value, json};
 
 use crate::balanced::GREEN;
 use crate::ecs::input;
-use crate::manifests::{GROUP, key, web};
+use crate::manifests::{Draft, GROUP, key, web};
 
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_second(1_790_000_000).expect("a time")
 }
 
-fn ago(seconds: i64) -> Timestamp {
+pub(crate) fn ago(seconds: i64) -> Timestamp {
     now().checked_sub(SignedDuration::from_secs(seconds)).expect("within all time")
 }
 
 fn wanted(image: &str) -> Service {
+    code_deployed(web(image))
+}
+
+/// `good:2` in another network.
+pub(crate) fn wanted_in(network: &Value) -> Service {
+    code_deployed(web("good:2").with("networkConfiguration", network.clone()))
+}
+
+fn code_deployed(draft: Draft) -> Service {
     let balancer =
         json!([{"targetGroupArn": GROUP, "containerName": "web", "containerPort": 8080}]);
-    let draft = web(image)
+    let draft = draft
         .with("loadBalancers", balancer)
         .with("deploymentController", json!({"type": "CODE_DEPLOY"}));
     let mut desired = draft.service();
@@ -331,6 +340,7 @@ fn the_app_spec_names_definition_container_port_and_network_in_its_own_spelling(
     assert_eq!(properties["LoadBalancerInfo"]["ContainerPort"], 8080);
     let network = &properties["NetworkConfiguration"]["AwsvpcConfiguration"];
     assert_eq!(network["Subnets"], json!(["subnet-1"]));
+    assert_eq!(network["AssignPublicIp"], "DISABLED", "all of it is named, or none");
 }
 
 #[test]

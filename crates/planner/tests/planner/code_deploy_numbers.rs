@@ -83,6 +83,13 @@ fn errors_of_the_task_set_that_code_deploy_made_are_a_verdict_and_end_the_deploy
 }
 
 #[test]
+fn numbers_speak_in_a_long_shift_after_it_was_noted_that_all_tasks_were_there() {
+    let mut bad = measured("InProgress").serves(GREEN, 20.0).serves(GROUP, 0.0);
+    bad.mark("d-222222222", "bake0", 600);
+    assert_eq!(bad.verdict(), Some(VerdictKind::Analysis));
+}
+
+#[test]
 fn good_numbers_and_errors_of_what_is_replaced_leave_the_deployment_alone() {
     let good = measured("InProgress").serves(GREEN, 1.0).serves(GROUP, 20.0);
     assert_eq!(good.waits(), WaitReason::Deployment);

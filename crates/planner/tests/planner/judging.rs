@@ -1,5 +1,7 @@
 //! What counts against a rollout and since when, and when its clock stands, look by look.
 
+#![expect(clippy::indexing_slicing, reason = "a plan that writes no such tag is a failed test")]
+
 use evenkeel_planner::{Action, Call, VerdictKind, WaitReason, tag};
 use jiff::SignedDuration;
 use serde_json::json;
@@ -323,5 +325,48 @@ fn the_failed_tasks_that_ecs_counts_are_told() {
         let plan = look.plan().to_string();
         assert_eq!(plan.contains("ECS counts 2 failed tasks"), told, "{plan}");
         assert!(!plan.contains("ECS counts 0"), "{plan}");
+    }
+}
+
+/// What is wanted was rolled out an hour ago at a count of zero; half a minute ago somebody scaled it up.
+fn scaled_up() -> Look {
+    let mut look = widened(unchecked);
+    look.desired.rollout.breaker.alarms = vec!["errors".to_owned()];
+    let (digest, at) = (look.desired.revision_digest.clone(), look.ago(3600).as_second());
+    look.tag(tag::DIGEST, &format!("v1:{digest}:{at}:0"));
+    look.begun(3700);
+    look.primary().rollout_state = Some("COMPLETED".to_owned());
+    look
+}
+
+#[test]
+fn an_alarm_of_the_time_without_tasks_is_not_held_against_what_was_scaled_up_since() {
+    for (ago, verdict) in [(60, None), (20, Some(VerdictKind::Alarm))] {
+        let mut look = scaled_up();
+        look.mark("widen", 30);
+        look.alarm("errors", "ALARM", look.ago(ago));
+        assert_eq!(look.verdict(), verdict, "{}", look.plan());
+    }
+    let mut unmarked = scaled_up();
+    unmarked.service().tags.remove(tag::ROLLOUT);
+    let now = unmarked.ago(0);
+    unmarked.alarm("errors", "OK", now);
+    let mark = unmarked.tags_written()[tag::ROLLOUT].clone();
+    assert!(mark.ends_with(&format!(":{}", now.as_second())), "{mark}");
+}
+
+#[test]
+fn what_befell_an_adopted_service_before_is_not_held_against_it_as_against_a_new_revision() {
+    for (hours, phase) in [(2, ":widen:"), (0, ":probe:")] {
+        let mut look = scaled_up();
+        for key in [tag::ROLLOUT, tag::DIGEST, tag::PROVEN] {
+            look.service().tags.remove(key);
+        }
+        look.begun(hours * 3600 + 60);
+        let now = look.ago(0);
+        look.alarm("errors", "OK", now);
+        let tags = look.tags_written();
+        assert!(tags[tag::ROLLOUT].contains(phase), "{tags:?}");
+        assert_eq!(tags.contains_key(tag::DIGEST), hours > 0, "{tags:?}");
     }
 }

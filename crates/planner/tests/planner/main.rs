@@ -6,6 +6,7 @@ mod balanced;
 mod checks;
 mod clean;
 mod code_deploy;
+mod code_deploy_ends;
 mod code_deploy_hooks;
 mod code_deploy_moves;
 mod code_deploy_numbers;

@@ -5,11 +5,11 @@
     reason = "a fixture that does not find what it set up is a failed test"
 )]
 
-use evenkeel_planner::{Command, Fact, VerdictKind, WaitReason, tag};
+use evenkeel_planner::{Command, Fact, Lane, VerdictKind, WaitReason, tag};
 use serde_json::json;
 
 use crate::looks::Look;
-use crate::manifests::web;
+use crate::manifests::{Draft, web, window};
 use crate::plans::{reasons, settled};
 
 const BREAKER: &str = "ECS deployment circuit breaker: tasks failed to start.";
@@ -17,7 +17,17 @@ const NO_ROOM: &str = "(service web) was unable to place a task because there is
 
 /// ECS gave up the rollout that is PRIMARY, 200 seconds after it began, and nothing is known that speaks against its revision.
 fn given_up(reason: &str) -> Look {
-    let mut look = Look::in_phase(&web("good:1"), &web("good:2"), ":probe:");
+    rolled(&web("good:1"), &web("good:2"), reason)
+}
+
+fn shortage_of(old: &Draft, new: &Draft) -> Look {
+    let mut look = rolled(old, new, BREAKER);
+    look.event(100, NO_ROOM);
+    look
+}
+
+fn rolled(old: &Draft, new: &Draft, reason: &str) -> Look {
+    let mut look = Look::in_phase(old, new, ":probe:");
     look.begun(200);
     look.mark("probe", 190);
     let id = look.primary().id.clone();
@@ -29,9 +39,7 @@ fn given_up(reason: &str) -> Look {
 }
 
 fn in_a_shortage() -> Look {
-    let mut look = given_up(BREAKER);
-    look.event(100, NO_ROOM);
-    look
+    shortage_of(&web("good:1"), &web("good:2"))
 }
 
 #[test]
@@ -65,6 +73,14 @@ fn whatever_else_ecs_ended_is_rejected() {
         look.event(100, NO_ROOM);
         look
     };
+    let while_an_alarm_is_red = {
+        let mut look = in_a_shortage();
+        look.desired.rollout.breaker.alarms = vec!["errors".to_owned()];
+        let since = look.ago(150);
+        look.alarm("errors", "ALARM", since);
+        look
+    };
+    assert_eq!(while_an_alarm_is_red.verdict(), Some(VerdictKind::Alarm));
     for look in [
         given_up(BREAKER),
         before_it_began,
@@ -74,6 +90,45 @@ fn whatever_else_ecs_ended_is_rejected() {
     ] {
         assert_eq!(look.verdict(), Some(VerdictKind::RolledBackByEcs), "{}", look.plan());
     }
+}
+
+#[test]
+fn what_takes_a_proven_task_away_each_time_is_not_begun_again_and_again() {
+    let tight = |image| {
+        let percentages = json!({"minimumHealthyPercent": 0, "maximumPercent": 100});
+        web(image).with("deploymentConfiguration", percentages)
+    };
+    let mut look = shortage_of(&tight("good:1"), &tight("good:2"));
+    assert_eq!(look.verdict(), Some(VerdictKind::RolledBackByEcs), "{}", look.plan());
+    look.service().tags.remove(tag::PROVEN);
+    assert_eq!(look.verdict(), None, "nothing is lost where nothing was proven");
+}
+
+#[test]
+fn a_return_by_ecs_that_found_no_room_either_is_made_again_before_the_rollout_is() {
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("good:2").service();
+    drop(ecs.settle(&v2, 2));
+    ecs.roll_back(BREAKER);
+    let mut look = Look::at(&ecs, v2);
+    let left = look.service().deployments[1].id.clone();
+    look.primary().rollout_state = Some("FAILED".to_owned());
+    look.primary().rollout_state_reason = Some(BREAKER.to_owned());
+    look.begun(700);
+    look.event(650, NO_ROOM);
+    look.mark_of(&left, "postpone", 700);
+    assert_eq!(look.update()["taskDefinition"], web_2(), "no task is missing");
+    look.tasks().remove(0);
+    assert_eq!(look.update(), json!({"forceNewDeployment": true}));
+    assert!(look.plan().actions.iter().all(|action| action.lane == Lane::Rollback));
+    look.mark_of(&left, "postpone", 599);
+    assert_eq!((reasons(&look.plan()), look.calls().len()), (vec![WaitReason::Capacity], 0));
+    look.mark_of(&left, "postpone1", 599);
+    assert_eq!(look.update()["taskDefinition"], web_2(), "a person wants it at once");
+}
+
+fn web_2() -> serde_json::Value {
+    json!("arn:aws:ecs:eu-west-1:123456789012:task-definition/web:2")
 }
 
 /// The rollout is postponed for so many seconds.
@@ -90,6 +145,9 @@ fn a_postponed_rollout_is_begun_again_after_ten_minutes() {
     let until = waiting.waiting[0].until.expect("it says until when");
     assert_eq!(until, postponed(599).ago(-1));
     assert_eq!(postponed(600).update()["forceNewDeployment"], json!(true));
+    let mut wanted_at_once = postponed(1);
+    wanted_at_once.mark("postpone1", 1);
+    assert_eq!(wanted_at_once.update()["forceNewDeployment"], json!(true));
 }
 
 #[test]
@@ -136,6 +194,7 @@ fn an_answer_from_the_past_about_a_postponed_rollout_is_not_acted_on() {
 fn restarted(seconds: i64, without_room: bool) -> Look {
     let mut ecs = settled(&web("good:1"));
     ecs.give_up(BREAKER);
+    drop(ecs.tasks.pop());
     let mut look = Look::at(&ecs, web("good:1").service());
     look.begun(seconds);
     if without_room {
@@ -149,6 +208,9 @@ fn what_is_proven_and_was_given_up_in_a_shortage_is_deployed_again() {
     assert_eq!(reasons(&restarted(599, true).plan()), [WaitReason::Capacity]);
     assert_eq!(restarted(600, true).update()["forceNewDeployment"], json!(true));
     assert_eq!(restarted(600, false).calls(), Vec::<&str>::new());
+    let mut frozen = restarted(600, true);
+    frozen.desired.rollout.windows = vec![window(None, Some("0 16 * * *"), "12h")];
+    assert_eq!(frozen.update(), json!({"forceNewDeployment": true}), "it is no release");
     let mut paused = restarted(600, true);
     paused.tag(tag::PAUSE, "v1:1790000000:ada:not now");
     assert_eq!((reasons(&paused.plan()), paused.calls().len()), (vec![WaitReason::Person], 0));
@@ -165,5 +227,5 @@ fn a_person_s_retry_begins_a_postponed_rollout_at_once() {
     let sentence = ecs.ordered(&v2, Command::Retry).expect("it is followed");
     assert!(sentence.contains("begun again at once"), "{sentence}");
     let mark = &ecs.tags[tag::ROLLOUT];
-    assert!(mark.ends_with(&format!(":postpone:{}", since - 600)), "{mark}");
+    assert!(mark.ends_with(&format!(":postpone1:{since}")), "{mark}");
 }

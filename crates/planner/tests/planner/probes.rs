@@ -164,3 +164,13 @@ fn once_a_probe_passed_no_task_is_watched_any_more() {
     let mark = &service.tags[tag::ROLLOUT];
     assert_eq!(mark.matches('/').count(), 1, "{mark}");
 }
+
+#[test]
+fn a_probe_that_somebody_scaled_to_zero_gets_one_task_again_and_not_all_of_them() {
+    let mut look = Look::in_phase(&web("good:1"), &web("good:2"), ":probe:");
+    look.mark("probe", 60);
+    look.service().desired_count = 0;
+    look.tasks().clear();
+    assert_eq!(look.update(), json!({"desiredCount": 1}), "{}", look.plan());
+    assert_eq!(look.calls(), ["UpdateService"], "and it stays a probe");
+}

@@ -10,6 +10,7 @@ mod calm;
 mod capacity;
 mod control;
 mod definitions;
+mod faultless;
 mod memory;
 mod needless;
 mod ordering;

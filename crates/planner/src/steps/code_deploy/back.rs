@@ -1,8 +1,8 @@
 //! The way back from a deployment of CodeDeploy's: by its own rollback, or by a deployment of what was proven; never
 //! by both.
 
-use super::follow::{stop, superseded};
-use super::{begin, draining, foreign, is_alone, primary};
+use super::follow::{later_primary, stop, superseded};
+use super::{begin, draining, foreign, is_alone, left_behind, primary, runs_the_wanted};
 use crate::plan::IN_FLIGHT;
 use crate::steps::rollback::held;
 use crate::steps::rollout::{forget_rollout, mark_rollout};
@@ -33,13 +33,21 @@ pub(super) fn step(view: &View<'_>, seen: &CodeDeploy, mark: &RolloutMark) -> Pl
     if let Some(active) = seen.active() {
         return if is_ours(active, seen, mark, id) { returning(active) } else { foreign(active) };
     }
+    if is_wanted && runs_the_wanted(view) && is_proven_by_definition(view) {
+        return held(format!(
+            "{id} carries the rejected revision, and what was proven has the same task definition; the rest of it is \
+             not remembered: revert the commit"
+        ));
+    }
     if !is_wanted || runs_the_proven(view) {
         let why = format!("ends the rollback from {id}");
-        return if is_alone(view) || !is_wanted {
-            Plan::acting(vec![forget_rollout(view, why)], Vec::new())
-        } else {
-            draining("the tasks of the rejected revision drain")
-        };
+        if is_alone(view) || !is_wanted {
+            return Plan::acting(vec![forget_rollout(view, why)], Vec::new());
+        }
+        // Only a deployment takes away what an ended one has left, and gives its traffic back.
+        if left_behind(view).is_none() || seen.own_return(mark.since).is_some() {
+            return draining("the tasks of the rejected revision drain");
+        }
     }
     redeploy(view, seen, mark, id)
 }
@@ -74,6 +82,12 @@ fn returning(active: &CodeDeployDeployment) -> Plan {
     Plan::waiting(vec![Wait::new(WaitReason::Rollback, sentence)], IN_FLIGHT)
 }
 
+/// Whether what was proven has the task definition that is wanted: what differs is its network, platform or port.
+fn is_proven_by_definition(view: &View<'_>) -> bool {
+    let proven = view.memory.proven.as_deref().and_then(|proven| view.definition(proven));
+    proven.is_some_and(|one| one.digest == view.desired.task_definition_digest)
+}
+
 fn runs_the_proven(view: &View<'_>) -> bool {
     let (Some(primary), Some(proven)) = (primary(view), view.memory.proven.as_deref()) else {
         return false;
@@ -100,7 +114,12 @@ fn redeploy(view: &View<'_>, seen: &CodeDeploy, mark: &RolloutMark, id: &str) ->
     let Some(usable) = deregistered::usable(view, proven) else {
         return deregistered::register_again(view.observed(), proven);
     };
-    if let Some(failed) = seen.own_return(mark.since) {
+    let own_return = seen.own_return(mark.since);
+    if let Some(later) = own_return.and_then(|own| later_primary(view, own)) {
+        let why = format!("ends the rollback from {id}: {later} took its place");
+        return Plan::acting(vec![forget_rollout(view, why)], Vec::new());
+    }
+    if let Some(failed) = own_return {
         return if failed.has_succeeded() {
             unknown(format!(
                 "CodeDeploy has returned by {}, and ECS does not show it",

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{arrive, foreign, leave_rejected, runs_the_wanted};
+use super::{arrive, foreign, leave_rejected, primary, runs_the_wanted};
 use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
 use crate::plan::{CAPACITY, IN_FLIGHT};
 use crate::steps::rollout::{against, forget_rollout, mark_rollout, still};
@@ -32,6 +32,9 @@ pub(super) fn step(view: &View<'_>, seen: &CodeDeploy, mark: &RolloutMark) -> Pl
         Some(deployment) => {
             let rejected = leave_rejected(view, &deployment.deployment_id);
             rejected.unwrap_or_else(|| match mark.id() {
+                Some(_) if deployment.has_succeeded() && !runs_the_wanted(view) => {
+                    displaced(view, seen, mark, deployment)
+                }
                 Some(_) => course(view, mark, deployment),
                 None => found(view, mark, deployment),
             })
@@ -52,7 +55,9 @@ fn found(view: &View<'_>, mark: &RolloutMark, deployment: &CodeDeployDeployment)
 /// CodeDeploy shows no deployment of it. Its call takes no token: it is made again only when it had no effect.
 fn lost(view: &View<'_>, seen: &CodeDeploy, mark: &RolloutMark) -> Plan {
     if let Some(active) = seen.active() {
-        return foreign(active);
+        // A group has one deployment at a time, and this one says whose it is: it was listed late.
+        let is_ours = active.is_for(&mark.digest);
+        return if is_ours { found(view, mark, active) } else { foreign(active) };
     }
     let patience = if mark.id().is_some_and(is_code_deploy_s) { LAG } else { SEEN_WITHIN };
     let until = mark.since.checked_add(patience).unwrap_or(Timestamp::MAX);
@@ -84,7 +89,8 @@ pub(super) fn superseded(
         return Plan::acting(vec![stop(ours, Lane::RolloutStep, why)], Vec::new());
     }
     if let Some(active) = seen.active() {
-        return foreign(active);
+        let is_ours = mark.id().is_none() && active.is_for(&mark.digest);
+        return if is_ours { found(view, mark, active) } else { foreign(active) };
     }
     let until = mark.since.checked_add(SEEN_WITHIN).unwrap_or(Timestamp::MAX);
     if ours.is_none() && mark.id().is_none() && view.now() < until {
@@ -100,14 +106,7 @@ pub(super) fn stop(deployment: &CodeDeployDeployment, lane: Lane, why: String) -
 
 fn course(view: &View<'_>, mark: &RolloutMark, deployment: &CodeDeployDeployment) -> Plan {
     if deployment.has_succeeded() {
-        return if runs_the_wanted(view) {
-            arrive::step(view, mark)
-        } else {
-            unknown(format!(
-                "CodeDeploy has finished {}, and ECS does not show what it deployed as PRIMARY",
-                deployment.deployment_id
-            ))
-        };
+        return arrive::step(view, mark);
     }
     let judgement = judged(view, mark, deployment);
     if !deployment.is_active() {
@@ -135,6 +134,41 @@ fn course(view: &View<'_>, mark: &RolloutMark, deployment: &CodeDeployDeployment
     let sentence = format!("CodeDeploy has {} in {}", deployment.deployment_id, deployment.status);
     let wait = Wait::new(WaitReason::Deployment, sentence).until(judgement.deadline);
     still(view, &judgement, wait)
+}
+
+/// CodeDeploy finished our deployment, and something else is PRIMARY: what somebody deployed since, or what was before.
+fn displaced(
+    view: &View<'_>,
+    seen: &CodeDeploy,
+    mark: &RolloutMark,
+    deployment: &CodeDeployDeployment,
+) -> Plan {
+    if let Some(active) = seen.active() {
+        return foreign(active);
+    }
+    let id = &deployment.deployment_id;
+    match later_primary(view, deployment) {
+        Some(later) => {
+            let why = format!("forgets the rollout of {}: {later} took its place", mark.digest);
+            Plan::acting(vec![forget_rollout(view, why)], Vec::new())
+        }
+        None => unknown(format!(
+            "CodeDeploy has finished {id}, and ECS does not show what it deployed as PRIMARY"
+        )),
+    }
+}
+
+/// The deployment that made the PRIMARY task set, where that is another one, and its task set is younger.
+pub(super) fn later_primary<'a>(
+    view: &View<'a>,
+    deployment: &CodeDeployDeployment,
+) -> Option<&'a str> {
+    let set = primary(view)?;
+    let maker = set.deployed_by().filter(|id| is_code_deploy_s(id))?;
+    let is_later = set.deployment.created_at? > deployment.create_time?;
+    let is_its_own = made_by(view, deployment)
+        .is_some_and(|made| made.deployment.created_at >= set.deployment.created_at);
+    (maker != deployment.deployment_id && is_later && !is_its_own).then_some(maker)
 }
 
 /// The judgement of the task set that the deployment made; of nothing while there is none.

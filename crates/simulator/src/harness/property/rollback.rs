@@ -5,20 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::{Command, Lane};
-use jiff::{SignedDuration, Timestamp};
 
 use super::super::event::At;
 use super::super::{Event, Property, Sent};
 use super::asks::Asks;
 use super::call::{self, Write};
 use super::definitions::Definitions;
+use super::faultless::Faultless;
 use super::memory::{PROVEN, REJECTED, rejects};
 use super::ordering::told;
 use super::origins::{Origin, Origins};
 use super::passes::Passes;
 use super::pruning;
-use super::rollouts::failure;
-use crate::{DeploymentCourse, DeploymentFacts, ServiceFacts};
+use crate::ServiceFacts;
 
 /// S21: daemons return only to revisions that were complete and judged good, or were what ran when the
 /// service was adopted.
@@ -212,42 +211,6 @@ impl OneRollback {
     }
 }
 
-/// Deployments that ECS gave up though no task of theirs failed for what is its revision's fault.
-#[derive(Debug, Default)]
-struct Faultless {
-    given_up: BTreeMap<ServiceKey, BTreeMap<u64, DeploymentFacts>>,
-    /// Deployments of which a task failed.
-    faulty: BTreeSet<u64>,
-    now: Option<Timestamp>,
-}
-
-/// How long after it began a return is begun again at the earliest.
-const REPEATED_AFTER: SignedDuration = SignedDuration::from_mins(10);
-
-impl Faultless {
-    fn note(&mut self, event: &Event<'_>) {
-        let Event::Changed(facts) = event else { return };
-        self.now = Some(facts.at);
-        let failed = facts.tasks.iter().filter(|task| failure(task).is_some());
-        self.faulty.extend(failed.map(|task| task.deployment));
-        let given_up =
-            facts.deployments.iter().filter(|one| one.course == DeploymentCourse::Failed);
-        let key = ServiceKey::new(&*facts.cluster, &*facts.name);
-        self.given_up.entry(key).or_default().extend(given_up.map(|one| (one.id, one.clone())));
-    }
-
-    /// Whether the call deploys just what that deployment ran, and it was time to.
-    fn is_repeated_by(&self, write: Write<'_>, key: &ServiceKey, deployment: u64) -> bool {
-        let Some(given_up) = self.given_up.get(key).and_then(|all| all.get(&deployment)) else {
-            return false;
-        };
-        let is_due =
-            self.now.is_some_and(|now| now.duration_since(given_up.created_at) >= REPEATED_AFTER);
-        let is_same = write.definition() == Some(&*given_up.definition);
-        write.forces() && is_same && is_due && !self.faulty.contains(&deployment)
-    }
-}
-
 /// S25: the count is the manifest's, where the manifest has one, and a rollback never carries one. The
 /// first task of a service at zero is the probe; one that was pruned to zero gets back what it had.
 #[derive(Debug, Default)]
@@ -309,6 +272,7 @@ mod tests {
         task, untagging, update, verdict,
     };
     use super::*;
+    use crate::{DeploymentCourse, DeploymentFacts};
 
     fn back_to(number: u64) -> Value {
         update(&json!({"taskDefinition": &*definition(number)}))

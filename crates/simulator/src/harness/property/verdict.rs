@@ -13,6 +13,7 @@ use super::super::{Event, Property, Sent};
 use super::asks::Asks;
 use super::call::{self, Write};
 use super::definitions::Definitions;
+use super::faultless::Faultless;
 use super::memory::{DIGEST, Mark, OWNER, PROVEN, REJECTED, ROLLOUT, Tags, names, rejects};
 use super::ordering::told;
 use super::origins::{Origin, Origins};
@@ -21,9 +22,10 @@ use super::wishes::Wish;
 use crate::{DeploymentCourse, ServiceFacts, TaskFacts};
 
 /// S24: who was shown a verdict neither goes on with the rollout nor proves it; and nobody returns
-/// without a verdict having been written.
+/// without a verdict having been written, but to just what is PRIMARY and ECS gave up for no fault of it.
 #[derive(Debug, Default)]
 pub(super) struct DurableVerdict {
+    faultless: Faultless,
     origins: Origins,
     passes: Passes,
 }
@@ -39,6 +41,7 @@ impl Property for DurableVerdict {
             Event::Sent(call) => Write::of(call).map_or(Ok(()), |write| self.sent(call, write)),
             _ => Ok(()),
         };
+        self.faultless.note(event);
         self.passes.note(at, event);
         said
     }
@@ -51,7 +54,13 @@ impl DurableVerdict {
         let Some(shown) = self.passes.shown(call).filter(|_| !is_new) else { return Ok(()) };
         let wishes = self.origins.wishes_of(call);
         let mut rejected = wishes.iter().filter(|wish| rejects(&shown.tags, &wish.revision));
-        if call::returns(call) && rejected.next().is_none() && !is_about_a_verdict(&shown.tags) {
+        let is_repeated = call
+            .about
+            .as_ref()
+            .zip(shown.primary)
+            .is_some_and(|(key, primary)| self.faultless.is_repeated_by(write, key, primary));
+        let returns = call::returns(call) && !is_repeated;
+        if returns && rejected.next().is_none() && !is_about_a_verdict(&shown.tags) {
             return Err(format!("{} although no verdict was written before", told(call)));
         }
         match wishes.iter().find(|wish| rejects(&shown.tags, &wish.revision)) {

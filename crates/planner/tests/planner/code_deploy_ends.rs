@@ -1,0 +1,81 @@
+//! Deployments of CodeDeploy's that end otherwise than they should: left behind, displaced, listed late.
+
+#![expect(clippy::indexing_slicing, reason = "a plan without an action is a failed test")]
+
+use evenkeel_planner::{Call, WaitReason};
+use serde_json::json;
+
+use crate::balanced::GREEN;
+use crate::code_deploy::{Look, ago, at_rest, definition, on_its_way, set};
+use crate::manifests::GROUP;
+
+/// `d-222222222` was rejected, and ended without a rollback: its task set stands beside the proven one, and may get traffic.
+fn left() -> Look {
+    let mut look = on_its_way("Stopped").rejected();
+    look.sets[1]["stabilityStatus"] = json!("STEADY_STATE");
+    look
+}
+
+#[test]
+fn what_a_rejected_deployment_left_behind_is_taken_away_by_a_return_and_not_waited_for_without_end()
+{
+    let plan = left().plan();
+    let Call::CreateDeployment { input } = &plan.actions[0].call else { panic!("{plan}") };
+    let content = input["revision"]["appSpecContent"]["content"].as_str().unwrap_or_default();
+    assert!(content.contains(&definition(1)), "{content}");
+
+    let mut draining = left();
+    draining.sets[1]["status"] = json!("DRAINING");
+    assert_eq!(draining.waits(), WaitReason::Draining);
+    let mut returned = left();
+    returned.deployments.push(json!({
+        "deploymentId": "d-333333333", "status": "Succeeded", "creator": "user",
+        "createTime": ago(3).as_second(), "description": format!("evenkeel return {}", definition(1)),
+    }));
+    assert_eq!(returned.waits(), WaitReason::Draining, "once is enough");
+}
+
+/// `d-222222222` has succeeded, and the task set of a later deployment is PRIMARY.
+fn taken_over() -> Look {
+    let mut look = on_its_way("Succeeded");
+    let mut theirs = set(1, GROUP, "PRIMARY", "d-999999999");
+    theirs["createdAt"] = json!(ago(60).as_second());
+    look.sets = vec![theirs];
+    look
+}
+
+#[test]
+fn a_rollout_whose_place_somebody_else_s_deployment_took_is_forgotten_and_not_waited_for_without_end()
+ {
+    let look = taken_over();
+    let Call::UntagResource { keys, .. } = look.call() else { panic!("{}", look.plan()) };
+    assert_eq!(keys, ["evenkeel:rollout"]);
+    let mut earlier = taken_over();
+    earlier.sets[0]["createdAt"] = json!(ago(400).as_second());
+    assert_eq!(earlier.waits(), WaitReason::Unknown, "an answer from the past");
+}
+
+#[test]
+fn a_deployment_of_ours_that_is_listed_late_is_ours_all_the_same() {
+    let mut look = on_its_way("InProgress");
+    look.mark("-2", "shift", 125);
+    assert!(look.tagged("evenkeel:rollout").contains(":d-222222222:shift:"), "{}", look.plan());
+}
+
+#[test]
+fn what_differs_from_the_proven_in_its_network_alone_is_no_rollback_that_is_over() {
+    let mut look = on_its_way("Succeeded").rejected();
+    look.sets = vec![set(2, GREEN, "PRIMARY", "d-222222222")];
+    look.tags.insert("evenkeel:proven".to_owned(), definition(2));
+    assert_eq!(look.waits(), WaitReason::Held, "{}", look.plan());
+}
+
+#[test]
+fn subnets_in_another_order_are_no_other_content() {
+    let mut look = at_rest();
+    let vpc = |subnets| json!({"awsvpcConfiguration": {"subnets": subnets}});
+    look.desired = crate::code_deploy::wanted_in(&vpc(json!(["subnet-2", "subnet-1"])));
+    look.sets = vec![set(2, GROUP, "PRIMARY", "")];
+    look.sets[0]["networkConfiguration"] = vpc(json!(["subnet-2", "subnet-1"]));
+    assert!(look.tagged("evenkeel:rollout").contains(":ecs-svc/2:"), "{}", look.plan());
+}

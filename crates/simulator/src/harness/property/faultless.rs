@@ -1,0 +1,52 @@
+//! What ECS gave up for no fault of its revision, told by the region's own facts; never by what a daemon thinks of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evenkeel_manifest::ServiceKey;
+use jiff::{SignedDuration, Timestamp};
+
+use super::super::Event;
+use super::call::Write;
+use super::rollouts::failure;
+use crate::{DeploymentCourse, DeploymentFacts};
+
+/// Deployments that ECS gave up though no task of theirs failed for what is its revision's fault.
+#[derive(Debug, Default)]
+pub(super) struct Faultless {
+    given_up: BTreeMap<ServiceKey, BTreeMap<u64, DeploymentFacts>>,
+    /// Deployments of which a task failed.
+    faulty: BTreeSet<u64>,
+    now: Option<Timestamp>,
+}
+
+/// How long after it began a return is begun again at the earliest.
+const REPEATED_AFTER: SignedDuration = SignedDuration::from_mins(10);
+
+impl Faultless {
+    pub(super) fn note(&mut self, event: &Event<'_>) {
+        let Event::Changed(facts) = event else { return };
+        self.now = Some(facts.at);
+        let failed = facts.tasks.iter().filter(|task| failure(task).is_some());
+        self.faulty.extend(failed.map(|task| task.deployment));
+        let given_up =
+            facts.deployments.iter().filter(|one| one.course == DeploymentCourse::Failed);
+        let key = ServiceKey::new(&*facts.cluster, &*facts.name);
+        self.given_up.entry(key).or_default().extend(given_up.map(|one| (one.id, one.clone())));
+    }
+
+    /// Whether the call deploys just what that deployment ran, and it was time to.
+    pub(super) fn is_repeated_by(
+        &self,
+        write: Write<'_>,
+        key: &ServiceKey,
+        deployment: u64,
+    ) -> bool {
+        let Some(given_up) = self.given_up.get(key).and_then(|all| all.get(&deployment)) else {
+            return false;
+        };
+        let is_due =
+            self.now.is_some_and(|now| now.duration_since(given_up.created_at) >= REPEATED_AFTER);
+        let is_same = write.definition().is_none_or(|arn| *arn == *given_up.definition);
+        write.forces() && is_same && is_due && !self.faulty.contains(&deployment)
+    }
+}
