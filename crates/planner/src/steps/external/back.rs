@@ -7,13 +7,14 @@ use super::forward::{delete, primary};
 use super::rest;
 use super::sets::Sets;
 use super::traffic::Traffic;
+use crate::breaker::healthy_tasks;
 use crate::plan::IN_FLIGHT;
 use crate::steps::rollback::held;
 use crate::steps::rollout::forget_rollout;
-use crate::steps::unknown;
+use crate::steps::{unknown, unseen_tasks};
 use crate::tags::RolloutMark;
 use crate::view::View;
-use crate::{Lane, Plan, TaskSet, Wait, WaitReason};
+use crate::{Action, Lane, Plan, TaskSet, Wait, WaitReason};
 
 /// The next step while `mark` says that its task set is being left.
 pub(super) fn step(view: &View<'_>, sets: &Sets<'_>, mark: &RolloutMark) -> Plan {
@@ -65,6 +66,9 @@ pub(super) fn withdraw(view: &View<'_>, sets: &Sets<'_>, set: &TaskSet, lane: La
     let Some(stable) = other else {
         return held(format!("{} is to be left, and there is nothing to return to", set.id()));
     };
+    if set.target_group().is_some() && set.target_group() == stable.target_group() {
+        return part(view, set, stable, lane);
+    }
     let traffic = match Traffic::of_return(view) {
         Ok(traffic) => traffic,
         Err(why) => return unknown(format!("{why}: how to leave {} is not known", set.id())),
@@ -82,7 +86,37 @@ pub(super) fn withdraw(view: &View<'_>, sets: &Sets<'_>, set: &TaskSet, lane: La
             return Plan::acting(vec![action], Vec::new());
         }
     }
-    let action =
-        if set.is_primary() { primary(view, stable, lane) } else { delete(view, set, lane) };
-    Plan::acting(vec![action], Vec::new())
+    Plan::acting(vec![leave(view, set, stable, lane)], Vec::new())
+}
+
+/// The same of two that stand in one target group: what it gets is served by both, and no weight tells them apart.
+fn part(view: &View<'_>, set: &TaskSet, stable: &TaskSet, lane: Lane) -> Plan {
+    if !set.is_primary() && !stable.is_primary() {
+        return held(format!(
+            "{} is to be left, and {} stands in the same target group and was never complete",
+            set.id(),
+            stable.id()
+        ));
+    }
+    if let Some(sentence) = unseen_tasks(view) {
+        return unknown(format!("{sentence}; {} is left as it is", set.id()));
+    }
+    let wanted = stable.deployment.desired_count;
+    let all = usize::try_from(wanted).unwrap_or(usize::MAX);
+    let stable_view = View::of_task_set(view.input, view.desired, view.service, stable);
+    let healthy = healthy_tasks(&stable_view, stable.id()).map_or(0, |tasks| tasks.len());
+    if healthy < all {
+        let sentence = format!(
+            "{healthy} of {wanted} tasks of {} are healthy, in the same target group as {}",
+            stable.id(),
+            set.id()
+        );
+        return Plan::waiting(vec![Wait::new(WaitReason::Rollback, sentence)], IN_FLIGHT);
+    }
+    Plan::acting(vec![leave(view, set, stable, lane)], Vec::new())
+}
+
+/// Of what is PRIMARY the place goes first.
+fn leave(view: &View<'_>, set: &TaskSet, stable: &TaskSet, lane: Lane) -> Action {
+    if set.is_primary() { primary(view, stable, lane) } else { delete(view, set, lane) }
 }

@@ -48,3 +48,23 @@ fn a_first_step_of_one_task_that_crashes_again_and_again_is_judged_by_its_own_co
     let verdict = crashed(3).verdict.expect("three crashes of one task");
     assert!(verdict.sentence.contains("3 of 3 crashes"), "{}", verdict.sentence);
 }
+
+#[test]
+fn a_rejected_task_set_in_the_group_of_what_serves_is_deleted_when_that_is_healthy_and_moves_no_traffic()
+ {
+    let mut look = Look { production: weights(100, 0), ..baking_for(30) }.rejected();
+    look.sets = vec![set(1, GROUP, "PRIMARY", 100.0), set(2, GROUP, "ACTIVE", 10.0)];
+    assert_eq!(look.call(), Call::DeleteTaskSet { input: about_set(2, "taskSet") });
+    look.sets[0]["computedDesiredCount"] = json!(5);
+    assert!(look.waits().contains("4 of 5 tasks of ecs-svc/1 are healthy"), "{}", look.waits());
+}
+
+#[test]
+fn a_rejected_primary_gives_its_place_to_what_stands_in_its_group_without_moving_traffic() {
+    let mut look = Look { production: weights(100, 0), ..baking_for(30) }.rejected();
+    look.sets = vec![set(1, GROUP, "ACTIVE", 100.0), set(2, GROUP, "PRIMARY", 100.0)];
+    let Call::UpdateServicePrimaryTaskSet { input } = look.call() else {
+        panic!("{}", look.plan())
+    };
+    assert_eq!(input["primaryTaskSet"], "ecs-svc/1");
+}
