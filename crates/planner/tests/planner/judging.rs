@@ -1,7 +1,5 @@
 //! What counts against a rollout and since when, and when its clock stands, look by look.
 
-#![expect(clippy::indexing_slicing, reason = "a plan that writes no such tag is a failed test")]
-
 use evenkeel_planner::{Action, Call, VerdictKind, WaitReason, tag};
 use jiff::SignedDuration;
 use serde_json::json;
