@@ -292,20 +292,38 @@ fn a_rollback_can_be_asked_for_and_keeps_what_no_revision_holds() {
     assert_eq!(again.code, "ConflictException");
 }
 
-#[test]
-fn lack_of_capacity_is_waited_for_and_counts_as_no_failure() {
-    let mut fixture = Fixture::running("web:1", 1, guarded(1));
+/// A rollout to `web:2` for which there is no room for half an hour.
+fn without_room(configuration: Value) -> Fixture {
+    let mut fixture = Fixture::running("web:1", 1, configuration);
     let until = fixture.simulation.now() + 30 * MINUTE;
     fixture.simulation.region().inject(evenkeel_simulator::Fault::CapacityLoss { until });
     fixture.roll_to("web:2");
     fixture.advance(20 * MINUTE);
     assert!(fixture.says("was unable to place a task"));
+    fixture
+}
+
+#[test]
+fn without_a_breaker_a_lack_of_capacity_is_waited_for() {
+    let mut fixture = without_room(json!({}));
+    let primary = fixture.primary();
+    assert!(primary["failedTasks"].as_u64().is_some_and(|count| count > 3), "{primary}");
     assert_eq!(
-        (&fixture.primary()["failedTasks"], &fixture.primary()["pendingCount"]),
-        (&json!(0), &json!(0))
+        (&primary["rolloutState"], &primary["pendingCount"]),
+        (&json!("IN_PROGRESS"), &json!(0))
     );
+    fixture.advance(10 * MINUTE);
     assert!(fixture.settle());
-    assert!(fixture.simulation.now() >= until);
+    assert!(fixture.service()["taskDefinition"].as_str().unwrap().ends_with("/web:2"));
+}
+
+/// ecs-behaviour 3.3: tasks that cannot be launched for lack of capacity count as failures to start.
+#[test]
+fn a_lack_of_capacity_trips_the_breaker() {
+    let fixture = without_room(guarded(3));
+    assert!(fixture.service()["taskDefinition"].as_str().unwrap().ends_with("/web:1"));
+    let reason = fixture.service_deployment()["statusReason"].clone();
+    assert!(reason.as_str().is_some_and(|reason| reason.contains("circuit breaker")), "{reason}");
 }
 
 #[test]
