@@ -381,6 +381,7 @@ fn is_rollback(action: &Action) -> bool {
 fn is_update_back(action: &Action) -> bool {
     action.lane == Lane::Rollback && matches!(action.call, Call::UpdateService { .. })
 }
+
 fn rolls_back_after_the_verdict(ground: &Ground<'_>, action: &Action) -> Option<String> {
     let verdict = ground.tag("evenkeel:rejected").is_some();
     (is_rollback(action) && !verdict && !ground.is_given_up_and_repeated(action))

@@ -273,6 +273,16 @@ impl LastApplied {
 }
 
 impl RolloutMark {
+    /// One of which no task is watched and no step taken yet.
+    pub(crate) fn new(
+        digest: &Digest,
+        deployment: Marked,
+        phase: RolloutPhase,
+        since: Timestamp,
+    ) -> Self {
+        Self { digest: digest.clone(), deployment, phase, since, probe: None, step: 0 }
+    }
+
     /// The id of its deployment, once it was seen.
     pub(crate) fn id(&self) -> Option<&str> {
         match &self.deployment {

@@ -128,13 +128,13 @@ fn tags(
     definition: Option<&str>,
     theirs: Option<Value>,
 ) -> Value {
-    let rollout = definition.map(|definition| RolloutMark {
-        digest: desired.revision_digest.clone(),
-        deployment: Marked::announced(definition, None),
-        phase: phase_of_new(desired),
-        since: input.now,
-        probe: None,
-        step: 0,
+    let rollout = definition.map(|definition| {
+        RolloutMark::new(
+            &desired.revision_digest,
+            Marked::announced(definition, None),
+            phase_of_new(desired),
+            input.now,
+        )
     });
     let mut tags = match theirs {
         Some(Value::Array(tags)) => tags,

@@ -29,14 +29,12 @@ const BREAKER: &str = "circuit breaker";
 pub(super) fn postpone(view: &View<'_>, id: &str, sentence: &str) -> Option<Plan> {
     let by_breaker = sentence.contains(BREAKER) && !costs_a_proven_task(view);
     let cause = no_fault_but(view, id, began(view, id)?).filter(|_| by_breaker)?;
-    let mark = RolloutMark {
-        digest: view.desired.revision_digest.clone(),
-        deployment: Marked::Id(id.to_owned()),
-        phase: RolloutPhase::Postponed,
-        since: view.now(),
-        probe: None,
-        step: 0,
-    };
+    let mark = RolloutMark::new(
+        &view.desired.revision_digest,
+        Marked::Id(id.to_owned()),
+        RolloutPhase::Postponed,
+        view.now(),
+    );
     let tags = BTreeMap::from([
         (tag::ROLLOUT.to_owned(), mark.encode()),
         (tag::DIGEST.to_owned(), judged_now(view).encode()),

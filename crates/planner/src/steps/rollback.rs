@@ -61,14 +61,12 @@ pub(super) fn begin(view: &View<'_>, deployment: &str, why: String) -> Plan {
 }
 
 fn rollback_mark(view: &View<'_>, deployment: &str) -> BTreeMap<String, String> {
-    let mark = RolloutMark {
-        digest: view.desired.revision_digest.clone(),
-        deployment: Marked::Id(deployment.to_owned()),
-        phase: RolloutPhase::RollingBack,
-        since: view.now(),
-        probe: None,
-        step: 0,
-    };
+    let mark = RolloutMark::new(
+        &view.desired.revision_digest,
+        Marked::Id(deployment.to_owned()),
+        RolloutPhase::RollingBack,
+        view.now(),
+    );
     BTreeMap::from([(tag::ROLLOUT.to_owned(), mark.encode())])
 }
 

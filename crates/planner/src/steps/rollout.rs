@@ -174,14 +174,12 @@ pub(super) fn identify(view: &View<'_>) -> Plan {
     }
     let is_old = is_found_complete(view);
     let began = view.primary.created_at.filter(|_| !is_old && !view.is_unseen());
-    let mark = RolloutMark {
-        digest: digest.clone(),
-        deployment: Marked::Id(id.clone()),
-        phase: if is_old { RolloutPhase::Widening } else { first_phase(view) },
-        since: began.unwrap_or(view.now()),
-        probe: None,
-        step: 0,
-    };
+    let mark = RolloutMark::new(
+        digest,
+        Marked::Id(id.clone()),
+        if is_old { RolloutPhase::Widening } else { first_phase(view) },
+        began.unwrap_or(view.now()),
+    );
     let mut tags = BTreeMap::from([(tag::ROLLOUT.to_owned(), mark.encode())]);
     if is_old {
         tags.insert(tag::DIGEST.to_owned(), rollback::judged_now(view).encode());
@@ -316,14 +314,12 @@ fn others(view: &View<'_>) -> Option<Plan> {
         failed_ours.filter(|_| !view.memory.rejects(&view.desired.revision_digest))
     {
         let sentence = rolled_back_by_ecs(view, &failed.id)?;
-        let mark = RolloutMark {
-            digest: view.desired.revision_digest.clone(),
-            deployment: Marked::Id(failed.id.clone()),
-            phase: RolloutPhase::Probing,
-            since: failed.created_at.unwrap_or(view.now()),
-            probe: None,
-            step: 0,
-        };
+        let mark = RolloutMark::new(
+            &view.desired.revision_digest,
+            Marked::Id(failed.id.clone()),
+            RolloutPhase::Probing,
+            failed.created_at.unwrap_or(view.now()),
+        );
         let judgement = judge(view, &failed.id, mark.phase, mark.since);
         return Some(ended(view, &judgement, sentence, &mark));
     }
@@ -356,9 +352,8 @@ fn judged(view: &View<'_>, mark: &RolloutMark) -> Plan {
     if let Some(sentence) = unseen(view) {
         return unknown(format!("{sentence}; the rollout is left as it is"));
     }
-    if let Some(sentence) = missing_alarm(view) {
-        let sentence = format!("{sentence}; the rollout goes no further until it can be watched");
-        return Plan::waiting(vec![Wait::new(WaitReason::Alarm, sentence)], CAPACITY);
+    if let Some(plan) = unwatched(view) {
+        return plan;
     }
     match phase {
         RolloutPhase::Probing => probe::step(view, mark, &judgement),
@@ -442,11 +437,24 @@ fn widened(view: &View<'_>, judgement: &Judgement) -> Plan {
         let wait = Wait::new(WaitReason::Deployment, sentence).until(judgement.deadline);
         return still(view, judgement, wait);
     }
-    if let Some(alarm) = red_alarm(view) {
-        let sentence = format!("the rollout is complete but alarm {alarm} is in ALARM");
-        return Plan::waiting(vec![Wait::new(WaitReason::Alarm, sentence)], CAPACITY);
+    match alarmed(view) {
+        Some(wait) => Plan::waiting(vec![wait], CAPACITY),
+        None => prove(view),
     }
-    prove(view)
+}
+
+/// What keeps any rollout from going on while an alarm that the manifest names cannot be heard.
+pub(super) fn unwatched(view: &View<'_>) -> Option<Plan> {
+    let sentence = missing_alarm(view)?;
+    let sentence = format!("{sentence}; the rollout goes no further until it can be watched");
+    Some(Plan::waiting(vec![Wait::new(WaitReason::Alarm, sentence)], CAPACITY))
+}
+
+/// What keeps a complete rollout from being proven.
+pub(super) fn alarmed(view: &View<'_>) -> Option<Wait> {
+    let alarm = red_alarm(view)?;
+    let sentence = format!("the rollout is complete but alarm {alarm} is in ALARM");
+    Some(Wait::new(WaitReason::Alarm, sentence))
 }
 
 /// What is missing until every task that is to be there runs and is healthy. A deployment that was

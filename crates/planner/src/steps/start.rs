@@ -119,14 +119,12 @@ fn announce(view: &View<'_>, definition: &str) -> Action {
     let before = view.memory.rollout.as_ref();
     let is_unproven =
         before.is_some_and(|mark| has_started(view, mark) || is_to_replace_ours(view, mark));
-    let mark = RolloutMark {
-        digest: digest.clone(),
-        deployment: Marked::announced(definition, Over::of(&view.primary.id, is_unproven)),
-        phase: first_phase(view),
-        since: view.now(),
-        probe: None,
-        step: 0,
-    };
+    let mark = RolloutMark::new(
+        digest,
+        Marked::announced(definition, Over::of(&view.primary.id, is_unproven)),
+        first_phase(view),
+        view.now(),
+    );
     mark_rollout(view, &mark, format!("announces the rollout of {digest}"))
 }
 

@@ -5,11 +5,14 @@
     reason = "a fixture that does not find what it set up is a failed test"
 )]
 
-use evenkeel_planner::{Command, Fact, Lane, VerdictKind, WaitReason, tag};
+use evenkeel_planner::{
+    Action, Call, Command, Fact, Lane, Plan, VerdictKind, WaitReason, check, tag,
+};
 use serde_json::json;
 
+use crate::ecs::input as input_of;
 use crate::looks::Look;
-use crate::manifests::{Draft, web, window};
+use crate::manifests::{Draft, key, web, window};
 use crate::plans::{reasons, settled};
 
 const BREAKER: &str = "ECS deployment circuit breaker: tasks failed to start.";
@@ -228,4 +231,23 @@ fn a_person_s_retry_begins_a_postponed_rollout_at_once() {
     assert!(sentence.contains("begun again at once"), "{sentence}");
     let mark = &ecs.tags[tag::ROLLOUT];
     assert!(mark.ends_with(&format!(":postpone1:{since}")), "{mark}");
+}
+
+#[test]
+fn without_a_verdict_only_what_is_proven_and_was_given_up_is_deployed_again_as_a_return() {
+    let refused = |look: &Look| {
+        let input = json!({"cluster": "prod", "service": "web", "forceNewDeployment": true});
+        let call = Call::UpdateService { input };
+        let action = Action { call, lane: Lane::Rollback, why: String::new() };
+        let plan = Plan { actions: vec![action], ..look.plan() };
+        let key = key();
+        check(&plan, &input_of(&key, Some(&look.desired), &look.seen)).unwrap_err().join("; ")
+    };
+    assert!(
+        refused(&postponed(700)).contains("no verdict was written"),
+        "what is PRIMARY is not proven"
+    );
+    let mut complete = restarted(700, true);
+    complete.primary().rollout_state = Some("COMPLETED".to_owned());
+    assert!(refused(&complete).contains("no verdict was written"), "ECS gave nothing up");
 }

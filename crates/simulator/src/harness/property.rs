@@ -11,6 +11,7 @@ mod capacity;
 mod control;
 mod definitions;
 mod faultless;
+mod lasting;
 mod memory;
 mod needless;
 mod ordering;

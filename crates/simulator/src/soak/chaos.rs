@@ -96,7 +96,10 @@ impl Chaos {
         match self.rng.u8(..16) {
             0..4 => vec![Step::Garble(wish.name)],
             4..7 => vec![Step::Delete(wish.name)],
-            7 => self.for_a_while(Step::Unreadable(true), Step::Unreadable(false)),
+            7 => {
+                let pause = Step::Advance(seconds(&mut self.rng, 10..=120));
+                vec![Step::Unreadable(true), pause, Step::Unreadable(false)]
+            }
             8 => self.without_manifests(fleet),
             9..12 => {
                 let (word, value) = *pick(&mut self.rng, &KEPT_BACK);
@@ -111,10 +114,6 @@ impl Chaos {
         let gone = fleet.wishes.iter().map(|wish| Step::Delete(wish.name.clone()));
         let pause = Step::Advance(seconds(&mut self.rng, 10..=120));
         gone.chain([pause, Step::WriteAll(fleet.wishes.clone())]).collect()
-    }
-
-    fn for_a_while(&mut self, from: Step, until: Step) -> Vec<Step> {
-        vec![from, Step::Advance(seconds(&mut self.rng, 10..=120)), until]
     }
 
     fn rival(&mut self, fleet: &Fleet, index: usize) -> Vec<Step> {

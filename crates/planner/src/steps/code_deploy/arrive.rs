@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::{draining, is_alone, leave_rejected, left_behind, primary};
-use crate::breaker::{judge, red_alarm};
-use crate::steps::rollout::{against, bring_in_line, mark_rollout, prove, still};
+use crate::breaker::judge;
+use crate::steps::rollout::{against, alarmed, bring_in_line, mark_rollout, prove, still};
 use crate::steps::{unknown, unseen_tasks};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::View;
@@ -20,14 +20,12 @@ pub(super) fn identify(view: &View<'_>) -> Plan {
 
 /// Notes what carries the content that is wanted: a deployment, or the task set that it left.
 pub(super) fn mark(view: &View<'_>, carrier: &str) -> Plan {
-    let mark = RolloutMark {
-        digest: view.desired.revision_digest.clone(),
-        deployment: Marked::Id(carrier.to_owned()),
-        phase: RolloutPhase::Shifting,
-        since: view.now(),
-        probe: None,
-        step: 0,
-    };
+    let mark = RolloutMark::new(
+        &view.desired.revision_digest,
+        Marked::Id(carrier.to_owned()),
+        RolloutPhase::Shifting,
+        view.now(),
+    );
     let why = format!("marks {carrier} as the rollout of {}", mark.digest);
     Plan::acting(vec![mark_rollout(view, &mark, why)], Vec::new())
 }
@@ -64,9 +62,8 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Plan {
         let wait = Wait::new(WaitReason::Deployment, sentence).until(judgement.deadline);
         return still(view, &judgement, wait);
     }
-    if let Some(alarm) = red_alarm(view) {
-        let sentence = format!("the rollout is complete but alarm {alarm} is in ALARM");
-        return still(view, &judgement, Wait::new(WaitReason::Alarm, sentence));
+    match alarmed(view) {
+        Some(wait) => still(view, &judgement, wait),
+        None => prove(view),
     }
-    prove(view)
 }

@@ -34,14 +34,12 @@ pub(super) fn begin(view: &View<'_>) -> Plan {
     let Some(definition) = view.wanted_definition() else {
         return registered(view);
     };
-    let mark = RolloutMark {
-        digest: view.desired.revision_digest.clone(),
-        deployment: Marked::announced(&definition.arn, None),
-        phase: RolloutPhase::Shifting,
-        since: view.now(),
-        probe: None,
-        step: 0,
-    };
+    let mark = RolloutMark::new(
+        &view.desired.revision_digest,
+        Marked::announced(&definition.arn, None),
+        RolloutPhase::Shifting,
+        view.now(),
+    );
     let announce = mark_rollout(view, &mark, format!("announces the rollout of {}", mark.digest));
     let description = description(&mark.digest);
     let asked = asked(view).map(|asked| format!(", which asks {asked}")).unwrap_or_default();

@@ -3,9 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{arrive, foreign, leave_rejected, primary, runs_the_wanted};
-use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
-use crate::plan::{CAPACITY, IN_FLIGHT};
-use crate::steps::rollout::{against, forget_rollout, mark_rollout, still};
+use crate::breaker::{Judgement, judge, red_alarm};
+use crate::plan::IN_FLIGHT;
+use crate::steps::rollout::{against, forget_rollout, mark_rollout, still, unwatched};
 use crate::steps::{unknown, unseen_tasks, word};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::View;
@@ -121,9 +121,8 @@ fn course(view: &View<'_>, mark: &RolloutMark, deployment: &CodeDeployDeployment
     if let Some(sentence) = unseen_tasks(view) {
         return unknown(format!("{sentence}; the rollout is left as it is"));
     }
-    if let Some(sentence) = missing_alarm(view) {
-        let sentence = format!("{sentence}; the rollout goes no further until it can be watched");
-        return Plan::waiting(vec![Wait::new(WaitReason::Alarm, sentence)], CAPACITY);
+    if let Some(plan) = unwatched(view) {
+        return plan;
     }
     if deployment.is_ready() {
         return ready(view, &judgement, deployment);

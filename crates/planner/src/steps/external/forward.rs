@@ -7,12 +7,12 @@ use serde_json::json;
 
 use super::sets::Sets;
 use super::traffic::Traffic;
-use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
+use crate::breaker::{Judgement, judge, red_alarm};
 use crate::load_balancing::Pair;
-use crate::plan::{CAPACITY, IN_FLIGHT};
+use crate::plan::IN_FLIGHT;
 use crate::render::span;
 use crate::steps::gate::unmeasured;
-use crate::steps::rollout::{against, bring_in_line, mark_rollout, still};
+use crate::steps::rollout::{against, bring_in_line, mark_rollout, still, unwatched};
 use crate::steps::{unknown, unseen_tasks, word};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::{View, last_part};
@@ -52,9 +52,8 @@ pub(super) fn step(
     if let Some(sentence) = unseen_tasks(view) {
         return unknown(format!("{sentence}; the rollout is left as it is"));
     }
-    if let Some(sentence) = missing_alarm(view) {
-        let sentence = format!("{sentence}; the rollout goes no further until it can be watched");
-        return Plan::waiting(vec![Wait::new(WaitReason::Alarm, sentence)], CAPACITY);
+    if let Some(plan) = unwatched(view) {
+        return plan;
     }
     let traffic = match Traffic::of(view) {
         Ok(traffic) => traffic,

@@ -8,9 +8,11 @@ use super::forward::{delete, judged_since};
 use super::rest;
 use super::sets::Sets;
 use super::traffic::Traffic;
-use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
-use crate::plan::{CAPACITY, IN_FLIGHT};
-use crate::steps::rollout::{against, bring_in_line, mark_rollout, prove, still};
+use crate::breaker::{Judgement, judge};
+use crate::plan::IN_FLIGHT;
+use crate::steps::rollout::{
+    against, alarmed, bring_in_line, mark_rollout, prove, still, unwatched,
+};
 use crate::steps::{unknown, unseen_tasks, word};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::View;
@@ -19,14 +21,12 @@ use crate::{Action, Lane, Plan, RolloutPhase, TaskSet, Wait, WaitReason};
 /// What is wanted is PRIMARY, and no memory says that it was judged: it is judged as the end of a rollout.
 pub(super) fn identify(view: &View<'_>, sets: &Sets<'_>) -> Plan {
     let Some(primary) = sets.primary else { return unknown("no task set is PRIMARY") };
-    let mark = RolloutMark {
-        digest: view.desired.revision_digest.clone(),
-        deployment: Marked::Id(primary.id().to_owned()),
-        phase: RolloutPhase::Keeping,
-        since: view.now(),
-        probe: None,
-        step: 0,
-    };
+    let mark = RolloutMark::new(
+        &view.desired.revision_digest,
+        Marked::Id(primary.id().to_owned()),
+        RolloutPhase::Keeping,
+        view.now(),
+    );
     let why = format!("marks {} as the rollout of {}", primary.id(), mark.digest);
     Plan::acting(vec![mark_rollout(view, &mark, why)], Vec::new())
 }
@@ -67,12 +67,6 @@ fn missing_traffic(view: &View<'_>, traffic: &Traffic<'_>, green: &TaskSet) -> V
     }
     let test = traffic.test_share(group).filter(|share| *share < 1000);
     test.and_then(|_| traffic.test(group, Lane::RolloutStep)).into_iter().collect()
-}
-
-fn unwatched(view: &View<'_>) -> Option<Plan> {
-    let sentence = missing_alarm(view)?;
-    let sentence = format!("{sentence}; the rollout goes no further until it can be watched");
-    Some(Plan::waiting(vec![Wait::new(WaitReason::Alarm, sentence)], CAPACITY))
 }
 
 /// The rollout's task set is PRIMARY.
@@ -132,12 +126,6 @@ fn let_go(view: &View<'_>, old: &TaskSet, green: &TaskSet, judgement: &Judgement
         Some(wait) => still(view, judgement, wait),
         None => Plan::acting(vec![delete(view, old, Lane::RolloutStep)], Vec::new()),
     }
-}
-
-fn alarmed(view: &View<'_>) -> Option<Wait> {
-    let alarm = red_alarm(view)?;
-    let sentence = format!("the rollout is complete but alarm {alarm} is in ALARM");
-    Some(Wait::new(WaitReason::Alarm, sentence))
 }
 
 fn unhealthy(green: &TaskSet, judgement: &Judgement) -> Option<Wait> {

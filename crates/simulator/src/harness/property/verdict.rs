@@ -14,6 +14,7 @@ use super::asks::Asks;
 use super::call::{self, Write};
 use super::definitions::Definitions;
 use super::faultless::Faultless;
+use super::lasting::Lasting;
 use super::memory::{DIGEST, Mark, OWNER, PROVEN, REJECTED, ROLLOUT, Tags, names, rejects};
 use super::ordering::told;
 use super::origins::{Origin, Origins};
@@ -142,35 +143,6 @@ struct Record {
     returning: Option<u64>,
     /// Those that it returned from before: what they came to says nothing new.
     returned_from: BTreeSet<u64>,
-}
-
-/// What holds now, and until when what held before did.
-#[derive(Debug)]
-struct Lasting<T> {
-    now: BTreeSet<T>,
-    before: BTreeMap<T, At>,
-}
-
-impl<T> Default for Lasting<T> {
-    fn default() -> Self {
-        Self { now: BTreeSet::new(), before: BTreeMap::new() }
-    }
-}
-
-impl<T: Ord + Clone> Lasting<T> {
-    fn hold(&mut self, at: At, now: impl IntoIterator<Item = T>) {
-        let now: BTreeSet<T> = now.into_iter().collect();
-        for gone in self.now.difference(&now) {
-            self.before.insert(gone.clone(), at);
-        }
-        self.now = now;
-    }
-
-    /// What held at some moment since then.
-    fn since(&self, at: At) -> impl Iterator<Item = &T> {
-        let before = self.before.iter().filter(move |(_, until)| **until >= at);
-        self.now.iter().chain(before.map(|(one, _)| one))
-    }
 }
 
 impl Property for VerdictSoundness {
