@@ -11,6 +11,9 @@ const HELD_LOOK_MAX: Duration = Duration::from_mins(1);
 /// The shortest delay there is, so that no defect elsewhere can make a loop spin.
 const DELAY_MIN: Duration = Duration::from_millis(50);
 
+/// Delays from here on end at whole seconds.
+const ROUNDED_FROM: Duration = Duration::from_secs(2);
+
 /// How a pass ended, as far as the next one is concerned.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum PassEnd {
@@ -162,6 +165,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) failures: u32,
     /// Until the service's next turn in the sweep.
     pub(crate) resync_in: Duration,
+    /// Since the loop began.
+    pub(crate) now: Duration,
     /// Drawn evenly from 0 to 1.
     pub(crate) dice: f64,
     pub(crate) settings: &'a LoopSettings,
@@ -243,10 +248,16 @@ fn doubled(first: Duration, failures: u32) -> Duration {
     first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)))
 }
 
+/// By jitter, and then to a whole second since the loop began: what comes due within one second comes due together, so that
+/// its reads can be shared, and a look that takes some milliseconds more does not put off all that follow.
 fn shortened(delay: Duration, circumstances: Circumstances<'_>) -> Duration {
-    let fraction =
-        circumstances.settings.jitter.clamp(0.0, 1.0) * circumstances.dice.clamp(0.0, 1.0);
-    delay.mul_f64(1.0 - fraction)
+    let jitter = circumstances.settings.jitter.clamp(0.0, 1.0);
+    let shortened = delay.mul_f64(1.0 - jitter * circumstances.dice.clamp(0.0, 1.0));
+    if jitter == 0.0 || delay < ROUNDED_FROM {
+        return shortened;
+    }
+    let due = circumstances.now + shortened;
+    Duration::from_secs(due.as_secs()).saturating_sub(circumstances.now)
 }
 
 #[cfg(test)]
@@ -256,13 +267,15 @@ mod tests {
     use super::*;
     use crate::testing::key;
 
+    /// A whole number of seconds: what is left of a second is told in a test of its own.
+    const NOW: Duration = Duration::from_secs(1_000);
     const RESYNC_IN: Duration = Duration::from_secs(123);
 
     /// The delay in milliseconds after `failures` such ends in a row.
     fn delay(end: &PassEnd, failures: u32, dice: f64) -> u128 {
         let settings = LoopSettings::default();
         let circumstances =
-            Circumstances { failures, resync_in: RESYNC_IN, dice, settings: &settings };
+            Circumstances { failures, resync_in: RESYNC_IN, now: NOW, dice, settings: &settings };
         next_delay(end, circumstances).as_millis()
     }
 
@@ -288,6 +301,26 @@ mod tests {
     fn a_waiting_service_is_looked_at_when_its_plan_says_so() {
         assert_eq!(delay(&PassEnd::Waiting(look_again(60, Pace::NoRollout)), 0, 0.0), 60_000);
         assert_eq!(delay(&PassEnd::Acted(look_again(60, Pace::NoRollout)), 0, 1.0), 54_000);
+    }
+
+    #[test]
+    fn jitter_ends_at_a_whole_second_since_the_loop_began_and_a_short_delay_where_it_ends() {
+        let settings = LoopSettings::default();
+        let now = Duration::from_millis(10_060);
+        let circumstances = Circumstances {
+            failures: 0,
+            resync_in: RESYNC_IN,
+            now,
+            dice: 0.5,
+            settings: &settings,
+        };
+        let due = |seconds| {
+            let end = PassEnd::Waiting(look_again(seconds, Pace::NoRollout));
+            now + next_delay(&end, circumstances)
+        };
+        assert_eq!(due(60), Duration::from_secs(67), "57 s, and not the 60 ms");
+        assert_eq!(due(2), Duration::from_secs(11), "1.9 s, and not the 960 ms");
+        assert_eq!(due(1), Duration::from_millis(11_010), "0.95 s");
     }
 
     #[test]

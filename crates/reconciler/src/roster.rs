@@ -40,8 +40,6 @@ pub(crate) struct Note {
     /// The rollout in flight, by the last look that was up to date.
     pub(crate) rollout: Option<RolloutSeen>,
     pub(crate) unconfirmed: Unconfirmed,
-    /// Its own, so that what befalls one service does not change the jitter of another.
-    pub(crate) rng: fastrand::Rng,
     /// Within the sweep.
     turn: Duration,
 }
@@ -67,9 +65,7 @@ impl RolloutSeen {
 }
 
 impl Note {
-    fn new(key: &ServiceKey, seed: u64) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (seed, key).hash(&mut hasher);
+    fn new() -> Self {
         Self {
             failures: 0,
             stands_by: false,
@@ -78,7 +74,6 @@ impl Note {
             in_rollout: false,
             rollout: None,
             unconfirmed: Unconfirmed::default(),
-            rng: fastrand::Rng::with_seed(hasher.finish()),
             turn: Duration::ZERO,
         }
     }
@@ -109,13 +104,24 @@ impl Roster {
     /// Takes a service in, or back; what it failed at before was about other content.
     pub(crate) fn welcome(&mut self, key: ServiceKey) -> Arc<ServiceKey> {
         let key = self.key(&key).unwrap_or_else(|| Arc::new(key));
-        let seed = self.seed;
-        let note = self.notes.entry(key.clone()).or_insert_with_key(|key| Note::new(key, seed));
+        let note = self.notes.entry(key.clone()).or_insert_with(Note::new);
         note.leaving = false;
         note.failures = 0;
         note.unconfirmed.drift.heal_anew();
         self.unseen.insert(key.clone());
         key
+    }
+
+    /// Since the loop began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Drawn evenly from 0 to 1 for a service and this second: what befell any of them before changes no jitter.
+    pub(crate) fn dice(&self, key: &ServiceKey) -> f64 {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, key, self.elapsed().as_secs()).hash(&mut hasher);
+        fastrand::Rng::with_seed(hasher.finish()).f64()
     }
 
     pub(crate) fn keys(&self) -> Vec<Arc<ServiceKey>> {

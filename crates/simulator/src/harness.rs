@@ -4,7 +4,6 @@
 //! A [`Course`] is one run: a region, its world, one to three daemons, and what the weather does to
 //! their calls. A [`Stage`] plays steps in it.
 
-mod alike;
 mod course;
 mod edit;
 pub mod event;
@@ -18,11 +17,11 @@ mod stage;
 mod storm;
 mod table;
 mod trace;
+mod visited;
 mod weather;
 mod wire;
 mod wish;
 
-pub use alike::{Mark, OnceAlike};
 pub use course::{Course, Read};
 pub use edit::Edit;
 pub use event::{Event, Replica, Sent};
@@ -31,10 +30,11 @@ pub use moment::{Moment, Talk};
 pub use people::Request;
 pub use perturbation::{CrashPoint, Perturbation, Phase, SourceFailure};
 pub use property::{Property, Violation};
-pub use stage::{Notes, Played, Route, Setup, Stage, Step};
+pub use stage::{GroupTerms, Notes, Played, Route, Setup, Stage, Step};
 pub use storm::Storm;
 pub(crate) use trace::without_ids;
 pub use trace::{Keeps, Trace};
+pub use visited::{Fingerprint, OnceVisited, Visited};
 pub(crate) use weather::GIVES_UP_AFTER;
 pub use weather::{Fate, Way, Weather};
 pub(crate) use wire::Wire;

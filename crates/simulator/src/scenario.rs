@@ -15,8 +15,8 @@ use std::time::Duration;
 use evenkeel_reconciler::{LoopSettings, PruneSettings};
 
 use crate::harness::{
-    Forks, Keeps, Mark, Notes, OnceAlike, Perturbation, Played, Property, Setup, Stage, Step, Wish,
-    property,
+    Forks, Keeps, Notes, OnceVisited, Perturbation, Played, Property, Setup, Stage, Step, Visited,
+    Wish, property,
 };
 
 pub use command::Command;
@@ -68,8 +68,8 @@ pub struct Manner {
     pub ends_early: bool,
     /// Where it is split into several courses.
     pub forks: Option<Forks>,
-    /// The course that nothing disturbs, to be compared with where that can tell that this one became the same.
-    pub undisturbed: Option<(Arc<[Mark]>, OnceAlike)>,
+    /// Where fine courses stood, to be compared with where that can tell that this one goes on as they did.
+    pub visited: Option<(Arc<Visited>, OnceVisited)>,
 }
 
 impl Scenario {
@@ -104,7 +104,7 @@ impl Scenario {
             notes: manner.notes,
             keeps_history: self.has_lag(),
             forks: manner.forks,
-            undisturbed: manner.undisturbed.filter(|_| self.is_comparable()),
+            visited: manner.visited.filter(|_| self.is_comparable()),
             ..Setup::new(SEED)
         };
         let (played, result) = Stage::play(setup, async |stage| {

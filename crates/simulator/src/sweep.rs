@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::harness::{ForkReport, Forks, Keeps, Mark, Notes, OnceAlike, Perturbation, Played};
+use crate::harness::{
+    Fingerprint, ForkReport, Forks, Keeps, Notes, OnceVisited, Perturbation, Played, Visited,
+};
 use crate::scenario::{Manner, Performance, Scenario};
 pub use part::{NoPart, Part};
 use worlds::Case;
@@ -37,7 +39,7 @@ pub struct How {
     /// Which of the points are played.
     pub part: Part,
     /// Whether each point is played from the beginning to the end, also where another one leads to the same course, or where
-    /// the end is known to be the undisturbed one; that it is so is checked then.
+    /// another one stood where it stands; that it is so is checked then.
     pub every_point: bool,
 }
 
@@ -47,8 +49,8 @@ pub struct Swept {
     pub points: usize,
     /// Courses that were played for them.
     pub courses: usize,
-    /// Of them, how many became the undisturbed one again.
-    pub alike: usize,
+    /// Of them, how many came to where another one stood that was fine to its end.
+    pub joined: usize,
     pub simulated_hours: f64,
     pub broken: Vec<Broken>,
 }
@@ -64,14 +66,7 @@ pub struct Broken {
 
 /// Plays a scenario at all points of a sweep, on as many threads as are given.
 pub fn sweep(scenario: &Scenario, kind: Sweep, how: How) -> Swept {
-    let manner = Manner {
-        notes: match kind {
-            Sweep::Crash | Sweep::CrashTwice => Notes::Moments,
-            Sweep::Stale | Sweep::Unobserved | Sweep::Source => Notes::Reads,
-        },
-        ..Manner::default()
-    };
-    let reference = Reference::of(scenario.play_in(manner));
+    let reference = Reference::of(scenario, kind);
     if let Some(what) = reference.performance.missed {
         let perturbation = Perturbation::Nothing;
         return Swept {
@@ -109,20 +104,24 @@ fn play_all(scenario: &Scenario, reference: &Reference, cases: &[Case], how: How
     let next = AtomicUsize::new(0);
     let swept = Mutex::new(Swept { courses: cases.len(), ..Swept::default() });
     let tails = Mutex::new(BTreeMap::new());
-    let (keeps, once_alike) = if how.every_point {
-        (Keeps::Hash, OnceAlike::PlaysOn)
+    let (keeps, once_visited) = if how.every_point {
+        (Keeps::Hash, OnceVisited::PlaysOn)
     } else {
-        (Keeps::Count, OnceAlike::Ends)
+        (Keeps::Count, OnceVisited::Ends)
     };
     let work = || {
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (performance, mut what) = play_case(scenario, reference, case, (keeps, once_alike));
+            let manner = (keeps, once_visited);
+            let (performance, mut what) = play_case(scenario, reference, case, manner);
             if let (None, Some(world)) = (&what, case.world.filter(|_| how.every_point)) {
                 let mut tails = tails.lock().expect("a panic in another thread ends the sweep");
                 let tail = performance.played.trace.tail();
                 let first = tails.entry(world).or_insert((tail, case.perturbation.clone()));
                 what =
                     (first.0 != tail).then(|| format!("leads to another course than {}", first.1));
+            }
+            if what.is_none() {
+                reference.add(&performance.played.trail);
             }
             let mut swept = swept.lock().expect("a panic in another thread ends the sweep");
             swept.add(case, &performance.played, what);
@@ -146,24 +145,24 @@ fn play_split(
 ) -> Option<Swept> {
     let perturbations = cases.iter().map(|case| case.perturbation.clone()).enumerate();
     let manner = Manner {
-        forks: Some(Forks::new(perturbations.collect(), how.threads)?),
+        forks: Some(Forks::new(perturbations.collect(), reference.visited.clone(), how.threads)?),
         ends_early: true,
-        undisturbed: reference.undisturbed(OnceAlike::Ends),
+        visited: reference.visited(OnceVisited::Ends),
         ..Manner::default()
     };
     let mut performance = scenario.play_in(manner);
     let mut forks = performance.played.forks.take()?;
     if let Some(child) = forks.take_child() {
         let report = reference.report_on(&performance, child.split_at());
-        child.report(report);
+        child.report(&report);
     }
     let reports = forks.reports();
     let mut swept = Swept { courses: cases.len(), ..Swept::default() };
     for (number, case) in cases.iter().enumerate() {
         match reports.get(&number) {
-            Some(report) if report.is_fine => swept.add_time(report.played, report.is_alike),
+            Some(report) if report.is_fine => swept.add_time(report.played, report.joined),
             _ => {
-                let manner = (Keeps::Count, OnceAlike::PlaysOn);
+                let manner = (Keeps::Count, OnceVisited::PlaysOn);
                 let (performance, what) = play_case(scenario, reference, case, manner);
                 swept.add(case, &performance.played, what);
             }
@@ -174,14 +173,14 @@ fn play_split(
 
 impl Swept {
     fn add(&mut self, case: &Case, played: &Played, what: Option<String>) {
-        self.add_time(played.took, played.alike.is_some());
+        self.add_time(played.took, played.joined);
         let (perturbation, points) = (case.perturbation.clone(), case.stands_for);
         self.broken.extend(what.map(|what| Broken { perturbation, points, what }));
     }
 
-    fn add_time(&mut self, played: Duration, is_alike: bool) {
+    fn add_time(&mut self, played: Duration, joined: bool) {
         self.simulated_hours += played.as_secs_f64() / 3600.0;
-        self.alike += usize::from(is_alike);
+        self.joined += usize::from(joined);
     }
 
     /// Points at which something did not hold.
@@ -193,18 +192,35 @@ impl Swept {
 /// The course that nothing disturbs.
 struct Reference {
     performance: Performance,
-    /// Empty where a daemon dies: the next one remembers other things than the undisturbed one does.
-    marks: Arc<[Mark]>,
+    /// Where it stood, and the other fine ones. `None` where a daemon dies: the next one remembers other things.
+    visited: Option<Arc<Visited>>,
 }
 
 impl Reference {
-    fn of(mut performance: Performance) -> Self {
-        let marks = std::mem::take(&mut performance.played.marks).into();
-        Self { performance, marks }
+    fn of(scenario: &Scenario, kind: Sweep) -> Self {
+        let (notes, visited) = match kind {
+            Sweep::Crash | Sweep::CrashTwice => (Notes::Moments, None),
+            Sweep::Stale | Sweep::Unobserved | Sweep::Source => {
+                (Notes::Reads, Some(Arc::default()))
+            }
+        };
+        let compared = visited.clone().map(|visited| (visited, OnceVisited::PlaysOn));
+        let performance =
+            scenario.play_in(Manner { notes, visited: compared, ..Manner::default() });
+        let reference = Self { performance, visited };
+        reference.add(&reference.performance.played.trail);
+        reference
     }
 
-    fn undisturbed(&self, once_alike: OnceAlike) -> Option<(Arc<[Mark]>, OnceAlike)> {
-        (!self.marks.is_empty()).then(|| (Arc::clone(&self.marks), once_alike))
+    /// Where a course stood that is fine.
+    fn add(&self, trail: &[Fingerprint]) {
+        if let Some(visited) = &self.visited {
+            visited.add(trail);
+        }
+    }
+
+    fn visited(&self, once_visited: OnceVisited) -> Option<(Arc<Visited>, OnceVisited)> {
+        Some((Arc::clone(self.visited.as_ref()?), once_visited))
     }
 
     /// How a perturbed course ended otherwise than this one.
@@ -212,7 +228,7 @@ impl Reference {
         if perturbed.missed.is_some() {
             return perturbed.missed.clone();
         }
-        if perturbed.played.alike == Some(OnceAlike::Ends) {
+        if perturbed.endings.is_empty() && perturbed.played.joined {
             return None;
         }
         let pairs = self.performance.endings.iter().zip(&perturbed.endings);
@@ -223,10 +239,10 @@ impl Reference {
     }
 
     fn report_on(&self, performance: &Performance, split_at: Duration) -> ForkReport {
-        let Played { took, alike, .. } = &performance.played;
+        let Played { took, joined, trail, .. } = &performance.played;
         let (is_fine, played) =
             (self.differs(performance).is_none(), took.saturating_sub(split_at));
-        ForkReport { is_fine, is_alike: alike.is_some(), played }
+        ForkReport { is_fine, joined: *joined, played, trail: trail.clone() }
     }
 }
 
@@ -235,26 +251,44 @@ fn play_case(
     scenario: &Scenario,
     reference: &Reference,
     case: &Case,
-    (keeps, once_alike): (Keeps, OnceAlike),
+    (keeps, once_visited): (Keeps, OnceVisited),
 ) -> (Performance, Option<String>) {
     let play = |ends_early: bool| {
         let perturbation = case.perturbation.clone();
-        let undisturbed = reference.undisturbed(once_alike).filter(|_| ends_early);
-        scenario.play_in(Manner {
-            perturbation,
-            keeps,
-            ends_early,
-            undisturbed,
-            ..Manner::default()
-        })
+        let visited = reference.visited(once_visited).filter(|_| ends_early);
+        scenario.play_in(Manner { perturbation, keeps, ends_early, visited, ..Manner::default() })
     };
     let performance = play(true);
     let what = reference.differs(&performance);
-    if what.is_none() || performance.played.is_no_more_alike() {
+    if what.is_none() || performance.played.goes_on_otherwise() {
         return (performance, what);
     }
     // Most of a course is rest. Only one that had all of it has failed.
     let performance = play(false);
     let what = reference.differs(&performance);
     (performance, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_course_that_goes_on_otherwise_than_one_that_stood_where_it_stands_is_told() {
+        let text = "Nothing is proved.\n\nimage web:1 healthy\nload web image=web:1 count=1\nadvance 20m\n";
+        let scenario = Scenario::read("one", text).expect("a script");
+        let play = |visited: &Arc<Visited>| {
+            let visited = Some((Arc::clone(visited), OnceVisited::PlaysOn));
+            scenario.play_in(Manner { visited, ..Manner::default() }).played
+        };
+        let trail = play(&Arc::default()).trail;
+        let [first, second, third, ..] = *trail else { panic!("it stood somewhere") };
+        let [right, wrong] = [vec![first, second], vec![first, third]].map(|trail| {
+            let visited = Arc::<Visited>::default();
+            visited.add(&trail);
+            play(&visited)
+        });
+        assert!(right.joined && !right.goes_on_otherwise(), "{:?}", right.violation);
+        assert!(wrong.goes_on_otherwise(), "{:?}", wrong.violation);
+    }
 }

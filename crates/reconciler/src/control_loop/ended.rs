@@ -177,10 +177,10 @@ impl<C: Cloud> ControlLoop<C> {
     }
 
     fn plan_next(&mut self, key: &Arc<ServiceKey>, end: &PassEnd) {
+        let (now, dice) = (self.roster.elapsed(), self.roster.dice(key));
         let Some(note) = self.roster.note_mut(key) else { return };
         note.failures = if end.is_failure() { note.failures.saturating_add(1) } else { 0 };
-        let (failures, dice) = (note.failures, note.rng.f64());
-        let (in_rollout, leaving) = (note.in_rollout, note.leaving);
+        let (failures, in_rollout, leaving) = (note.failures, note.in_rollout, note.leaving);
         if leaving && matches!(end, PassEnd::Settled | PassEnd::Waiting(_)) {
             let goes_on = matches!(end, PassEnd::Waiting(_)) && self.prune_terms(key).is_some();
             if !goes_on {
@@ -192,6 +192,7 @@ impl<C: Cloud> ControlLoop<C> {
         let circumstances = Circumstances {
             failures,
             resync_in: self.roster.resync_in(key),
+            now,
             dice,
             settings: &self.settings,
         };

@@ -77,7 +77,7 @@ impl Sweeping {
         report.count("points", as_f64(sum.points), "");
         report.count("converged", as_f64(sum.points - sum.failed()), "");
         report.count("courses", as_f64(sum.courses), "");
-        report.count("became the undisturbed one", as_f64(sum.alike), "");
+        report.count("joined a fine one", as_f64(sum.joined), "");
         report.count("simulated", sum.simulated_hours / (24.0 * 365.0), "years");
         Ok(report)
     }
@@ -100,7 +100,7 @@ fn add(report: &mut Report, sum: &mut Swept, scenario: &Scenario, swept: Swept) 
     }
     sum.points += swept.points;
     sum.courses += swept.courses;
-    sum.alike += swept.alike;
+    sum.joined += swept.joined;
     sum.simulated_hours += swept.simulated_hours;
     sum.broken.extend(swept.broken);
 }

@@ -15,17 +15,15 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::alike::{Comparison, Recording};
 use super::event::{Event, Replica, Sent};
 use super::forks::Place;
 use super::moment::Left;
 use super::table::Table;
 use super::weather::{Fate, GIVES_UP_AFTER, Weather};
-use super::{
-    CrashPoint, Forks, Keeps, Moment, OnceAlike, Phase, Property, Talk, Trace, Violation, Way,
-};
+use super::{CrashPoint, Forks, Keeps, Moment, Phase, Property, Talk, Trace, Violation, Way};
 use crate::cloud::classify;
 use crate::{Api, ApiError, Simulation};
+use compared::Comparison;
 
 /// Shared by everything that runs in one course; always on one thread.
 pub struct Course {
@@ -82,11 +80,7 @@ pub struct Course {
     written: Option<Vec<(String, String)>>,
     last_caller: Option<Replica>,
     pub(crate) forks: Option<Forks>,
-    /// What other courses are compared with this one by, while that is wanted.
-    recording: Option<Recording>,
-    comparison: Option<(Comparison, OnceAlike)>,
-    /// What follows from that it has become the undisturbed one again, if it has.
-    pub(crate) alike: Option<OnceAlike>,
+    comparison: Option<Comparison>,
     over: Arc<Notify>,
 }
 
@@ -188,9 +182,7 @@ impl Course {
             written: None,
             last_caller: None,
             forks: None,
-            recording: None,
             comparison: None,
-            alike: None,
             over: Arc::default(),
         }
     }

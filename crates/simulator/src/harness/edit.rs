@@ -22,12 +22,13 @@ pub enum Edit {
     CodeDeploy {
         image: String,
     },
+    /// CodeDeploy's deployment under way is stopped, and nothing is rolled back.
+    StopCodeDeploy,
     /// A service of that name is created by hand, for CodeDeploy to deploy it behind a front.
     CreateForCodeDeploy {
         image: String,
         front: String,
     },
-    /// The oldest running task is stopped.
     /// The first task that is listed, or the one that was started last.
     StopTask {
         newest: bool,
@@ -89,6 +90,7 @@ impl Edit {
             Self::CodeDeploy { image } => {
                 code_deploy::Deployer { course, by, cluster, name }.deploy(image)?;
             }
+            Self::StopCodeDeploy => code_deploy::Deployer { course, by, cluster, name }.stop()?,
             Self::CreateForCodeDeploy { image, front } => {
                 code_deploy::Deployer { course, by, cluster, name }.create(image, front)?;
             }

@@ -5,11 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fork::Fork;
+use jiff::Timestamp;
 
-use super::{CrashPoint, Perturbation};
+use super::{CrashPoint, Fingerprint, Perturbation, Visited};
+
+/// How much of where a course stood is told: what a pipe holds with nobody who reads it, which is 64 KiB.
+const TOLD: usize = 8_000;
 
 /// Where in a course it is split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +31,8 @@ pub struct Forks {
     points: BTreeMap<Place, Vec<(usize, Perturbation)>>,
     /// Of a perturbation that never comes: until a split, all is as it is before one of that kind.
     before: Perturbation,
+    /// Where fine ones stood, known to each process that is split off after they ended.
+    visited: Option<Arc<Visited>>,
     /// How many processes may live besides this one.
     most: usize,
     alive: BTreeMap<i32, (usize, PipeReader)>,
@@ -42,25 +49,31 @@ pub struct Child {
 }
 
 /// What came of one perturbed course.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForkReport {
     pub is_fine: bool,
-    /// Whether it ended as the undisturbed one again.
-    pub is_alike: bool,
+    /// Whether it came to where a fine one stood.
+    pub joined: bool,
     /// From the split to the end.
     pub played: Duration,
+    /// Where it stood, from its beginning on; as much as is told.
+    pub trail: Vec<Fingerprint>,
 }
 
 impl Forks {
     /// For perturbations of one kind, each under a number; `None` where one of them is not bound to a call or a waking.
-    pub fn new(perturbations: Vec<(usize, Perturbation)>, most: usize) -> Option<Self> {
+    pub fn new(
+        perturbations: Vec<(usize, Perturbation)>,
+        visited: Option<Arc<Visited>>,
+        most: usize,
+    ) -> Option<Self> {
         let before = dormant(&perturbations.first()?.1)?;
         let mut points: BTreeMap<Place, Vec<(usize, Perturbation)>> = BTreeMap::new();
         for (number, perturbation) in perturbations {
             points.entry(place(&perturbation)?).or_default().push((number, perturbation));
         }
         let (alive, reports) = (BTreeMap::new(), BTreeMap::new());
-        Some(Self { points, before, most: most.max(1), alive, reports, child: None })
+        Some(Self { points, before, visited, most: most.max(1), alive, reports, child: None })
     }
 
     /// Under which the common beginning is played.
@@ -113,8 +126,11 @@ impl Forks {
         let Some((number, mut reader)) = self.alive.remove(&process) else { return };
         let mut bytes = Vec::new();
         let read = reader.read_to_end(&mut bytes);
-        self.reports
-            .extend(read.ok().and(ForkReport::from_bytes(&bytes)).map(|report| (number, report)));
+        let Some(report) = read.ok().and(ForkReport::from_bytes(&bytes)) else { return };
+        if let Some(visited) = self.visited.as_ref().filter(|_| report.is_fine) {
+            visited.add(&report.trail);
+        }
+        self.reports.insert(number, report);
     }
 }
 
@@ -125,7 +141,7 @@ impl Child {
     }
 
     /// Ends this process.
-    pub fn report(mut self, report: ForkReport) -> ! {
+    pub fn report(mut self, report: &ForkReport) -> ! {
         // The one that it was split off takes silence for a failure.
         drop(self.writer.write_all(&report.to_bytes()));
         std::process::exit(0);
@@ -133,17 +149,21 @@ impl Child {
 }
 
 impl ForkReport {
-    fn to_bytes(self) -> Vec<u8> {
+    fn to_bytes(&self) -> Vec<u8> {
         let nanos = u64::try_from(self.played.as_nanos()).unwrap_or(u64::MAX);
-        let mut bytes = vec![u8::from(self.is_fine), u8::from(self.is_alike)];
+        let mut bytes = vec![u8::from(self.is_fine), u8::from(self.joined)];
         bytes.extend(nanos.to_le_bytes());
+        bytes.extend(self.trail.iter().take(TOLD).flat_map(|one| one.to_bytes()));
         bytes
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let [is_fine, is_alike, nanos @ ..] = <[u8; 10]>::try_from(bytes).ok()?;
+        let (head, trail) = bytes.split_first_chunk::<10>()?;
+        let [is_fine, joined, nanos @ ..] = *head;
         let played = Duration::from_nanos(u64::from_le_bytes(nanos));
-        Some(Self { is_fine: is_fine == 1, is_alike: is_alike == 1, played })
+        let (trail, []) = trail.as_chunks() else { return None };
+        let trail = trail.iter().copied().map(Fingerprint::from_bytes).collect();
+        Some(Self { is_fine: is_fine == 1, joined: joined == 1, played, trail })
     }
 }
 
@@ -167,8 +187,8 @@ fn dormant(perturbation: &Perturbation) -> Option<Perturbation> {
         Perturbation::Stale { as_of, .. } => {
             Some(Perturbation::Stale { read: u64::MAX, as_of: *as_of, frozen: false })
         }
-        Perturbation::Unobserved { until, .. } => {
-            Some(Perturbation::Unobserved { call: u64::MAX, until: *until })
+        Perturbation::Unobserved { .. } => {
+            Some(Perturbation::Unobserved { call: u64::MAX, until: Timestamp::MAX })
         }
     }
 }
@@ -180,10 +200,13 @@ mod tests {
     #[test]
     fn a_report_reads_back_as_written_and_half_of_one_is_none() {
         let played = Duration::from_millis(17);
-        let report = ForkReport { is_fine: true, is_alike: false, played };
+        let trail = vec![Fingerprint::from_bytes([1; 8]), Fingerprint::from_bytes([2; 8])];
+        let report = ForkReport { is_fine: true, joined: false, played, trail };
         let bytes = report.to_bytes();
-        assert_eq!(ForkReport::from_bytes(&bytes), Some(report));
-        assert_eq!(ForkReport::from_bytes(bytes.get(..5).expect("it is longer")), None);
+        assert_eq!(ForkReport::from_bytes(&bytes), Some(report.clone()));
+        for length in [5, 12] {
+            assert_eq!(ForkReport::from_bytes(bytes.get(..length).expect("it is longer")), None);
+        }
         assert_eq!(ForkReport::from_bytes(&[]), None);
     }
 }

@@ -27,9 +27,12 @@ use super::life::Life;
 use super::people::People;
 use super::storm::Storm;
 use super::weather::LAG_MAX;
-use super::{Forks, Keeps, Mark, OnceAlike, Perturbation, Property, Request, Way, Weather, Wish};
+use super::{
+    Forks, Keeps, OnceVisited, Perturbation, Property, Request, Visited, Way, Weather, Wish,
+};
 use crate::{Api, Behaviour, Fault, HookFunction, ServiceFacts, Simulation};
 
+pub use code_deploy::GroupTerms;
 pub use played::Played;
 pub use route::Route;
 use source::Reading;
@@ -61,9 +64,8 @@ pub enum Step {
         group: String,
         is_in: bool,
     },
-    /// CodeDeploy gets an application and a deployment group for a service behind a front, which waits so long before
-    /// traffic moves, if it does.
-    DeploymentGroup(String, String, Option<Duration>),
+    /// CodeDeploy gets an application and a deployment group for a service behind a front.
+    DeploymentGroup(String, String, GroupTerms),
     /// From now on a function that hooks of CodeDeploy's deployments call does this.
     Hook(String, HookFunction),
     /// The rules of a front are changed by hand.
@@ -123,8 +125,8 @@ pub struct Setup {
     pub keeps_history: bool,
     /// Where it is split into several courses.
     pub forks: Option<Forks>,
-    /// The course that nothing disturbs, where this one is compared with it.
-    pub undisturbed: Option<(Arc<[Mark]>, OnceAlike)>,
+    /// Where fine courses stood, where this one is compared with them.
+    pub visited: Option<(Arc<Visited>, OnceVisited)>,
     pub settings: LoopSettings,
     /// How fast the clock of each daemon runs, 1 where none is given; two may differ by a factor of 2.
     pub clock_rates: Vec<f64>,
@@ -148,7 +150,7 @@ impl Setup {
             notes: Notes::Nothing,
             keeps_history: false,
             forks: None,
-            undisturbed: None,
+            visited: None,
             clock_rates: Vec::new(),
             settings,
         }
@@ -210,7 +212,7 @@ impl Stage {
             notes,
             keeps_history,
             forks,
-            undisturbed,
+            visited,
             settings,
             clock_rates,
         } = setup;
@@ -230,11 +232,8 @@ impl Stage {
         course.reads = (notes == Notes::Reads).then(Vec::new);
         course.moments = (notes == Notes::Moments).then(Vec::new);
         course.forks = forks;
-        if notes == Notes::Reads {
-            course.records();
-        }
-        if let Some((marks, once_alike)) = undisturbed {
-            course.compares_with(marks, once_alike);
+        if let Some((visited, once_visited)) = visited {
+            course.compares_with(visited, once_visited);
         }
         let course: Shared = Arc::new(std::sync::Mutex::new(course));
         let desired: Vec<_> = (0..replicas).map(|_| watch::Sender::new(Arc::default())).collect();
@@ -276,8 +275,8 @@ impl Stage {
             moments: course.moments.take().unwrap_or_default(),
             talks: std::mem::take(&mut course.talks),
             waits: waits(&course),
-            marks: course.take_marks(),
-            alike: course.alike,
+            joined: course.has_joined(),
+            trail: course.take_trail(),
             forks: course.forks.take(),
             changes,
         }
@@ -335,8 +334,8 @@ impl Stage {
             Step::Front(name, drains) => self.make_front(name, *drains)?,
             Step::NetworkFront(name) => self.make_network_front(name)?,
             Step::Target { address, group, is_in } => self.register(address, group, *is_in)?,
-            Step::DeploymentGroup(name, front, waits) => {
-                self.make_deployment_group(name, front, *waits)?;
+            Step::DeploymentGroup(name, front, terms) => {
+                self.make_deployment_group(name, front, terms)?;
             }
             Step::Route(name, route) => self.route(name, *route)?,
             Step::Traffic(name, per_second) => self.send_traffic(name, *per_second)?,

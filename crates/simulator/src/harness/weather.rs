@@ -64,9 +64,15 @@ pub struct Weather {
     faults: u64,
     /// Daemons that it has killed.
     killed: usize,
+    /// When a read was first answered from the past on purpose.
+    stale_at: Option<Timestamp>,
 }
 
-#[derive(Debug)]
+/// What still perturbs a course.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(crate) struct Left<'a>(Option<&'a Frozen>);
+
+#[derive(Debug, Hash)]
 struct Frozen {
     operation: String,
     input: serde_json::Value,
@@ -107,15 +113,18 @@ impl Weather {
         self.killed > 0
     }
 
-    /// Whether nothing perturbs the course any more, if it has begun to.
-    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
-        match &self.perturbation {
+    /// What still perturbs the course, if anything does. `None` where it was not perturbed by itself ever since, or will yet
+    /// be. A death is never over: a daemon that was started anew remembers other things.
+    pub(crate) fn left_since(&self, since: Timestamp, now: Timestamp) -> Option<Left<'_>> {
+        let is_over = match &self.perturbation {
             Perturbation::Nothing => true,
-            Perturbation::Crashes(points) => self.killed >= points.len(),
-            Perturbation::Stale { as_of, .. } => now >= *as_of + LAG_MAX,
-            Perturbation::Unobserved { until, .. } => now >= *until,
-            Perturbation::Source { from, .. } => now >= *from + FAILS_FOR,
-        }
+            Perturbation::Crashes(_) => false,
+            Perturbation::Stale { .. } => self.stale_at.is_some_and(|at| at <= since),
+            Perturbation::Unobserved { until, .. } => since >= *until,
+            Perturbation::Source { from, .. } => since >= *from + FAILS_FOR,
+        };
+        let frozen = self.frozen.as_ref().filter(|one| one.lasts(now));
+        is_over.then_some(Left(frozen))
     }
 
     /// Whether daemons are killed on purpose.
@@ -181,6 +190,7 @@ impl Weather {
             Perturbation::Stale { read, as_of, frozen } => {
                 if *read == call.number {
                     fate.way = Way::AsOf(*as_of);
+                    self.stale_at = Some(now);
                     self.frozen = frozen.then(|| Frozen {
                         operation: call.operation.clone(),
                         input: call.input.clone(),
@@ -210,6 +220,10 @@ impl Weather {
 
 impl Frozen {
     fn covers(&self, call: &Sent, now: Timestamp) -> bool {
-        self.operation == call.operation && self.input == call.input && now < self.as_of + LAG_MAX
+        self.operation == call.operation && self.input == call.input && self.lasts(now)
+    }
+
+    fn lasts(&self, now: Timestamp) -> bool {
+        now < self.as_of + LAG_MAX
     }
 }

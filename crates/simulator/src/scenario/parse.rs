@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::{Command, Expectation, Line, Scenario};
-use crate::harness::{Edit, GIVES_UP_AFTER, Replica, Request, Route, Step, Way, Wish};
+use crate::harness::{Edit, GIVES_UP_AFTER, GroupTerms, Replica, Request, Route, Step, Way, Wish};
 use crate::{ApiError, Behaviour, HookFunction};
 
 /// What is wrong with a script, line by line.
@@ -98,7 +98,7 @@ fn command(words: &[String]) -> Parsed<Command> {
         },
         ["front", name, "network"] => Step::NetworkFront((*name).to_owned()),
         ["deployment", "group", name, "on", front, rest @ ..] => {
-            Step::DeploymentGroup((*name).to_owned(), (*front).to_owned(), ready(rest)?)
+            Step::DeploymentGroup((*name).to_owned(), (*front).to_owned(), terms(rest)?)
         }
         ["hook", function, rest @ ..] => Step::Hook((*function).to_owned(), hook(rest)?),
         ["route", name, rest @ ..] => Step::Route((*name).to_owned(), route(rest)?),
@@ -164,12 +164,17 @@ fn wish(name: &str, words: &[&str]) -> Parsed<Wish> {
     Ok(wish)
 }
 
-/// How long a deployment waits before its traffic moves.
-fn ready(words: &[&str]) -> Parsed<Option<Duration>> {
+/// `[waits 60m] [watches ALARM]`.
+fn terms(words: &[&str]) -> Parsed<GroupTerms> {
     match words {
-        [] => Ok(None),
-        ["waits", time] => duration(time).map(Some),
-        _ => Err("a deployment group waits for a time, or not at all".to_owned()),
+        [] => Ok(GroupTerms::default()),
+        ["waits", time, rest @ ..] => {
+            Ok(GroupTerms { waits: Some(duration(time)?), ..terms(rest)? })
+        }
+        ["watches", alarm, rest @ ..] => {
+            Ok(GroupTerms { watches: Some((*alarm).to_owned()), ..terms(rest)? })
+        }
+        _ => Err("a deployment group waits for a time, or watches an alarm".to_owned()),
     }
 }
 
@@ -315,6 +320,7 @@ fn edit(words: &[&str]) -> Parsed<Step> {
             (name, Edit::Tag { key: tag_key(key), value: value.to_owned() })
         }
         ["untags", name, key] => (name, Edit::Untag { key: tag_key(key) }),
+        ["stops", "deployment", name] => (name, Edit::StopCodeDeploy),
         ["rolls", "back", name] => (name, Edit::RollBack),
         ["deregisters", name] => (name, Edit::Deregister),
         _ => return Err("no such act of a rival".to_owned()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::{pick, seconds};
-use crate::harness::{Route, Step, Wish};
+use crate::harness::{GroupTerms, Route, Step, Wish};
 use crate::{Behaviour, HookFunction};
 
 pub(super) struct Fleet {
@@ -43,7 +43,8 @@ impl Fleet {
         let fronts = self.wishes.iter().zip(&self.groups).enumerate();
         fronts.filter(|(_, (wish, _))| is_code_deployed(wish)).map(|(index, (wish, group))| {
             let waits = (index % 2 == 1).then_some(TIME_TO_SAY_GO);
-            Step::DeploymentGroup(wish.name.clone(), front(group), waits)
+            let terms = GroupTerms { waits, watches: None };
+            Step::DeploymentGroup(wish.name.clone(), front(group), terms)
         })
     }
 

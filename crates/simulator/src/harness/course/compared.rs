@@ -1,44 +1,56 @@
-//! A course as others are compared with it, as it is compared itself, and where it is split; never decides what is alike.
+//! A course as it is compared with others, and where it is split; never decides what is the same.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_manifest::ServiceKey;
 
-use super::super::alike::{Comparison, NO_MORE_ALIKE, Recording, Told, left_by};
 use super::super::event::{Event, Replica};
 use super::super::forks::Place;
-use super::super::{Mark, OnceAlike, Violation};
+use super::super::visited::{GOES_ON_OTHERWISE, Standing, Told, Tracker, left_by};
+use super::super::{Fingerprint, OnceVisited, Violation, Visited};
 use super::Course;
 
+/// Where a course stands, and what follows from that.
+#[derive(Debug)]
+pub(crate) struct Comparison {
+    visited: Arc<Visited>,
+    once_visited: OnceVisited,
+    tracker: Tracker,
+    /// Where it stood while nothing perturbed it.
+    trail: Vec<Fingerprint>,
+    joined: bool,
+}
+
 impl Course {
-    /// From now on it is written down what other courses are compared with this one by.
-    pub(crate) fn records(&mut self) {
+    /// From now on it is compared with the fine courses of the same scenario.
+    pub(crate) fn compares_with(&mut self, visited: Arc<Visited>, once_visited: OnceVisited) {
         self.trace.keeps_last();
-        self.recording = Some(Recording::default());
+        let (tracker, trail) = (Tracker::default(), Vec::new());
+        self.comparison = Some(Comparison { visited, once_visited, tracker, trail, joined: false });
     }
 
-    pub(crate) fn take_marks(&mut self) -> Vec<Mark> {
-        self.recording.take().map(|recording| recording.marks).unwrap_or_default()
+    /// Whether it came to where a fine one stood.
+    pub(crate) fn has_joined(&self) -> bool {
+        self.comparison.as_ref().is_some_and(|comparison| comparison.joined)
     }
 
-    /// From now on it is compared with the course that nothing disturbs.
-    pub(crate) fn compares_with(&mut self, undisturbed: Arc<[Mark]>, once_alike: OnceAlike) {
-        self.trace.keeps_last();
-        self.comparison = Some((Comparison::new(undisturbed), once_alike));
+    pub(crate) fn take_trail(&mut self) -> Vec<Fingerprint> {
+        self.comparison.take().map(|comparison| comparison.trail).unwrap_or_default()
     }
 
     pub(super) fn compare(&mut self, event: &Event<'_>) {
-        if self.recording.is_none() && self.comparison.is_none() {
+        if self.comparison.is_none() {
             return;
         }
         match event {
             // When a course is over is no part of it.
             Event::Over => {}
             Event::CarriedOut { call, .. } => {
-                self.compare_as(Some(&format!("{}: {}", self.trace.last(), call.input)), true);
+                let words = format!("{}: {}", self.trace.last(), call.input);
+                self.compare_as(Some(&words), true, None);
             }
-            other => self.compare_as(None, other.lasts()),
+            other => self.compare_as(None, other.lasts(), None),
         }
     }
 
@@ -48,41 +60,50 @@ impl Course {
     }
 
     /// What has no event is told in words.
-    fn compare_as(&mut self, words: Option<&str>, lasts: bool) {
+    fn compare_as(&mut self, words: Option<&str>, lasts: bool, pass: Option<&ServiceKey>) {
         let (at, faults) = (self.happened_at(), self.weather.faults());
-        let told = Told { at, text: words.unwrap_or_else(|| self.trace.last()), lasts, faults };
-        if let Some(recording) = &mut self.recording {
-            recording.tell(told);
+        let Some(comparison) = &mut self.comparison else { return };
+        let text = words.unwrap_or_else(|| self.trace.last());
+        let standing = comparison.tracker.tell(Told { at, text, lasts, faults, pass });
+        if let Some(standing) = standing {
+            self.stands(standing);
         }
-        let Some((comparison, _)) = &mut self.comparison else { return };
-        if comparison.tell(told) {
-            let what = "it was the undisturbed course again, and is another one now".to_owned();
+    }
+
+    fn stands(&mut self, Standing { fingerprint, from }: Standing) {
+        let Some(comparison) = &mut self.comparison else { return };
+        let Some(left) = self.weather.left_since(self.start + from, self.simulation.now()) else {
+            return;
+        };
+        let fingerprint = fingerprint.with(left);
+        let visited = &comparison.visited;
+        let next = comparison.trail.last().and_then(|last| visited.after(*last));
+        if next.is_some_and(|next| next != fingerprint) {
+            let what = "it stood where a fine course had stood, and became another one".to_owned();
             let at = self.simulation.now();
-            self.violation.get_or_insert(Violation { property: NO_MORE_ALIKE, at, what });
+            self.violation.get_or_insert(Violation { property: GOES_ON_OTHERWISE, at, what });
+            self.over.notify_one();
+        }
+        let is_known = visited.contains(fingerprint);
+        comparison.trail.push(fingerprint);
+        if is_known
+            && !std::mem::replace(&mut comparison.joined, true)
+            && comparison.once_visited == OnceVisited::Ends
+        {
             self.over.notify_one();
         }
     }
 
     /// A pass begins; what the one before left says what the daemon remembers.
     pub(super) fn compare_pass(&mut self, by: Replica, about: &ServiceKey) {
-        if self.recording.is_none() && self.comparison.is_none() {
+        if self.comparison.is_none() {
             return;
         }
         // What happened in the region before is told before.
         self.sync();
         let status = self.seats.get(&by).and_then(|seat| seat.board.get(about));
         let left = status.map(|status| left_by(&status)).unwrap_or_default();
-        self.compare_as(Some(&format!("pass over {about} after {left}")), false);
-        let (now, at) = (self.now(), self.happened_at());
-        let is_over = self.weather.is_over(now);
-        let Some((comparison, once_alike)) = &mut self.comparison else { return };
-        comparison.pass(about, at);
-        if comparison.becomes_alike(at, is_over) {
-            self.alike = Some(*once_alike);
-            if *once_alike == OnceAlike::Ends {
-                self.over.notify_one();
-            }
-        }
+        self.compare_as(Some(&format!("pass over {about} after {left}")), false, Some(about));
     }
 
     /// Where this course is to be split, each new process goes on perturbed.

@@ -37,6 +37,21 @@ impl Deployer<'_> {
         self.call(Api::CodeDeploy, "CreateDeployment", &input).map(drop)
     }
 
+    /// What is under way is stopped where it is: both task sets stay, and the traffic between them.
+    pub(super) fn stop(&mut self) -> Result<(), ApiError> {
+        let group = self.course.simulation.region().deployment_group_of(self.cluster, self.name);
+        let (application, group) = group.unzip();
+        let input = json!({
+            "applicationName": application, "deploymentGroupName": group,
+            "includeOnlyStatuses": ["Created", "Queued", "InProgress", "Ready", "Baking"],
+        });
+        let reply = self.call(Api::CodeDeploy, "ListDeployments", &input)?;
+        let input = json!({
+            "deploymentId": list(&reply, "deployments").first(), "autoRollbackEnabled": false,
+        });
+        self.call(Api::CodeDeploy, "StopDeployment", &input).map(drop)
+    }
+
     /// A service behind a front, with an application and a group of its name; traffic moves at once, and
     /// what it leaves is deleted five minutes later.
     pub(super) fn create(&mut self, image: &str, front: &str) -> Result<(), ApiError> {

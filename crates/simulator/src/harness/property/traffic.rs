@@ -51,6 +51,8 @@ pub(super) struct GatedSteps {
     opened: BTreeMap<ServiceKey, u32>,
     /// When somebody else last wrote a rule or the default action of a listener.
     weighed: Option<At>,
+    /// What deployments had before somebody else took traffic away from them: to give that back is no step.
+    taken: BTreeMap<(ServiceKey, u64), u32>,
 }
 
 /// What deployments got of production traffic when last told.
@@ -161,9 +163,22 @@ impl Property for GatedSteps {
 }
 
 impl GatedSteps {
+    fn note_taken(&mut self, key: &ServiceKey, facts: &ServiceFacts) {
+        let Some(before) = self.shares.services.get(key) else { return };
+        for one in &facts.deployments {
+            let had = before.get(&one.id).copied().unwrap_or(0);
+            if one.share.is_some_and(|share| share < had) {
+                self.taken.insert((key.clone(), one.id), had);
+            }
+        }
+    }
+
     fn changed(&mut self, at: At, facts: &ServiceFacts) -> Result<(), String> {
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
         let is_ours = self.weighed != Some(at);
+        if !is_ours {
+            self.note_taken(&key, facts);
+        }
         let risen = self.shares.risen(&key, facts).filter(|(one, _)| is_ours && is_in_flight(one));
         let Some((risen, before)) = risen.filter(|(one, _)| takes_from_somebody(facts, one)) else {
             return Ok(());
@@ -174,6 +189,7 @@ impl GatedSteps {
             return Ok(());
         }
         let (id, share) = (risen.id, risen.share.unwrap_or(0));
+        let before = self.taken.remove(&(key.clone(), id)).unwrap_or(0).max(before);
         if wishes.iter().all(|wish| rejects(&facts.tags, &wish.revision)) {
             return Err(format!("{id}, which was rejected, gets more traffic: {share} of 1000"));
         }
@@ -185,7 +201,10 @@ impl GatedSteps {
             let next = wish.steps.iter().map(|step| step.share).find(|step| *step > before);
             !is_spared || wish.steps.is_empty() || next.is_none_or(|next| share <= next)
         };
-        if !wishes.iter().any(is_next) {
+        // Steps that change while they are taken are those of the manifest as it is now.
+        let is_newer = |wish: &Arc<Wish>| wishes.iter().any(|one| one.revision == wish.revision);
+        let newer = self.origins.wishes().of_service(&key).filter(|wish| is_newer(wish));
+        if !wishes.iter().chain(newer).any(is_next) {
             return Err(format!(
                 "{id} gets {share} of 1000 after {before}, which is more than a step"
             ));

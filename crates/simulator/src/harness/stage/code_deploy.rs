@@ -8,14 +8,22 @@ use super::super::course::lock;
 use super::Stage;
 use crate::Api;
 
+/// What holds for every deployment of a group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupTerms {
+    /// For how long one is READY before its traffic moves; it ends when nobody says go.
+    pub waits: Option<Duration>,
+    /// The alarm that ends it.
+    pub watches: Option<String>,
+}
+
 impl Stage {
-    /// Under the names that a manifest means when it gives none, in an application that may be there already. With `waits` a deployment is READY for so long before
-    /// its traffic moves, and ends when nobody says go.
+    /// Under the names that a manifest means when it gives none, in an application that may be there already.
     pub(super) fn make_deployment_group(
         &self,
         name: &str,
         front: &str,
-        waits: Option<Duration>,
+        terms: &GroupTerms,
     ) -> Result<(), String> {
         let cluster = self.wish(name).map_or("main", super::Wish::cluster);
         let application = format!("AppECS-{cluster}-{name}");
@@ -29,12 +37,13 @@ impl Stage {
             "prodTrafficRoute": {"listenerArns": [self.noted(&format!("{front}/listener"))?]},
             "testTrafficRoute": {"listenerArns": [self.noted(&format!("{front}/test-listener"))?]},
         });
-        let ready = match waits {
+        let ready = match terms.waits {
             Some(time) => json!({
                 "actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": time.as_secs() / 60,
             }),
             None => json!({"actionOnTimeout": "CONTINUE_DEPLOYMENT"}),
         };
+        let alarms: Vec<Value> = terms.watches.iter().map(|name| json!({"name": name})).collect();
         let group = json!({
             "applicationName": application,
             "deploymentGroupName": format!("DgpECS-{cluster}-{name}"),
@@ -44,6 +53,7 @@ impl Stage {
                 "deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL",
             },
             "ecsServices": [{"clusterName": cluster, "serviceName": name}],
+            "alarmConfiguration": {"enabled": !alarms.is_empty(), "alarms": alarms},
             "loadBalancerInfo": {"targetGroupPairInfoList": [pair]},
             "blueGreenDeploymentConfiguration": {
                 "terminateBlueInstancesOnDeploymentSuccess": {

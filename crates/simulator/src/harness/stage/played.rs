@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::super::alike::NO_MORE_ALIKE;
-use super::super::{Forks, Mark, Moment, OnceAlike, Read, Talk, Trace, Violation};
+use super::super::visited::GOES_ON_OTHERWISE;
+use super::super::{Fingerprint, Forks, Moment, Read, Talk, Trace, Violation};
 
 /// What is left when a course is over.
 #[derive(Debug)]
@@ -32,16 +32,16 @@ pub struct Played {
     pub changes: Vec<Timestamp>,
     /// What every daemon last said that it waits for.
     pub waits: Vec<String>,
-    /// What other courses are compared with this one by, where reads were noted.
-    pub marks: Vec<Mark>,
-    /// What followed from that it had become the undisturbed one again, if it had.
-    pub alike: Option<OnceAlike>,
+    /// Whether it came to where a fine course stood.
+    pub joined: bool,
+    /// Where it stood, while that was wanted and nothing perturbed it.
+    pub trail: Vec<Fingerprint>,
     pub forks: Option<Forks>,
 }
 
 impl Played {
-    /// Whether it had become the undisturbed course again, and then was another one after all.
-    pub fn is_no_more_alike(&self) -> bool {
-        self.violation.as_ref().is_some_and(|one| one.property == NO_MORE_ALIKE)
+    /// Whether it stood where a fine course stood, and then became another one after all.
+    pub fn goes_on_otherwise(&self) -> bool {
+        self.violation.as_ref().is_some_and(|one| one.property == GOES_ON_OTHERWISE)
     }
 }
