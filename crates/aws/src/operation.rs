@@ -341,9 +341,13 @@ mod tests {
         let mut expected = expected(used);
         // Checked by AWS when a role is named in a task definition or service.
         expected.insert("iam:PassRole".to_owned());
-        // Checked by AWS in CreateDeployment.
-        let beside =
-            ["GetDeploymentConfig", "GetApplicationRevision", "RegisterApplicationRevision"];
+        // Checked by AWS in CreateDeployment, the last one where it overrides the alarms of its group.
+        let beside = [
+            "GetDeploymentConfig",
+            "GetApplicationRevision",
+            "RegisterApplicationRevision",
+            "UpdateDeploymentGroup",
+        ];
         expected.extend(beside.map(|name| format!("codedeploy:{name}")));
         assert_eq!(actions("iam-policy.json"), expected);
     }

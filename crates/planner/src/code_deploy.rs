@@ -51,6 +51,24 @@ pub struct DeploymentGroup {
     /// As CodeDeploy tells it.
     #[serde(default)]
     pub load_balancer_info: Value,
+    #[serde(default)]
+    pub alarm_configuration: AlarmConfiguration,
+}
+
+/// The alarms that end each deployment of a group while one of them is red.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlarmConfiguration {
+    #[serde(default)]
+    pub enabled: bool,
+    #[serde(default)]
+    pub alarms: Vec<NamedAlarm>,
+}
+
+/// `AlarmConfiguration.alarms[]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedAlarm {
+    #[serde(default)]
+    pub name: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,6 +238,11 @@ impl DeploymentGroup {
         self.load_balancer_info.pointer(LISTENER).is_some_and(Value::is_string)
     }
 
+    /// Whether an alarm ends its deployments.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.alarm_configuration.enabled && !self.alarm_configuration.alarms.is_empty()
+    }
+
     pub(crate) fn deploys(&self, desired: &Service) -> bool {
         let key = &desired.key;
         self.ecs_services
@@ -261,6 +284,11 @@ impl CodeDeployDeployment {
     pub(crate) fn is_for(&self, digest: &Digest) -> bool {
         self.description.as_deref().and_then(|text| text.strip_prefix(OURS))
             == Some(digest.as_str())
+    }
+
+    /// Whether Evenkeel began it, for a release or for a return.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.description.as_deref().is_some_and(|text| text.starts_with(OURS))
     }
 
     pub(crate) fn is_rollback(&self) -> bool {

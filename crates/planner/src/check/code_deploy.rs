@@ -12,6 +12,7 @@ type Rule = fn(&Ground<'_>, &Action) -> Option<String>;
 pub(super) const RULES: &[Rule] = &[
     deploys_what_it_may,
     asks_whom_it_must,
+    heeds_the_alarms_of_its_group,
     one_deployment_at_a_time,
     ends_what_is_ours,
     lets_through_with_open_eyes,
@@ -91,6 +92,14 @@ fn asks_whom_it_must(ground: &Ground<'_>, action: &Action) -> Option<String> {
     let wanted: Vec<_> =
         wanted.map(|(event, function)| (event.to_owned(), function.to_owned())).collect();
     (named != wanted).then(|| "its hooks are not those of the manifest".to_owned())
+}
+
+/// Only a way back goes on under alarms that the group has for all of its deployments.
+fn heeds_the_alarms_of_its_group(_: &Ground<'_>, action: &Action) -> Option<String> {
+    let Call::CreateDeployment { input } = &action.call else { return None };
+    let overrides = input.get("overrideAlarmConfiguration").is_some();
+    (overrides && action.lane != Lane::Rollback)
+        .then(|| "it overrides the alarms of its deployment group".to_owned())
 }
 
 /// Those of an AppSpec: events and functions.

@@ -261,7 +261,12 @@ impl Facts<'_> {
         if !left {
             return no(kind, "NotRolledBack");
         }
-        let message = format!("the service is back on {}", view.primary.task_definition);
+        let runs = &view.primary.task_definition;
+        let message = if is_proven(view, runs) {
+            format!("the service is back on {runs}")
+        } else {
+            format!("the service has left it, and runs {runs}, which was not proven")
+        };
         yes(kind, "RolledBack", message)
     }
 
@@ -350,4 +355,13 @@ fn name_of(code: &str) -> &'static str {
         VerdictKind::Aborted,
     ];
     KINDS.iter().map(|kind| name(*kind)).find(|name| *name == code).unwrap_or("Other")
+}
+
+/// Whether that is what was proven, or another revision with its content; what nothing tells is taken for it.
+fn is_proven(view: &View<'_>, runs: &str) -> bool {
+    // Of what ECS deploys the service revision is remembered.
+    let is_definition = |proven: &&str| proven.contains(":task-definition/");
+    let Some(proven) = view.memory.proven.as_deref().filter(is_definition) else { return true };
+    let content = |arn: &str| view.definition(arn).map(|one| &one.digest);
+    runs == proven || content(runs).is_none() || content(runs) == content(proven)
 }

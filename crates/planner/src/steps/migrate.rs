@@ -67,6 +67,13 @@ fn unfinished(service: &ObservedService) -> Option<Wait> {
         let sentence = format!(
             "the deployment controller changes when one task set is there, and {count} are: something is rolled out"
         );
+        if service.controller() == "EXTERNAL" {
+            // The steps and the rule that they write are those of a manifest that is no more.
+            let sentence = format!(
+                "{sentence}, and nobody takes its steps or judges it: put `strategy: Steps` back until it has ended"
+            );
+            return Some(Wait::new(WaitReason::Held, sentence));
+        }
         return Some(Wait::new(WaitReason::Deployment, sentence));
     };
     (!only.is_steady()).then(|| {

@@ -78,6 +78,8 @@ pub(crate) struct Look {
     pub(crate) listener: &'static str,
     /// Of test traffic; none where it is empty.
     pub(crate) test_listeners: Vec<&'static str>,
+    /// Of the deployment group, as CodeDeploy tells them.
+    pub(crate) group_alarms: Value,
     pub(crate) depth: Depth,
 }
 
@@ -96,6 +98,7 @@ pub(crate) fn at_rest() -> Look {
         metrics: Fact::Unknown(Unknown::NotAsked),
         listener: "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/front/03/04",
         test_listeners: Vec::new(),
+        group_alarms: json!({"enabled": false, "alarms": []}),
         depth: Depth::Deep,
     }
 }
@@ -149,6 +152,7 @@ impl Look {
         let group = json!({
             "applicationName": "AppECS-prod-web", "deploymentGroupName": "DgpECS-prod-web",
             "ecsServices": [{"clusterName": "prod", "serviceName": "web"}],
+            "alarmConfiguration": self.group_alarms,
             "loadBalancerInfo": {"targetGroupPairInfoList": [{
                 "targetGroups": [{"name": "web"}, {"name": "green"}],
                 "prodTrafficRoute": {"listenerArns": [self.listener]},
@@ -162,7 +166,7 @@ impl Look {
         };
         Observed {
             service: Fact::Known(ObservedService::read(&service).expect("it is a service")),
-            task_definitions: Fact::Known(vec![revision(1), revision(2)]),
+            task_definitions: Fact::Known(vec![revision(1), revision(2), revision(3)]),
             service_deployments: Fact::Absent,
             service_revisions: Fact::Absent,
             tasks: Fact::Known(tasks()),

@@ -2,8 +2,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "a plan without an action is a failed test")]
 
-use evenkeel_planner::{Call, WaitReason};
-use serde_json::json;
+use evenkeel_planner::{Call, Lane, WaitReason};
+use serde_json::{Value, json};
 
 use crate::balanced::GREEN;
 use crate::code_deploy::{Look, ago, at_rest, definition, on_its_way, set};
@@ -51,6 +51,58 @@ fn a_rollout_whose_place_somebody_else_s_deployment_took_is_forgotten_and_not_wa
     let mut earlier = taken_over();
     earlier.sets[0]["createdAt"] = json!(ago(400).as_second());
     assert_eq!(earlier.waits(), WaitReason::Unknown, "an answer from the past");
+}
+
+/// `d-222222222` was stopped and rejected, and somebody's deployment took its place.
+fn displaced(creator: &str, definition: &str) -> Look {
+    let mut look = taken_over().rejected();
+    look.sets[0]["taskDefinition"] = json!(definition);
+    look.deployments[0]["status"] = json!("Stopped");
+    look.deployments.push(json!({
+        "deploymentId": "d-999999999", "status": "Succeeded", "creator": creator,
+        "createTime": ago(70).as_second(),
+    }));
+    look
+}
+
+#[test]
+fn what_somebody_deployed_in_the_place_of_a_rejected_deployment_is_not_returned_from() {
+    let look = displaced("user", &definition(3));
+    let Call::UntagResource { keys, .. } = look.call() else { panic!("{}", look.plan()) };
+    assert_eq!(keys, ["evenkeel:rollout"]);
+    let by_code_deploy = displaced("codeDeployRollback", &definition(3));
+    for look in [by_code_deploy, displaced("user", &definition(2))] {
+        assert!(matches!(look.call(), Call::CreateDeployment { .. }), "{}", look.plan());
+    }
+}
+
+/// `d-222222222` has succeeded and was rejected, and the group has alarms that end its deployments.
+fn watched(enabled: bool) -> Look {
+    let mut look = on_its_way("Succeeded").rejected();
+    look.sets = vec![set(2, GREEN, "PRIMARY", "d-222222222")];
+    look.group_alarms = json!({"enabled": enabled, "alarms": [{"name": "errors"}]});
+    look
+}
+
+fn overridden(call: &Call) -> Option<&Value> {
+    let Call::CreateDeployment { input } = call else { panic!("{call:?}") };
+    input.get("overrideAlarmConfiguration")
+}
+
+#[test]
+fn a_return_goes_on_under_the_alarms_of_its_group_and_nothing_else_does() {
+    assert_eq!(overridden(&watched(true).call()), Some(&json!({"enabled": false})));
+    assert_eq!(overridden(&watched(false).call()), None);
+    let mut begun = at_rest();
+    begun.group_alarms = json!({"enabled": true, "alarms": [{"name": "errors"}]});
+    let plan = begun.plan();
+    let mut release = plan.actions.last().expect("it is deployed").call.clone();
+    assert_eq!(overridden(&release), None);
+    if let Call::CreateDeployment { input } = &mut release {
+        input["overrideAlarmConfiguration"] = json!({"enabled": false});
+    }
+    let broken = begun.broken(release, Lane::NewChange);
+    assert!(broken.contains("overrides the alarms of its deployment group"), "{broken}");
 }
 
 #[test]

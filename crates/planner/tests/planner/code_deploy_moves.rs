@@ -53,6 +53,13 @@ fn the_controller_waits_until_nothing_is_rolled_out() {
 }
 
 #[test]
+fn steps_whose_strategy_was_taken_from_them_are_a_person_s_and_not_waited_for() {
+    let mut look = to_be_moved("EXTERNAL");
+    look.sets.push(set(2, GREEN, "ACTIVE", ""));
+    assert_eq!(look.waits(), WaitReason::Held, "{}", look.plan());
+}
+
+#[test]
 fn a_service_that_ecs_deploys_is_not_moved_to_code_deploy() {
     let mut look = Look { controller: "ECS", ..at_rest() };
     assert_eq!(look.waits(), WaitReason::Unsupported);

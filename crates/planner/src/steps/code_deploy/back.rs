@@ -101,8 +101,23 @@ fn runs_the_proven(view: &View<'_>) -> bool {
     runs == proven || is_as_good
 }
 
+/// The deployment of somebody else that has put something else in the place of the rejected one.
+fn displaced_by<'a>(view: &View<'a>, seen: &CodeDeploy, id: &str) -> Option<&'a str> {
+    let later = later_primary(view, seen.deployment(id)?).filter(|_| !runs_the_wanted(view))?;
+    let is_somebody_s = |one: &CodeDeployDeployment| !one.is_rollback() && !one.is_ours();
+    seen.deployment(later).is_some_and(is_somebody_s).then_some(later)
+}
+
+fn taken_over(view: &View<'_>, id: &str, later: &str) -> Plan {
+    let why = format!("ends the rollback from {id}: {later} took its place");
+    Plan::acting(vec![forget_rollout(view, why)], Vec::new())
+}
+
 /// CodeDeploy did not go back, or not to what was proven: it is told to deploy that, once.
 fn redeploy(view: &View<'_>, seen: &CodeDeploy, mark: &RolloutMark, id: &str) -> Plan {
+    if let Some(later) = displaced_by(view, seen, id) {
+        return taken_over(view, id, later);
+    }
     let Some(proven) = view.memory.proven.as_deref() else {
         return held(format!("{id} carries a rejected revision and nothing was ever proven"));
     };
@@ -116,8 +131,7 @@ fn redeploy(view: &View<'_>, seen: &CodeDeploy, mark: &RolloutMark, id: &str) ->
     };
     let own_return = seen.own_return(mark.since);
     if let Some(later) = own_return.and_then(|own| later_primary(view, own)) {
-        let why = format!("ends the rollback from {id}: {later} took its place");
-        return Plan::acting(vec![forget_rollout(view, why)], Vec::new());
+        return taken_over(view, id, later);
     }
     if let Some(failed) = own_return {
         return if failed.has_succeeded() {

@@ -120,6 +120,10 @@ fn deploy(view: &View<'_>, definition: &str, description: &str, lane: Lane, why:
     if let Some(config) = config(view, lane) {
         input.insert("deploymentConfigName".to_owned(), json!(config));
     }
+    // What the rejected revision set off is red for a while yet, and must not end the way back.
+    if lane == Lane::Rollback && seen(view).is_ok_and(|seen| seen.group.is_watched()) {
+        input.insert("overrideAlarmConfiguration".to_owned(), json!({"enabled": false}));
+    }
     Action { call: Call::CreateDeployment { input: Value::Object(input) }, lane, why }
 }
 
