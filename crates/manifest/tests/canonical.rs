@@ -599,3 +599,18 @@ fn a_revision_changes_with_the_task_definition_and_the_members_that_start_a_depl
     assert_eq!(plain, digest(json!({ "desiredCount": 5, "enableExecuteCommand": true })));
     assert_eq!(plain, digest(json!({ "loadBalancers": [], "volumeConfigurations": [] })));
 }
+
+#[test]
+fn where_tasks_run_is_of_the_revision_where_a_task_set_is_made_for_it() {
+    let digest = |controller: &str, provider: &str| {
+        let service = json!({
+            "deploymentController": { "type": controller },
+            "capacityProviderStrategy": [{ "capacityProvider": provider, "weight": 1 }],
+        });
+        Digest::of_revision(&Digest::of(&json!("one")), &canonical::service(&service))
+    };
+    assert_eq!(digest("ECS", "FARGATE"), digest("ECS", "FARGATE_SPOT"));
+    for controller in ["EXTERNAL", "CODE_DEPLOY"] {
+        assert_ne!(digest(controller, "FARGATE"), digest(controller, "FARGATE_SPOT"));
+    }
+}

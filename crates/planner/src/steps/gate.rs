@@ -169,6 +169,9 @@ pub(super) fn overdue(
 /// How long ECS itself waits in a stage for a Network Load Balancer (ecs-behaviour 4.2).
 const ECS_TAKES: Duration = Duration::from_mins(10);
 
+/// How much later than a pause begins ECS may say that it updated the deployment for it.
+const LATE: Duration = Duration::from_mins(1);
+
 /// Stages that take as long as ECS needs to change a rule.
 const SHORT_STAGES: &[&str] = &[
     "PRE_SCALE_UP",
@@ -187,7 +190,19 @@ fn stage_deadline(view: &View<'_>, rollout: &ServiceDeployment) -> Option<Timest
     }
     let deadline = view.desired.rollout.breaker.progress_deadline;
     let patience = deadline + rollout.step_bake() + ECS_TAKES;
-    rollout.updated_at?.checked_add(patience).ok()
+    went_on_at(view, rollout)?.checked_add(patience).ok()
+}
+
+/// When ECS went on, at the latest. It need not say when a pause was answered: where nothing was updated since a pause began,
+/// it may have stood until it would have ended by itself.
+fn went_on_at(view: &View<'_>, rollout: &ServiceDeployment) -> Option<Timestamp> {
+    let updated = rollout.updated_at?;
+    let shift = view.desired.rollout.strategy.shift();
+    let gate_timeout = shift.map(|shift| shift.gate_timeout).unwrap_or_default();
+    let ends = rollout.lifecycle_hook_details.iter().filter_map(|hook| hook.expires_at);
+    let began = |end: Timestamp| end.checked_sub(gate_timeout)?.checked_add(LATE);
+    let stood = ends.filter(|end| began(*end).is_ok_and(|began| updated <= began));
+    Some(stood.fold(updated, Timestamp::max))
 }
 
 /// The word that ends `rollout` at a pause that is open now.

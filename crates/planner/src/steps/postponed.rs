@@ -91,8 +91,8 @@ pub(super) fn due_now(mark: &RolloutMark) -> Option<RolloutMark> {
     (mark.phase == RolloutPhase::Postponed).then(|| RolloutMark { step: 1, ..mark.clone() })
 }
 
-fn is_due_now(mark: &RolloutMark) -> bool {
-    mark.step > 0
+pub(super) fn is_due_now(mark: &RolloutMark) -> bool {
+    mark.phase == RolloutPhase::Postponed && mark.step > 0
 }
 
 /// When the deployment began, which may be the PRIMARY one no more.

@@ -382,6 +382,9 @@ fn ended_by_ecs(view: &View<'_>) -> Option<String> {
 /// What ECS ended is rejected, unless nothing speaks against its revision.
 fn ended(view: &View<'_>, judgement: &Judgement, sentence: String, mark: &RolloutMark) -> Plan {
     let id = mark.id().unwrap_or(&view.primary.id);
+    if view.memory.rejects(&mark.digest) {
+        return rollback::begin(view, id, format!("{} was rejected", mark.digest));
+    }
     let is_blamed = judgement.against.is_some();
     let postponed = postponed::postpone(view, id, &sentence).filter(|_| !is_blamed);
     postponed

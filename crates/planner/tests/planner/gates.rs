@@ -131,6 +131,22 @@ fn a_pause_that_may_be_somebody_else_s_is_left_to_them() {
 }
 
 #[test]
+fn a_pause_that_stood_for_long_is_not_held_against_the_stage_once_it_was_answered() {
+    // The gate may stand for an hour, and was answered a moment ago; ECS takes ten minutes, and so long is its patience.
+    let answered = |updated_before: i64, ends_in: i64| {
+        let mut pause = hook("ecs-pause-1", "SUCCEEDED");
+        let mut look = in_stage("PRE_PRODUCTION_TRAFFIC_SHIFT", Vec::new());
+        pause.expires_at = Some(look.ago(-60 * ends_in));
+        look.history()[0].lifecycle_hook_details = vec![pause];
+        look.history()[0].updated_at = Some(look.ago(60 * updated_before));
+        look.verdict()
+    };
+    assert_eq!(answered(50, 10), None, "nothing was updated since the pause began");
+    assert_eq!(answered(80, -21), Some(VerdictKind::Stalled), "it would have ended long ago");
+    assert_eq!(answered(25, 10), Some(VerdictKind::Stalled), "ECS went on then");
+}
+
+#[test]
 fn a_stage_that_ecs_does_not_leave_is_held_against_the_rollout_unless_a_hook_runs() {
     // Ten minutes of patience and ten that ECS may take.
     let after = |minutes: i64, stage: &str, hooks: Vec<HookDetail>| {

@@ -234,6 +234,36 @@ fn a_person_s_retry_begins_a_postponed_rollout_at_once() {
 }
 
 #[test]
+fn a_retry_that_was_followed_already_writes_nothing_again() {
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("good:2").service();
+    drop(ecs.settle(&v2, 2));
+    let mark = format!("v1:{}:ecs-svc/1:postpone1:{}", v2.revision_digest, ecs.at().as_second());
+    ecs.tags.insert(tag::ROLLOUT.to_owned(), mark);
+    let before = ecs.tags.clone();
+    let sentence = ecs.ordered(&v2, Command::Retry).expect("it is followed");
+    assert!(sentence.contains("begun again already"), "{sentence}");
+    assert_eq!(ecs.tags, before);
+}
+
+#[test]
+fn what_a_person_undid_before_ecs_s_breaker_ended_it_is_returned_from_and_gets_no_second_verdict() {
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("good:2").service();
+    drop(ecs.settle(&v2, 2));
+    ecs.roll_back(BREAKER);
+    let mut look = Look::at(&ecs, v2);
+    let left = look.service().deployments[1].id.clone();
+    look.mark_of(&left, "probe", 200);
+    assert_eq!(look.verdict(), Some(VerdictKind::RolledBackByEcs));
+    let digest = look.desired.revision_digest.clone();
+    look.tag(tag::REJECTED, &format!("v1:{digest}:{}:Aborted", look.ago(1).as_second()));
+    let tags = look.tags_written();
+    assert!(tags[tag::ROLLOUT].contains(":rollback:"), "{}", look.plan());
+    assert!(!tags.contains_key(tag::REJECTED), "{tags:?}");
+}
+
+#[test]
 fn without_a_verdict_only_what_is_proven_and_was_given_up_is_deployed_again_as_a_return() {
     let refused = |look: &Look| {
         let input = json!({"cluster": "prod", "service": "web", "forceNewDeployment": true});

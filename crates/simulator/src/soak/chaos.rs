@@ -5,7 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use serde_json::json;
 
-use super::fleet::{Fleet, is_code_deployed};
+use super::fleet::{Fleet, STEPS, is_code_deployed};
 use super::{people, pick, seconds};
 use crate::harness::{Edit, Replica, Step, Storm};
 
@@ -79,7 +79,10 @@ impl Chaos {
     fn edit_manifest(&mut self, fleet: &mut Fleet, index: usize) -> Vec<Step> {
         let image = fleet.image(&mut self.rng);
         let Some(wish) = fleet.wishes.get_mut(index) else { return Vec::new() };
-        let (word, value) = match self.rng.u8(..11) {
+        let (word, value) = match self.rng.u8(..12) {
+            11 if wish.word("strategy") == Some("Steps") => {
+                ("steps", (*pick(&mut self.rng, &STEPS)).to_owned())
+            }
             10 => ("subnet", format!("subnet-{}", self.rng.u8(1..3))),
             0 => ("count", self.rng.u32(1..=6).to_string()),
             1 => ("env", self.rng.u32(..).to_string()),
@@ -127,6 +130,7 @@ impl Chaos {
                 Edit::CodeDeploy { image: fleet.image(&mut self.rng) }
             }
             10..13 => Edit::Deploy { image: fleet.image(&mut self.rng) },
+            13 if is_code_deployed(wish) => Edit::StopCodeDeploy,
             13 => Edit::RollBack,
             14 => Edit::Delete,
             15 => Edit::Deregister,

@@ -38,12 +38,13 @@ impl Fleet {
     }
 
     /// The services that CodeDeploy deploys, each with its front; every second one waits for a word before its traffic
-    /// moves.
+    /// moves, and every third one has an alarm that ends its deployments.
     pub(super) fn deployment_groups(&self) -> impl Iterator<Item = Step> {
         let fronts = self.wishes.iter().zip(&self.groups).enumerate();
         fronts.filter(|(_, (wish, _))| is_code_deployed(wish)).map(|(index, (wish, group))| {
             let waits = (index % 2 == 1).then_some(TIME_TO_SAY_GO);
-            let terms = GroupTerms { waits, watches: None };
+            let watches = (index % 3 == 2).then(|| ALARM.to_owned());
+            let terms = GroupTerms { waits, watches };
             Step::DeploymentGroup(wish.name.clone(), front(group), terms)
         })
     }
@@ -115,6 +116,10 @@ const HOOKS: [&str; 5] = [
     "BeforeAllowTraffic:no",
     "BeforeInstall:slow,AfterAllowTraffic:no",
 ];
+
+/// What somebody makes of the steps of a manifest, perhaps while they are taken.
+pub(super) const STEPS: [&str; 4] =
+    ["50/1m,100/1m", "100/2m", "10/1m,25/1m,50/1m,100/1m", "25/2m,100/1m"];
 
 pub(super) fn is_code_deployed(wish: &Wish) -> bool {
     wish.word("strategy") == Some("CodeDeploy")

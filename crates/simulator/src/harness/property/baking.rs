@@ -10,17 +10,25 @@ use super::super::{Event, Property};
 use super::memory::PROMOTE;
 use super::origins::{Origin, Origins};
 use super::wishes::Wish;
-use crate::{DeploymentCourse, DeploymentFacts, ServiceFacts};
+use crate::{DeploymentCourse, DeploymentFacts};
 
 /// S5: the share of the newest task set, made by daemons, rises from one step to the next only after the bake of the step
 /// that it was at, unless a person lets it go on, or somebody else writes the rule.
 #[derive(Debug, Default)]
 pub(super) struct BakedSteps {
     origins: Origins,
-    /// What each task set got when last told, and since when.
-    shares: BTreeMap<ServiceKey, BTreeMap<u64, (u32, At)>>,
+    /// What each task set got when last told, by its number.
+    shares: BTreeMap<ServiceKey, BTreeMap<u64, Given>>,
     /// When somebody else last wrote a rule or the default action of a listener.
     weighed: Option<At>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Given {
+    share: u32,
+    since: At,
+    /// A person let it go on meanwhile.
+    is_promoted: bool,
 }
 
 impl Property for BakedSteps {
@@ -43,12 +51,15 @@ impl Property for BakedSteps {
         let mut broken = Ok(());
         for one in &facts.deployments {
             let Some(share) = one.share else { continue };
-            let (had, since) = before.get(&one.id).copied().unwrap_or((share, at));
+            let is_promoted = facts.tags.contains_key(PROMOTE);
+            let fresh = Given { share, since: at, is_promoted };
+            let had = before.get(&one.id).copied().unwrap_or(fresh);
+            let had = Given { is_promoted: had.is_promoted || is_promoted, ..had };
             let is_new = newest == Some(one.id) && one.course != DeploymentCourse::Completed;
-            if share > had && is_new && is_ours {
-                broken = broken.and(self.risen(&key, facts, one, (had, at.duration_since(since))));
+            if share > had.share && is_new && is_ours {
+                broken = broken.and(self.risen(&key, one, had, at));
             }
-            now.insert(one.id, (share, if share == had { since } else { at }));
+            now.insert(one.id, if share == had.share { had } else { fresh });
         }
         self.shares.insert(key, now);
         broken
@@ -59,16 +70,17 @@ impl BakedSteps {
     fn risen(
         &self,
         key: &ServiceKey,
-        facts: &ServiceFacts,
         one: &DeploymentFacts,
-        (had, after): (u32, jiff::SignedDuration),
+        had: Given,
+        at: At,
     ) -> Result<(), String> {
+        let (had, after, is_promoted) = (had.share, at.duration_since(had.since), had.is_promoted);
         let Some(Origin::Started(wishes)) = self.origins.of(key, one.id) else { return Ok(()) };
         let is_baked = |wish: &Arc<Wish>| {
             let mut steps = wish.steps.iter();
             steps.find(|step| step.share == had).is_none_or(|step| after >= step.bake)
         };
-        if wishes.is_empty() || wishes.iter().any(is_baked) || facts.tags.contains_key(PROMOTE) {
+        if wishes.is_empty() || wishes.iter().any(is_baked) || is_promoted {
             return Ok(());
         }
         Err(format!("{} gets more than {had} of 1000 after {after:#}", one.id))
@@ -120,6 +132,15 @@ mod tests {
         course.breaks("gets more than 100 of 1000");
         let mut course = at_a_tenth();
         course.tags(PROMOTE, "v1:x:step-1:1:ann:");
+        gets(&mut course, 1000);
+        course.passes();
+    }
+
+    #[test]
+    fn a_word_that_was_said_while_the_step_was_taken_and_forgotten_before_the_next_one_counts() {
+        let mut course = at_a_tenth();
+        course.tags(PROMOTE, "v1:x:step-1:1:ann:");
+        course.happens(|facts, _| drop(facts.tags.remove(PROMOTE)));
         gets(&mut course, 1000);
         course.passes();
     }

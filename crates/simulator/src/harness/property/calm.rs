@@ -350,6 +350,12 @@ impl Ending<'_> {
         primary.is_some_and(|primary| self.proven() == Some(&*primary.definition))
     }
 
+    /// Whether what was proven has the content that the manifest wants, and something else is PRIMARY.
+    pub(super) fn is_to_leave_for_what_is_wanted(&self) -> bool {
+        let is_wanted = |one| self.calm.definitions.is(one, &self.wish.definition);
+        self.proven().is_some_and(is_wanted) && !self.runs_what_is_wanted()
+    }
+
     /// Whether ECS itself ended the return to the proven revision.
     pub(super) fn ecs_ended_the_return(&self) -> bool {
         self.truth.is_some_and(|truth| {

@@ -242,12 +242,20 @@ impl NamedGates {
             let mark = self.passes.shown(call).and_then(|shown| mark(&shown.tags));
             mark.is_some_and(|mark| names_its_step(hook, &mark.phase))
         };
-        match promotion.hook.filter(|hook| !self.gates.is_open(call, hook) && !is_step(hook)) {
+        let is_frozen = |hook: &str| {
+            hook == FREEZE && self.origins.wishes_of(call).iter().any(|wish| wish.has_windows)
+        };
+        let is_nothing =
+            |hook: &String| !self.gates.is_open(call, hook) && !is_step(hook) && !is_frozen(hook);
+        match promotion.hook.filter(is_nothing) {
             Some(hook) => Err(format!("{} promotes {hook}, at which nothing waits", told(call))),
             None => Ok(()),
         }
     }
 }
+
+/// What a promotion names in the place of a gate where windows keep a rollout.
+const FREEZE: &str = "freeze";
 
 /// Whether a word is about the step that a mark tells of: `take-2` of one that is being taken, `step-2` of one that bakes.
 fn names_its_step(hook: &str, phase: &str) -> bool {
@@ -474,6 +482,21 @@ mod tests {
         course.asks(&Command::Promote(planner::Gates::Now));
         says(&mut course, HOOK);
         course.breaks("at which nothing waits");
+    }
+
+    #[test]
+    fn a_freeze_is_passed_where_windows_keep_a_rollout_and_nowhere_else() {
+        const WINDOWS: &str =
+            "  rollout: {windows: [{deny: \"*/7 * * * *\", duration: 3m, timeZone: UTC}]}\n";
+        for (spec, broken) in [(WINDOWS, false), (APPROVED, true)] {
+            let wanted = manifest_with("2", COUNT, spec);
+            let mut course = Course::of(NamedGates::default());
+            course.wants(FIRST, Some(&wanted));
+            course.looks(FIRST);
+            course.asks(&Command::Promote(planner::Gates::Now));
+            course.writes("TagResource", tagging(&[(PROMOTE, &promotion(&wanted, FREEZE))]));
+            if broken { course.breaks("at which nothing waits") } else { course.passes() }
+        }
     }
 
     #[test]

@@ -115,6 +115,7 @@ fn is_held(ending: &Ending<'_>, truth: &Truth) -> bool {
         || (ending.is_returned() && !truth.is_steady)
         || ending.runs_the_proven()
         || ending.has_lost_the_proven()
+        || ending.is_to_leave_for_what_is_wanted()
 }
 
 fn is_over(ending: &Ending<'_>, _: At, _: At) -> Result<(), String> {
@@ -314,6 +315,19 @@ mod tests {
             facts.deployments.remove(0);
         });
         over(course).passes();
+    }
+
+    #[test]
+    fn a_return_from_something_else_to_what_is_rejected_itself_is_a_person_s() {
+        for property in [AtTheEnd::is_safe, AtTheEnd::is_over] {
+            let mut course = rejected(property(US));
+            course.happens(|facts, _| {
+                facts.deployments.remove(0);
+                facts.tags.insert(PROVEN.to_owned(), "service-revision/main/web/2".to_owned());
+            });
+            returning(&mut course);
+            over(course).passes();
+        }
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(super) struct Wish {
     pub(super) pauses: bool,
     /// The gates that a person must approve.
     pub(super) approvals: Vec<Gate>,
+    /// Windows may keep a rollout.
+    pub(super) has_windows: bool,
     pub(super) adopt: bool,
     pub(super) probe: Probe,
     /// Traffic moves to it; no probe is needed where none is.
@@ -108,6 +110,7 @@ impl Wish {
             paused: service.paused,
             pauses: pauses(service),
             approvals: service.rollout.approvals.clone(),
+            has_windows: !service.rollout.windows.is_empty(),
             adopt: service.adopt,
             probe: service.rollout.probe,
             shifts: service.rollout.strategy != Strategy::Rolling,
