@@ -51,24 +51,9 @@ pub struct DeploymentGroup {
     /// As CodeDeploy tells it.
     #[serde(default)]
     pub load_balancer_info: Value,
+    /// As CodeDeploy tells it.
     #[serde(default)]
-    pub alarm_configuration: AlarmConfiguration,
-}
-
-/// The alarms that end each deployment of a group while one of them is red.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AlarmConfiguration {
-    #[serde(default)]
-    pub enabled: bool,
-    #[serde(default)]
-    pub alarms: Vec<NamedAlarm>,
-}
-
-/// `AlarmConfiguration.alarms[]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NamedAlarm {
-    #[serde(default)]
-    pub name: String,
+    pub alarm_configuration: Value,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -240,7 +225,9 @@ impl DeploymentGroup {
 
     /// Whether an alarm ends its deployments.
     pub(crate) fn is_watched(&self) -> bool {
-        self.alarm_configuration.enabled && !self.alarm_configuration.alarms.is_empty()
+        let alarms = self.alarm_configuration.get("alarms").and_then(Value::as_array);
+        self.alarm_configuration.get("enabled") == Some(&Value::Bool(true))
+            && alarms.is_some_and(|alarms| !alarms.is_empty())
     }
 
     pub(crate) fn deploys(&self, desired: &Service) -> bool {

@@ -36,8 +36,8 @@ mod view;
 pub use action::{Action, Applied, Call, HookAction, Lane, Reweighing};
 pub use check::{check, check_order, check_prune};
 pub use code_deploy::{
-    AlarmConfiguration, CodeDeploy, CodeDeployDeployment, CodeDeployQuestion, DeploymentGroup,
-    Diagnostics, EcsService, ErrorInformation, LifecycleEvent, NamedAlarm, RollbackInfo,
+    CodeDeploy, CodeDeployDeployment, CodeDeployQuestion, DeploymentGroup, Diagnostics, EcsService,
+    ErrorInformation, LifecycleEvent, RollbackInfo,
 };
 pub use command::{Command, Gates, Obedience, Order, Refusal};
 pub use diff::{Cause, Field, FieldOwner, Revised, changes, fields, revised};

@@ -265,7 +265,7 @@ impl Facts<'_> {
         let message = if is_proven(view, runs) {
             format!("the service is back on {runs}")
         } else {
-            format!("the service has left it, and runs {runs}, which was not proven")
+            format!("the service has left it, and runs {runs}")
         };
         yes(kind, "RolledBack", message)
     }
@@ -357,11 +357,10 @@ fn name_of(code: &str) -> &'static str {
     KINDS.iter().map(|kind| name(*kind)).find(|name| *name == code).unwrap_or("Other")
 }
 
-/// Whether that is what was proven, or another revision with its content; what nothing tells is taken for it.
+/// Whether that is seen to be what was proven, or another revision with its content.
 fn is_proven(view: &View<'_>, runs: &str) -> bool {
     // Of what ECS deploys the service revision is remembered.
     let is_definition = |proven: &&str| proven.contains(":task-definition/");
     let Some(proven) = view.memory.proven.as_deref().filter(is_definition) else { return true };
-    let content = |arn: &str| view.definition(arn).map(|one| &one.digest);
-    runs == proven || content(runs).is_none() || content(runs) == content(proven)
+    view.has_content_of(runs, proven)
 }

@@ -249,11 +249,11 @@ pub(super) fn abort(view: &View<'_>, order: &Order) -> Result<Obedience, Refusal
 
 fn retry(desired: &Service, service: &ObservedService, memory: &Memory) -> Obedience {
     let mark = memory.rollout.as_ref().filter(|mark| mark.digest == desired.revision_digest);
-    if mark.is_some_and(postponed::is_due_now) && memory.rejected.is_none() {
+    let postponed = mark.filter(|mark| !memory.rejects(&mark.digest));
+    if postponed.is_some_and(postponed::is_due_now) {
         return done("what the manifest wants is begun again already");
     }
-    let due = mark.and_then(postponed::due_now);
-    if let Some(due) = due.filter(|due| !memory.rejects(&due.digest)) {
+    if let Some(due) = postponed.and_then(postponed::due_now) {
         let sentence = "what the manifest wants is begun again at once";
         return set(service, tag::ROLLOUT, due.encode(), sentence);
     }

@@ -2,12 +2,13 @@
 
 #![expect(clippy::indexing_slicing, reason = "a plan without an action is a failed test")]
 
-use evenkeel_planner::{Call, Lane, WaitReason};
+use evenkeel_planner::{Call, ConditionKind, Lane, Outcome, WaitReason, status};
 use serde_json::{Value, json};
 
 use crate::balanced::GREEN;
 use crate::code_deploy::{Look, ago, at_rest, definition, on_its_way, set};
-use crate::manifests::GROUP;
+use crate::ecs::input;
+use crate::manifests::{GROUP, key};
 
 /// `d-222222222` was rejected, and ended without a rollback: its task set stands beside the proven one, and may get traffic.
 fn left() -> Look {
@@ -76,12 +77,40 @@ fn what_somebody_deployed_in_the_place_of_a_rejected_deployment_is_not_returned_
     }
 }
 
+/// What the status says of a service that runs this alone, while `good:2` is rejected and `proven` was proven.
+fn back_on(runs: u64, proven: &str) -> String {
+    let mut look = at_rest().rejected();
+    look.tags.remove("evenkeel:rollout");
+    look.tags.insert("evenkeel:proven".to_owned(), proven.to_owned());
+    look.sets = vec![set(runs, GROUP, "PRIMARY", "")];
+    let (key, seen, plan) = (key(), look.seen(), look.plan());
+    let told = status(&input(&key, Some(&look.desired), &seen), &plan, &Outcome::Done);
+    told.condition(ConditionKind::RolledBack).expect("it is one of them").message.clone()
+}
+
+#[test]
+fn a_status_says_that_a_service_is_back_only_where_it_is_seen_to_run_what_was_proven() {
+    assert_eq!(back_on(1, &definition(1)), format!("the service is back on {}", definition(1)));
+    let elsewhere = format!("the service has left it, and runs {}", definition(3));
+    assert_eq!(back_on(3, &definition(1)), elsewhere);
+    // Deregistered: what it was is not shown any more.
+    assert_eq!(back_on(3, &definition(9)), elsewhere);
+}
+
 /// `d-222222222` has succeeded and was rejected, and the group has alarms that end its deployments.
 fn watched(enabled: bool) -> Look {
     let mut look = on_its_way("Succeeded").rejected();
     look.sets = vec![set(2, GREEN, "PRIMARY", "d-222222222")];
     look.group_alarms = json!({"enabled": enabled, "alarms": [{"name": "errors"}]});
     look
+}
+
+#[test]
+fn a_group_whose_alarms_are_told_otherwise_than_expected_is_read_all_the_same() {
+    for alarms in [json!(null), json!({"enabled": true, "alarms": null}), json!("none")] {
+        let look = Look { group_alarms: alarms, ..watched(true) };
+        assert_eq!(overridden(&look.call()), None, "{}", look.group_alarms);
+    }
 }
 
 fn overridden(call: &Call) -> Option<&Value> {

@@ -5,6 +5,7 @@
     reason = "a fixture that does not find what it set up is a failed test"
 )]
 
+use evenkeel_manifest::Service;
 use evenkeel_planner::{
     Action, Call, Command, Fact, Lane, Plan, VerdictKind, WaitReason, check, tag,
 };
@@ -107,14 +108,19 @@ fn what_takes_a_proven_task_away_each_time_is_not_begun_again_and_again() {
     assert_eq!(look.verdict(), None, "nothing is lost where nothing was proven");
 }
 
+/// ECS's breaker rolled `good:2` back, and this is wanted now; with the id of the deployment that was ended.
+fn returned_by_ecs(desired: Service) -> (Look, String) {
+    let mut ecs = settled(&web("good:1"));
+    drop(ecs.settle(&web("good:2").service(), 2));
+    ecs.roll_back(BREAKER);
+    let mut look = Look::at(&ecs, desired);
+    let left = look.service().deployments[1].id.clone();
+    (look, left)
+}
+
 #[test]
 fn a_return_by_ecs_that_found_no_room_either_is_made_again_before_the_rollout_is() {
-    let mut ecs = settled(&web("good:1"));
-    let v2 = web("good:2").service();
-    drop(ecs.settle(&v2, 2));
-    ecs.roll_back(BREAKER);
-    let mut look = Look::at(&ecs, v2);
-    let left = look.service().deployments[1].id.clone();
+    let (mut look, left) = returned_by_ecs(web("good:2").service());
     look.primary().rollout_state = Some("FAILED".to_owned());
     look.primary().rollout_state_reason = Some(BREAKER.to_owned());
     look.begun(700);
@@ -173,11 +179,7 @@ fn new_content_a_verdict_and_the_same_content_of_somebody_else_end_a_postponemen
 
 #[test]
 fn new_content_waits_for_the_return_by_ecs_from_a_postponed_rollout() {
-    let mut ecs = settled(&web("good:1"));
-    drop(ecs.settle(&web("good:2").service(), 2));
-    ecs.roll_back(BREAKER);
-    let mut look = Look::at(&ecs, web("good:3").service());
-    let left = look.service().deployments[1].id.clone();
+    let (mut look, left) = returned_by_ecs(web("good:3").service());
     look.mark_of(&left, "postpone", 1);
     let v2 = web("good:2").service().revision_digest;
     let mark = look.service().tags[tag::ROLLOUT].clone();
@@ -240,20 +242,19 @@ fn a_retry_that_was_followed_already_writes_nothing_again() {
     drop(ecs.settle(&v2, 2));
     let mark = format!("v1:{}:ecs-svc/1:postpone1:{}", v2.revision_digest, ecs.at().as_second());
     ecs.tags.insert(tag::ROLLOUT.to_owned(), mark);
-    let before = ecs.tags.clone();
-    let sentence = ecs.ordered(&v2, Command::Retry).expect("it is followed");
-    assert!(sentence.contains("begun again already"), "{sentence}");
-    assert_eq!(ecs.tags, before);
+    let other = web("good:3").service().revision_digest;
+    for rejected in [None, Some(format!("v1:{other}:{}:Crashes", ecs.at().as_second()))] {
+        ecs.tags.extend(rejected.map(|verdict| (tag::REJECTED.to_owned(), verdict)));
+        let before = ecs.tags.clone();
+        let sentence = ecs.ordered(&v2, Command::Retry).expect("it is followed");
+        assert!(sentence.contains("begun again already"), "{sentence}");
+        assert_eq!(ecs.tags, before);
+    }
 }
 
 #[test]
 fn what_a_person_undid_before_ecs_s_breaker_ended_it_is_returned_from_and_gets_no_second_verdict() {
-    let mut ecs = settled(&web("good:1"));
-    let v2 = web("good:2").service();
-    drop(ecs.settle(&v2, 2));
-    ecs.roll_back(BREAKER);
-    let mut look = Look::at(&ecs, v2);
-    let left = look.service().deployments[1].id.clone();
+    let (mut look, left) = returned_by_ecs(web("good:2").service());
     look.mark_of(&left, "probe", 200);
     assert_eq!(look.verdict(), Some(VerdictKind::RolledBackByEcs));
     let digest = look.desired.revision_digest.clone();

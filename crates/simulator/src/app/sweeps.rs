@@ -28,7 +28,8 @@ pub(super) struct Sweeping {
     /// Only one part of the points of each scenario, such as 3/41: the third and every 41st after it. All parts are the whole.
     #[arg(long, value_name = "PART", default_value_t)]
     part: Part,
-    /// Also play the deaths after which nothing is different from after another one, and check that it is so.
+    /// Play every point from the beginning to the end, also where another one is known to lead to the same course, and check
+    /// that it does.
     #[arg(long)]
     every_point: bool,
 }

@@ -34,14 +34,14 @@ pub(crate) const GOES_ON_OTHERWISE: &str = "visited";
 pub struct Fingerprint(u64);
 
 impl Fingerprint {
+    pub(crate) const BYTES: usize = 8;
+
     /// With something else that says what comes next.
     pub(crate) fn with(self, other: impl Hash) -> Self {
         let mut hasher = DefaultHasher::new();
         (self.0, other).hash(&mut hasher);
         Self(hasher.finish())
     }
-
-    pub(crate) const BYTES: usize = 8;
 
     pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
         self.0.to_le_bytes()
@@ -241,10 +241,10 @@ mod tests {
     }
 
     #[test]
-    fn a_look_more_is_forgotten_two_minutes_after_its_half_minute() {
+    fn a_look_more_is_forgotten_when_the_service_was_looked_at_twice_after_it() {
         let mut events = undisturbed();
         events.insert(4, (190, "look more"));
-        assert_eq!(joins_at(&events), Some(360), "the half minute from 180 s on is another one");
+        assert_eq!(joins_at(&events), Some(360), "looks of 240 s and 300 s");
     }
 
     #[test]
