@@ -486,7 +486,7 @@ pub struct Task {
     pub containers: Vec<Container>,
     /// The elastic network interface, among others: `[{type, details: [{name, value}]}]`.
     #[serde(default)]
-    pub attachments: Vec<Value>,
+    pub attachments: Arc<[Value]>,
 }
 
 impl Task {

@@ -84,7 +84,7 @@ pub struct TaskFacts {
     pub stopping_at: Option<Timestamp>,
     /// `stopCode`, once it is being stopped.
     pub stop_code: Option<&'static str>,
-    pub stopped_reason: Option<String>,
+    pub stopped_reason: Option<Arc<str>>,
 }
 
 /// One service deployment.

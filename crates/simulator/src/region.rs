@@ -291,10 +291,10 @@ impl Region {
 
     /// Takes the truth about every service that may have changed since last asked; of several of one
     /// name, about the newest.
-    pub fn take_changes(&mut self) -> Vec<ServiceFacts> {
+    pub fn take_changes(&mut self) -> Vec<Arc<ServiceFacts>> {
         let touched = std::mem::take(&mut self.touched);
         let newest = touched.into_iter().filter(|id| self.state.is_newest(*id));
-        newest.filter_map(|id| self.state.facts(id)).collect()
+        newest.filter_map(|id| self.state.facts(id)).map(Arc::new).collect()
     }
 
     /// The truth about the newest service of that name.

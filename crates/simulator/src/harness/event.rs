@@ -1,6 +1,8 @@
 //! Everything that happens in one course of the simulation, as properties see it; never what anybody
 //! makes of it.
 
+use std::sync::Arc;
+
 use evenkeel_manifest::{Service, ServiceKey};
 use evenkeel_planner::{Command, Lane};
 use evenkeel_reconciler::{CloudError, Followed, NotFollowed};
@@ -71,7 +73,7 @@ pub enum Event<'a> {
         answer: Result<&'a Followed, &'a NotFollowed>,
     },
     /// The truth about a service changed, or may have.
-    Changed(&'a ServiceFacts),
+    Changed(&'a Arc<ServiceFacts>),
     /// Faults are possible from now on (`false`), or all is well again (`true`).
     Calm(bool),
     /// The course is over; there was calm for long enough that everything should have settled.

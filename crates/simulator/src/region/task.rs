@@ -99,7 +99,7 @@ pub(crate) struct Task {
     /// Why the scheduler should replace it, and its target group if a load balancer says so.
     pub(crate) failing: Option<String>,
     pub(crate) stop_code: Option<StopCode>,
-    pub(crate) stopped_reason: Option<String>,
+    pub(crate) stopped_reason: Option<Arc<str>>,
     pub(crate) times: Times,
     pub(crate) tags: Tags,
     pub(crate) protected: bool,
@@ -352,7 +352,7 @@ impl State {
         let Some(task) = self.reported(arn).filter(|task| task.is_pending()) else { return };
         let id = task.id;
         task.stop_code.get_or_insert(StopCode::TaskFailedToStart);
-        task.stopped_reason.get_or_insert_with(|| reason.to_owned());
+        task.stopped_reason.get_or_insert_with(|| reason.into());
         task.wanted = false;
         self.deprovision(id);
     }
@@ -383,7 +383,7 @@ impl State {
                 task.wanted = false;
                 task.stop_code.get_or_insert(StopCode::EssentialContainerExited);
                 task.stopped_reason
-                    .get_or_insert_with(|| "Essential container in task exited".to_owned());
+                    .get_or_insert_with(|| "Essential container in task exited".into());
                 task.times.stopping = Some(now);
                 self.deregister_targets_of(id);
                 if all { self.deprovision(id) } else { self.signal(id) }
@@ -426,7 +426,7 @@ impl State {
         let Some(task) = self.tasks.get_mut(&id).filter(|task| task.is_wanted()) else { return };
         task.wanted = false;
         task.stop_code = Some(code);
-        task.stopped_reason = Some(reason.to_owned());
+        task.stopped_reason = Some(reason.into());
         task.times.stopping = Some(now);
         match task.state {
             TaskState::Provisioning | TaskState::Pending => self.deprovision(id),
@@ -530,7 +530,7 @@ impl State {
         task.wanted = false;
         task.stop_code.get_or_insert(StopCode::InfrastructureHealth);
         task.stopped_reason
-            .get_or_insert_with(|| "Task stopped because of an infrastructure failure.".to_owned());
+            .get_or_insert_with(|| "Task stopped because of an infrastructure failure.".into());
         let arn = task.arn.clone();
         if task.state >= TaskState::Activating {
             self.effects.push(Effect::KillTask { task: arn });

@@ -184,8 +184,8 @@ impl State {
             task.times.started.is_none() && task.stop_code == Some(StopCode::TaskFailedToStart);
         let reason = container
             .reason
-            .as_ref()
-            .or(task.stopped_reason.as_ref().filter(|_| never_started && task.is_stopped()));
+            .as_deref()
+            .or(task.stopped_reason.as_deref().filter(|_| never_started && task.is_stopped()));
         if let Some(reason) = reason {
             map.insert("reason".to_owned(), json!(reason));
         }

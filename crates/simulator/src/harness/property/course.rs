@@ -118,7 +118,7 @@ pub(super) fn stop(task: &mut TaskFacts, at: Timestamp, code: &'static str, reas
     (task.wanted, task.healthy, task.state) = (false, false, "STOPPED");
     task.stopping_at = Some(at);
     task.stop_code = Some(code);
-    task.stopped_reason = Some(reason.to_owned());
+    task.stopped_reason = Some(reason.into());
 }
 
 pub(super) fn start() -> Timestamp {
@@ -201,7 +201,7 @@ impl<P: Property> Course<P> {
         change(&mut self.truth, self.at);
         self.truth.at = self.at;
         let facts = self.truth.clone();
-        self.tell(&Event::Changed(&facts));
+        self.tell(&Event::Changed(&Arc::new(facts)));
     }
 
     /// A call that is not sent yet.

@@ -26,8 +26,11 @@ impl Faultless {
     pub(super) fn note(&mut self, event: &Event<'_>) {
         let Event::Changed(facts) = event else { return };
         self.now = Some(facts.at);
-        let failed = facts.tasks.iter().filter(|task| failure(task).is_some());
-        self.faulty.extend(failed.map(|task| task.deployment));
+        for task in &facts.tasks {
+            if !self.faulty.contains(&task.deployment) && failure(task).is_some() {
+                self.faulty.insert(task.deployment);
+            }
+        }
         let given_up =
             facts.deployments.iter().filter(|one| one.course == DeploymentCourse::Failed);
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);

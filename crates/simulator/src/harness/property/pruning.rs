@@ -245,6 +245,8 @@ pub(super) fn is_own(key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::super::course::{Course, FIRST, manifest, tagging, update};
@@ -349,7 +351,7 @@ mod tests {
     fn more_than_few_that_have_lost_their_manifests_is_found() {
         let mut course = orphan();
         let lost = ServiceFacts { name: "lost".to_owned(), ..course.truth.clone() };
-        course.tell(&Event::Changed(&lost));
+        course.tell(&Event::Changed(&Arc::new(lost)));
         course.pause(3600 * 2);
         course.pass("TagResource", tagging(&[(TOMBSTONE, MARK)]));
         course.breaks("have lost their manifests");

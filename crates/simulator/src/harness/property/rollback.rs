@@ -505,7 +505,7 @@ mod tests {
                 let code = if fails { "EssentialContainerExited" } else { "TaskFailedToStart" };
                 stop(&mut lost, at, code, "TaskFailedToStart: RESOURCE:MEMORY");
                 if fails {
-                    lost.stopped_reason = Some("Essential container in task exited".to_owned());
+                    lost.stopped_reason = Some("Essential container in task exited".into());
                 }
                 facts.tasks.push(lost);
             });

@@ -354,9 +354,11 @@ const ENVIRONMENT: [&str; 10] = [
 
 /// `None` when it cannot be held against the revision.
 pub(super) fn failure(task: &TaskFacts) -> Option<Failure> {
+    if !has_failed(task) {
+        return None;
+    }
     let reason = task.stopped_reason.as_deref().unwrap_or_default().to_lowercase();
-    let is_outside = ENVIRONMENT.iter().any(|words| reason.contains(words));
-    if is_outside || !has_failed(task) {
+    if ENVIRONMENT.iter().any(|words| reason.contains(words)) {
         return None;
     }
     Some(match task.stop_code {

@@ -108,7 +108,7 @@ impl Property for UndoArrives {
                 if self.is_turned_back(&key, facts) {
                     self.forgets(Some(&key));
                 }
-                let truth = Some(Arc::new((*facts).clone()));
+                let truth = Some(Arc::clone(facts));
                 self.services.entry(key).or_default().truth = truth;
             }
             Event::Asked { of, key, who, command } => self.asked(*of, key, who, command),

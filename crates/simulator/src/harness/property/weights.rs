@@ -1,6 +1,7 @@
 //! S3 and S6: no write of a daemon takes traffic from everybody, or tasks from what gets traffic.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use evenkeel_manifest::ServiceKey;
 use jiff::SignedDuration;
@@ -27,7 +28,7 @@ pub(super) struct WeightSum {
 /// S6: no task set is deleted while it gets production traffic, unless somebody gave it some just now.
 #[derive(Debug, Default)]
 pub(super) struct Drained {
-    truth: BTreeMap<ServiceKey, ServiceFacts>,
+    truth: BTreeMap<ServiceKey, Arc<ServiceFacts>>,
     /// When somebody else changed a rule last.
     edited: Option<At>,
 }
@@ -104,7 +105,7 @@ impl Property for Drained {
         match event {
             Event::Changed(facts) => {
                 let key = ServiceKey::new(&*facts.cluster, &*facts.name);
-                self.truth.insert(key, (*facts).clone());
+                self.truth.insert(key, Arc::clone(facts));
             }
             Event::Edited { operation: "ModifyRule" | "ModifyListener", .. } => {
                 self.edited = Some(at);
