@@ -72,9 +72,11 @@ pub fn owned(canonical: &Value, written: &Value) -> Value {
 /// The members of CreateService that make a service revision together with the task definition.
 ///
 /// Source: UpdateService API reference, the members that "trigger a new service deployment"; and
-/// `ServiceRevision` for `gatewayConnectors` and `monitoring`, which it holds too.
+/// `ServiceRevision` for `gatewayConnectors` and `monitoring`, which it holds too; `capacityProviderStrategy` changes by a
+/// forced deployment only (pipe-cd/pipecd#6385).
 pub fn revision_members() -> &'static [&'static str] {
     &[
+        "capacityProviderStrategy",
         "gatewayConnectors",
         "loadBalancers",
         "monitoring",
@@ -115,23 +117,15 @@ pub fn removable_members() -> &'static [&'static str] {
     ]
 }
 
-/// What a verdict is about, from the digest of a task definition and a service in canonical form. ECS's own deployments
-/// change where tasks run in place; a task set is made anew for it.
+/// What a verdict is about, from the digest of a task definition and a service in canonical form.
 pub(crate) fn revision(task_definition: &crate::Digest, service: &Value) -> Value {
-    let of_task_sets = ["capacityProviderStrategy"].iter().filter(|_| has_task_sets(service));
     let mut revision: Map<String, Value> = revision_members()
         .iter()
-        .chain(of_task_sets)
         .filter_map(|&name| Some((name.to_owned(), service.get(name)?.clone())))
         .filter(|(_, value)| !is_off(value))
         .collect();
     revision.insert("taskDefinition".to_owned(), task_definition.as_str().into());
     Value::Object(revision)
-}
-
-fn has_task_sets(service: &Value) -> bool {
-    let controller = service.pointer("/deploymentController/type").and_then(Value::as_str);
-    matches!(controller, Some("EXTERNAL" | "CODE_DEPLOY"))
 }
 
 /// An empty list, or a configuration that says `enabled: false` (Service Connect): the same as absent.

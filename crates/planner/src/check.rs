@@ -91,6 +91,7 @@ const ACTION_RULES: &[ActionRule] = &[
 /// Members of `UpdateService` that start a deployment (`UpdateService` API reference).
 const STARTING: &[&str] = &[
     "taskDefinition",
+    "capacityProviderStrategy",
     "networkConfiguration",
     "platformVersion",
     "loadBalancers",
@@ -121,6 +122,11 @@ impl Ground<'_> {
         let Some(proven) = self.proven_definition() else { return false };
         let digest = |arn: &str| self.definition(arn).map(|one| &one.digest);
         proven == arn || (digest(arn).is_some() && digest(arn) == digest(proven))
+    }
+
+    /// A member of the service as it is, in canonical form.
+    fn live(&self, member: &str) -> Option<&Value> {
+        self.service?.document.canonical().get(member)
     }
 
     fn tag(&self, key: &str) -> Option<&str> {
@@ -408,25 +414,20 @@ fn rolls_back_to_the_proven(ground: &Ground<'_>, action: &Action) -> Option<Stri
         Call::StopServiceDeployment { arn } | Call::ContinueServiceDeployment { arn, .. } => {
             let all = ground.input.observed.service_deployments.known()?;
             let stopped = all.iter().find(|one| one.service_deployment_arn == *arn)?;
-            let definition = ground.proven_definition();
             let sources = &stopped.source_service_revisions;
-            let returns = !sources.is_empty()
-                && sources.iter().all(|source| {
-                    source.arn == proven
-                        || definition.is_some_and(|one| revision_runs(ground, &source.arn, one))
-                });
+            let runs_it = |arn: &str| arn == proven || revision_runs_the_proven(ground, arn);
+            let returns = !sources.is_empty() && sources.iter().all(|source| runs_it(&source.arn));
             (!returns).then(|| format!("ECS would not return to the proven revision {proven}"))
         }
         _ => None,
     }
 }
 
-fn revision_runs(ground: &Ground<'_>, revision: &str, definition: &str) -> bool {
-    let all = ground.input.observed.service_revisions.known();
-    all.is_some_and(|all| {
-        all.iter()
-            .any(|one| one.service_revision_arn == revision && one.task_definition == definition)
-    })
+fn revision_runs_the_proven(ground: &Ground<'_>, revision: &str) -> bool {
+    let all = ground.input.observed.service_revisions.known().map(Vec::as_slice);
+    let mut of_it =
+        all.unwrap_or_default().iter().filter(|one| one.service_revision_arn == revision);
+    of_it.any(|one| ground.has_proven_content(&one.task_definition))
 }
 
 fn counts_are_the_manifest_s(ground: &Ground<'_>, action: &Action) -> Option<String> {
@@ -557,9 +558,17 @@ fn sends_no_fixed_members(_: &Ground<'_>, action: &Action) -> Option<String> {
 }
 
 /// Every repeat of a forced deployment starts another one, so it needs a failed one that nobody holds
-/// against the revision any more.
+/// against the revision any more, or a strategy that ECS takes no other way.
 fn forces_only_what_ecs_gave_up(ground: &Ground<'_>, action: &Action) -> Option<String> {
-    update(action)?.get("forceNewDeployment")?;
+    let input = update(action)?;
+    let strategy = input.get("capacityProviderStrategy");
+    if strategy.is_some() && input.get("forceNewDeployment").is_none() {
+        return Some("ECS takes another strategy of capacity providers only by force".to_owned());
+    }
+    input.get("forceNewDeployment")?;
+    if strategy.is_some() && strategy != ground.live("capacityProviderStrategy") {
+        return None;
+    }
     let failed = ground
         .service?
         .deployments

@@ -35,12 +35,25 @@ pub(crate) enum Effect {
     InPlace,
 }
 
+/// ECS changes it only with a deployment that is forced: "When switching from launch type to capacity provider strategy on
+/// an existing service, or making a change to a capacity provider strategy on a service that is already using one, you must
+/// force a new deployment" (aws/containers-roadmap#631, pipe-cd/pipecd#6385).
+const STRATEGY: &str = "capacityProviderStrategy";
+
+/// Makes an `UpdateService` one that ECS takes.
+pub(crate) fn force_where_ecs_wants_it(body: &mut Map<String, Value>) {
+    if body.contains_key(STRATEGY) {
+        body.insert("forceNewDeployment".to_owned(), json!(true));
+    }
+}
+
 fn none() -> Value {
     json!([])
 }
 
 /// Source: `UpdateService` API reference; which members start a deployment: ecs-behaviour 1.5.
 const MEMBERS: &[Member] = &[
+    starts(STRATEGY, Some(("cp", none))),
     starts("gatewayConnectors", Some(("gc", none))),
     starts("loadBalancers", Some(("lb", none))),
     starts("monitoring", None),
@@ -51,7 +64,6 @@ const MEMBERS: &[Member] = &[
     starts("volumeConfigurations", Some(("vc", none))),
     starts("vpcLatticeConfigurations", Some(("vl", none))),
     changes_in_place("availabilityZoneRebalancing", None),
-    changes_in_place("capacityProviderStrategy", Some(("cp", none))),
     changes_in_place("deploymentConfiguration", None),
     changes_in_place("desiredCount", None),
     changes_in_place("enableECSManagedTags", Some(("mt", || json!(false)))),
@@ -144,8 +156,7 @@ fn wanted(view: &View<'_>, member: &Member) -> Option<Value> {
         return Some(value.clone());
     }
     // A launch type instead of a strategy: the two exclude each other.
-    let replaced =
-        member.name == "capacityProviderStrategy" && view.wanted.get("launchType").is_some();
+    let replaced = member.name == STRATEGY && view.wanted.get("launchType").is_some();
     let (code, value) = member.removed?;
     let was_ours = view.memory.applied.as_ref().is_some_and(|last| last.members.contains(code));
     (was_ours || replaced).then(value)
@@ -204,6 +215,10 @@ pub(crate) fn return_to(live: &Value, revision: &BTreeMap<String, Value>) -> Map
             // The revision shows the concrete platform version, the service the declared one.
             (Some(_), Some(_)) if member.name == "platformVersion" => None,
             (Some(old), _) => Some(old.clone()),
+            // Only a launch type takes the place of a strategy.
+            (None, Some(_)) if member.name == STRATEGY && revision.get("launchType").is_none() => {
+                None
+            }
             (None, Some(now)) => {
                 member.removed.map(|(_, value)| value()).filter(|back| back != now)
             }

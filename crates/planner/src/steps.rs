@@ -1,6 +1,7 @@
 //! The order of the cases that lead to the next safe step; never looks into the leaves.
 
 mod absent;
+mod alarms;
 mod code_deploy;
 mod command;
 pub(crate) mod deregistered;

@@ -3,6 +3,7 @@
 //! Exit codes: 0 all held, 1 something was broken, 2 bad input.
 
 mod figures;
+mod parallel;
 mod report;
 mod rollouts;
 mod scenarios;

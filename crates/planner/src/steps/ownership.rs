@@ -49,6 +49,19 @@ pub(super) fn unsupported_strategy(desired: &Service, service: &ObservedService)
     Some(stand_still(WaitReason::Unsupported, sentence))
 }
 
+/// Names what runs as the baseline to return to, where a service that was taken over in mid-deployment has none.
+pub(super) fn baseline(view: &View<'_>) -> Option<Plan> {
+    let is_judged = view.memory.proven.is_some() || view.memory.rejected.is_some();
+    if is_judged || !is_new_to_us(view.service) || view.standing() != Standing::Completed {
+        return None;
+    }
+    let arn = primary_revision(view)?;
+    let why = format!("ECS has completed {}: {arn} is the baseline to return to", view.primary.id);
+    let tags = BTreeMap::from([(tag::PROVEN.to_owned(), arn)]);
+    let call = Call::TagResource { arn: view.service.service_arn.clone(), tags };
+    Some(Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], Vec::new()))
+}
+
 /// Whether nothing of it was ever rolled out by us.
 fn is_new_to_us(service: &ObservedService) -> bool {
     let memory = Memory::read(&service.tags);

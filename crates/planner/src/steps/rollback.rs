@@ -8,11 +8,14 @@ use serde_json::{Map, Value, json};
 use super::postponed::Restoring;
 use super::rollout::{forget_rollout, identify, is_rollback, is_wanted_definition};
 use super::settled::comparison;
+use super::start::kept_back;
 use super::{
     capability_waits, deregistered, gate, percentages, postponed, retry, stand_still, unknown,
 };
 use crate::breaker::judge;
-use crate::diff::{Comparison, is_same_content, return_to, runs_what_is_wanted};
+use crate::diff::{
+    Comparison, force_where_ecs_wants_it, is_same_content, return_to, runs_what_is_wanted,
+};
 use crate::plan::IN_FLIGHT;
 use crate::tags::{LastApplied, Marked, Rejection, RolloutMark, tag};
 use crate::view::{Standing, View, explain, not_seen, target_revision};
@@ -99,6 +102,10 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
             let why = format!("ends the rollback: {} is what the manifest wants", view.primary.id);
             Some(Plan::acting(vec![forget_rollout(view, why)], Vec::new()))
         }
+        // What may not start keeps nobody on what is bad.
+        (false, false) if view.memory.rejects(&mark.digest) && kept_back(view).is_some() => {
+            Some(leave(view))
+        }
         (false, _) => None,
     }
 }
@@ -162,7 +169,8 @@ fn leave(view: &View<'_>) -> Plan {
 /// Whether what was proven is what was rejected, and something else runs.
 fn is_rejected_itself(view: &View<'_>, proven: &str) -> bool {
     let definition = view.service_revision(proven).map_or(proven, |one| &one.task_definition);
-    is_wanted_definition(view, definition)
+    view.memory.rejects(&view.desired.revision_digest)
+        && is_wanted_definition(view, definition)
         && !view.has_content_of(definition, &view.primary.task_definition)
 }
 
@@ -240,6 +248,7 @@ fn update_back<'a>(view: &View<'a>, proven: &'a str) -> Plan {
     }
     resend_volumes(view, proven, &mut body);
     pass_no_gates(view, &mut body);
+    force_where_ecs_wants_it(&mut body);
     body.insert("cluster".to_owned(), json!(view.desired.key.cluster));
     body.insert("service".to_owned(), json!(view.desired.key.name));
     let why = format!("returns from {} to the settings of {proven}", view.primary.id);

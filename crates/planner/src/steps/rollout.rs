@@ -8,8 +8,10 @@ use serde_json::{Map, Value, json};
 use super::drift::healing;
 use super::ownership::{owner, primary_revision};
 use super::start::first_phase;
-use super::{capability_waits, foreign, gate, postponed, probe, retry, rollback, unknown, unseen};
-use crate::breaker::{Judgement, judge, missing_alarm, red_alarm};
+use super::{
+    alarms, capability_waits, foreign, gate, postponed, probe, retry, rollback, unknown, unseen,
+};
+use crate::breaker::{Judgement, judge};
 use crate::diff::{
     Comparison, differences, has_wanted_members, removable_codes, runs_what_is_wanted,
 };
@@ -352,7 +354,7 @@ fn judged(view: &View<'_>, mark: &RolloutMark) -> Plan {
     if let Some(sentence) = unseen(view) {
         return unknown(format!("{sentence}; the rollout is left as it is"));
     }
-    if let Some(plan) = unwatched(view) {
+    if let Some(plan) = alarms::unwatched(view) {
         return plan;
     }
     match phase {
@@ -440,24 +442,10 @@ fn widened(view: &View<'_>, judgement: &Judgement) -> Plan {
         let wait = Wait::new(WaitReason::Deployment, sentence).until(judgement.deadline);
         return still(view, judgement, wait);
     }
-    match alarmed(view) {
+    match alarms::red(view).or_else(|| alarms::heard(view)) {
         Some(wait) => Plan::waiting(vec![wait], CAPACITY),
         None => prove(view),
     }
-}
-
-/// What keeps any rollout from going on while an alarm that the manifest names cannot be heard.
-pub(super) fn unwatched(view: &View<'_>) -> Option<Plan> {
-    let sentence = missing_alarm(view)?;
-    let sentence = format!("{sentence}; the rollout goes no further until it can be watched");
-    Some(Plan::waiting(vec![Wait::new(WaitReason::Alarm, sentence)], CAPACITY))
-}
-
-/// What keeps a complete rollout from being proven.
-pub(super) fn alarmed(view: &View<'_>) -> Option<Wait> {
-    let alarm = red_alarm(view)?;
-    let sentence = format!("the rollout is complete but alarm {alarm} is in ALARM");
-    Some(Wait::new(WaitReason::Alarm, sentence))
 }
 
 /// What is missing until every task that is to be there runs and is healthy. A deployment that was

@@ -5,9 +5,9 @@ use evenkeel_manifest::Service;
 use serde_json::{Map, Value, json};
 
 use super::rollout::{has_started, is_to_replace_ours, mark_rollout};
-use super::{percentages, preflight, stand_still, unknown, word};
+use super::{ownership, percentages, preflight, stand_still, unknown, word};
 use crate::breaker::missing_alarm;
-use crate::diff::{Comparison, differences, runs_what_is_wanted};
+use crate::diff::{Comparison, differences, force_where_ecs_wants_it, runs_what_is_wanted};
 use crate::plan::IN_FLIGHT;
 use crate::tags::{Marked, Over, RolloutMark, tag};
 use crate::view::{Standing, View, is_daemon, is_wanted};
@@ -61,6 +61,9 @@ pub(super) fn start(view: &View<'_>) -> Plan {
     if let Some(plan) = preflight::not_started(view) {
         return plan;
     }
+    if let Some(plan) = ownership::baseline(view) {
+        return plan;
+    }
     if let Some(deployment) = view.hidden_deployment() {
         return unknown(format!(
             "{} is in flight, and AWS does not show it among the service's deployments: an answer from the past",
@@ -79,6 +82,7 @@ pub(super) fn start(view: &View<'_>) -> Plan {
     if definition.arn != view.primary.task_definition {
         body.insert("taskDefinition".to_owned(), json!(definition.arn));
     }
+    force_where_ecs_wants_it(&mut body);
     if is_given_up(view) {
         body.insert("forceNewDeployment".to_owned(), json!(true));
     }

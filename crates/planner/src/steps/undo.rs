@@ -238,8 +238,10 @@ fn before(view: &View<'_>) -> Result<Target, Refusal> {
         return refuse("ECS does not show the revision that runs; name another with --to");
     };
     let is_rejected = view.memory.rejects(&view.desired.revision_digest);
+    let rejected = rejected_before(view, all);
     let is_passed_over = |one: &ServiceRevision| {
         is_same_content(view, one, current)
+            || rejected.is_some_and(|rejected| is_same_content(view, one, rejected))
             || is_rejected && is_wanted_elsewhere(view, &one.task_definition)
     };
     let mut completed: Vec<_> = all.iter().filter(|one| is_completed(one)).collect();
@@ -252,6 +254,14 @@ fn before(view: &View<'_>) -> Result<Target, Refusal> {
              definition as family:revision",
         ),
     }
+}
+
+/// What was rejected before the manifest wanted something else: the target of what was deployed last until then.
+fn rejected_before<'a>(view: &View<'a>, all: &[ServiceDeployment]) -> Option<&'a ServiceRevision> {
+    let rejection = view.memory.rejected.as_ref()?;
+    let at = rejection.at.filter(|_| !rejection.names(&view.desired.revision_digest))?;
+    let until = all.iter().filter(|one| one.created_at.is_some_and(|created| created < at));
+    target_revision(view.observed(), until.max_by_key(|one| one.created_at)?)
 }
 
 /// The revision that runs.

@@ -400,6 +400,19 @@ fn a_second_undo_goes_further_back_and_not_to_what_was_undone() {
 }
 
 #[test]
+fn an_undo_after_a_revert_does_not_go_back_to_what_was_undone() {
+    let (mut ecs, v2) = twice_proven();
+    let v3 = web("good:3").service();
+    drop(ecs.settle(&v3, 100));
+    ecs.ordered(&v3, Command::Undo { to: None }).unwrap();
+    drop(ecs.settle(&v3, 100));
+    drop(ecs.settle(&v2, 100));
+    ecs.ordered(&v2, Command::Undo { to: None }).unwrap();
+    drop(ecs.settle(&v2, 100));
+    assert_eq!(ecs.primary_image(), "good:1");
+}
+
+#[test]
 fn a_rollout_whose_successor_was_rejected_before_it_began_is_left_for_what_is_proven() {
     for command in [Command::Abort, Command::Undo { to: None }] {
         let (mut ecs, _) = probing(&web("good:2"));

@@ -97,6 +97,7 @@ pub(crate) struct Ecs {
 
 const STARTING: &[&str] = &[
     "taskDefinition",
+    "capacityProviderStrategy",
     "networkConfiguration",
     "platformVersion",
     "loadBalancers",
@@ -136,6 +137,11 @@ impl Ecs {
 
     pub(crate) fn primary_image(&self) -> String {
         self.image(self.deployments[0].content["taskDefinition"].as_str().unwrap())
+    }
+
+    /// A member of what the PRIMARY deployment runs.
+    pub(crate) fn primary_member(&self, name: &str) -> Option<&Value> {
+        self.deployments[0].content.get(name)
     }
 
     pub(crate) fn apply(&mut self, call: &Call) {
@@ -206,6 +212,10 @@ impl Ecs {
         let mut input = input.as_object().unwrap().clone();
         let changes = take_content(&mut input);
         let forced = input.remove("forceNewDeployment").is_some();
+        assert!(
+            forced || !changes.contains_key("capacityProviderStrategy"),
+            "ECS wants another strategy forced"
+        );
         let members = self.members.as_mut().unwrap();
         for (name, value) in input {
             match (members.get_mut(&name), &value) {

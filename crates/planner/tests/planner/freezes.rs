@@ -282,3 +282,11 @@ fn a_probe_that_is_kept_by_a_freeze_is_judged_on() {
     let told = status(&input, &plan(&input), &Outcome::Done);
     assert!(told.rollout.is_none_or(|one| one.phase == RolloutPhase::RollingBack));
 }
+
+#[test]
+fn what_was_rejected_is_left_under_a_freeze_though_the_manifest_went_back_and_may_start_nothing() {
+    let mut look = Look::in_phase(&web("good:1"), &web("crash:2"), ":rollback:");
+    look.tag(tag::REJECTED, &format!("v1:{}:1790000000:Crashes", look.desired.revision_digest));
+    look.desired = frozen("good:1");
+    assert_eq!(look.calls(), ["StopServiceDeployment"]);
+}

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::looks::{Look, failed, missing};
 use crate::manifests::{Draft, web};
+use crate::plans::settled;
 
 /// Four tasks that nothing but time checks.
 fn unchecked(image: &str) -> Draft {
@@ -367,4 +368,29 @@ fn what_befell_an_adopted_service_before_is_not_held_against_it_as_against_a_new
         assert!(tags[tag::ROLLOUT].contains(phase), "{tags:?}");
         assert_eq!(tags.contains_key(tag::DIGEST), hours > 0, "{tags:?}");
     }
+}
+
+#[test]
+fn a_rolling_release_is_proven_when_its_alarms_had_time_to_go_off() {
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("good:2").service();
+    while ecs.history[0].status != "SUCCESSFUL" || !ecs.tags.contains_key(tag::ROLLOUT) {
+        drop(ecs.pass(&v2));
+        ecs.tick();
+    }
+    let complete = |minutes: i64, bake: u64, alarms: &[&str]| {
+        let mut desired = v2.clone();
+        desired.rollout.breaker.alarms = alarms.iter().map(|&name| name.to_owned()).collect();
+        let mut look = Look::at(&ecs, desired);
+        look.alarm("errors", "OK", look.ago(10_000));
+        look.history()[0].finished_at = Some(look.ago(minutes * 60));
+        let configuration = look.document().get_mut("deploymentConfiguration").expect("it has one");
+        configuration["bakeTimeInMinutes"] = json!(bake);
+        look.tags_written().contains_key(tag::PROVEN)
+    };
+    assert!(complete(0, 0, &[]), "nothing is to be heard");
+    assert!(!complete(4, 0, &["errors"]));
+    assert!(complete(5, 0, &["errors"]));
+    assert!(complete(1, 4, &["errors"]), "ECS has heard them for the rest");
+    assert!(complete(0, 30, &["errors"]));
 }

@@ -72,19 +72,38 @@ fn a_daemon_service_that_crashes_is_rolled_back() {
     assert_eq!(ecs.primary_image(), "good:1");
 }
 
+/// On one capacity provider.
+fn on(provider: &str, image: &str) -> Draft {
+    let strategy = json!([{ "capacityProvider": provider, "weight": 1 }]);
+    web(image).without("launchType").with("capacityProviderStrategy", strategy)
+}
+
 #[test]
-fn a_capacity_provider_strategy_changes_in_place_and_alone() {
-    let on = |provider: &str| {
-        let strategy = json!([{ "capacityProvider": provider, "weight": 1 }]);
-        web("good:1").without("launchType").with("capacityProviderStrategy", strategy)
-    };
-    let mut ecs = settled(&on("FARGATE"));
-    let input = first_update(&mut ecs, &on("FARGATE_SPOT"));
-    let members: Vec<&String> = input.as_object().expect("an object").keys().collect();
-    assert_eq!(members, ["capacityProviderStrategy", "cluster", "service"]);
-    assert_eq!(input["capacityProviderStrategy"][0]["capacityProvider"], "FARGATE_SPOT");
-    assert_eq!(ecs.settle(&on("FARGATE_SPOT").service(), 50).to_string(), "nothing to do\n");
-    assert_eq!(ecs.history.len(), 1, "no deployment was started");
+fn another_capacity_provider_strategy_is_rolled_out_by_force() {
+    let launch_type = web("good:1").with("launchType", json!("FARGATE"));
+    for before in [on("FARGATE", "good:1"), launch_type] {
+        for image in ["good:1", "good:2"] {
+            let mut ecs = settled(&before);
+            let wanted = on("FARGATE_SPOT", image);
+            let input = first_update(&mut ecs, &wanted);
+            assert_eq!(input["capacityProviderStrategy"][0]["capacityProvider"], "FARGATE_SPOT");
+            assert_eq!(input["forceNewDeployment"], true);
+            assert_eq!(input.get("taskDefinition").is_some(), image == "good:2");
+            assert_eq!(ecs.settle(&wanted.service(), 100).to_string(), "nothing to do\n");
+            assert_eq!(ecs.history.len(), 2, "one deployment was started");
+        }
+    }
+}
+
+#[test]
+fn a_return_from_another_capacity_provider_strategy_is_forced_too() {
+    let one = |provider, image| on(provider, image).with("desiredCount", json!(1));
+    let mut ecs = settled(&one("FARGATE", "good:1"));
+    let plan = fail_when_complete(&mut ecs, &one("FARGATE_SPOT", "good:2"));
+    assert_eq!(reasons(&plan), [WaitReason::Rejected]);
+    assert_eq!(ecs.primary_image(), "good:1");
+    let runs = ecs.primary_member("capacityProviderStrategy").expect("the revision has one");
+    assert_eq!(runs[0]["capacityProvider"], "FARGATE");
 }
 
 /// With a volume that is configured when a task is launched.

@@ -389,6 +389,16 @@ fn a_service_of_nobody_is_only_touched_when_the_manifest_adopts_it() {
 }
 
 #[test]
+fn what_was_on_its_way_when_a_service_was_adopted_is_the_baseline_once_it_is_complete() {
+    let mut ecs = settled(&web("good:1"));
+    ecs.tags.clear();
+    ecs.rival("good:2");
+    let plan = ecs.settle(&web("crash:3").adopting().service(), 200);
+    assert_eq!(reasons(&plan), [WaitReason::Rejected]);
+    assert_eq!(ecs.primary_image(), "good:2");
+}
+
+#[test]
 fn a_service_of_another_instance_is_refused() {
     let mut ecs = settled(&web("good:1"));
     ecs.tags.insert(tag::OWNER.to_owned(), "v1:blue:shop/web.yaml".to_owned());

@@ -73,6 +73,39 @@ fn ecs_is_let_return_to_a_revision_with_the_content_of_the_proven_one() {
     assert_eq!(stops(&restarted), "UpdateService");
 }
 
+/// The proven content ran as another revision of the family too, which the bad deployment took the place of.
+fn over_a_copy() -> Look {
+    let mut look = bad();
+    let proven = look.service().tags[tag::PROVEN].clone();
+    let mut copy = definition(&mut look, 1).clone();
+    copy.arn = copy.arn.replace("/web:1", "/web:9");
+    let arn = copy.arn.clone();
+    let Fact::Known(all) = &mut look.seen.task_definitions else { panic!("they were seen") };
+    all.push(copy);
+    let revision = look.revisions().iter().find(|one| one.service_revision_arn == proven);
+    let mut revision = revision.expect("it is listed").clone();
+    "arn:aws:ecs:r:1:service-revision/prod/web/7".clone_into(&mut revision.service_revision_arn);
+    revision.task_definition = arn;
+    look.history()[0].source_service_revisions[0].arn.clone_from(&revision.service_revision_arn);
+    look.revisions().push(revision);
+    look
+}
+
+#[test]
+fn ecs_is_let_return_to_a_copy_of_the_proven_revision() {
+    assert_eq!(over_a_copy().calls(), ["StopServiceDeployment"]);
+    for is_gone in [true, false] {
+        let mut look = over_a_copy();
+        if is_gone {
+            "INACTIVE".clone_into(&mut definition(&mut look, 1).status);
+        } else {
+            definition(&mut look, 9).digest = Digest::of(&json!({"other": 1}));
+        }
+        let call = if is_gone { "StopServiceDeployment" } else { "UpdateService" };
+        assert_eq!(look.calls(), [call], "{is_gone}");
+    }
+}
+
 #[test]
 fn nobody_returns_to_the_content_that_was_rejected_however_it_is_registered() {
     let mut look = bad();

@@ -20,12 +20,8 @@ fn reject(look: &mut Look) {
 
 #[test]
 fn what_changes_in_place_is_told_with_its_values_where_they_are_short() {
-    let strategy = |provider: &str| json!([{ "capacityProvider": provider, "weight": 1 }]);
-    let on = |provider: &str| {
-        web("good:1").without("launchType").with("capacityProviderStrategy", strategy(provider))
-    };
     let canary = json!({ "canaryPercent": 5.0, "canaryBakeTimeInMinutes": 10 });
-    let wanted = on("FARGATE_SPOT")
+    let wanted = web("good:1")
         .with("desiredCount", json!(6))
         .with("healthCheckGracePeriodSeconds", json!(30))
         .with("placementStrategy", json!([{ "type": "random" }]))
@@ -34,12 +30,12 @@ fn what_changes_in_place_is_told_with_its_values_where_they_are_short() {
             "deploymentConfiguration",
             json!({ "maximumPercent": 150, "canaryConfiguration": canary }),
         );
-    let look = look(&on("FARGATE"), &wanted);
+    let look = look(&web("good:1"), &wanted);
     let plan = look.plan();
     assert_eq!(
         plan.actions[0].why,
         "heals what changes in place (availabilityZoneRebalancing \"ENABLED\", \
-         capacityProviderStrategy, canaryConfiguration, maximumPercent 200 → 150, \
+         canaryConfiguration, maximumPercent 200 → 150, \
          desiredCount 4 → 6, healthCheckGracePeriodSeconds 0 → 30, placementStrategy)"
     );
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::BadInput;
 use super::report::{Failure, Kind, Report, as_f64, progress};
+use super::{BadInput, parallel};
 use crate::scenario::Scenario;
 
 #[derive(Debug, Args)]
@@ -34,9 +34,15 @@ impl Scenarios {
         let mut report = Report::new("scenarios");
         let scenarios = read_all(&self.directory, self.only.as_deref())?;
         let mut virtual_seconds = 0.0;
-        for scenario in &scenarios {
+        let play = |scenario: &Scenario| {
             progress(&scenario.name);
-            let performance = scenario.play();
+            scenario.play()
+        };
+        // A few at a time, so that the first that is broken can be the end of it.
+        let threads = super::sweeps::threads();
+        let played =
+            scenarios.chunks(8 * threads).flat_map(|some| parallel::each(some, threads, play));
+        for (scenario, performance) in scenarios.iter().zip(played) {
             virtual_seconds += performance.played.took.as_secs_f64();
             if let Some(missed) = performance.missed {
                 report.fail(failure(scenario, Kind::Behaviour, missed));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::report::{Failure, Kind, Report, as_f64, progress};
-use super::{BadInput, scenarios};
+use super::{BadInput, parallel, scenarios};
 use crate::harness::{Keeps, Perturbation};
 use crate::scenario::{Manner, Scenario};
 use crate::sweep::{How, Part, Sweep, Swept, sweep};
@@ -55,14 +55,15 @@ impl Sweeping {
         let scenarios = scenarios::read_all(&self.directory, self.only.as_deref())?;
         let mut sum = Swept::default();
         let mut swept_scenarios = 0;
-        for (index, scenario) in scenarios.iter().enumerate() {
-            let size = scenario.play_in(Manner::default()).played;
+        progress("how large each scenario is");
+        let sizes = parallel::each(&scenarios, self.threads, Size::of);
+        for (index, (scenario, size)) in scenarios.iter().zip(sizes).enumerate() {
             if self.small.is_some_and(|most| size.calls > most) {
                 continue;
             }
             swept_scenarios += 1;
             for kind in kinds {
-                if *kind == Sweep::CrashTwice && size.write_numbers.len() > self.pairs {
+                if *kind == Sweep::CrashTwice && size.writes > self.pairs {
                     continue;
                 }
                 let (number, all, points) = (index + 1, scenarios.len(), sum.points);
@@ -81,6 +82,19 @@ impl Sweeping {
         report.count("joined a fine one", as_f64(sum.joined), "");
         report.count("simulated", sum.simulated_hours / (24.0 * 365.0), "years");
         Ok(report)
+    }
+}
+
+/// What a scenario makes when nothing disturbs it.
+struct Size {
+    calls: u64,
+    writes: usize,
+}
+
+impl Size {
+    fn of(scenario: &Scenario) -> Self {
+        let played = scenario.play_in(Manner::default()).played;
+        Self { calls: played.calls, writes: played.write_numbers.len() }
     }
 }
 

@@ -15,7 +15,7 @@ pub struct Wish {
 }
 
 /// Every word there is.
-const WORDS: [&str; 45] = [
+const WORDS: [&str; 46] = [
     "image",
     "count",
     "cluster",
@@ -38,6 +38,7 @@ const WORDS: [&str; 45] = [
     "subnet",
     "check",
     "launch",
+    "provider",
     "front",
     "strategy",
     "percent",
@@ -191,8 +192,18 @@ impl Wish {
         }
     }
 
+    /// Where tasks run.
+    fn capacity(&self) -> String {
+        match self.word("provider") {
+            Some(name) => {
+                format!("capacityProviderStrategy: [{{capacityProvider: {name}, weight: 1}}]")
+            }
+            None => format!("launchType: {}", self.launch()),
+        }
+    }
+
     fn members(&self, text: &mut String, groups: &BTreeMap<String, String>) -> Result<(), String> {
-        let _ = writeln!(text, "  service:\n    launchType: {}", self.launch());
+        let _ = writeln!(text, "  service:\n    {}", self.capacity());
         // `any`: the count is somebody else's.
         if self.or("count", "4") != "any" {
             let _ = writeln!(text, "    desiredCount: {}", self.or("count", "4"));
@@ -410,6 +421,7 @@ mod tests {
             .with("subnet", "subnet-2")
             .with("check", "10")
             .with("launch", "EC2")
+            .with("provider", "machines")
             .with("deny", "0 18 * * FRI for 62h")
             .with("allow", "0 9 * * MON-FRI for 8h")
             .with("inFlight", "Pause")

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::input::given;
+use super::input::{given, invalid};
 use super::service::{
     Configuration, REVISION_MEMBERS, Rollout, SETTINGS, Service, ServiceId, ServiceStatus,
     not_found, settle_capacity,
@@ -56,6 +56,7 @@ impl State {
         };
         let mut spec = service.spec.clone();
         self.change_spec(service, &mut spec, input, content.as_deref());
+        strategy_by_force(service, &spec, input)?;
         if let Some(content) = &content {
             validation::revision(&spec, content, &self.elb)?;
         }
@@ -146,6 +147,24 @@ impl Service {
 }
 
 /// A member without the orders that have no meaning.
+/// Source: hashicorp/terraform-provider-aws#43533, aws/containers-roadmap#631.
+fn strategy_by_force(
+    service: &Service,
+    spec: &Map<String, Value>,
+    input: &Value,
+) -> Result<(), ApiError> {
+    let of = |spec: &Map<String, Value>| comparable(spec.get("capacityProviderStrategy"));
+    let is_sent = given(input, "capacityProviderStrategy").is_some();
+    if !is_sent || flag(input, "forceNewDeployment") == Some(true) || of(spec) == of(&service.spec)
+    {
+        return Ok(());
+    }
+    Err(invalid(
+        "When switching from launch type to capacity provider strategy on an existing service, or making a change to a \
+         capacity provider strategy on a service that is already using one, you must force a new deployment.",
+    ))
+}
+
 fn comparable(value: Option<&Value>) -> Option<Value> {
     fn sort(value: &mut Value) {
         match value {

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use super::{draining, is_alone, leave_rejected, left_behind, primary};
 use crate::breaker::judge;
-use crate::steps::rollout::{against, alarmed, bring_in_line, mark_rollout, prove, still};
+use crate::steps::alarms;
+use crate::steps::rollout::{against, bring_in_line, mark_rollout, prove, still};
 use crate::steps::{unknown, unseen_tasks};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::View;
@@ -62,7 +63,7 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Plan {
         let wait = Wait::new(WaitReason::Deployment, sentence).until(judgement.deadline);
         return still(view, &judgement, wait);
     }
-    match alarmed(view) {
+    match alarms::red(view) {
         Some(wait) => still(view, &judgement, wait),
         None => prove(view),
     }

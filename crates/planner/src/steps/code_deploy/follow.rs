@@ -5,7 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{arrive, foreign, leave_rejected, primary, runs_the_wanted};
 use crate::breaker::{Judgement, judge, red_alarm};
 use crate::plan::IN_FLIGHT;
-use crate::steps::rollout::{against, forget_rollout, mark_rollout, still, unwatched};
+use crate::steps::alarms;
+use crate::steps::rollout::{against, forget_rollout, mark_rollout, still};
 use crate::steps::{unknown, unseen_tasks, word};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::View;
@@ -121,7 +122,7 @@ fn course(view: &View<'_>, mark: &RolloutMark, deployment: &CodeDeployDeployment
     if let Some(sentence) = unseen_tasks(view) {
         return unknown(format!("{sentence}; the rollout is left as it is"));
     }
-    if let Some(plan) = unwatched(view) {
+    if let Some(plan) = alarms::unwatched(view) {
         return plan;
     }
     if deployment.is_ready() {

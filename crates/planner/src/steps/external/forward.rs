@@ -11,8 +11,9 @@ use crate::breaker::{Judgement, judge, red_alarm};
 use crate::load_balancing::Pair;
 use crate::plan::IN_FLIGHT;
 use crate::render::span;
+use crate::steps::alarms;
 use crate::steps::gate::unmeasured;
-use crate::steps::rollout::{against, bring_in_line, mark_rollout, still, unwatched};
+use crate::steps::rollout::{against, bring_in_line, mark_rollout, still};
 use crate::steps::{unknown, unseen_tasks, word};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::{View, last_part};
@@ -52,7 +53,7 @@ pub(super) fn step(
     if let Some(sentence) = unseen_tasks(view) {
         return unknown(format!("{sentence}; the rollout is left as it is"));
     }
-    if let Some(plan) = unwatched(view) {
+    if let Some(plan) = alarms::unwatched(view) {
         return plan;
     }
     let traffic = match Traffic::of(view) {

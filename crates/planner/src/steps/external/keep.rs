@@ -10,9 +10,8 @@ use super::sets::Sets;
 use super::traffic::Traffic;
 use crate::breaker::{Judgement, judge};
 use crate::plan::IN_FLIGHT;
-use crate::steps::rollout::{
-    against, alarmed, bring_in_line, mark_rollout, prove, still, unwatched,
-};
+use crate::steps::alarms;
+use crate::steps::rollout::{against, bring_in_line, mark_rollout, prove, still};
 use crate::steps::{unknown, unseen_tasks, word};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::View;
@@ -47,11 +46,11 @@ pub(super) fn again(view: &View<'_>, sets: &Sets<'_>) -> Plan {
     if let Some(sentence) = unseen_tasks(view) {
         return unknown(format!("{sentence}; no traffic is moved"));
     }
-    if let Some(plan) = unwatched(view) {
+    if let Some(plan) = alarms::unwatched(view) {
         return plan;
     }
     let before = format!("before {} gets all traffic again", green.id());
-    let kept = || alarmed(view).or_else(|| word::paused(view, &before));
+    let kept = || alarms::red(view).or_else(|| word::paused(view, &before));
     match unhealthy(green, &judgement).or_else(kept) {
         Some(wait) => still(view, &judgement, wait),
         None => Plan::acting(missing, Vec::new()),
@@ -82,7 +81,7 @@ pub(super) fn step(view: &View<'_>, sets: &Sets<'_>, mark: &RolloutMark) -> Plan
     if let Some(action) = bring_in_line(view, Lane::NewChange, "changes in place") {
         return Plan::acting(vec![action], Vec::new());
     }
-    if let Some(plan) = unwatched(view) {
+    if let Some(plan) = alarms::unwatched(view) {
         return plan;
     }
     if mark.phase != RolloutPhase::Keeping {
@@ -102,7 +101,7 @@ pub(super) fn step(view: &View<'_>, sets: &Sets<'_>, mark: &RolloutMark) -> Plan
         let wait = Wait::new(WaitReason::Draining, "the tasks of the revision before drain");
         return still(view, &judgement, wait);
     }
-    match unhealthy(green, &judgement).or_else(|| alarmed(view)) {
+    match unhealthy(green, &judgement).or_else(|| alarms::red(view)) {
         Some(wait) => still(view, &judgement, wait),
         None => prove(view),
     }
@@ -121,7 +120,7 @@ fn let_go(view: &View<'_>, old: &TaskSet, green: &TaskSet, judgement: &Judgement
         return Plan::waiting(vec![Wait::new(WaitReason::Person, sentence)], IN_FLIGHT);
     }
     let before = format!("before {} is deleted", old.id());
-    let kept = || alarmed(view).or_else(|| word::paused_by_a_person(view, &before));
+    let kept = || alarms::red(view).or_else(|| word::paused_by_a_person(view, &before));
     match unhealthy(green, judgement).or_else(|| kept().filter(|_| !is_together)) {
         Some(wait) => still(view, judgement, wait),
         None => Plan::acting(vec![delete(view, old, Lane::RolloutStep)], Vec::new()),

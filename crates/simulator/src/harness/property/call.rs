@@ -33,8 +33,9 @@ pub(super) enum Write<'a> {
 }
 
 /// Members of `UpdateService` that start a deployment (`UpdateService` API reference).
-const STARTING: [&str; 11] = [
+const STARTING: [&str; 12] = [
     "taskDefinition",
+    "capacityProviderStrategy",
     "networkConfiguration",
     "platformVersion",
     "loadBalancers",

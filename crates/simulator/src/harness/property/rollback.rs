@@ -72,9 +72,9 @@ impl RollbackTarget {
         if !is_return || primary.revision == primary.id {
             return Ok(());
         }
-        // A restart of what was good is as good, once ECS completed it.
+        // A restart of what was good is as good, once ECS completed it, also of what was registered anew.
         let is_restart = self.origins.is_completed(&key, primary.revision)
-            && self.origins.is_good_definition(&key, &primary.definition);
+            && self.is_good(&key, &primary.definition);
         let is_good = is_restart || self.origins.is_good(&key, primary.revision);
         let is_new = self.checked.entry(key).or_default().insert(primary.id);
         if is_new && !is_good {
@@ -356,6 +356,23 @@ mod tests {
         let mut course = stopped_over_unproven();
         ecs_returns(&mut course, 3);
         course.breaks("never good");
+    }
+
+    #[test]
+    fn what_was_registered_anew_and_completed_is_a_target_of_ecs_s_own_return() {
+        for (content, is_found) in [(1, false), (4, true)] {
+            let mut course = Course::of(RollbackTarget::default());
+            course.happens(|_, _| {});
+            course.begins(30);
+            course.completes();
+            course.wants(FIRST, Some(&manifest("2")));
+            course.rolls_out(2);
+            course.describes_copy(30, content);
+            course.looks(FIRST);
+            course.returns("StopServiceDeployment", json!({}));
+            ecs_returns(&mut course, 30);
+            if is_found { course.breaks("never good") } else { course.passes() }
+        }
     }
 
     #[test]

@@ -134,11 +134,15 @@ struct Record {
     failing: BTreeSet<u64>,
     /// What their target groups had failed before each deployment was there.
     failed_before: BTreeMap<u64, u64>,
-    /// PRIMARY, and when it began.
-    primary: Option<(u64, At)>,
+    primary: Option<u64>,
+    /// When the deployments that there are began.
+    began: BTreeMap<u64, At>,
+    /// Since when all tasks that are to be there are healthy ones of PRIMARY.
+    whole: Option<(u64, At)>,
     /// The youngest ever.
     newest: Option<(At, u64)>,
-    red: BTreeSet<String>,
+    /// When alarms were red last.
+    red: BTreeMap<String, At>,
     /// The deployment that the service returns from.
     returning: Option<u64>,
     /// Those that it returned from before: what they came to says nothing new.
@@ -251,17 +255,22 @@ impl VerdictSoundness {
         };
         let wishes = self.origins.wishes_of(call);
         let alarmed = wishes.iter().flat_map(|wish| &wish.breaker.alarms);
-        let alarmed = alarmed.into_iter().any(|name| record.red.contains(name));
+        let began = record.began.get(&id).copied();
+        let alarmed = alarmed
+            .filter_map(|name| record.red.get(name))
+            .any(|red| began.is_none_or(|began| *red >= began));
         let patience = wishes.iter().map(|wish| wish.breaker.progress_deadline).min();
         let is_old = |since: At| patience.is_none_or(|patience| since + patience <= at);
-        let left = record.primary.is_none_or(|(primary, since)| primary != id || is_old(since));
+        let stands_still = began.is_none_or(is_old) && !record.is_whole(id, at);
+        // What CodeDeploy itself gave up is no deployment of the service any more, though its tasks may still be there.
+        let is_primary = record.primary == Some(id);
+        let is_given_up = carried_out().is_some() && !is_primary;
         let is_measured = wishes.iter().any(|wish| wish.is_measured);
         let measured = is_measured && record.failing.contains(&id);
-        let is_primary = record.primary.is_some_and(|(primary, _)| primary == id);
         if record.returned_from.contains(&id) && !is_primary {
             return Err(format!("{} although {id} was returned from before", told(call)));
         }
-        if alarmed || left || measured || record.accused.contains(&id) {
+        if alarmed || stands_still || is_given_up || measured || record.accused.contains(&id) {
             return Ok(());
         }
         Err(format!("{} although nothing speaks against {id}", told(call)))
@@ -300,9 +309,17 @@ impl Record {
         let calm = facts.alarms.iter().filter(|(_, state)| **state != "ALARM");
         self.calm.hold(at, calm.map(|(name, _)| name.clone()));
         let red = facts.alarms.iter().filter(|(_, state)| **state == "ALARM");
-        self.red.extend(red.map(|(name, _)| name.clone()));
+        self.red.extend(red.map(|(name, _)| (name.clone(), at)));
         self.accuse(facts);
-        self.primary = primary.map(|one| (one.id, one.created_at));
+        self.primary = primary.map(|one| one.id);
+        self.began = facts.deployments.iter().map(|one| (one.id, one.created_at)).collect();
+        let healthy =
+            |id| facts.tasks.iter().filter(|one| one.healthy && one.deployment == id).count();
+        let whole = self.primary.filter(|id| desired > 0 && healthy(*id) >= desired);
+        self.whole = whole.map(|id| match self.whole {
+            Some((before, since)) if before == id => (id, since),
+            _ => (id, at),
+        });
         self.newest =
             self.newest.max(facts.deployments.iter().map(|one| (one.created_at, one.id)).max());
     }
@@ -324,6 +341,11 @@ impl Record {
         let is_asked_back =
             facts.history.last().is_some_and(|last| last.status.starts_with("ROLLBACK_"));
         self.accused.extend(facts.primary().filter(|_| is_asked_back).map(|one| one.id));
+    }
+
+    /// Whether all its tasks were healthy for longer than a look can be old.
+    fn is_whole(&self, id: u64, at: At) -> bool {
+        self.whole.is_some_and(|(whole, since)| whole == id && since + LAG_MAX < at)
     }
 
     /// Why the revision is not proven at any moment since then.
@@ -645,6 +667,44 @@ mod tests {
         course.pause(600);
         course.pass("TagResource", against());
         course.passes();
+    }
+
+    #[test]
+    fn patience_does_not_end_where_every_task_was_healthy_for_long() {
+        for (whole, is_reason) in [(300, true), (600, false)] {
+            let mut course = rolled_out(VerdictSoundness::default());
+            course.pause(900 - whole);
+            course.completes();
+            course.pause(whole);
+            course.pass("TagResource", against());
+            if is_reason { course.passes() } else { course.breaks("nothing speaks") }
+        }
+    }
+
+    #[test]
+    fn an_alarm_that_was_red_before_the_rollout_is_no_reason() {
+        let spec = "  rollout: {breaker: {alarms: [errors]}}\n";
+        for is_during in [true, false] {
+            let mut course = Course::of(VerdictSoundness::default());
+            let wanted = manifest_with("2", "    desiredCount: 4\n", spec);
+            course.wants(FIRST, Some(&wanted));
+            let turns = |course: &mut Course<VerdictSoundness>, state| {
+                course.happens(|facts, _| {
+                    facts.alarms.insert("errors".to_owned(), state);
+                });
+                course.pause(1);
+            };
+            turns(&mut course, "ALARM");
+            turns(&mut course, "OK");
+            course.rolls_out(2);
+            if is_during {
+                turns(&mut course, "ALARM");
+            }
+            let mark = mark(&wanted, "ecs-svc/2", "rollback");
+            let written = tagging(&[(REJECTED, &verdict(&wanted)), (ROLLOUT, &mark)]);
+            course.pass("TagResource", written);
+            if is_during { course.passes() } else { course.breaks("nothing speaks") }
+        }
     }
 
     #[test]
