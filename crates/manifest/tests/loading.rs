@@ -47,6 +47,20 @@ fn how_code_deploy_rolls_a_revision_out_is_no_part_of_it() {
 }
 
 #[test]
+fn a_variable_without_a_value_is_refused_for_ecs_drops_it() {
+    let with = |variable: &str| {
+        let container = format!("image: b, environment: [{{{variable}}}]");
+        let text = manifest("web").replace("image: b", &container);
+        said(&load(&[file("a", text)]))
+    };
+    let refused = "a:7:63: spec.taskDefinition.containerDefinitions[0].environment[0]: `value` is missing: ECS drops a \
+                   variable without one; an empty one is `value: \"\"`";
+    assert_eq!(with("name: MODE"), [refused]);
+    assert_eq!(with("name: MODE, value: null"), [refused]);
+    assert_eq!(with("name: MODE, value: ''"), [""; 0], "an empty value is one");
+}
+
+#[test]
 fn a_file_that_is_too_large_is_refused_and_the_next_is_read() {
     let limits = Limits { file_bytes: 200, ..Limits::default() };
     let set = load_with(&[file("a", "x".repeat(201)), file("b", manifest("web"))], &limits);

@@ -1,18 +1,19 @@
 //! Members that AWS requires; never looks at their values.
 
 use super::Wanted;
-use crate::envelope::missing;
 use crate::node::Cursor;
 use crate::problem::Report;
 
 /// Objects by path, `[]` after a list, and the members that each must have.
 /// Source: the `required` traits of RegisterTaskDefinition in AWS's model, and for `name` and
-/// `image`, which the model leaves open, the answers of the API.
+/// `image`, which the model leaves open, the answers of the API. A variable without a `value` is
+/// registered without an error, and is not there when it is read back
+/// (aws-actions/amazon-ecs-deploy-task-definition#224).
 const TASK_DEFINITION: &[(&str, &[&str])] = &[
     ("", &["containerDefinitions"]),
     ("containerDefinitions[]", &["name", "image"]),
     ("containerDefinitions[].dependsOn[]", &["containerName", "condition"]),
-    ("containerDefinitions[].environment[]", &["name"]),
+    (VARIABLE, &["name", "value"]),
     ("containerDefinitions[].environmentFiles[]", &["value", "type"]),
     ("containerDefinitions[].extraHosts[]", &["hostname", "ipAddress"]),
     ("containerDefinitions[].firelensConfiguration", &["type"]),
@@ -39,6 +40,8 @@ const TASK_DEFINITION: &[(&str, &[&str])] = &[
     ),
     ("volumes[].s3filesVolumeConfiguration", &["fileSystemArn"]),
 ];
+
+const VARIABLE: &str = "containerDefinitions[].environment[]";
 
 /// The same for CreateService.
 const SERVICE: &[(&str, &[&str])] = &[
@@ -71,11 +74,19 @@ pub(super) fn check(wanted: &Wanted<'_, '_>, report: &mut Report) {
         for (path, names) in table {
             for object in each(root, path) {
                 for name in names.iter().filter(|name| object.member(name).is_none()) {
-                    missing(&object, name, report);
+                    report.error(&object, missing(path, name));
                 }
             }
         }
     }
+}
+
+fn missing(path: &str, name: &str) -> String {
+    let advice = match (path, name) {
+        (VARIABLE, "value") => ": ECS drops a variable without one; an empty one is `value: \"\"`",
+        _ => "",
+    };
+    format!("`{name}` is missing{advice}")
 }
 
 /// The members that AWS requires of the object at `path` of the input of RegisterTaskDefinition
