@@ -198,10 +198,13 @@ fn omit_implied_host_ports(value: &mut Value) {
 }
 
 /// Fargate takes an absent platform for Linux on x86; on EC2 a written one also constrains
-/// placement, so there it is content.
+/// placement, so it is content wherever tasks may run elsewhere, too.
+/// Source: `requiresCompatibilities` is what a task definition is validated against, not where its tasks run
+/// (RegisterTaskDefinition API reference).
 fn omit_implied_platform(value: &mut Value) {
     let compatibilities = value.get("requiresCompatibilities").and_then(Value::as_array);
-    if compatibilities.is_some_and(|all| all.iter().any(|one| one == "FARGATE")) {
+    let is_fargate = |all: &Vec<Value>| !all.is_empty() && all.iter().all(|one| one == "FARGATE");
+    if compatibilities.is_some_and(is_fargate) {
         rules::apply(rules::FARGATE_PLATFORM, value);
     }
 }

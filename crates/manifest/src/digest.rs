@@ -19,7 +19,8 @@ impl Digest {
     pub(crate) const DIGITS: usize = 32;
 
     /// The digest of canonical content: SHA-256 of its compact JSON with sorted members, cut to 128
-    /// bits. Whatever changes the canonical form of existing content must change the version.
+    /// bits. Whatever changes the canonical form of existing content must change the version, unless the
+    /// form only comes to keep what it dropped: what was registered without that is other content.
     pub fn of(canonical: &Value) -> Self {
         let mut sorted = canonical.clone();
         sorted.sort_all_objects();

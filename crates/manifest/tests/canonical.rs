@@ -282,6 +282,23 @@ fn the_platform_of_fargate_is_linux_on_x86_and_elsewhere_it_constrains_placement
 }
 
 #[test]
+fn a_platform_is_content_where_tasks_may_also_run_on_ec2() {
+    let platform = |compatibilities: Value, platform: Value| {
+        Digest::of(&canonical::task_definition(
+            &json!({ "requiresCompatibilities": compatibilities, "runtimePlatform": platform }),
+        ))
+    };
+    let written = json!({ "cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX" });
+    for compatibilities in [json!(["EC2", "FARGATE"]), json!(["FARGATE", "EXTERNAL"]), json!([])] {
+        assert_ne!(
+            platform(compatibilities.clone(), json!(null)),
+            platform(compatibilities.clone(), written.clone()),
+            "{compatibilities}: it says where tasks are placed"
+        );
+    }
+}
+
+#[test]
 fn the_order_of_commands_name_servers_and_placement_is_content() {
     for list in ["command", "entryPoint", "dnsServers", "dnsSearchDomains"] {
         let in_order = |all: Value| {
