@@ -182,7 +182,8 @@ impl Look<'_> {
         fact(self.cloud.tasks.of_service(self.key, self.lane())).await
     }
 
-    /// The revision in use, those of the other deployments, and the one with the digest asked for.
+    /// The revision in use, those of the other deployments, and the one with the digest asked for, or what was registered
+    /// for it.
     /// On a deep look all come with content and status of at most 30 seconds ago, for a task set may be made of any of
     /// them, and those in `verify` are read anew.
     async fn task_definitions(
@@ -190,8 +191,9 @@ impl Look<'_> {
         verify: &BTreeSet<String>,
     ) -> Result<Vec<TaskDefinition>, CloudError> {
         let (used, found) = join(self.used_task_definitions(verify), self.wanted()).await;
-        let (mut used, found) = (used?, found?);
-        used.extend(found.filter(|found| used.iter().all(|used| used.arn != found.arn)));
+        let (mut used, mut found) = (used?, found?);
+        found.retain(|found| used.iter().all(|used| used.arn != found.arn));
+        used.extend(found);
         Ok(used)
     }
 
@@ -221,10 +223,10 @@ impl Look<'_> {
         arns.filter(|arn| !arn.is_empty()).collect::<BTreeSet<_>>().into_iter()
     }
 
-    async fn wanted(&self) -> Result<Option<TaskDefinition>, CloudError> {
+    async fn wanted(&self) -> Result<Vec<TaskDefinition>, CloudError> {
         match &self.questions.family {
             Some(question) => self.cloud.task_definitions.find(question, self.lane()).await,
-            None => Ok(None),
+            None => Ok(Vec::new()),
         }
     }
 

@@ -1,5 +1,5 @@
 //! Revisions of task definitions: their content never changes, so their digests are remembered by
-//! ARN; never takes a digest from a tag.
+//! ARN; never takes what a tag says for their content.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -34,6 +34,8 @@ const RECENT: Duration = Duration::from_secs(30);
 const RECENT_MAX: usize = 256;
 /// How far back a revision with the wanted digest is looked for.
 const NEWEST: usize = 20;
+/// Revisions with the wanted digest as their tag and other content: two are compared.
+const ALTERED: usize = 2;
 /// What ECS says of a family or revision that there is not (ecs-behaviour 8).
 const NO_SUCH_REVISION: &str = "Unable to describe task definition";
 
@@ -99,20 +101,28 @@ impl TaskDefinitions {
         Ok(task_definition)
     }
 
-    /// The newest active revision of the family with that content, among the newest twenty. `None`
-    /// only when all of them were looked at.
+    /// The newest active revision of the family with that content, among the newest twenty. Only when all of them were
+    /// looked at and none has it: the newest two, with their content, whose tag says that they were registered for it.
     pub(crate) async fn find(
         &self,
         question: &FamilyQuestion,
         lane: Lane,
-    ) -> Result<Option<TaskDefinition>, CloudError> {
+    ) -> Result<Vec<TaskDefinition>, CloudError> {
+        let mut meant = Vec::new();
         for arn in self.newest(&question.family, lane).await? {
             let revision = self.remembered(&arn, lane).await?;
             if revision.digest == question.digest {
-                return Ok(Some(TaskDefinition { status: "ACTIVE".to_owned(), ..revision }));
+                return Ok(vec![TaskDefinition { status: "ACTIVE".to_owned(), ..revision }]);
+            }
+            if revision.digest_tag.as_ref() == Some(&question.digest) {
+                meant.push(arn);
             }
         }
-        Ok(None)
+        let mut altered = Vec::new();
+        for arn in meant.iter().take(ALTERED) {
+            altered.push(self.recent(arn, lane).await?);
+        }
+        Ok(altered)
     }
 
     async fn newest(&self, family: &str, lane: Lane) -> Result<Vec<String>, CloudError> {
@@ -201,13 +211,26 @@ mod tests {
         let fake = Fake::new(registry);
         let cloud = fake.cloud();
         let found = cloud.task_definitions.find(&question("web:28"), Lane::Sweep).await;
-        let found = found.unwrap().unwrap();
+        let found = found.unwrap();
+        let [found] = found.as_slice() else { panic!("{found:?}") };
         assert_eq!(found.arn, arn(28));
         assert_eq!(found.digest_tag, Some(Digest::from_tag("v1:from-the-tag")));
         assert_eq!(fake.bodies("DescribeTaskDefinition").len(), 3, "newest first, then stop");
         let too_old = cloud.task_definitions.find(&question("web:10"), Lane::Sweep).await;
-        assert_eq!(too_old, Ok(None));
+        assert_eq!(too_old, Ok(Vec::new()));
         assert_eq!(fake.bodies("DescribeTaskDefinition").len(), 20, "each revision once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_newest_two_that_were_registered_for_the_content_and_have_another_are_found_too() {
+        let fake = Fake::new(registry);
+        let cloud = fake.cloud();
+        let digest = Digest::from_tag("v1:from-the-tag");
+        let question = FamilyQuestion { family: "web".to_owned(), digest };
+        let found = cloud.task_definitions.find(&question, Lane::Sweep).await.unwrap();
+        let arns: Vec<_> = found.iter().map(|one| one.arn.clone()).collect();
+        assert_eq!(arns, [arn(30), arn(29)]);
+        assert!(found.iter().all(|one| one.document.is_some()), "what differs can be told");
     }
 
     #[tokio::test(start_paused = true)]

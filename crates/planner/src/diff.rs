@@ -14,7 +14,7 @@ use crate::ServiceRevision;
 use crate::view::{View, may_be_hidden};
 
 pub use changes::changes;
-pub(crate) use changes::{Found, IN_PLACE};
+pub(crate) use changes::{Found, IN_PLACE, differing_fields};
 pub use fields::{Cause, Field, FieldOwner, fields};
 pub use revisions::{Revised, revised};
 

@@ -31,7 +31,8 @@ pub struct Observed {
     pub depth: Depth,
     /// `Absent` when `DescribeServices` says MISSING; an INACTIVE service is `Known`.
     pub service: Fact<ObservedService>,
-    /// The revision in use, and any revision found to carry the digest that was asked for.
+    /// The revision in use, and any revision found to have the digest that was asked for; else the newest two that carry it
+    /// as their tag.
     pub task_definitions: Fact<Vec<TaskDefinition>>,
     /// The digest that the family was searched for: only then does a revision that is not among
     /// `task_definitions` not exist. `None` when it was not searched.

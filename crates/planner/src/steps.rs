@@ -2,6 +2,7 @@
 
 mod absent;
 mod alarms;
+mod altered;
 mod code_deploy;
 mod command;
 pub(crate) mod deregistered;

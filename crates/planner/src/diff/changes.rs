@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use evenkeel_manifest::{Service, canonical};
+use evenkeel_manifest::{Document, Service, canonical};
 use serde_json::{Map, Value, json};
 
 use super::differences;
@@ -65,6 +65,15 @@ fn definition_changes(view: &View<'_>) -> Vec<Change> {
         ),
     }
     found.changes
+}
+
+/// The paths at which the content of a task definition differs from the one that is wanted.
+pub(crate) fn differing_fields(document: &Document, desired: &Service) -> Vec<String> {
+    let form = |document: &Document| canonical::task_definition(&document.value());
+    let mut found = Found::new(REGISTERS);
+    let wanted = form(&desired.task_definition);
+    found.compare("taskDefinition", Some(&form(document)), Some(&wanted));
+    found.changes.into_iter().map(|change| change.path).collect()
 }
 
 fn member_changes(view: &View<'_>) -> Vec<Change> {

@@ -5,7 +5,7 @@ use evenkeel_manifest::Service;
 use serde_json::{Map, Value, json};
 
 use super::rollout::{has_started, is_to_replace_ours, mark_rollout};
-use super::{ownership, percentages, preflight, stand_still, unknown, word};
+use super::{altered, ownership, percentages, preflight, stand_still, unknown, word};
 use crate::breaker::missing_alarm;
 use crate::diff::{Comparison, differences, force_where_ecs_wants_it, runs_what_is_wanted};
 use crate::plan::IN_FLIGHT;
@@ -22,6 +22,9 @@ pub(super) fn register(desired: &Service, observed: &Observed) -> Plan {
     let known = observed.task_definitions.known().map(Vec::as_slice).unwrap_or_default();
     if known.iter().any(|one| is_wanted(desired, one)) {
         return unknown("AWS gave two answers about the wanted task definition");
+    }
+    if let Some(plan) = altered::not_registered_again(desired, known) {
+        return plan;
     }
     let mut input = desired.task_definition.value();
     if let Some(members) = input.as_object_mut() {

@@ -5,8 +5,8 @@
 
 use evenkeel_manifest::{CodeDeploy as Group, Hooks, Strategy, sha256};
 use evenkeel_planner::{
-    Call, CodeDeployDeployment, DeploymentGroup, Fact, Lane, LifecycleEvent, VerdictKind,
-    WaitReason, plan,
+    Call, CodeDeployDeployment, DeploymentGroup, Fact, Lane, LifecycleEvent, TaskDefinition,
+    VerdictKind, WaitReason, plan,
 };
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use crate::balanced::GREEN;
 use crate::code_deploy::{Look, at_rest, definition, on_its_way, set};
 use crate::ecs::input;
 use crate::manifests::key;
+use crate::plans::reasons;
 
 fn hooks() -> Hooks {
     let function = |name: &str| Some(name.to_owned());
@@ -184,4 +185,24 @@ fn events_that_nobody_understands_explain_nothing_and_break_nothing() {
     let events = json!([7, {"lifecycleEventName": "AfterInstall", "status": "OfTomorrow"}]);
     let reply = json!({"deploymentTargets": [{"ecsTarget": {"lifecycleEvents": events}}]});
     assert_eq!(LifecycleEvent::read_all(&reply).len(), 1);
+}
+
+#[test]
+fn content_that_ecs_alters_is_not_registered_without_end_for_code_deploy_either() {
+    let look = at_rest();
+    let mut seen = look.seen();
+    let Fact::Known(definitions) = &mut seen.task_definitions else { panic!("they were seen") };
+    definitions.retain(|one| one.arn == definition(1));
+    let altered = |number| TaskDefinition {
+        arn: definition(number),
+        digest_tag: Some(look.desired.task_definition_digest.clone()),
+        ..definitions[0].clone()
+    };
+    let altered = [altered(7), altered(8)];
+    definitions.extend(altered);
+    seen.searched = Some(look.desired.task_definition_digest.clone());
+    let key = key();
+    let plan = plan(&input(&key, Some(&look.desired), &seen));
+    assert_eq!(reasons(&plan), [WaitReason::Unsupported]);
+    assert!(plan.actions.is_empty(), "{plan}");
 }

@@ -1,6 +1,7 @@
 //! The planner seen from outside: one file of plans, one of laws, one of the guard, one of statuses;
 //! never looks into the crate.
 
+mod altered;
 mod approvals;
 mod balanced;
 mod checks;

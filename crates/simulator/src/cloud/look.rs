@@ -128,21 +128,30 @@ impl Caller<'_> {
         }
     }
 
-    /// The newest active revision with the digest asked for.
-    async fn wanted(&self, questions: &Questions) -> Result<Option<TaskDefinition>, CloudError> {
-        let Some(question) = &questions.family else { return Ok(None) };
+    /// The newest active revision with the digest asked for, or else the newest two that were registered for it, as the
+    /// AWS edge finds them.
+    async fn wanted(&self, questions: &Questions) -> Result<Vec<TaskDefinition>, CloudError> {
+        let Some(question) = &questions.family else { return Ok(Vec::new()) };
         let input = json!({
             "familyPrefix": question.family, "status": "ACTIVE", "sort": "DESC",
             "maxResults": NEWEST,
         });
         let reply = self.ecs("ListTaskDefinitions", &input).await?;
+        let mut meant = Vec::new();
         for arn in list(&reply, "taskDefinitionArns").iter().filter_map(Value::as_str) {
             let revision = self.remembered(arn).await?;
             if revision.digest == question.digest {
-                return Ok(Some(TaskDefinition { status: "ACTIVE".to_owned(), ..revision }));
+                return Ok(vec![TaskDefinition { status: "ACTIVE".to_owned(), ..revision }]);
+            }
+            if revision.digest_tag.as_ref() == Some(&question.digest) {
+                meant.push(arn);
             }
         }
-        Ok(None)
+        let mut altered = Vec::new();
+        for arn in meant.into_iter().take(2) {
+            altered.push(self.recent(arn).await?);
+        }
+        Ok(altered)
     }
 
     async fn task_definitions(
@@ -171,8 +180,9 @@ impl Caller<'_> {
                 read => found.push(read?),
             }
         }
-        let wanted = self.wanted(questions).await?;
-        found.extend(wanted.filter(|wanted| found.iter().all(|one| one.arn != wanted.arn)));
+        let mut wanted = self.wanted(questions).await?;
+        wanted.retain(|wanted| found.iter().all(|one| one.arn != wanted.arn));
+        found.extend(wanted);
         Ok(found)
     }
 

@@ -72,6 +72,10 @@ fn container(input: &Value, port_is_host_port: bool, rng: &mut fastrand::Rng) ->
     for member in ["environment", "mountPoints", "volumesFrom", "portMappings", "systemControls"] {
         default(&mut map, member, json!([]));
     }
+    // Source: aws-actions/amazon-ecs-deploy-task-definition#224: ECS takes a variable without a value, and drops it.
+    if let Some(Value::Array(variables)) = map.get_mut("environment") {
+        variables.retain(|one| one.get("value").is_some_and(|value| !value.is_null()));
+    }
     for member in ["environment", "secrets", "ulimits"] {
         if let Some(Value::Array(items)) = map.get_mut(member) {
             rng.shuffle(items);

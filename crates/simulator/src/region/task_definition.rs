@@ -91,8 +91,7 @@ impl ContainerContent {
     fn read(input: &Value) -> Self {
         let texts_of = |name| texts(input, name).map(str::to_owned).collect();
         let environment = list(input, "environment").iter().filter_map(|variable| {
-            let value = text(variable, "value").unwrap_or_default();
-            Some((text(variable, "name")?.to_owned(), value.to_owned()))
+            Some((text(variable, "name")?.to_owned(), text(variable, "value")?.to_owned()))
         });
         let ports = list(input, "portMappings")
             .iter()

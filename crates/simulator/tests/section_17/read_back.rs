@@ -32,6 +32,17 @@ fn a_container_comes_back_with_the_defaults_that_ecs_fills_in() {
 }
 
 #[test]
+fn a_variable_without_a_value_does_not_come_back_and_an_empty_one_does() {
+    let fixture = Fixture::new();
+    let environment =
+        json!([{"name": "A"}, {"name": "B", "value": null}, {"name": "C", "value": ""}]);
+    fixture.register_with("web:1", json!({"environment": environment}));
+    let reply = fixture.ecs("DescribeTaskDefinition", json!({"taskDefinition": "web"}));
+    let container = &reply["taskDefinition"]["containerDefinitions"][0];
+    assert_eq!(container["environment"], json!([{"name": "C", "value": ""}]));
+}
+
+#[test]
 fn sizes_are_converted_to_units_and_mebibytes() {
     let fixture = Fixture::new();
     let reply = fixture.ecs(
