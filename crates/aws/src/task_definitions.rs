@@ -150,14 +150,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Reads a reply of DescribeTaskDefinition.
 fn read(reply: &Value) -> Option<TaskDefinition> {
-    let content = reply.get("taskDefinition")?;
+    let content = TaskDefinition::content(reply)?;
     let tag = elements(reply, "tags").find(|tag| text(tag, "key") == tag::DIGEST);
     Some(TaskDefinition {
         arn: content.get("taskDefinitionArn")?.as_str()?.to_owned(),
-        status: text(content, "status").to_owned(),
-        digest: Digest::of(&canonical::task_definition(content)),
+        status: text(&content, "status").to_owned(),
+        digest: Digest::of(&canonical::task_definition(&content)),
         digest_tag: tag.map(|tag| Digest::from_tag(text(tag, "value"))),
-        document: Some(Document::new(content)),
+        document: Some(Document::new(&content)),
     })
 }
 
@@ -241,6 +241,19 @@ mod tests {
         });
         let found = fake.cloud().task_definitions.find(&question("web:28"), Lane::Sweep).await;
         assert_eq!(found.unwrap_err().class(), "transient");
+    }
+
+    #[test]
+    fn content_comes_with_the_tags_that_its_author_gave_it() {
+        let one = |key: &str| json!({ "key": key, "value": "x" });
+        let mut content = content("web:1");
+        content["taskDefinitionArn"] = arn(1).into();
+        let tags = [one("team"), one("aws:cloudformation:stack-name"), one(tag::DIGEST)];
+        let revision = read(&json!({ "taskDefinition": content, "tags": tags })).unwrap();
+        assert_eq!(revision.document.unwrap().value()["tags"], json!([one("team")]));
+        let untagged = read(&json!({ "taskDefinition": content })).unwrap();
+        assert_eq!(untagged.document.unwrap().value().get("tags"), None);
+        assert_eq!(untagged.digest, revision.digest);
     }
 
     #[tokio::test(start_paused = true)]

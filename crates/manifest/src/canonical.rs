@@ -30,6 +30,33 @@ pub fn task_definition(input: &Value) -> Value {
     value
 }
 
+/// Gives a canonical task definition back what is sent and not compared, from what it is the form of: tags, and the
+/// order of environment files, of which the first to set a variable wins although ECS may read them back in any order.
+///
+/// Source: `EnvironmentFile` API reference: files that hold the same variable are processed from the top down.
+pub fn keep_uncompared(canonical: &mut Value, written: &Value) {
+    keep_file_order(canonical, written);
+    let tags =
+        written.get("tags").filter(|tags| tags.as_array().is_some_and(|all| !all.is_empty()));
+    if let (Some(members), Some(tags)) = (canonical.as_object_mut(), tags) {
+        members.insert("tags".to_owned(), tags.clone());
+    }
+}
+
+fn keep_file_order(canonical: &mut Value, written: &Value) {
+    const FILES: &str = "environmentFiles";
+    let of = |value: &Value| value.get("name").and_then(Value::as_str).map(str::to_owned);
+    let written = written.get("containerDefinitions").and_then(Value::as_array);
+    let containers = canonical.get_mut("containerDefinitions").and_then(Value::as_array_mut);
+    for container in containers.into_iter().flatten().filter(|one| one.get(FILES).is_some()) {
+        let same = written.into_iter().flatten().find(|one| of(one) == of(container));
+        let files = same.and_then(|one| one.get(FILES));
+        if let (Some(kept), Some(files)) = (container.get_mut(FILES), files) {
+            *kept = files.clone();
+        }
+    }
+}
+
 /// The canonical form of the input of CreateService, also from an element of
 /// `DescribeServices.services`, without `cluster`, `serviceName`, `taskDefinition`, `clientToken`.
 ///

@@ -300,8 +300,25 @@ pub struct TaskDefinition {
     pub digest: Digest,
     /// The digest tag it carries, if any.
     pub digest_tag: Option<Digest>,
-    /// Its content, on a deep look.
+    /// Its content, on a deep look, as it would be registered: with the tags that neither AWS nor Evenkeel wrote.
     pub document: Option<Document>,
+}
+
+impl TaskDefinition {
+    /// The content that a reply of DescribeTaskDefinition tells of, with the tags beside it that are its author's.
+    pub fn content(reply: &Value) -> Option<Value> {
+        let mut content = reply.get("taskDefinition")?.as_object()?.clone();
+        let key = |tag: &Value| tag.get("key").and_then(Value::as_str).map(str::to_owned);
+        let is_theirs = |tag: &&Value| {
+            key(tag).is_some_and(|key| !key.starts_with("aws:") && !key.starts_with("evenkeel:"))
+        };
+        let tags = reply.get("tags").and_then(Value::as_array).into_iter().flatten();
+        let tags: Vec<Value> = tags.filter(is_theirs).cloned().collect();
+        if !tags.is_empty() {
+            content.insert("tags".to_owned(), tags.into());
+        }
+        Some(Value::Object(content))
+    }
 }
 
 /// `DescribeServiceDeployments.serviceDeployments[]`.

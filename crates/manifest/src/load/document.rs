@@ -240,31 +240,10 @@ impl Draft<'_, '_> {
     }
 }
 
-/// The canonical document as it is sent, and its digest. What is sent has two things that the digest
-/// ignores: tags, and the written order of environment files, of which the first to set a variable
-/// wins although ECS reads them back in any order.
+/// The canonical document as it is sent, and its digest.
 fn canonical_task(written: &Value) -> (Document, Digest) {
     let mut canonical = canonical::task_definition(written);
     let digest = Digest::of(&canonical);
-    keep_file_order(&mut canonical, written);
-    let tags =
-        written.get("tags").filter(|tags| tags.as_array().is_some_and(|all| !all.is_empty()));
-    if let (Some(members), Some(tags)) = (canonical.as_object_mut(), tags) {
-        members.insert("tags".to_owned(), tags.clone());
-    }
+    canonical::keep_uncompared(&mut canonical, written);
     (Document::new(&canonical), digest)
-}
-
-fn keep_file_order(canonical: &mut Value, written: &Value) {
-    const FILES: &str = "environmentFiles";
-    let of = |value: &Value| value.get("name").and_then(Value::as_str).map(str::to_owned);
-    let written = written.get("containerDefinitions").and_then(Value::as_array);
-    let containers = canonical.get_mut("containerDefinitions").and_then(Value::as_array_mut);
-    for container in containers.into_iter().flatten().filter(|one| one.get(FILES).is_some()) {
-        let same = written.into_iter().flatten().find(|one| of(one) == of(container));
-        let files = same.and_then(|one| one.get(FILES));
-        if let (Some(kept), Some(files)) = (container.get_mut(FILES), files) {
-            *kept = files.clone();
-        }
-    }
 }

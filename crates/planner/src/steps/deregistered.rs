@@ -47,13 +47,16 @@ pub(super) fn register_again(observed: &Observed, arn: &str) -> Plan {
             "{arn}, the revision to return to, is no longer active, and its content is not known"
         ));
     };
-    let mut input = canonical::task_definition(&document.value());
+    let content = document.value();
+    let mut input = canonical::task_definition(&content);
+    canonical::keep_uncompared(&mut input, &content);
     let Some(members) = input.as_object_mut() else {
         return unknown(format!("the content of {arn} could not be read"));
     };
     members.insert("family".to_owned(), json!(family));
-    let digest = json!([{ "key": tag::DIGEST, "value": gone.digest.as_str() }]);
-    members.insert("tags".to_owned(), digest);
+    if let Some(tags) = members.entry("tags").or_insert_with(|| json!([])).as_array_mut() {
+        tags.push(json!({ "key": tag::DIGEST, "value": gone.digest.as_str() }));
+    }
     let why = format!(
         "registers the content of {arn} anew: it is to be returned to, and somebody deregistered it"
     );

@@ -5,7 +5,7 @@
     reason = "a fixture that does not find what it set up is a failed test"
 )]
 
-use evenkeel_manifest::{Digest, canonical};
+use evenkeel_manifest::{Digest, Document, canonical};
 use evenkeel_planner::{Call, Fact, Lane, TaskDefinition, WaitReason, check, questions, tag};
 use serde_json::json;
 
@@ -162,6 +162,30 @@ fn a_deregistered_revision_is_registered_anew_to_return_to_it() {
     }
     let broken = check(&forged, &crate::ecs::input(&key, Some(&look.desired), &look.seen));
     assert!(broken.unwrap_err().join(" ").contains("not the content of a deregistered revision"));
+}
+
+#[test]
+fn what_is_registered_anew_keeps_its_tags_and_the_order_of_its_environment_files() {
+    let file =
+        |name: &str| json!({ "type": "s3", "value": format!("arn:aws:s3:::files/{name}.env") });
+    let mut look = over_a_deregistered_one();
+    let gone = definition(&mut look, 1);
+    let mut content = gone.document.as_ref().expect("the look is deep").value();
+    content["containerDefinitions"][0]["environmentFiles"] = json!([file("b"), file("a")]);
+    content["tags"] = json!([{ "key": "team", "value": "shop" }]);
+    gone.document = Some(Document::new(&content));
+    gone.digest = Digest::of(&canonical::task_definition(&content));
+    look.seen.searched = Some(definition(&mut look, 1).digest.clone());
+
+    let plan = look.plan();
+    let [action] = plan.actions.as_slice() else { panic!("{plan}") };
+    let Call::RegisterTaskDefinition { input } = &action.call else { panic!("{plan}") };
+    let files = &input["containerDefinitions"][0]["environmentFiles"];
+    assert_eq!(files, &json!([file("b"), file("a")]), "the first to set a variable wins");
+    let keys: Vec<&str> = (input["tags"].as_array().expect("a list").iter())
+        .filter_map(|one| one["key"].as_str())
+        .collect();
+    assert_eq!(keys, ["team", tag::DIGEST]);
 }
 
 #[test]

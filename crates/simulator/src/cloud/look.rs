@@ -440,18 +440,17 @@ fn all_told(arns: &[Value], reply: &Value) -> Result<(), CloudError> {
 
 /// Reads a reply of DescribeTaskDefinition.
 fn task_definition(reply: &Value) -> Result<TaskDefinition, ReadError> {
-    let content = reply
-        .get("taskDefinition")
+    let content = TaskDefinition::content(reply)
         .ok_or_else(|| ReadError("the reply holds no task definition".to_owned()))?;
     let tags = list(reply, "tags").iter();
     let mut digest_tags = tags.filter(|one| text(one, "key") == Some(tag::DIGEST));
     let digest_tag = digest_tags.find_map(|one| text(one, "value"));
     Ok(TaskDefinition {
-        arn: text(content, "taskDefinitionArn").unwrap_or_default().to_owned(),
-        status: text(content, "status").unwrap_or_default().to_owned(),
-        digest: Digest::of(&canonical::task_definition(content)),
+        arn: text(&content, "taskDefinitionArn").unwrap_or_default().to_owned(),
+        status: text(&content, "status").unwrap_or_default().to_owned(),
+        digest: Digest::of(&canonical::task_definition(&content)),
         digest_tag: digest_tag.map(Digest::from_tag),
-        document: Some(Document::new(content)),
+        document: Some(Document::new(&content)),
     })
 }
 
