@@ -12,6 +12,8 @@ use crate::view::wanted_members;
 
 const FIXED: &str = "cannot be changed on a service that exists";
 const KEPT: &str = "is left as it is in AWS";
+/// Of what no digest is of: tags of a task definition, and the order of environment files.
+const WITH_THE_NEXT: &str = "is applied with the next revision that is registered";
 const ROLLOUTS: &str = "changes how Evenkeel goes about it";
 
 /// The members that are who the service is. `deploymentController` is not among them: some controllers can be
@@ -53,13 +55,31 @@ fn created(new: &Service) -> Vec<Change> {
 }
 
 fn definition(old: &Service, new: &Service, registers: bool) -> Vec<Change> {
-    if !registers {
-        return Vec::new();
+    let [sent_old, sent_new] = [old, new].map(|service| service.task_definition.value());
+    let (old, new) = (canonical::task_definition(&sent_old), canonical::task_definition(&sent_new));
+    let mut found = Found::new(if registers { REGISTERS } else { WITH_THE_NEXT });
+    if registers {
+        found.compare("taskDefinition", Some(&old), Some(&new));
     }
-    let document = |service: &Service| canonical::task_definition(&service.task_definition.value());
-    let mut found = Found::new(REGISTERS);
-    found.compare("taskDefinition", Some(&document(old)), Some(&document(new)));
+    compare_tags("taskDefinition", &sent_old, &sent_new, &mut found);
+    let (sent_old, sent_new) = (files(&sent_old), files(&sent_new));
+    let (old, new) = (files(&old), files(&new));
+    // Where they are others, not in another order only, their content was compared.
+    for (path, sent) in sent_new.iter().filter(|(path, _)| old.get(*path) == new.get(*path)) {
+        found.compare(path, sent_old.get(path), Some(sent));
+    }
     found.changes
+}
+
+/// The environment files of each container, by their path.
+fn files(definition: &Value) -> Map<String, Value> {
+    let containers = definition.get("containerDefinitions").and_then(Value::as_array);
+    let files = |container: &Value| {
+        let name = container.get("name")?.as_str()?;
+        let path = format!("taskDefinition.containerDefinitions[{name}].environmentFiles");
+        Some((path, container.get("environmentFiles")?.clone()))
+    };
+    containers.into_iter().flatten().filter_map(files).collect()
 }
 
 /// Those that start a deployment, and the others.
@@ -106,12 +126,16 @@ fn member_changes(member: &Member, old: Option<&Value>, new: Option<&Value>) -> 
 }
 
 fn tags(old: &Value, new: &Value) -> Found {
-    let (old, new) = (by_key(old.get("tags")), by_key(new.get("tags")));
     let mut found = Found::new(IN_PLACE);
-    for key in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
-        found.compare(&format!("service.tags[{key}]"), old.get(key), new.get(key));
-    }
+    compare_tags("service", old, new, &mut found);
     found
+}
+
+fn compare_tags(of: &str, old: &Value, new: &Value, found: &mut Found) {
+    let (old, new) = (by_key(old.get("tags")), by_key(new.get("tags")));
+    for key in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
+        found.compare(&format!("{of}.tags[{key}]"), old.get(key), new.get(key));
+    }
 }
 
 fn by_key(tags: Option<&Value>) -> Map<String, Value> {

@@ -64,6 +64,30 @@ fn each_field_says_what_applying_it_means() {
 }
 
 #[test]
+fn tags_and_the_order_of_environment_files_are_told_although_they_wait_for_the_next_revision() {
+    let draft = |image: &str, team: &str, files: [&str; 2]| {
+        let mut draft = web(image);
+        let files = files.map(|name| json!({ "type": "s3", "value": name }));
+        draft.task_definition["containerDefinitions"][0]["environmentFiles"] = json!(files);
+        draft.task_definition["tags"] = json!([{ "key": "team", "value": team }]);
+        draft.service()
+    };
+    let old = draft("good:1", "a", ["a.env", "b.env"]);
+    let new = draft("good:1", "b", ["b.env", "a.env"]);
+    insta::assert_snapshot!(told(&old, &new), @r#"
+    taskDefinition.tags[team]: "a" -> "b" (is applied with the next revision that is registered)
+    taskDefinition.containerDefinitions[web].environmentFiles: [{"type":"s3","value":"a.env"},{"type":"s3","value":"b.env"}] -> [{"type":"s3","value":"b.env"},{"type":"s3","value":"a.env"}] (is applied with the next revision that is registered)
+    "#);
+    let found = revised(Some(&old), &new);
+    assert!(!found.registers && !found.deploys);
+
+    let next = told(&old, &draft("good:2", "b", ["b.env", "a.env"]));
+    assert_eq!(next.matches("(registers a revision and starts a deployment)").count(), 3, "{next}");
+    let other = told(&old, &draft("good:1", "a", ["c.env", "a.env"]));
+    assert_eq!(other.matches("environmentFiles").count(), 1, "files are told once: {other}");
+}
+
+#[test]
 fn what_cannot_be_changed_says_so_and_starts_nothing() {
     let (old, new) = (web("good:1"), web("good:1").with("launchType", json!("EC2")));
     let revised = revised(Some(&old.service()), &new.service());
