@@ -12,6 +12,7 @@
 //! bad at about the same age outlive each other by the jitter of their health checks.
 
 mod health;
+mod hindrance;
 mod lost;
 mod reasons;
 mod threshold;
@@ -302,13 +303,15 @@ impl Progress {
         let environment = environment(view, began, evidence)
             .map(|(at, words)| (lasted_until(view, deployment, healthy, at), words));
         let last_start = healthy.iter().filter_map(|task| task.started_at).max();
+        let hindrance = hindrance::of(view, deployment, healthy, began);
         let last_hindrance = environment.as_ref().map(|(at, _)| *at);
+        let held = hindrance.as_ref().map(|one| one.until);
         let more_to_do = scaled(view, deployment)
             .max(is_to_be_started(view, deployment, healthy, evidence).then(|| view.now()));
         let lost = lost::lost_since(view, deployment, phase, healthy);
         let started = begun_after_completion(view, deployment, healthy);
         let since =
-            [Some(began), Some(since), last_start, last_hindrance, more_to_do, lost, started]
+            [Some(began), Some(since), last_start, last_hindrance, held, more_to_do, lost, started]
                 .into_iter()
                 .flatten()
                 .max()?;
@@ -321,9 +324,7 @@ impl Progress {
                 || all_healthy
                 || view.deployments_are_opaque()
                 || others_drain(view, &deployment.id),
-            environment: environment
-                .filter(|(at, _)| view.now().duration_since(*at) <= HINDRANCE_LASTS)
-                .map(|(_, words)| words),
+            environment: hindrance.and_then(|one| one.words).or_else(|| told(view, environment)),
         })
     }
 
@@ -345,6 +346,12 @@ impl Progress {
             (VerdictKind::Stalled, sentence)
         })
     }
+}
+
+/// A cause that is over is told for a moment more.
+fn told(view: &View<'_>, environment: Option<(Timestamp, String)>) -> Option<String> {
+    let (at, words) = environment?;
+    (view.now().duration_since(at) <= HINDRANCE_LASTS).then_some(words)
 }
 
 fn is_complete(deployment: &Deployment) -> bool {

@@ -492,8 +492,14 @@ pub struct Task {
     pub stopped_reason: Option<String>,
     #[serde(default)]
     pub availability_zone: Option<String>,
+    /// `FARGATE`, `FARGATE_SPOT`, or one of instances; `None` of a task with a launch type.
+    #[serde(default)]
+    pub capacity_provider_name: Option<String>,
     #[serde(default, with = "epoch")]
     pub created_at: Option<Timestamp>,
+    /// When it began to pull its images: at the latest then it has a place to run.
+    #[serde(default, with = "epoch")]
+    pub pull_started_at: Option<Timestamp>,
     #[serde(default, with = "epoch")]
     pub started_at: Option<Timestamp>,
     #[serde(default, with = "epoch")]

@@ -175,6 +175,139 @@ fn a_start_in_the_second_of_a_lack_of_capacity_does_not_end_it() {
 }
 
 #[test]
+fn a_task_that_waits_for_an_instance_is_no_stall_and_one_that_has_its_place_is() {
+    for (status, created, verdict) in [
+        ("PROVISIONING", 900, None),
+        ("PROVISIONING", 61, None),
+        ("PROVISIONING", 60, Some(VerdictKind::Stalled)),
+        ("PENDING", 900, Some(VerdictKind::Stalled)),
+    ] {
+        let mut look = overdue();
+        look.add_task(json!({
+            "lastStatus": status, "desiredStatus": "RUNNING",
+            "createdAt": look.ago(created).as_second(),
+        }));
+        let plan = look.plan();
+        assert_eq!(look.verdict(), verdict, "{status} {created}: {plan}");
+        let waits = plan.waiting.iter().any(|wait| wait.reason == WaitReason::Capacity);
+        assert_eq!(waits, verdict.is_none(), "{status} {created}: {plan}");
+    }
+}
+
+#[test]
+fn the_clock_begins_again_with_the_pull_of_a_task_that_waited_for_an_instance() {
+    for (created, pulled, verdict) in [
+        (1500, 599, None),
+        (1500, 600, Some(VerdictKind::Stalled)),
+        (640, 581, Some(VerdictKind::Stalled)),
+    ] {
+        let mut look = overdue();
+        look.add_task(json!({
+            "lastStatus": "PENDING", "desiredStatus": "RUNNING",
+            "createdAt": look.ago(created).as_second(),
+            "pullStartedAt": look.ago(pulled).as_second(),
+        }));
+        assert_eq!(look.verdict(), verdict, "{created} {pulled}: {}", look.plan());
+    }
+}
+
+#[test]
+fn a_task_on_instances_whose_place_has_no_time_may_have_waited_for_as_long_as_ecs_lets_it() {
+    for (provider, created, verdict) in [
+        ("on-instances", 1500, None),
+        ("on-instances", 2399, None),
+        ("on-instances", 2400, Some(VerdictKind::Stalled)),
+        ("FARGATE", 1500, Some(VerdictKind::Stalled)),
+        ("FARGATE_SPOT", 1500, Some(VerdictKind::Stalled)),
+    ] {
+        let mut look = overdue();
+        look.add_task(json!({
+            "lastStatus": "PENDING", "desiredStatus": "RUNNING", "capacityProviderName": provider,
+            "createdAt": look.ago(created).as_second(),
+        }));
+        assert_eq!(look.verdict(), verdict, "{provider} {created}: {}", look.plan());
+    }
+}
+
+#[test]
+fn a_task_that_ecs_stopped_because_it_found_no_instance_is_one_failure_and_no_stall() {
+    for (ended, verdict) in [(30, None), (600, Some(VerdictKind::Stalled))] {
+        let mut look = overdue();
+        look.add_task(json!({
+            "lastStatus": "STOPPED", "desiredStatus": "STOPPED", "stopCode": "TaskFailedToStart",
+            "capacityProviderName": "on-instances", "createdAt": look.ago(ended + 900).as_second(),
+            "stoppedAt": look.ago(ended).as_second(),
+        }));
+        assert_eq!(look.verdict(), verdict, "{ended}: {}", look.plan());
+    }
+}
+
+#[test]
+fn a_task_that_ecs_is_told_to_stop_waits_for_nothing() {
+    let mut look = overdue();
+    look.add_task(json!({
+        "lastStatus": "PROVISIONING", "desiredStatus": "STOPPED",
+        "createdAt": look.ago(900).as_second(),
+    }));
+    assert_eq!(look.verdict(), Some(VerdictKind::Stalled));
+}
+
+/// Old tasks that ECS may not stop hold the room of the new ones; ECS said so 4000 s ago.
+fn protected() -> Look {
+    let mut look = overdue();
+    look.runs(5000);
+    if let Some(task) = look.tasks().last_mut() {
+        task.started_by = Some("ecs-svc/1".to_owned());
+    }
+    look.event(
+        4000,
+        "(service web) was unable to reach steady state because task set (ecs-svc/1) was unable to \
+         scale in. Reason: The number of protected tasks are more than the desired count of tasks",
+    );
+    look
+}
+
+#[test]
+fn old_tasks_that_are_protected_from_scale_in_are_no_stall_of_the_new_revision() {
+    let look = protected();
+    assert_eq!(look.verdict(), None, "{}", look.plan());
+    let before = {
+        let mut look = protected();
+        look.begun(3999);
+        look.mark("widen", 3999);
+        look
+    };
+    assert_eq!(before.verdict(), Some(VerdictKind::Stalled), "of an earlier deployment");
+}
+
+#[test]
+fn new_tasks_that_hang_are_a_stall_whatever_is_protected() {
+    for (created, verdict) in [(599, None), (600, Some(VerdictKind::Stalled))] {
+        let mut look = protected();
+        look.add_task(json!({
+            "lastStatus": "PENDING", "desiredStatus": "RUNNING",
+            "createdAt": look.ago(created).as_second(),
+        }));
+        assert_eq!(look.verdict(), verdict, "{created}: {}", look.plan());
+    }
+}
+
+#[test]
+fn the_clock_begins_again_with_the_end_of_the_last_task_that_was_protected() {
+    for (ended, verdict) in [(599, None), (600, Some(VerdictKind::Stalled))] {
+        let mut look = protected();
+        let at = look.ago(ended);
+        if let Some(task) = look.tasks().last_mut() {
+            "STOPPED".clone_into(&mut task.last_status);
+            "STOPPED".clone_into(&mut task.desired_status);
+            task.stop_code = Some("ServiceSchedulerInitiated".to_owned());
+            task.stopped_at = Some(at);
+        }
+        assert_eq!(look.verdict(), verdict, "{ended}: {}", look.plan());
+    }
+}
+
+#[test]
 fn a_task_that_is_over_or_about_to_be_is_not_healthy() {
     let over = [("STOPPED", "STOPPED"), ("RUNNING", "STOPPED"), ("PENDING", "RUNNING")];
     for (last, desired) in over {
