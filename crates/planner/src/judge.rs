@@ -122,7 +122,7 @@ impl<'a> Bench<'a> {
             share_since: trial.share_since.unwrap_or(began).max(began),
             patient_until: trial
                 .opened
-                .and_then(|opened| opened.checked_add(analysis.patience).ok()),
+                .and_then(|opened| opened.max(began).checked_add(analysis.patience).ok()),
             now: view.now(),
         }
     }

@@ -35,8 +35,11 @@ pub(super) struct Webhooks {
     secret: Option<hmac::Key>,
     /// `None` where nobody may be asked.
     web: Option<Web>,
-    kept: Mutex<BTreeMap<(String, String), Kept>>,
+    kept: Mutex<BTreeMap<Asked, Kept>>,
 }
+
+/// What an answer is about: the URL, the pause, and since when its rollout is judged.
+type Asked = (String, String, Option<Timestamp>);
 
 #[derive(Clone, Debug)]
 struct Kept {
@@ -81,12 +84,12 @@ impl Webhooks {
     }
 
     async fn answer(&self, call: &WebhookCall) -> WebhookAnswer {
-        let of = (call.webhook.url.clone(), call.id.clone());
+        let of = (call.webhook.url.clone(), call.id.clone(), call.since);
         if let Some(kept) = self.kept(&of) {
             return kept;
         }
         let (result, message) = self.heard(call).await;
-        let (url, id) = of.clone();
+        let (url, id, _) = of.clone();
         tracing::info!(
             service = %call.service, url = %safe(call.webhook.shown()), gate = call.gate, ?result, message,
             "a web hook answered"
@@ -100,8 +103,9 @@ impl Webhooks {
         answer
     }
 
-    /// An answer that stands: a decision for as long as its pause, anything else for a moment.
-    fn kept(&self, of: &(String, String)) -> Option<WebhookAnswer> {
+    /// An answer that stands: a decision for as long as its pause, or until a person wishes to try again; anything else for a
+    /// moment.
+    fn kept(&self, of: &Asked) -> Option<WebhookAnswer> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let one = kept.get(of)?;
         let decided = matches!(
@@ -300,6 +304,7 @@ mod tests {
             deployment: "arn:deployment".to_owned(),
             revision: None,
             share: 0.0,
+            since: None,
         }
     }
 
@@ -337,6 +342,24 @@ mod tests {
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"0123456789abcdef");
         let message = [at.as_bytes(), b".", body].concat();
         hmac::verify(&key, &message, &tag).expect("the receiver can tell that it is us");
+    }
+
+    #[tokio::test]
+    async fn one_that_said_no_is_asked_again_when_a_person_wishes_to_try_again() {
+        let (receiver, url) = Receiver::answering(&[(422, ""), (200, "")]).await;
+        let webhooks = webhooks(&url, None);
+        let judged = |second| WebhookCall {
+            since: Timestamp::from_second(second).ok(),
+            ..call(&url, "ecs-pause-1")
+        };
+        for _ in 0..2 {
+            assert_eq!(webhooks.answer(&judged(100)).await.result, AnalysisResult::Failed);
+        }
+        assert_eq!(receiver.calls(), 1);
+        assert_eq!(webhooks.answer(&judged(200)).await.result, AnalysisResult::Passed);
+        assert_eq!(receiver.calls(), 2);
+        let asked = receiver.asked.lock().unwrap();
+        assert_eq!(asked[0].1, asked[1].1, "about the same pause");
     }
 
     #[tokio::test]

@@ -1,10 +1,12 @@
 //! Who is asked at a gate, with what, and what the answers mean; never asks.
 
 use evenkeel_manifest::{Gate, ServiceKey, Webhook};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{AnalysisResult, Bench, Measurement};
 use crate::steps::own_pause;
+use crate::tags::Memory;
 use crate::view::{View, explain, last_part};
 use crate::{Fact, Observed, Questions, ServiceDeployment, TaskSet};
 
@@ -39,6 +41,9 @@ pub struct WebhookCall {
     pub revision: Option<String>,
     /// What the new revision gets of production traffic, in percent.
     pub share: f64,
+    /// Since when the rollout is judged: what was said of the pause before a person wished to try again says nothing of it.
+    #[serde(skip)]
+    pub since: Option<Timestamp>,
 }
 
 /// What a web hook said.
@@ -71,6 +76,7 @@ pub fn webhook_calls(
         deployment: rollout.service_deployment_arn.clone(),
         revision: target.map(|target| target.arn.clone()),
         share: rollout.target_share(),
+        since: judged_since(observed),
     };
     questions.webhooks.iter().filter(|webhook| webhook.at.contains(&gate)).map(call).collect()
 }
@@ -95,8 +101,13 @@ fn calls_at_a_step(
         deployment: set.task_set_arn.clone(),
         revision: Some(set.deployment.task_definition.clone()),
         share: f64::from(step.share) / 10.0,
+        since: judged_since(observed),
     };
     questions.webhooks.iter().filter(|webhook| webhook.at.contains(&step.gate)).map(call).collect()
+}
+
+fn judged_since(observed: &Observed) -> Option<Timestamp> {
+    Memory::read(&observed.service.known()?.tags).rollout.map(|mark| mark.since)
 }
 
 fn gets_test_traffic(step: &StepGate, set: &TaskSet, observed: &Observed) -> bool {

@@ -422,6 +422,22 @@ fn a_query_without_data_is_unclear_unless_missing_means_zero() {
 }
 
 #[test]
+fn a_gate_that_is_judged_again_is_as_patient_as_one_that_opens() {
+    let stood = || {
+        let mut canary = Canary::at(10.0, error_rate())
+            .with(|analysis| analysis.on_inconclusive = OnInconclusive::Rollback);
+        let now = canary.0.seen.at;
+        let expires = now.checked_add(SignedDuration::from_mins(30)).expect("soon");
+        canary.0.history()[0].lifecycle_hook_details[0].expires_at = Some(expires);
+        canary
+    };
+    assert_eq!(stood().0.verdict(), Some(VerdictKind::Analysis), "for half an hour");
+    let mut again = stood();
+    again.0.mark("shift", 5);
+    assert_eq!((again.0.verdict(), again.told().0), (None, AnalysisResult::Running));
+}
+
+#[test]
 fn more_errors_than_the_stable_revision_end_the_rollout_and_as_many_do_not() {
     let canary =
         |errors: f64| {
@@ -551,6 +567,23 @@ fn a_gate_for_which_nobody_is_to_be_asked_opens_without_an_answer() {
     assert!(canary.opens(), "{}", canary.plan());
     canary = canary.with(|analysis| analysis.webhooks[0].at = vec![Gate::BeforeStep]);
     assert!(!canary.opens(), "{}", canary.plan());
+}
+
+#[test]
+fn a_web_hook_is_told_apart_from_before_a_retry_and_asked_about_the_same_pause() {
+    let mut canary = heard(None);
+    let call = |canary: &mut Canary| {
+        canary.0.seen.depth = Depth::Shallow;
+        let asked = questions(Some(&canary.0.desired), Some(&canary.0.seen)).expect("in a rollout");
+        canary.0.seen.depth = Depth::Deep;
+        webhook_calls(&key(), &asked, &canary.0.seen).remove(0)
+    };
+    let first = call(&mut canary);
+    canary.0.mark("shift", 5);
+    let again = call(&mut canary);
+    assert_eq!((first.since, again.since), (Some(canary.0.ago(BEGAN)), Some(canary.0.ago(5))));
+    let body = |call| serde_json::to_value(call).expect("a body is JSON");
+    assert_eq!(body(&first), body(&again));
 }
 
 #[test]
