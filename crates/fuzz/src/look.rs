@@ -237,6 +237,7 @@ fn observed(document: &Value, at: Timestamp) -> Observed {
         code_deploy: fact_of(part("codeDeploy"), code_deploy),
         alarms: fact(part("alarms"), alarm),
         metrics: fact(part("metrics"), series),
+        measured_until: Some(at),
         expressions: Fact::Unknown(Unknown::NotAsked),
         webhooks: Fact::Unknown(Unknown::NotAsked),
         verified: Fact::Unknown(Unknown::NotAsked),

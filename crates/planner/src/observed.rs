@@ -54,6 +54,10 @@ pub struct Observed {
     pub alarms: Fact<Vec<Alarm>>,
     /// Deep only, and only while something is measured; one without data may be missing.
     pub metrics: Fact<Vec<Series>>,
+    /// The end of the last minute that metrics were asked for: only before it is a minute without data one without data.
+    /// `None` when nothing was measured.
+    #[serde(default)]
+    pub measured_until: Option<Timestamp>,
     /// As `metrics`; never from AWS.
     #[serde(skip, default = "not_asked")]
     pub expressions: Fact<Vec<Evaluated>>,
@@ -83,6 +87,7 @@ impl Observed {
             code_deploy: Fact::Unknown(Unknown::NotAsked),
             alarms: Fact::Unknown(Unknown::NotAsked),
             metrics: Fact::Unknown(Unknown::NotAsked),
+            measured_until: None,
             expressions: Fact::Unknown(Unknown::NotAsked),
             webhooks: Fact::Unknown(Unknown::NotAsked),
             verified: Fact::Unknown(Unknown::NotAsked),

@@ -170,7 +170,7 @@ async fn observe_with<C: Cloud>(
     (looked_at, seen)
 }
 
-/// One look, which says which digest it searched for and how long it lasted.
+/// One look, which says which digest it searched for, until when it measured and how long it lasted.
 ///
 /// # Errors
 ///
@@ -181,9 +181,10 @@ pub async fn ask<C: Cloud>(
     questions: &Questions,
 ) -> Result<Observed, CloudError> {
     let searched = questions.family.as_ref().map(|question| question.digest.clone());
+    let measured_until = questions.metrics.as_ref().map(|question| question.until);
     let began = Instant::now();
     let observed = cloud.observe(key, questions).await?;
-    Ok(Observed { searched, took: began.elapsed(), ..observed })
+    Ok(Observed { searched, measured_until, took: began.elapsed(), ..observed })
 }
 
 /// What is known when the service could not be read: nothing, and why. The planner then says in

@@ -162,7 +162,8 @@ impl Numbers<'_> {
         let Some(metric) = of_the_service(source, self.key) else { return Minutes::new() };
         let mut known = self.of(&metric);
         if matches!(source, MetricSource::Query(query) if query.missing_is_zero) {
-            for minute in &self.minutes {
+            let asked = |minute: &&Timestamp| Some(**minute) < self.observed.measured_until;
+            for minute in self.minutes.iter().filter(asked) {
                 known.entry(*minute).or_insert(0.0);
             }
         }

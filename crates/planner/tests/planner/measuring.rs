@@ -76,6 +76,7 @@ impl Canary {
         revision.rest.insert("resolvedConfiguration".to_owned(), resolved);
         let mut canary = Self(look);
         canary.0.seen.metrics = Fact::Known(Vec::new());
+        canary.0.seen.measured_until = Some(canary.minute(-1));
         canary
     }
 
@@ -419,6 +420,32 @@ fn a_query_without_data_is_unclear_unless_missing_means_zero() {
     let unclear = Canary::at(10.0, vec![most(query(false), 5.0)]);
     assert_eq!((unclear.opens(), unclear.told().0), (false, AnalysisResult::Running));
     assert!(Canary::at(10.0, vec![most(query(true), 5.0)]).opens());
+}
+
+#[test]
+fn a_minute_that_was_not_asked_for_is_not_counted_as_zero() {
+    let query = Query {
+        namespace: "Shop".to_owned(),
+        metric_name: "Orders".to_owned(),
+        dimensions: BTreeMap::new(),
+        statistic: Statistic::new("Sum").expect("one of CloudWatch's"),
+        missing_is_zero: true,
+    };
+    let metric = MetricId {
+        namespace: "Shop".to_owned(),
+        name: "Orders".to_owned(),
+        dimensions: BTreeMap::new(),
+        statistic: "Sum".to_owned(),
+    };
+    let least = Condition::Least(Limit::new(1.0).expect("finite"));
+    let orders = Metric { name: None, source: MetricSource::Query(query), condition: least };
+    for (asked_until, verdict) in [(0, None), (-1, Some(VerdictKind::Analysis))] {
+        let mut canary =
+            Canary::at(10.0, vec![orders.clone()]).with(|analysis| analysis.failures = 1);
+        canary.series(metric.clone(), |ago| (ago > 0).then_some(5.0));
+        canary.0.seen.measured_until = Some(canary.minute(asked_until));
+        assert_eq!(canary.0.verdict(), verdict, "{}", canary.plan());
+    }
 }
 
 #[test]

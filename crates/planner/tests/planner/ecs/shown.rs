@@ -51,6 +51,7 @@ impl Ecs {
             },
             code_deploy: Fact::Unknown(Unknown::NotAsked),
             metrics: Fact::Unknown(Unknown::NotAsked),
+            measured_until: questions.metrics.as_ref().map(|one| one.until),
             expressions: Fact::Unknown(Unknown::NotAsked),
             webhooks: Fact::Unknown(Unknown::NotAsked),
             verified: Fact::Unknown(Unknown::NotAsked),
