@@ -4,10 +4,11 @@ use evenkeel_manifest::{Gate, Service, TrafficStep};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::asked::balanced_groups;
 use crate::steps::{Traffic, own_pause, step_at, step_gate};
 use crate::tags::Memory;
 use crate::view::{View, target_revision};
-use crate::{HookDetail, Observed, ObservedService, RolloutPhase, ServiceDeployment, TaskSet};
+use crate::{HookDetail, ObservedService, RolloutPhase, ServiceDeployment, TaskSet};
 
 /// A revision that gets some of the traffic.
 #[derive(Debug)]
@@ -65,7 +66,7 @@ impl Trial {
         Self {
             step: None,
             gate: own_pause(rollout).map(|(gate, pause)| (gate, pause.hook_id.clone())),
-            group: target_group(view.observed(), rollout),
+            group: target_group(view, rollout),
             has_users: rollout.target_share() > 0.0,
             is_first: rollout.source_service_revisions.is_empty(),
             since: None,
@@ -153,10 +154,14 @@ fn live_patience(view: &View<'_>, gate: Gate) -> Option<SignedDuration> {
     minutes.as_i64().map(SignedDuration::from_mins)
 }
 
-/// The target group of the revision that is rolled out, as ECS resolved it.
-fn target_group(observed: &Observed, rollout: &ServiceDeployment) -> Option<String> {
-    let revision = target_revision(observed, rollout)?;
+/// The target group of the revision that is rolled out, as ECS resolved it: of several load balancers, that which is measured.
+fn target_group(view: &View<'_>, rollout: &ServiceDeployment) -> Option<String> {
+    let revision = target_revision(view.observed(), rollout)?;
     let balancers = revision.rest.get("resolvedConfiguration")?.get("loadBalancers")?;
-    let group = |one: &Value| Some(one.get("targetGroupArn")?.as_str()?.to_owned());
+    let measured = balanced_groups(view.desired, view.service);
+    let group = |one: &Value| {
+        let arn = one.get("targetGroupArn")?.as_str()?;
+        measured.iter().any(|group| group.arn == arn).then(|| arn.to_owned())
+    };
     balancers.as_array()?.iter().find_map(group)
 }

@@ -449,6 +449,34 @@ fn a_minute_that_was_not_asked_for_is_not_counted_as_zero() {
 }
 
 #[test]
+fn a_network_load_balancer_beside_the_measured_one_keeps_no_gate_shut() {
+    const NLB: &str = "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/";
+    let mut canary =
+        Canary::at(10.0, error_rate()).serves(GREEN, 200.0, |_| 1.0).serves(BLUE, 200.0, |_| 9.0);
+    let group = |name: &str| format!("{NLB}{name}/09");
+    let mut service = canary.0.desired.service.value();
+    service["loadBalancers"].as_array_mut().expect("it has some").insert(
+        0,
+        json!({
+            "targetGroupArn": group("tcp-blue"), "containerName": "web", "containerPort": 9090,
+            "advancedConfiguration": {
+                "alternateTargetGroupArn": group("tcp-green"),
+                "productionListenerRule": "arn:aws:elasticloadbalancing:eu-west-1:1:listener/net/tcp/06/07",
+            },
+        }),
+    );
+    canary.0.desired.service = Document::new(&service);
+    for revision in canary.0.revisions() {
+        if let Some(resolved) = revision.rest.get_mut("resolvedConfiguration") {
+            *resolved = json!({ "loadBalancers": [
+                { "targetGroupArn": group("tcp-green") }, { "targetGroupArn": GREEN },
+            ]});
+        }
+    }
+    assert!(canary.opens(), "{:?} {}", canary.told(), canary.plan());
+}
+
+#[test]
 fn a_gate_that_is_judged_again_is_as_patient_as_one_that_opens() {
     let stood = || {
         let mut canary = Canary::at(10.0, error_rate())
