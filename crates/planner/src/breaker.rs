@@ -15,6 +15,7 @@ mod health;
 mod hindrance;
 mod lost;
 mod reasons;
+mod refusals;
 mod threshold;
 
 use evenkeel_manifest::{Counting, Threshold};
@@ -77,7 +78,7 @@ pub(crate) fn judge(
     let listed = view.service.launchers().find(|one| one.id == deployment);
     let tasks = tasks_of(view, deployment);
     let healthy = healthy_tasks(view, deployment);
-    let evidence = evidence(&tasks);
+    let evidence = evidence(&tasks, listed.and_then(|one| one.created_at));
     let reset = match phase {
         RolloutPhase::Probing => None,
         RolloutPhase::Widening
@@ -125,13 +126,14 @@ fn tasks_of<'a>(view: &View<'a>, deployment: &str) -> Vec<&'a Task> {
 }
 
 /// Newest first; equal times in the order of task ids, so that the order of a reply changes nothing.
-fn evidence(tasks: &[&Task]) -> Vec<Evidence> {
+fn evidence(tasks: &[&Task], began: Option<Timestamp>) -> Vec<Evidence> {
+    let refusals = refusals::Early::of(tasks, began);
     let mut evidence: Vec<Evidence> = tasks
         .iter()
         .filter_map(|task| {
             let stopped = reasons::classify(task)?;
             Some(Evidence {
-                kind: stopped.kind,
+                kind: refusals.kind(task).unwrap_or(stopped.kind),
                 task: Some(last_part(&task.task_arn).to_owned()),
                 at: ended_at(task),
                 exit_code: stopped.exit_code,
@@ -452,7 +454,7 @@ const HINDRANCE_LASTS: SignedDuration = SignedDuration::from_mins(5);
 /// breaker counts such causes (ecs-behaviour 3.3). `None` where tasks could not be read.
 pub(crate) fn no_fault_but(view: &View<'_>, deployment: &str, began: Timestamp) -> Option<String> {
     view.observed().tasks.known()?;
-    let evidence = evidence(&tasks_of(view, deployment));
+    let evidence = evidence(&tasks_of(view, deployment), Some(began));
     let is_faultless = !evidence.iter().any(|one| is_failure(one.kind));
     environment(view, began, &evidence).filter(|_| is_faultless).map(|(_, words)| words)
 }

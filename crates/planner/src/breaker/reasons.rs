@@ -6,6 +6,8 @@ use crate::{EvidenceKind, Task};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stopped {
     pub(crate) kind: EvidenceKind,
+    /// Whether a role was not granted what it must do.
+    pub(crate) is_refused: bool,
     pub(crate) exit_code: Option<i64>,
     /// AWS's own words: the task's reason, then its containers'.
     pub(crate) reason: String,
@@ -15,13 +17,19 @@ pub(crate) struct Stopped {
 struct Row {
     needles: &'static [&'static str],
     kind: EvidenceKind,
+    is_refused: bool,
     /// A text as AWS writes it, checked by a test.
     #[cfg_attr(not(test), expect(dead_code, reason = "the source of the row, read by its test"))]
     example: &'static str,
 }
 
 const fn row(needles: &'static [&'static str], kind: EvidenceKind, example: &'static str) -> Row {
-    Row { needles, kind, example }
+    Row { needles, kind, is_refused: false, example }
+}
+
+/// A role may not do what it must.
+const fn refused(needles: &'static [&'static str], example: &'static str) -> Row {
+    Row { needles, kind: Doomed, is_refused: true, example }
 }
 
 use EvidenceKind::{Doomed, Environment, HealthFailure, LaunchFailure, NotAFailure};
@@ -150,9 +158,8 @@ const BEFORE_RUNNING: &[Row] = &[
         "CannotPullContainerError: image Manifest does not contain descriptor matching platform \
          'linux/amd64'",
     ),
-    row(
+    refused(
         &["the role has the permissions to pull images"],
-        Doomed,
         "CannotPullContainerError: The task can't pull the image. Check that the role has the \
          permissions to pull images from the registry.",
     ),
@@ -193,24 +200,21 @@ const BEFORE_RUNNING: &[Row] = &[
         "CannotStartContainerError: exec: \"/bin/web\": permission denied",
     ),
     // Secrets, roles, logs.
-    row(
+    refused(
         &["accessdenied"],
-        Doomed,
         "ResourceInitializationError: unable to pull secrets or registry auth: AccessDeniedException: \
          User: arn:aws:sts::123456789012:assumed-role/web/1 is not authorized to perform: \
          secretsmanager:GetSecretValue on resource: arn:aws:secretsmanager:eu-west-1:123456789012:secret:web",
     ),
-    row(
+    refused(
         &["is not authorized to perform"],
-        Doomed,
         "ResourceInitializationError: unable to pull secrets or registry auth: User: \
          arn:aws:sts::123456789012:assumed-role/web/1 is not authorized to perform: ssm:GetParameters \
          on resource: arn:aws:ssm:eu-west-1:123456789012:parameter/web because no identity-based \
          policy allows the ssm:GetParameters action",
     ),
-    row(
+    refused(
         &["unable to assume the role"],
-        Doomed,
         "ECS was unable to assume the role 'arn:aws:iam::123456789012:role/web' that was provided for \
          this task",
     ),
@@ -272,7 +276,11 @@ pub(crate) fn classify(task: &Task) -> Option<Stopped> {
     let ending = task.stop_code.is_some() || task.last_status == "STOPPED";
     ending.then(|| {
         let reason = reason(task);
-        Stopped { kind: kind(task, &reason.to_lowercase()), exit_code: exit_code(task), reason }
+        let text = reason.to_lowercase();
+        let kind = kind(task, &text);
+        let is_refused =
+            kind == Doomed && look_up(BEFORE_RUNNING, &text).is_some_and(|row| row.is_refused);
+        Stopped { kind, is_refused, exit_code: exit_code(task), reason }
     })
 }
 
@@ -284,12 +292,12 @@ fn kind(task: &Task, text: &str) -> EvidenceKind {
     if code == Some("UserInitiated") {
         return NotAFailure;
     }
-    if let Some(kind) = look_up(ALWAYS, text) {
-        return kind;
+    if let Some(row) = look_up(ALWAYS, text) {
+        return row.kind;
     }
     match (code, task.started_at) {
         (Some("ServiceSchedulerInitiated"), _) => NotAFailure,
-        (_, None) => look_up(BEFORE_RUNNING, text).unwrap_or(LaunchFailure),
+        (_, None) => look_up(BEFORE_RUNNING, text).map_or(LaunchFailure, |row| row.kind),
         (Some("EssentialContainerExited"), Some(_)) => EvidenceKind::Crash,
         (_, Some(_)) if text.contains("essential container in task exited") => EvidenceKind::Crash,
         // Ran, and stopped for a cause that is newer than this table: shown, not held against it.
@@ -297,11 +305,8 @@ fn kind(task: &Task, text: &str) -> EvidenceKind {
     }
 }
 
-fn look_up(table: &[Row], text: &str) -> Option<EvidenceKind> {
-    table
-        .iter()
-        .find(|row| row.needles.iter().all(|needle| text.contains(needle)))
-        .map(|row| row.kind)
+fn look_up(table: &'static [Row], text: &str) -> Option<&'static Row> {
+    table.iter().find(|row| row.needles.iter().all(|needle| text.contains(needle)))
 }
 
 fn reason(task: &Task) -> String {

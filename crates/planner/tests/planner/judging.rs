@@ -460,6 +460,61 @@ fn the_failed_tasks_that_ecs_counts_are_told() {
     }
 }
 
+/// A probe of so many seconds whose tasks are refused what their role is to grant, so many seconds after its start each.
+fn refused(age: i64, reason: &str, after: &[i64]) -> Look {
+    let mut look = Look::in_phase(&unchecked("good:1"), &unchecked("good:2"), ":probe:");
+    look.tasks().clear();
+    look.begun(age);
+    look.mark("probe", age);
+    for stopped in after {
+        look.add_task(json!({
+            "lastStatus": "STOPPED", "desiredStatus": "STOPPED", "stopCode": "TaskFailedToStart",
+            "stoppedReason": reason, "stoppedAt": look.ago(age - stopped).as_second(),
+        }));
+    }
+    look
+}
+
+#[test]
+fn a_grant_that_is_not_seen_everywhere_yet_gets_a_second_try() {
+    for reason in [
+        "ResourceInitializationError: unable to pull secrets: AccessDeniedException: no",
+        "ResourceInitializationError: User: arn:a is not authorized to perform: ssm:GetParameters",
+        "ECS was unable to assume the role 'arn:aws:iam::1:role/web' that was provided",
+        "CannotPullContainerError: Check that the role has the permissions to pull images",
+    ] {
+        let verdict = |age, after: &[i64]| refused(age, reason, after).verdict();
+        assert_eq!(verdict(130, &[40]), None, "{reason}");
+        assert_eq!(verdict(130, &[40, 80]), Some(VerdictKind::LaunchFailures), "{reason}");
+        assert_eq!(verdict(130, &[119]), None, "{reason}");
+        assert_eq!(verdict(130, &[120]), Some(VerdictKind::Doomed), "{reason}");
+    }
+    let gone = "CannotPullContainerError: web:nope: not found";
+    assert_eq!(refused(130, gone, &[40]).verdict(), Some(VerdictKind::Doomed));
+}
+
+#[test]
+fn tasks_that_were_refused_together_are_one_failure_and_those_of_the_second_try_one_each() {
+    let mut look = widened(unchecked);
+    look.begun(100);
+    look.mark("widen", 100);
+    let refused = |look: &mut Look, created: i64, stopped: i64| {
+        look.add_task(json!({
+            "lastStatus": "STOPPED", "desiredStatus": "STOPPED", "stopCode": "TaskFailedToStart",
+            "stoppedReason": "ECS was unable to assume the role 'arn:aws:iam::1:role/web'",
+            "createdAt": look.ago(created).as_second(), "stoppedAt": look.ago(stopped).as_second(),
+        }));
+    };
+    for stopped in [60, 59, 58, 58] {
+        refused(&mut look, 90, stopped);
+    }
+    assert_eq!(look.verdict(), None, "{}", look.plan());
+    refused(&mut look, 55, 20);
+    assert_eq!(look.verdict(), None, "{}", look.plan());
+    refused(&mut look, 55, 20);
+    assert_eq!(look.verdict(), Some(VerdictKind::LaunchFailures), "{}", look.plan());
+}
+
 /// What is wanted was rolled out an hour ago at a count of zero; half a minute ago somebody scaled it up.
 fn scaled_up() -> Look {
     let mut look = widened(unchecked);
