@@ -165,6 +165,11 @@ const TEXTS: &[(Class, &str)] = &[
     (Class::Transient, "unable to assume the service linked role"),
     (Class::Transient, "unable to assume role"),
     (Class::Transient, "role is not valid"),
+    // Passes when somebody else's registration in the same family is over (hashicorp/terraform-provider-aws#9777).
+    (Class::Transient, "too many concurrent attempts"),
+    // ContinueServiceDeployment of a hook that was answered before, or of a deployment that has ended.
+    (Class::Conflict, "is either completed, unavailable"),
+    (Class::Conflict, "in terminal states"),
     // Passes when the deleted service of the same name is gone.
     (Class::Conflict, "still draining"),
     // Somebody created it first.
@@ -186,9 +191,11 @@ impl Failure {
     pub(crate) fn classify_as(self, operation: &str, mutates: bool) -> CloudError {
         let operation = operation.to_owned();
         match self {
-            Self::NotSent { message, credentials: true } => {
-                CloudError::Denied { operation, code: "NoCredentials".to_owned(), message }
-            }
+            Self::NotSent { message, credentials: true } => CloudError::Denied {
+                operation,
+                code: CloudError::NO_CREDENTIALS.to_owned(),
+                message,
+            },
             Self::NotSent { message, credentials: false } => {
                 CloudError::Transient { operation, message }
             }
@@ -431,6 +438,23 @@ mod tests {
             ),
             ("InvalidParameterException", "Creation of service was not idempotent.", "conflict"),
             ("InvalidParameterException", "The count exceeds limit of 500.", "quota"),
+            (
+                "InvalidParameterException",
+                "Provided hookId is either completed, unavailable, or not associated with the given \
+                 Resource ARN",
+                "conflict",
+            ),
+            (
+                "InvalidParameterException",
+                "Continuing a service deployment is not allowed for service deployment in terminal \
+                 states.",
+                "conflict",
+            ),
+            (
+                "ClientException",
+                "Too many concurrent attempts to create a new revision of the specified family.",
+                "transient",
+            ),
         ];
         for (code, message, class) in rows {
             assert_eq!(classes(400, code, message), (class, class), "{message}");

@@ -110,9 +110,17 @@ impl From<CloudError> for Unknown {
 }
 
 impl CloudError {
+    /// In the place of a code of AWS.
+    pub const NO_CREDENTIALS: &str = "NoCredentials";
+
     /// Whether there is no such cluster, and so no service in it.
     pub fn is_missing_cluster(&self) -> bool {
         matches!(self, Self::Conflict { code, .. } if code == "ClusterNotFoundException")
+    }
+
+    /// Whether no credentials could be got, so that AWS was not asked at all.
+    pub fn is_for_want_of_credentials(&self) -> bool {
+        matches!(self, Self::Denied { code, .. } if code == Self::NO_CREDENTIALS)
     }
 
     /// One word for metrics and back-off.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{CloudError, LoopSettings, PassReport, Withheld};
-use evenkeel_planner::{Outcome, Plan, Wait, WaitReason};
+use evenkeel_planner::{Lane, Outcome, Plan, Wait, WaitReason};
 
 /// The longest time between two looks at a rollout that waits for a person, whose word may be a tag.
 const HELD_LOOK_MAX: Duration = Duration::from_mins(1);
@@ -26,6 +26,8 @@ pub(crate) enum PassEnd {
     /// The service was seen, but not enough of what belongs to it to go on.
     PartlySeen(LookAgain),
     Failed(CloudError),
+    /// As `Failed`, of the call that was to begin a rollout: it is announced, and not in flight.
+    NotBegun(CloudError),
     /// Nothing failed, but the plan could not be carried out to its end.
     Withheld(Withheld),
     Refused,
@@ -66,6 +68,7 @@ impl PassEnd {
             return Self::Withheld(why);
         }
         match (&report.error, &report.outcome) {
+            (Some(error), _) if failed_to_begin(report) => Self::NotBegun(error.clone()),
             (Some(error), _) => Self::Failed(error.clone()),
             (None, Outcome::Refused(_)) => Self::Refused,
             // What is planned and not done is planned again at the next turn.
@@ -108,7 +111,7 @@ impl PassEnd {
             Self::Waiting(_) => "waiting",
             Self::Acted(_) => "acted",
             Self::PartlySeen(_) => "partly_seen",
-            Self::Failed(error) => error.class(),
+            Self::Failed(error) | Self::NotBegun(error) => error.class(),
             Self::Withheld(why) => why.word(),
             Self::Refused => "refused",
             Self::Panicked => "panicked",
@@ -121,11 +124,19 @@ impl PassEnd {
             Self::Settled | Self::Waiting(_) | Self::Acted(_) | Self::Withheld(_) => false,
             Self::PartlySeen(_)
             | Self::Failed(_)
+            | Self::NotBegun(_)
             | Self::Refused
             | Self::Panicked
             | Self::TimedOut => true,
         }
     }
+}
+
+/// Whether it was the call right after an announcement that failed.
+fn failed_to_begin(report: &PassReport) -> bool {
+    let done = report.applied.len();
+    let failed = report.plan.actions.get(done).filter(|_| done > 0);
+    failed.is_some_and(|action| action.lane == Lane::NewChange)
 }
 
 /// Whether nothing that AWS does by itself can be what the plan waits for.
@@ -163,6 +174,8 @@ fn waits_for_a_person(plan: &Plan) -> bool {
 pub(crate) struct Circumstances<'a> {
     /// Failed passes in a row, this one included.
     pub(crate) failures: u32,
+    /// Whether the last look that succeeded showed a rollout in flight.
+    pub(crate) in_rollout: bool,
     /// Until the service's next turn in the sweep.
     pub(crate) resync_in: Duration,
     /// Since the loop began.
@@ -184,7 +197,8 @@ pub(crate) fn next_delay(end: &PassEnd, circumstances: Circumstances<'_>) -> Dur
             let doubled = doubled(look_again.after, circumstances.failures);
             shortened(doubled.min(settings.back_off_max), circumstances)
         }
-        PassEnd::Failed(error) => after_error(error, circumstances),
+        PassEnd::Failed(error) if circumstances.in_rollout => in_rollout(error, circumstances),
+        PassEnd::Failed(error) | PassEnd::NotBegun(error) => after_error(error, circumstances),
         PassEnd::TimedOut => soon_then_back_off(circumstances),
         PassEnd::Withheld(_) => settings.look_again_soon,
         PassEnd::Refused | PassEnd::Panicked => shortened(settings.back_off_person, circumstances),
@@ -206,6 +220,18 @@ fn look_again_in(look_again: LookAgain, circumstances: Circumstances<'_>) -> Dur
     shortened(look_again.after.min(longest), circumstances)
 }
 
+/// Each look may bring the verdict, whatever else a person must mend. Doubled, so that the call itself is not made again and
+/// again.
+fn in_rollout(error: &CloudError, circumstances: Circumstances<'_>) -> Duration {
+    let delay = after_error(error, circumstances);
+    if matches!(error, CloudError::Throttled { .. } | CloudError::Transient { .. }) {
+        return delay;
+    }
+    let settings = circumstances.settings;
+    let longest = doubled(settings.look_again_max_in_rollout, circumstances.failures);
+    delay.min(shortened(longest.min(settings.back_off_max), circumstances))
+}
+
 fn after_error(error: &CloudError, circumstances: Circumstances<'_>) -> Duration {
     let settings = circumstances.settings;
     match error {
@@ -213,6 +239,8 @@ fn after_error(error: &CloudError, circumstances: Circumstances<'_>) -> Duration
             back_off(circumstances).max(retry_after.unwrap_or_default())
         }
         CloudError::Transient { .. } => back_off(circumstances),
+        // Nothing was refused: whoever hands them out did not answer.
+        CloudError::Denied { .. } if error.is_for_want_of_credentials() => back_off(circumstances),
         CloudError::UnknownOutcome { .. } | CloudError::Conflict { .. } => {
             soon_then_back_off(circumstances)
         }
@@ -262,7 +290,7 @@ fn shortened(delay: Duration, circumstances: Circumstances<'_>) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use evenkeel_planner::{RolloutPhase, RolloutStatus};
+    use evenkeel_planner::{Action, Call, RolloutPhase, RolloutStatus};
 
     use super::*;
     use crate::testing::key;
@@ -273,9 +301,24 @@ mod tests {
 
     /// The delay in milliseconds after `failures` such ends in a row.
     fn delay(end: &PassEnd, failures: u32, dice: f64) -> u128 {
+        delay_where(false, end, failures, dice)
+    }
+
+    /// As [`delay`], while a rollout is in flight.
+    fn delay_in_rollout(end: &PassEnd, failures: u32, dice: f64) -> u128 {
+        delay_where(true, end, failures, dice)
+    }
+
+    fn delay_where(in_rollout: bool, end: &PassEnd, failures: u32, dice: f64) -> u128 {
         let settings = LoopSettings::default();
-        let circumstances =
-            Circumstances { failures, resync_in: RESYNC_IN, now: NOW, dice, settings: &settings };
+        let circumstances = Circumstances {
+            failures,
+            in_rollout,
+            resync_in: RESYNC_IN,
+            now: NOW,
+            dice,
+            settings: &settings,
+        };
         next_delay(end, circumstances).as_millis()
     }
 
@@ -309,6 +352,7 @@ mod tests {
         let now = Duration::from_millis(10_060);
         let circumstances = Circumstances {
             failures: 0,
+            in_rollout: false,
             resync_in: RESYNC_IN,
             now,
             dice: 0.5,
@@ -409,6 +453,70 @@ mod tests {
             assert_eq!(delay(&end, 1, 0.0), 60_000, "{end:?}");
             assert_eq!(delay(&end, 2, 0.0), 300_000, "{end:?}");
         }
+    }
+
+    #[test]
+    fn a_call_that_fails_in_a_rollout_does_not_keep_the_rollout_from_being_judged() {
+        let rejected =
+            failed(|operation, code, message| CloudError::Rejected { operation, code, message });
+        let denied =
+            failed(|operation, code, message| CloudError::Denied { operation, code, message });
+        let quota =
+            failed(|operation, code, message| CloudError::Quota { operation, code, message });
+        let missing = failed(|operation, _, _| CloudError::CapabilityMissing { operation });
+        for end in [rejected, denied, quota, missing] {
+            let seconds = [1, 2, 3, 4, 5, 40].map(|n| delay_in_rollout(&end, n, 0.0) / 1000);
+            assert_eq!(seconds, [10, 20, 40, 80, 120, 120], "{end:?}");
+        }
+        let unknown =
+            failed(|operation, _, message| CloudError::UnknownOutcome { operation, message });
+        let conflict =
+            failed(|operation, code, message| CloudError::Conflict { operation, code, message });
+        for end in [unknown, conflict] {
+            assert_eq!(delay_in_rollout(&end, 1, 1.0), 500, "{end:?}");
+            assert_eq!(delay_in_rollout(&end, 4, 1.0), 8_000, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn an_api_that_is_throttled_or_down_is_not_asked_more_often_for_a_rollout() {
+        let down = failed(|operation, _, message| CloudError::Transient { operation, message });
+        for end in [down, throttled(None)] {
+            assert_eq!(delay_in_rollout(&end, 8, 1.0), 120_000, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_that_cannot_be_got_for_a_moment_are_asked_for_again_soon() {
+        let code = || "NoCredentials".to_owned();
+        let end =
+            failed(|operation, _, message| CloudError::Denied { operation, code: code(), message });
+        let seconds = [1, 2, 3, 9].map(|n| delay(&end, n, 1.0) / 1000);
+        assert_eq!(seconds, [1, 2, 4, 120]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_that_aws_refuses_is_no_rollout_in_flight_though_it_was_announced() {
+        let call = |lane| Action {
+            call: Call::UpdateService { input: serde_json::json!({}) },
+            lane,
+            why: String::new(),
+        };
+        let error = CloudError::Rejected {
+            operation: "UpdateService".to_owned(),
+            code: "InvalidParameterException".to_owned(),
+            message: "no".to_owned(),
+        };
+        let mut report = waited_for(&[]).await;
+        report.error = Some(error.clone());
+        report.applied = vec![evenkeel_planner::Applied::Done];
+        report.plan.actions = vec![call(Lane::RolloutStep), call(Lane::NewChange)];
+        let end = PassEnd::of(&report, false);
+        assert_eq!(end, PassEnd::NotBegun(error.clone()));
+        assert_eq!((end.word(), end.is_failure()), ("rejected", true));
+        assert_eq!(delay_in_rollout(&end, 2, 0.0), 300_000);
+        report.plan.actions = vec![call(Lane::RolloutStep), call(Lane::RolloutStep)];
+        assert_eq!(PassEnd::of(&report, false), PassEnd::Failed(error));
     }
 
     /// A pass that did nothing and waits for this; a rollout is under way.

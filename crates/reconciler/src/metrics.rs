@@ -137,6 +137,7 @@ impl LoopMetrics {
             | PassEnd::Acted(_)
             | PassEnd::PartlySeen(_)
             | PassEnd::Failed(_)
+            | PassEnd::NotBegun(_)
             | PassEnd::Withheld(_)
             | PassEnd::TimedOut => {}
         }

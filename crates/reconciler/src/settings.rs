@@ -23,8 +23,8 @@ pub struct LoopSettings {
     /// How often a settled service is looked at. Default: 5 minutes, which costs 0.02 calls a
     /// service and minute.
     pub resync_every: Duration,
-    /// The longest time between two looks while a rollout is in flight, whatever the plan says.
-    /// Default: 10 seconds.
+    /// The longest time between two looks while a rollout is in flight, whatever the plan says; it doubles
+    /// with every pass in a row that fails, up to `back_off_max`. Default: 10 seconds.
     pub look_again_max_in_rollout: Duration,
     /// By which fraction of itself a delay may be shortened, so that services do not move in
     /// step; 0 to 1. Default: 0.1.
@@ -45,7 +45,7 @@ pub struct LoopSettings {
     /// Where doubling ends. Default: 2 minutes.
     pub back_off_max: Duration,
     /// The delay after a failure that waits for a person: rejected, refused, panicked, and denied
-    /// for the second time. Default: 5 minutes.
+    /// for the second time. In a rollout as above. Default: 5 minutes.
     pub back_off_person: Duration,
     /// The delay after the first denial; permissions take seconds to reach everywhere.
     /// Default: 1 minute.

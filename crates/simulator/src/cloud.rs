@@ -152,7 +152,17 @@ pub(crate) fn classify(operation: &str, error: ApiError) -> CloudError {
     let ApiError { code, message, status } = error;
     let operation = operation.to_owned();
     let is_read = is_read(&operation);
-    let timing = ["does not have an associated load balancer", "service linked role"];
+    let timing = [
+        "does not have an associated load balancer",
+        "service linked role",
+        "Too many concurrent attempts",
+    ];
+    let overtaken = [
+        "not idempotent",
+        "still Draining",
+        "is either completed, unavailable",
+        "in terminal states",
+    ];
     match code.as_str() {
         "ThrottlingException" | "Throttling" => {
             CloudError::Throttled { operation, message, retry_after: None }
@@ -184,7 +194,7 @@ pub(crate) fn classify(operation: &str, error: ApiError) -> CloudError {
         _ if timing.iter().any(|part| message.contains(part)) => {
             CloudError::Transient { operation, message }
         }
-        _ if message.contains("not idempotent") || message.contains("still Draining") => {
+        _ if overtaken.iter().any(|part| message.contains(part)) => {
             CloudError::Conflict { operation, code, message }
         }
         _ => CloudError::Rejected { operation, code, message },

@@ -191,6 +191,7 @@ impl<C: Cloud> ControlLoop<C> {
         let urgency = if in_rollout { Urgency::Urgent } else { Urgency::Ordinary };
         let circumstances = Circumstances {
             failures,
+            in_rollout,
             resync_in: self.roster.resync_in(key),
             now,
             dice,
