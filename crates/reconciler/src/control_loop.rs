@@ -284,7 +284,7 @@ impl<C: Cloud> ControlLoop<C> {
     }
 
     fn tick(&mut self) {
-        if self.roster.is_idle() {
+        if self.is_idle() {
             // With no service to look after, every service has been seen at any time.
             self.metrics.resync_completed(Timestamp::now());
         }

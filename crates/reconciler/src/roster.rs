@@ -150,7 +150,7 @@ impl Roster {
         true
     }
 
-    /// Whether there is no service that this replica looks after.
+    /// Whether there is no service that this replica looks after; nobody may.
     pub(crate) fn is_idle(&self) -> bool {
         self.notes.values().all(|note| note.stands_by)
     }

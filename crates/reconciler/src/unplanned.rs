@@ -46,20 +46,23 @@ fn set(
     }
 }
 
-/// The reason of `Ready` while another replica looks after the service.
+/// The reason of `Ready` while this replica does not look after the service.
 const STAND_BY: &str = "StandBy";
 
-/// The status of a service that this replica does not look after: nothing is known of it here.
-pub(crate) fn standing_by(key: &ServiceKey, why: &str) -> Status {
+/// The status of a service that this replica does not look after: nothing is known of it here, and nowhere if
+/// nobody is known to.
+pub(crate) fn standing_by(key: &ServiceKey, why: &str, is_vacant: bool) -> Status {
     let mut status = never_seen(key);
+    let unknown = if is_vacant { ConditionStatus::True } else { ConditionStatus::False };
     set(&mut status, ConditionKind::Ready, ConditionStatus::Unknown, STAND_BY, why);
-    set(&mut status, ConditionKind::Unknown, ConditionStatus::False, STAND_BY, why);
+    set(&mut status, ConditionKind::Unknown, unknown, STAND_BY, why);
     status
 }
 
-/// Whether [`standing_by`] made the status.
+/// Whether [`standing_by`] made the status, of a service that another replica looks after.
 pub(crate) fn stands_by(status: &Status) -> bool {
-    status.condition(ConditionKind::Ready).is_some_and(|ready| ready.reason == STAND_BY)
+    let unknown = status.condition(ConditionKind::Unknown);
+    unknown.is_some_and(|one| one.reason == STAND_BY && one.status == ConditionStatus::False)
 }
 
 /// Nothing is known but the name. Whether the manifest is bad is said by [`mark_invalid`].

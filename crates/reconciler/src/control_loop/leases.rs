@@ -30,7 +30,16 @@ impl<C: Cloud> ControlLoop<C> {
         self.leases.as_ref().map(|leases| leases.begin(&ShardId::of(key))).transpose()
     }
 
-    /// What was got is looked at, and what was lost is shown as another's.
+    /// Whether this replica has nothing to look after, and another one looks after all that there is.
+    pub(super) fn is_idle(&self) -> bool {
+        let is_elsewhere = |key: &Arc<ServiceKey>| {
+            let leases = self.leases.as_ref();
+            leases.is_some_and(|leases| leases.is_known_elsewhere(&ShardId::of(key)))
+        };
+        self.roster.is_idle() && self.roster.keys().iter().all(is_elsewhere)
+    }
+
+    /// What was got is looked at, and what was lost is shown as another's, or as nobody's.
     pub(super) fn leases_moved(&mut self) {
         let Some(leases) = self.leases.clone() else { return };
         let mut got = Vec::new();
@@ -64,7 +73,8 @@ impl<C: Cloud> ControlLoop<C> {
                 format!("no replica is known to look after the services of cluster {}", key.cluster)
             }
         };
-        self.publish(unplanned::standing_by(key, &why));
+        let is_vacant = matches!(standing, Standing::Held | Standing::Vacant);
+        self.publish(unplanned::standing_by(key, &why, is_vacant));
     }
 
     /// A pass that could not start for want of its lease.

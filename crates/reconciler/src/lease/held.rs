@@ -21,6 +21,8 @@ struct Shared {
     times: LeaseTimes,
     write_deadline: Duration,
     entries: Mutex<BTreeMap<ShardId, Entry>>,
+    /// `None` before the first read.
+    table_read_at: Mutex<Option<Instant>>,
     version: watch::Sender<u64>,
     /// A shard may have become idle.
     idle: Notify,
@@ -54,6 +56,7 @@ impl HeldShards {
             times: settings.times(),
             write_deadline: settings.write_deadline,
             entries: Mutex::default(),
+            table_read_at: Mutex::default(),
             version: watch::Sender::new(0),
             idle: Notify::new(),
         };
@@ -63,6 +66,18 @@ impl HeldShards {
     /// Who looks after the shard.
     pub fn standing(&self, shard: &ShardId) -> Standing {
         self.entries().get(shard).map_or(Standing::Vacant, Entry::standing)
+    }
+
+    /// Whether another replica looks after the shard, by a table that was read since the last one could have died.
+    pub(crate) fn is_known_elsewhere(&self, shard: &ShardId) -> bool {
+        let read_at = *self.table_read_at();
+        let is_recent = read_at.is_some_and(|at| at.elapsed() <= self.shared.times.takeover_wait);
+        is_recent && matches!(self.standing(shard), Standing::Elsewhere { .. })
+    }
+
+    /// The table answered a read.
+    pub(crate) fn table_was_read(&self) {
+        *self.table_read_at() = Some(Instant::now());
     }
 
     /// The shards whose passes this replica starts.
@@ -129,6 +144,10 @@ impl HeldShards {
     /// Waits until a pass has ended.
     pub(crate) async fn a_pass_ended(&self) {
         self.shared.idle.notified().await;
+    }
+
+    fn table_read_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.shared.table_read_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<ShardId, Entry>> {

@@ -233,6 +233,7 @@ impl<S: LeaseStore> LeaseKeeper<S> {
             Err(_) => return self.trouble(NO_ANSWER),
         };
         let now = self.now();
+        self.held.table_was_read();
         self.membership.read_ended(now, &records);
         self.sign = records.get(&self.membership.own_name()).cloned();
         self.tend_what_is_named();

@@ -432,6 +432,53 @@ async fn a_pass_whose_lease_runs_out_writes_nothing_and_is_counted() {
     assert_eq!(looking.cloud.calls(), ["RegisterTaskDefinition web", "CreateService web"]);
 }
 
+/// When the last sweep was complete, as the metrics tell.
+fn last_sweep(looking: &Looking) -> String {
+    let text = TextEncoder::new().encode_to_string(&looking.registry.gather());
+    let text = text.expect("is valid text");
+    let head = "evenkeel_last_successful_resync_timestamp_seconds ";
+    text.lines().find_map(|line| line.strip_prefix(head)).expect("is always there").to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_table_is_down_services_that_nobody_looks_after_are_neither_seen_nor_hidden() {
+    let replica = start(&Records::default(), "a");
+    replica.holds_within(20 * SECOND).await;
+    let looking = looks(&replica);
+    sleep(5 * SECOND).await;
+    replica.is_cut.send_replace(true);
+    sleep(30 * SECOND).await;
+    let before = last_sweep(&looking);
+    sleep(600 * SECOND).await;
+    assert_eq!(last_sweep(&looking), before, "nobody looked");
+    let text = crate::metrics_text(&looking.registry, &looking.board).expect("is valid text");
+    let labels = r#"cluster="main",service="web",target="default""#;
+    for (kind, value) in [("Ready", 0), ("Unknown", 1)] {
+        let series = format!("evenkeel_service_condition{{{labels},type=\"{kind}\"}} {value}\n");
+        assert!(text.contains(&series), "{series}{text}");
+    }
+    assert_eq!(looking.ready().1, "StandBy");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_only_waits_has_seen_all_for_as_long_as_the_table_says_who_looks() {
+    let (_, first, second) = two().await;
+    let waiting = looks(&second);
+    sleep(10 * SECOND).await;
+    let before = last_sweep(&waiting);
+    sleep(10 * SECOND).await;
+    let after = last_sweep(&waiting);
+    assert_ne!(after, before, "another replica looks after all");
+    let text = crate::metrics_text(&waiting.registry, &waiting.board).expect("is valid text");
+    assert!(!text.contains("service=\"web\""), "the holder's metrics show it:\n{text}");
+    second.is_cut.send_replace(true);
+    sleep(30 * SECOND).await;
+    let before = last_sweep(&waiting);
+    sleep(600 * SECOND).await;
+    assert_eq!(last_sweep(&waiting), before, "whether the other one lives is not known");
+    assert!(first.holds());
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_two_loops_over_one_shard_only_one_looks_at_a_time_while_it_changes_hands() {
     let records = Records::default();
