@@ -20,6 +20,19 @@ pub(crate) fn interrupted(
     status
 }
 
+/// The status of a service that could not be read this time: what was known before, and what is not known `now`. What
+/// the pass before did stays, for nobody has seen yet what came of it.
+pub(crate) fn not_seen(before: &Status, now: &Status) -> Status {
+    let mut status = before.clone();
+    let untold = [ConditionKind::Ready, ConditionKind::Unknown];
+    for condition in untold.into_iter().filter_map(|kind| now.condition(kind)) {
+        set(&mut status, condition.kind, condition.status, condition.reason, &condition.message);
+    }
+    status.waiting.retain(|wait| now.waiting.iter().all(|one| one.reason != wait.reason));
+    status.waiting.extend(now.waiting.iter().cloned());
+    status
+}
+
 /// Says, in an otherwise unchanged status, whether the newest manifest is bad.
 pub(crate) fn mark_invalid(status: &mut Status, problems: Option<&Vec<String>>) {
     match problems {

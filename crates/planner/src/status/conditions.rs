@@ -4,7 +4,8 @@
 //! Reasons are metric labels. Ready: `Running`, `Applying`, `RollingOut`, `RollingBack`, `RolledBack`,
 //! `Rejected`, `Held`, `Paused`, `WaitsForPerson`, `Frozen`, `Drifted`, `NotOwned`, `Unsupported`, `ForeignDeployment`,
 //! `Draining`, `Alarm`, `Preflight`, `DeploymentFailed`, `TasksMissing`, `CallFailed`, `PlanRefused`, `Withheld`,
-//! `WouldChange`, `Orphaned`, `Pruning`, `PruneHeld`, `NotSeen`, `CapabilityMissing`. Rejected: the name of a verdict. Drifted: `ChangedBack`,
+//! `WouldChange`, `Orphaned`, `Pruning`, `PruneHeld`, `NotSeen`, `CapabilityMissing`. Rejected: the name of a verdict, and like `RolledBack`
+//! and `Held` `NotSeen`. Drifted: `ChangedBack`,
 //! `Reported`, `ForeignDeployment`, `NotDrifted`, `NotSeen`. Unknown:
 //! `NotSeen`, `CapabilityMissing`, `NotPermitted`. A call that the server lacks, or that is denied and can be
 //! done without, makes `Unknown` true, but not `Ready` false.
@@ -68,6 +69,10 @@ fn no(kind: ConditionKind, reason: &'static str) -> Condition {
     condition(kind, ConditionStatus::False, reason, "")
 }
 
+fn not_seen(kind: ConditionKind) -> Condition {
+    condition(kind, ConditionStatus::Unknown, "NotSeen", "")
+}
+
 struct Facts<'a> {
     input: &'a Input<'a>,
     view: Option<&'a View<'a>>,
@@ -112,6 +117,11 @@ impl Facts<'_> {
     fn wait(&self, reason: WaitReason) -> Option<&str> {
         let wait = self.plan.waiting.iter().find(|wait| wait.reason == reason)?;
         Some(&wait.sentence)
+    }
+
+    /// Whether nothing can be told of the service itself.
+    fn is_unseen(&self) -> bool {
+        self.view.is_none() && self.input.observed.service.unknown().is_some()
     }
 
     fn is_rejected(&self) -> bool {
@@ -235,6 +245,9 @@ impl Facts<'_> {
         if let Some(Verdict { kind: verdict, sentence, .. }) = &self.plan.verdict {
             return yes(kind, name(*verdict), sentence);
         }
+        if self.is_unseen() {
+            return not_seen(kind);
+        }
         let Some(view) = self.view.filter(|_| self.is_rejected()) else {
             return no(kind, "NotRejected");
         };
@@ -249,6 +262,9 @@ impl Facts<'_> {
     /// Whether the service has left the rejected revision.
     fn rolled_back(&self) -> Condition {
         let kind = ConditionKind::RolledBack;
+        if self.is_unseen() {
+            return not_seen(kind);
+        }
         let Some(view) = self.view.filter(|_| self.is_rejected()) else {
             return no(kind, "NotRolledBack");
         };
@@ -283,14 +299,15 @@ impl Facts<'_> {
             let reason = if by_tag { "HoldTag" } else { "NeedsDecision" };
             Some(yes(kind, reason, self.wait(WaitReason::Held)?))
         };
-        paused.or_else(held).unwrap_or_else(|| no(kind, "NotHeld"))
+        let unseen = || self.is_unseen().then(|| not_seen(kind));
+        paused.or_else(held).or_else(unseen).unwrap_or_else(|| no(kind, "NotHeld"))
     }
 
     /// Whether somebody else's value stays in a field of the manifest.
     fn drifted(&self, drift: &[Drifted]) -> Condition {
         let kind = ConditionKind::Drifted;
-        if self.view.is_none() && self.input.observed.service.unknown().is_some() {
-            return condition(kind, ConditionStatus::Unknown, "NotSeen", "");
+        if self.is_unseen() {
+            return not_seen(kind);
         }
         if let Some(sentence) = self.wait(WaitReason::Drift) {
             return yes(kind, "ChangedBack", sentence);

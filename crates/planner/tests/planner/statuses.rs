@@ -112,6 +112,10 @@ fn what_cannot_be_read_is_unknown_and_not_absent() {
     assert_eq!(ready(&status), (ConditionStatus::Unknown, "NotSeen"));
     let unknown = status.condition(ConditionKind::Unknown).expect("always there");
     assert_eq!(unknown.message, "DescribeServices failed: 503");
+    for kind in [ConditionKind::Rejected, ConditionKind::RolledBack, ConditionKind::Held] {
+        let told = status.condition(kind).expect("always there");
+        assert_eq!((told.status, told.reason), (ConditionStatus::Unknown, "NotSeen"), "{kind:?}");
+    }
 }
 
 #[test]

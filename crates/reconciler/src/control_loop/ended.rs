@@ -52,7 +52,8 @@ impl<C: Cloud> ControlLoop<C> {
         let end = PassEnd::of(&report, known.is_none());
         self.log_waiting(key, &report);
         log_unreadable(key, &report);
-        if report.saw_the_service() {
+        let is_seen = report.saw_the_service();
+        if is_seen {
             // What is said on a look from the past is not done, and is said again on the next one.
             if known.is_some() {
                 self.note_verdict(key, &report);
@@ -63,7 +64,12 @@ impl<C: Cloud> ControlLoop<C> {
                 self.metrics.resync_completed(Timestamp::now());
             }
         }
-        let status = self.explained(key, report.status);
+        let before = self.board.get(key).filter(|_| !is_seen);
+        // A status that no look stands behind has less to say than this one.
+        let status = match before.filter(|before| before.wanted.is_some()) {
+            Some(before) => unplanned::not_seen(&before, &report.status),
+            None => self.explained(key, report.status),
+        };
         self.publish(status);
         end
     }

@@ -3,6 +3,7 @@
 use evenkeel_manifest::{Digest, DriftPolicy};
 use evenkeel_planner::{
     BreakerCount, Drifted, EvidenceKind, RolloutPhase, RolloutStatus, Verdict, VerdictKind,
+    WaitReason,
 };
 
 use super::*;
@@ -201,6 +202,58 @@ async fn what_was_said_of_a_rejected_revision_is_told_for_as_long_as_it_is_wante
     control_loop.pass_ended(&web, Ok(pass(later)));
     let status = control_loop.board.get(&web).expect("it was published");
     assert_eq!(status.verdict, None, "something else is wanted");
+}
+
+/// A report of a pass that could not read the service.
+async fn blind(name: &str) -> PassReport {
+    let cloud = ScriptedCloud::new(Duration::ZERO);
+    cloud.script(name, [Look::Fails(transient("DescribeServices"))]);
+    reconcile(&cloud, &key(name), Some(&service(name, "2")), "test", Mode::Apply).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_rejected_and_rolled_out_is_so_in_the_metrics_after_a_look_that_failed() {
+    let cloud = Arc::new(ScriptedCloud::new(SECOND));
+    let (mut control_loop, _sender, registry) =
+        not_running(exact(), &cloud, state([service("web", "2")]));
+    control_loop.manifests_changed();
+    let (web, board) = (Arc::new(key("web")), control_loop.board.clone());
+    let text = || metrics_text(&registry, &board).expect("is valid text");
+    let is = |kind: &str, value: u8| {
+        let labels = r#"cluster="main",service="web",target="default""#;
+        format!("evenkeel_service_condition{{{labels},type=\"{kind}\"}} {value}\n")
+    };
+    let rejected = shows(Shown::Rejection, "v1:2").await;
+    control_loop.pass_ended(&web, Ok(pass(rejected.clone())));
+    for _ in 0..2 {
+        control_loop.pass_ended(&web, Ok(pass(blind("web").await)));
+        let text = text();
+        for series in [is("Rejected", 1), is("Unknown", 1), is("Ready", 0)] {
+            assert!(text.contains(&series), "{series}{text}");
+        }
+        assert!(text.contains("evenkeel_rollout_phase{"), "{text}");
+        assert!(text.contains("evenkeel_rollout_age_seconds{"), "{text}");
+        let status = board.get(&web).expect("is published");
+        let reasons: Vec<WaitReason> = status.waiting.iter().map(|wait| wait.reason).collect();
+        assert_eq!(reasons.iter().filter(|one| **one == WaitReason::Unknown).count(), 1);
+        assert_eq!(status.observed_at, rejected.status.observed_at, "as of the last look");
+    }
+    control_loop.pass_ended(&web, Ok(pass(shows(Shown::Neither, "v1:2").await)));
+    assert!(!text().contains(&is("Rejected", 1)), "{}", text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_pass_did_is_told_until_a_look_shows_what_came_of_it() {
+    let cloud = Arc::new(ScriptedCloud::new(SECOND));
+    let (mut control_loop, _sender, _registry) =
+        not_running(exact(), &cloud, state([service("web", "2")]));
+    control_loop.manifests_changed();
+    let (web, did) = (Arc::new(key("web")), vec!["rejects v1:2".to_owned()]);
+    let mut rejects = shows(Shown::Verdict, "v1:2").await;
+    rejects.status.did.clone_from(&did);
+    control_loop.pass_ended(&web, Ok(pass(rejects)));
+    control_loop.pass_ended(&web, Ok(pass(blind("web").await)));
+    assert_eq!(control_loop.board.get(&web).map(|status| status.did.clone()), Some(did));
 }
 
 #[tokio::test(start_paused = true)]
