@@ -90,15 +90,7 @@ fn what_is_rendered_is_what_kubernetes_takes() {
 fn the_daemon_reads_the_configuration_and_the_manifests_that_it_is_given() {
     for (values, lease) in [(ONE, "none"), (TWO, "dynamodb")] {
         let rendered = rendered(values);
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("evenkeel.toml");
-        let text = config_map(&rendered, "demo-evenkeel")["evenkeel.toml"].as_str().unwrap();
-        std::fs::write(&file, text).unwrap();
-        let mut config = evenkeel(&["config", "-o", "json", "--config"]);
-        let output = config.arg(&file).envs(environment(&rendered)).output().unwrap();
-        assert!(output.status.success(), "{text}: {output:?}");
-        let read: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let read = &read["config"];
+        let read = read_by_the_daemon(&rendered);
         assert_eq!(read["lease"]["backend"], lease, "{read}");
         assert_eq!(read["http"]["listen"], "0.0.0.0:9464");
         assert_eq!(read["cacheDirectory"], "/cache", "{read}");
@@ -109,6 +101,84 @@ fn the_daemon_reads_the_configuration_and_the_manifests_that_it_is_given() {
     std::fs::write(directory.path().join("web.yaml"), manifest).unwrap();
     let output = evenkeel(&["validate"]).arg(directory.path()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
+}
+
+/// Helm reads every number of a values file as one with a fraction, and writes it so.
+#[test]
+fn whole_numbers_of_a_values_file_do_not_stop_the_daemon() {
+    let config =
+        "config: {loop: {passes: 64}, prune: {clusters: [a], maxServices: 3, maxPercent: 5}}\n";
+    let rendered = rendered(&configured(config));
+    let read = read_by_the_daemon(&rendered);
+    assert_eq!(read["loop"]["passes"], 64, "{read}");
+    assert_eq!(read["prune"]["maxServices"], 3, "{read}");
+    assert_eq!(read["prune"]["maxPercent"], 5, "{read}");
+}
+
+#[test]
+fn a_name_of_digits_without_quotes_is_refused_by_the_chart() {
+    for key in ["instance", "target"] {
+        let output =
+            helm(&["template", "demo"], &configured(&format!("config: {{{key}: 123456789012}}\n")));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let reason = format!("config.{key} must be text: put it in quotes");
+        assert!(!output.status.success() && said.contains(&reason), "{said}");
+        let quoted = rendered(&configured(&format!("config: {{{key}: '123456789012'}}\n")));
+        assert_eq!(read_by_the_daemon(&quoted)[key], "123456789012");
+    }
+}
+
+#[test]
+fn what_the_configuration_says_of_cache_manifests_and_address_reaches_the_daemon() {
+    let config = "config: {cacheDirectory: /data/cache, manifests: {path: /data/manifests}, \
+                  http: {listen: '0.0.0.0:8080'}}\n";
+    let rendered = rendered(&configured(config));
+    let read = read_by_the_daemon(&rendered);
+    assert_eq!(read["cacheDirectory"], "/data/cache", "{read}");
+    assert_eq!(read["manifests"]["path"], "/data/manifests", "{read}");
+    assert_eq!(read["http"]["listen"], "0.0.0.0:8080", "{read}");
+    assert_eq!(container(&rendered)["ports"][0]["containerPort"], 8080);
+    assert!(container(&rendered).get("env").is_none(), "there is nothing to be told besides");
+}
+
+/// `evenkeel config` prints them, and its output can be used as the configuration.
+#[test]
+fn an_address_and_a_directory_that_are_the_defaults_leave_the_pod_its_own() {
+    let config = "config: {cacheDirectory: '', manifests: {path: manifests}, \
+                  http: {listen: '127.0.0.1:9464'}}\n";
+    let read = read_by_the_daemon(&rendered(&configured(config)));
+    assert_eq!(read["cacheDirectory"], "/cache", "{read}");
+    assert_eq!(read["manifests"]["path"], "/manifests", "{read}");
+    assert_eq!(read["http"]["listen"], "0.0.0.0:9464", "{read}");
+}
+
+#[test]
+fn an_address_that_nothing_outside_the_pod_reaches_is_refused_by_the_chart() {
+    for listen in ["127.0.0.1:8080", "[::1]:9464"] {
+        let config = format!("config: {{http: {{listen: '{listen}'}}}}\n");
+        let output = helm(&["template", "demo"], &configured(&config));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let reason = format!("config.http.listen is {listen}, which Kubernetes cannot probe");
+        assert!(!output.status.success() && said.contains(&reason), "{said}");
+    }
+}
+
+#[test]
+fn the_cache_can_outlive_the_pod_in_a_claim_that_exists() {
+    let cache = |values: &str| -> Value {
+        let rendered = rendered(values);
+        let volumes = &deployment(&rendered)["spec"]["template"]["spec"]["volumes"];
+        let is = |one: &&Value| one["name"] == "cache";
+        volumes.as_array().unwrap().iter().find(is).unwrap().clone()
+    };
+    assert!(cache(ONE)["emptyDir"].is_object());
+    let claimed = cache(&format!("{ONE}cache: {{existingClaim: evenkeel-cache}}\n"));
+    assert_eq!(claimed["persistentVolumeClaim"]["claimName"], "evenkeel-cache");
+    assert!(claimed["emptyDir"].is_null(), "{claimed}");
+    let shared =
+        helm(&["template", "demo"], &format!("{TWO}cache: {{existingClaim: evenkeel-cache}}\n"));
+    let said = String::from_utf8_lossy(&shared.stderr);
+    assert!(said.contains("cache.existingClaim is for one pod at a time"), "{said}");
 }
 
 #[test]
@@ -164,6 +234,24 @@ fn rendered(values: &str) -> Vec<Value> {
     serde_json::from_slice(&python.wait_with_output().unwrap().stdout).unwrap()
 }
 
+/// What is needed at least, with this configuration.
+fn configured(config: &str) -> String {
+    format!("image: {{repository: registry.example/evenkeel}}\n{config}")
+}
+
+/// The configuration that the daemon runs with.
+fn read_by_the_daemon(rendered: &[Value]) -> Value {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("evenkeel.toml");
+    let text = config_map(rendered, "demo-evenkeel")["evenkeel.toml"].as_str().unwrap();
+    std::fs::write(&file, text).unwrap();
+    let mut config = evenkeel(&["config", "-o", "json", "--config"]);
+    let output = config.arg(&file).envs(environment(rendered)).output().unwrap();
+    assert!(output.status.success(), "{text}: {output:?}");
+    let mut read: Value = serde_json::from_slice(&output.stdout).unwrap();
+    read["config"].take()
+}
+
 /// Helm with the chart and these values.
 fn helm(command: &[&str], values: &str) -> Output {
     let directory = tempfile::tempdir().unwrap();
@@ -199,6 +287,9 @@ fn container(rendered: &[Value]) -> &Value {
 /// What the container is told by its environment.
 fn environment(rendered: &[Value]) -> Vec<(String, String)> {
     let text = |one: &Value, member: &str| one[member].as_str().map(str::to_owned);
-    let all = container(rendered)["env"].as_array().unwrap();
-    all.iter().filter_map(|one| Some((text(one, "name")?, text(one, "value")?))).collect()
+    let all = container(rendered)["env"].as_array();
+    all.into_iter()
+        .flatten()
+        .filter_map(|one| Some((text(one, "name")?, text(one, "value")?)))
+        .collect()
 }

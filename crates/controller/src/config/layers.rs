@@ -398,7 +398,6 @@ fn in_words(kind: &Kind) -> String {
     }
     let Kind::InvalidType(found, expected) = kind else { return kind.to_string() };
     let expected = match expected.as_str() {
-        "usize" => "a whole number",
         "f64" => "a number",
         other => other,
     };
@@ -492,6 +491,22 @@ mod tests {
     fn a_wrong_type_is_told_with_its_key_and_origin() {
         let error = environment(&[("EVENKEEL_LOOP__PASSES", "many")]).merge().unwrap_err();
         insta::assert_snapshot!(error.0[0], @r#"loop.passes: expected a whole number, found string "many" (from EVENKEEL_LOOP__PASSES)"#);
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_fraction_of_nothing_and_no_other() {
+        let passes = |written: &str| {
+            environment(&[("EVENKEEL_LOOP__PASSES", written)])
+                .merge()
+                .map(|raw| raw.control_loop.passes)
+        };
+        assert_eq!(passes("64.0"), Ok(64));
+        let error = passes("64.5").unwrap_err();
+        insta::assert_snapshot!(error.0[0], @"loop.passes: expected a whole number, found float `64.5` (from EVENKEEL_LOOP__PASSES)");
+        for written in ["-3", "-3.0", "1e30"] {
+            let error = passes(written).unwrap_err().to_string();
+            assert!(error.contains("a whole number"), "{error}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use jiff::fmt::serde::unsigned_duration::friendly::compact::required as friendly
 use serde::{Deserialize, Serialize};
 
 use super::ConfigProblem;
+use super::raw::whole;
 
 /// The grant as it is written down. Without clusters nothing is granted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +21,9 @@ pub struct RawPrune {
     pub grace: Duration,
     #[serde(with = "friendly")]
     pub keep: Duration,
+    #[serde(deserialize_with = "whole")]
     pub max_percent: usize,
+    #[serde(deserialize_with = "whole")]
     pub max_services: usize,
 }
 

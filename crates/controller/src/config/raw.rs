@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use evenkeel_planner::Check;
 use jiff::fmt::serde::unsigned_duration::friendly::compact::required as friendly;
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{self, Deserializer, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
@@ -66,6 +66,7 @@ pub struct RawAws {
 pub struct RawLoop {
     #[serde(with = "friendly")]
     pub resync: Duration,
+    #[serde(deserialize_with = "whole")]
     pub passes: usize,
     #[serde(with = "friendly")]
     pub rollout_poll: Duration,
@@ -381,4 +382,33 @@ fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<St
         }
     }
     deserializer.deserialize_option(Optional)
+}
+
+/// Helm writes every number of a values file with a fraction: `64.0`.
+pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    deserializer.deserialize_any(Whole)
+}
+
+struct Whole;
+
+impl Visitor<'_> for Whole {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number")
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<usize, E> {
+        usize::try_from(value).map_err(|_| E::invalid_value(Unexpected::Unsigned(value), &self))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<usize, E> {
+        usize::try_from(value).map_err(|_| E::invalid_value(Unexpected::Signed(value), &self))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<usize, E> {
+        let is_whole = value.fract() == 0.0;
+        let read = is_whole.then(|| format!("{value:.0}").parse().ok()).flatten();
+        read.ok_or_else(|| E::invalid_type(Unexpected::Float(value), &self))
+    }
 }
