@@ -105,7 +105,7 @@ impl State {
         if self.draining.is_cancelled() {
             waits_for.push("nothing: it is shutting down".to_owned());
         }
-        if report.read_at.is_none() {
+        if !report.is_in_force() {
             let why = report.stale.clone().unwrap_or_else(|| "it is being read".to_owned());
             waits_for.push(format!("the manifests: {why}"));
         }
@@ -118,11 +118,12 @@ impl State {
         waits_for
     }
 
-    /// Why it is not known which services manifests name, before they were read once.
+    /// Why it is not known which services manifests name, before any are in force.
     fn unread(&self) -> Option<String> {
         let report = self.report.borrow();
         let why = || report.stale.clone().unwrap_or_else(|| "ask again".to_owned());
-        report.read_at.is_none().then(|| format!("the manifests were not read yet: {}", why()))
+        let is_unread = !report.is_in_force();
+        is_unread.then(|| format!("the manifests were not read yet: {}", why()))
     }
 
     /// A replica that looks after nothing is ready to, and a new one must be ready before an old

@@ -88,12 +88,20 @@ fn source(host: &Host, interval: Duration) -> SourceConfig {
 }
 
 async fn start(source: SourceConfig, cache: Option<&Path>, shutdown: &Shutdown) -> Daemon {
+    start_with(configured(source, cache), shutdown).await
+}
+
+fn configured(source: SourceConfig, cache: Option<&Path>) -> Config {
     let mut config = Config {
         sources: vec![source],
         cache_directory: cache.map(Into::into),
         ..Config::default()
     };
     config.http.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config
+}
+
+async fn start_with(config: Config, shutdown: &Shutdown) -> Daemon {
     Daemon::start_with(config, Arc::new(Empty), Registry::new(), shutdown.clone(), None)
         .await
         .unwrap()
@@ -323,8 +331,22 @@ async fn the_commit_in_force_outlives_a_restart_while_the_server_is_down() {
     stop(daemon, &shutdown).await;
     host.feels(Mood::Answers(503));
     let shutdown = Shutdown::default();
-    let daemon = start(source(&host, OFTEN), Some(cache.path()), &shutdown).await;
+    let tokens = cache.path().join("tokens");
+    std::fs::write(&tokens, "ann 0123456789abcdef\n").unwrap();
+    let mut config = configured(source(&host, OFTEN), Some(cache.path()));
+    config.control.tokens_file = Some(tokens);
+    let daemon = start_with(config, &shutdown).await;
     until_stale(&daemon, &first, 1, "the server answered 503").await;
+    // What is in force is written to, so it is ready to, and can be stopped.
+    until_source(&daemon, "web", &first).await;
+    let (ready, answer) = request(daemon.http_address(), "GET /readyz HTTP/1.1\r\n", "").await;
+    assert_eq!(ready, 200, "{answer}");
+    let head = "POST /v1/hold HTTP/1.1\r\nauthorization: Bearer 0123456789abcdef\r\n";
+    let body = r#"{"who": "ann", "reason": "git is down", "all": true}"#;
+    let (status, answer) = request(daemon.http_address(), head, body).await;
+    assert_eq!(status, 207, "it is told of the service, which does not exist: {answer}");
+    let (_, metrics) = request(daemon.http_address(), "GET /metrics HTTP/1.1\r\n", "").await;
+    assert!(metrics.contains("evenkeel_manifest_last_read_timestamp_seconds 0"), "{metrics}");
     let rewritten = {
         host.git(&["commit", "--quiet", "--amend", "-m", "y"]);
         host.feels(Mood::Good);

@@ -106,6 +106,11 @@ impl SourceReport {
 }
 
 impl ManifestsReport {
+    /// Whether manifests are in force, be it those of before a restart: it is known which services they name.
+    pub(crate) fn is_in_force(&self) -> bool {
+        self.read_at.is_some() || self.sources.iter().any(|source| source.since.is_some())
+    }
+
     pub fn count(&self, severity: Severity) -> usize {
         self.problems.iter().filter(|problem| problem.severity == severity).count()
     }
