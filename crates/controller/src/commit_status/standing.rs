@@ -63,8 +63,7 @@ pub(super) fn standing<'a>(
     }
     let services: Vec<&Service> = scope.services(desired).collect();
     let of_each = services.iter().map(|service| {
-        let wanted = &service.revision_digest;
-        let seen = status(&service.key).filter(|one| one.wanted.as_ref() == Some(wanted));
+        let seen = status(&service.key).filter(|status| is_about(status, service));
         let standing = seen.map_or_else(not_seen, |status| of_service(&status));
         Standing { sentence: format!("{}: {}", service.key, standing.sentence), ..standing }
     });
@@ -82,6 +81,13 @@ pub(super) fn standing<'a>(
             Standing { state: State::Success, sentence }
         }
     }
+}
+
+/// The digest alone does not tell: counts, tags and terms of the rollout are not in it.
+fn is_about(status: &Status, service: &Service) -> bool {
+    let commit = status.source.as_ref().and_then(|source| source.commit.as_deref());
+    status.wanted.as_ref() == Some(&service.revision_digest)
+        && commit == service.source.commit.as_deref()
 }
 
 fn not_seen() -> Standing {

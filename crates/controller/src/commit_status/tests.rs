@@ -8,7 +8,7 @@ use axum::extract::State as Shared;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use evenkeel_manifest::{File, Service, load};
 use evenkeel_planner::{
-    Condition, ConditionKind, ConditionStatus, Status, VerdictKind, VerdictStatus,
+    Condition, ConditionKind, ConditionStatus, SourceStatus, Status, VerdictKind, VerdictStatus,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -120,6 +120,23 @@ fn a_commit_fares_as_its_worst_service_does() {
     assert_eq!(told(Some(judged)), failed_for, "in the words of the verdict where they are known");
     let elsewhere = standing(all_of("sho"), &[], &desired, |_| None);
     assert_eq!(elsewhere.state, State::Success, "nothing of it is wanted");
+}
+
+/// Only `desiredCount`, tags or the terms of the rollout changed: the digest is as before.
+#[test]
+fn a_commit_that_no_look_was_made_for_is_pending_although_its_content_is_what_runs() {
+    let mut web = service();
+    web.source.commit = Some("b".into());
+    let desired = wanted(&[&web]);
+    let seen_with = |commit: &str| {
+        let mut ready = status(&web, ConditionKind::Ready, "1 of 1 tasks running");
+        let (file, commit) = ("shop/web.yaml".to_owned(), Some(commit.to_owned()));
+        ready.source = Some(SourceStatus { file, line: 1, commit });
+        let ready = Arc::new(ready);
+        standing(all_of("shop"), &[], &desired, move |_| Some(ready.clone())).state
+    };
+    assert_eq!(seen_with("a"), State::Pending);
+    assert_eq!(seen_with("b"), State::Success);
 }
 
 #[test]

@@ -58,13 +58,17 @@ impl Reading {
         Reloader::new(format!("{}/", config.name), config.environment.as_deref())
     }
 
-    /// A service that did not change keeps its allocation, and with it the commit of its content.
+    /// A service that did not change keeps its allocation, and with it the commit of its content; one that only stands
+    /// on another line keeps the commit.
     pub(super) fn share_with(&mut self, before: &Self) {
         let known: BTreeMap<&ServiceKey, &Arc<Service>> =
             before.services.iter().map(|service| (&service.key, service)).collect();
         for service in &mut self.services {
             match known.get(&service.key) {
                 Some(same) if *same == service => *service = Arc::clone(same),
+                Some(before) if stands_elsewhere(before, service) => {
+                    Arc::make_mut(service).source.commit.clone_from(&before.source.commit);
+                }
                 _ => {}
             }
         }
@@ -73,6 +77,13 @@ impl Reading {
     pub(super) fn services(&self) -> usize {
         self.services.len()
     }
+}
+
+/// Whether only other lines in front of it changed.
+fn stands_elsewhere(before: &Service, now: &Service) -> bool {
+    let mut aligned = before.clone();
+    aligned.source.line = now.source.line;
+    aligned == *now
 }
 
 fn named(source: &str, tree: Tree) -> Tree {
@@ -338,6 +349,26 @@ mod tests {
             &settled.desired.services[&ServiceKey::new("prod", "api")],
             &before.services[1]
         ));
+    }
+
+    /// Nobody looks at a service for that, so its status would be of another commit for long.
+    #[test]
+    fn a_comment_above_a_manifest_does_not_make_it_one_of_another_commit() {
+        let config = SourceConfig::directory("a");
+        let mut reloader = Reading::reloader(&config);
+        let mut read_at = |commit: &str, text: String| {
+            let files = vec![File { name: "web.yaml".into(), text }];
+            let tree = Tree { files, unreadable: Vec::new() };
+            Reading::of(&config, &mut reloader, tree, Some(commit))
+        };
+        let first = read_at("one", manifest("web", "a"));
+        let mut second = read_at("two", format!("# the shop\n{}", manifest("web", "a")));
+        second.share_with(&first);
+        let source = &second.services[0].source;
+        assert_eq!((source.line, source.commit.as_deref()), (2, Some("one")));
+        let mut third = read_at("three", manifest("web", "b"));
+        third.share_with(&second);
+        assert_eq!(third.services[0].source.commit.as_deref(), Some("three"));
     }
 
     #[test]
