@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_reconciler::{DesiredState, Shutdown, StatusBoard};
+use hyper::StatusCode;
 use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -16,7 +17,7 @@ use crate::config::{CommitStatusConfig, Config};
 use crate::outside::web::Web;
 use crate::replica::Replica;
 use crate::source::ManifestsReport;
-use hosting::{has_it_already, request};
+use hosting::{has_it_already, request, takes_no_more};
 use standing::{Scope, Standing, State, standing};
 
 /// Statuses of a fleet change many at a time.
@@ -25,6 +26,11 @@ const QUIET: Duration = Duration::from_secs(2);
 const RETRY_FIRST: Duration = Duration::from_secs(10);
 const RETRY_MAX: Duration = Duration::from_mins(10);
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How far apart the same state is told in other words.
+const WORDS_EVERY: Duration = Duration::from_mins(10);
+/// Other words alone are not told any more of a commit of which was told so often: hosting takes a limited number, and
+/// how it ends is to be among them.
+const TELLINGS_OF_WORDS: u32 = 100;
 
 /// What is told of one source.
 struct Told {
@@ -47,6 +53,33 @@ struct Known {
     /// Of that, in a row.
     failures: u32,
     again_at: Option<Instant>,
+    /// What the rest is about.
+    commit: String,
+    /// How often it was told of, whether that was taken or not, and when last.
+    tellings: u32,
+    told_at: Option<Instant>,
+    /// When the other words that there are now are told.
+    words_at: Option<Instant>,
+    /// Hosting takes no more of it.
+    is_full: bool,
+}
+
+/// Why hosting did not take a status.
+#[derive(Debug, thiserror::Error)]
+enum Untold {
+    #[error("{0}")]
+    ForNow(String),
+    #[error(
+        "it answered {0}: it has as many statuses of this commit under this name as it takes; push \
+         another commit, which is told of again"
+    )]
+    Full(StatusCode),
+}
+
+impl From<String> for Untold {
+    fn from(why: String) -> Self {
+        Self::ForNow(why)
+    }
 }
 
 /// Reports of all sources that want it.
@@ -132,11 +165,12 @@ impl CommitStatuses {
         }
     }
 
-    /// When a failure that the telling which began then has left is told again. What was due by then and has not
+    /// When a failure, or other words, that the telling which began then has left are told. What was due by then and has not
     /// been told is wanted no more: its time would be over for ever.
     fn retry_at(&self, began: Instant) -> Option<Instant> {
         let known = self.told.iter().flat_map(|one| one.known.values());
-        known.filter_map(|one| one.again_at).filter(|at| *at > began).min()
+        let due = known.flat_map(|one| [one.again_at, one.words_at]).flatten();
+        due.filter(|at| *at > began).min()
     }
 
     /// `held` are the clusters of this replica among others.
@@ -158,7 +192,7 @@ impl CommitStatuses {
                 let board = &self.board;
                 let found = standing(scope, &report.problems, &desired, |key| board.get(key));
                 let now = ((*commit).to_owned(), found);
-                if one.known.get(&cluster).is_some_and(|known| known.needs_no(&now)) {
+                if one.known.get_mut(&cluster).is_some_and(|known| known.needs_no(&now)) {
                     continue;
                 }
                 let result = one.tell(&self.web, cluster.as_deref(), &now).await;
@@ -193,10 +227,52 @@ fn is_of(told: &(String, Standing), (commit, state): &(String, State)) -> bool {
 }
 
 impl Known {
-    fn needs_no(&self, now: &(String, Standing)) -> bool {
+    fn needs_no(&mut self, now: &(String, Standing)) -> bool {
+        self.words_at = None;
         let failed = self.failed.as_ref().is_some_and(|failed| is_of(now, failed));
         let waits = failed && self.again_at.is_some_and(|at| at > Instant::now());
-        waits || self.last.as_ref() == Some(now)
+        let is_full = self.is_full && self.commit == now.0;
+        is_full || waits || self.last.as_ref() == Some(now) || self.keeps_the_words(now)
+    }
+
+    /// Whether only the words are others, and their time has not come.
+    fn keeps_the_words(&mut self, now: &(String, Standing)) -> bool {
+        let is_same = |last: &(String, Standing)| is_of(now, &(last.0.clone(), last.1.state));
+        if !self.last.as_ref().is_some_and(is_same) {
+            return false;
+        }
+        if self.tellings >= TELLINGS_OF_WORDS {
+            return true;
+        }
+        let at = self.told_at.map(|at| at + WORDS_EVERY);
+        self.words_at = at.filter(|at| *at > Instant::now());
+        self.words_at.is_some()
+    }
+
+    fn told_of(&mut self, commit: &str) {
+        if self.commit != commit {
+            (self.commit, self.tellings) = (commit.to_owned(), 0);
+        }
+        self.tellings = self.tellings.saturating_add(1);
+        self.told_at = Some(Instant::now());
+        self.is_full = false;
+    }
+
+    fn forget_failures(&mut self) {
+        (self.failed, self.failures, self.again_at) = (None, 0, None);
+    }
+
+    /// How long it takes until it is told again.
+    fn failed(&mut self, (commit, standing): (String, Standing)) -> Duration {
+        let told = (commit, standing.state);
+        if self.failed.as_ref() != Some(&told) {
+            self.failures = 0;
+        }
+        let delay = RETRY_FIRST.saturating_mul(1 << self.failures.min(10)).min(RETRY_MAX);
+        (self.last, self.failed) = (None, Some(told));
+        self.failures += 1;
+        self.again_at = Some(Instant::now() + delay);
+        delay
     }
 }
 
@@ -206,7 +282,7 @@ impl Told {
         web: &Web,
         cluster: Option<&str>,
         (commit, standing): &(String, Standing),
-    ) -> Result<(), String> {
+    ) -> Result<(), Untold> {
         let context = match cluster {
             Some(cluster) => format!("{}/{cluster}", self.context),
             None => self.context.clone(),
@@ -220,36 +296,45 @@ impl Told {
         if status.is_success() || has_it() {
             return Ok(());
         }
+        if takes_no_more(self.config.kind, status, &answer) {
+            return Err(Untold::Full(status));
+        }
         let remedy = match status.as_u16() {
             401 | 403 => ": see to the token and what it may write",
             404 | 422 => ": see to commitStatus.url and commitStatus.repository",
             _ => "",
         };
-        Err(format!("it answered {status}{remedy}"))
+        Err(Untold::ForNow(format!("it answered {status}{remedy}")))
     }
 
     fn after(
         &mut self,
         cluster: Option<String>,
         told: (String, Standing),
-        result: Result<(), String>,
+        result: Result<(), Untold>,
     ) {
         let known = self.known.entry(cluster).or_default();
+        known.told_of(&told.0);
         match result {
-            Ok(()) => *known = Known { last: Some(told), ..Known::default() },
-            Err(why) => {
-                if !known.failed.as_ref().is_some_and(|failed| is_of(&told, failed)) {
-                    known.failures = 0;
-                }
-                let delay = RETRY_FIRST.saturating_mul(1 << known.failures.min(10)).min(RETRY_MAX);
+            Ok(()) => {
+                known.forget_failures();
+                known.last = Some(told);
+            }
+            Err(why @ Untold::Full(_)) => {
                 tracing::warn!(
-                    source_name = self.source, commit = told.0, why,
+                    source_name = self.source, commit = told.0, %why,
+                    "git hosting is told no more how a commit fares"
+                );
+                known.forget_failures();
+                (known.last, known.is_full) = (None, true);
+            }
+            Err(why) => {
+                let commit = told.0.clone();
+                let delay = known.failed(told);
+                tracing::warn!(
+                    source_name = self.source, commit, %why,
                     again_in = ?delay, "git hosting was not told how a commit fares"
                 );
-                known.last = None;
-                known.failed = Some((told.0, told.1.state));
-                known.failures += 1;
-                known.again_at = Some(Instant::now() + delay);
             }
         }
     }

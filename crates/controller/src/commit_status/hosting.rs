@@ -78,6 +78,16 @@ pub(super) fn has_it_already(
         && answer.contains(&words)
 }
 
+/// Whether GitHub has the 1000 statuses of one commit under one context that it takes: "Attempts to create more than
+/// 1000 statuses will result in a validation error"
+/// (<https://docs.github.com/en/rest/commits/statuses#create-a-commit-status>), in the words "This SHA and context has
+/// reached the maximum number of statuses."
+pub(super) fn takes_no_more(kind: HostingKind, status: StatusCode, answer: &[u8]) -> bool {
+    kind == HostingKind::Github
+        && status == StatusCode::UNPROCESSABLE_ENTITY
+        && String::from_utf8_lossy(answer).contains("reached the maximum number of statuses")
+}
+
 fn word_of_gitlab(state: State) -> &'static str {
     match state {
         State::Failure => "failed",

@@ -200,6 +200,14 @@ impl Telling {
         timeout(TIMEOUT, self.told.tell_all(None)).await.unwrap();
     }
 
+    /// Of the service, what is waited for in these words, and hosting is told.
+    async fn tell_in_words(&mut self, words: &str) {
+        let mut status = status(&self.web, ConditionKind::Ready, words);
+        status.conditions[0].status = ConditionStatus::False;
+        self.board.publish(status);
+        self.tell().await;
+    }
+
     /// The service gets this condition, and hosting is told.
     async fn tell_that(&mut self, kind: ConditionKind) {
         self.board.publish(status(&self.web, kind, "as it is"));
@@ -316,10 +324,73 @@ async fn a_state_that_gitlab_refuses_because_it_has_it_counts_as_taken() {
         let hosting = Hosting::start().await;
         let mut telling = Telling::to(&hosting, kind, None);
         telling.tell().await;
+        pass(WORDS_EVERY).await;
         hosting.answers(status, &refusal(from));
         telling.tell_that(ConditionKind::Progressing).await;
         assert_eq!(hosting.states(), ["pending", "pending"]);
         let known = &telling.told.told[0].known[&None];
         assert_eq!((known.failures == 0, known.again_at.is_none()), (taken, taken), "{from}");
     }
+}
+
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+/// GitHub takes 1000 statuses of one commit under one name, and a rollout can wait for days.
+#[tokio::test]
+async fn a_sentence_that_changes_all_the_time_leaves_room_for_how_it_ends() {
+    let hosting = Hosting::start().await;
+    let mut telling = Telling::to(&hosting, HostingKind::Github, None);
+    for minute in 0..2000 {
+        telling.tell_in_words(&format!("{minute} minutes of bake are over")).await;
+        pass(Duration::from_mins(1)).await;
+    }
+    telling.tell_that(ConditionKind::Ready).await;
+    let states = hosting.states();
+    assert!((50..=150).contains(&states.len()), "{}", states.len());
+    assert_eq!(states.last().map(String::as_str), Some("success"));
+}
+
+#[tokio::test]
+async fn other_words_alone_are_told_ten_minutes_later_by_themselves() {
+    let hosting = Hosting::start().await;
+    let mut telling = Telling::to(&hosting, HostingKind::Github, None);
+    telling.tell_in_words("one task of two").await;
+    let began = Instant::now();
+    telling.tell_in_words("two tasks of two").await;
+    assert_eq!(hosting.states().len(), 1);
+    let again_at = telling.told.retry_at(began).unwrap();
+    assert!(again_at <= Instant::now() + Duration::from_mins(10));
+    pass(Duration::from_mins(10)).await;
+    telling.tell().await;
+    assert_eq!(hosting.states(), ["pending", "pending"]);
+    telling.tell().await;
+    assert_eq!(telling.told.retry_at(Instant::now()), None, "there is nothing more to tell");
+}
+
+#[tokio::test]
+async fn a_commit_that_github_takes_no_more_statuses_of_is_let_be_and_the_next_is_told_of() {
+    let hosting = Hosting::start().await;
+    let mut telling = Telling::to(&hosting, HostingKind::Github, None);
+    let full = r#"{"message":"Validation Failed","errors":[{"resource":"Status","code":"custom",
+        "message":"This SHA and context has reached the maximum number of statuses."}]}"#;
+    hosting.answers(422, full);
+    hosting.answers(422, full);
+    let now = ("abc".to_owned(), Standing { state: State::Pending, sentence: String::new() });
+    let why = telling.told.told[0].tell(&telling.told.web, None, &now).await.unwrap_err();
+    assert!(why.to_string().contains("push another commit"), "{why}");
+    let began = Instant::now();
+    telling.tell().await;
+    assert_eq!(telling.told.retry_at(began), None);
+    telling.tell_in_words("one task of two").await;
+    telling.tell_that(ConditionKind::Ready).await;
+    pass(Duration::from_hours(1)).await;
+    telling.tell().await;
+    assert_eq!(hosting.states().len(), 2, "it would refuse all of them");
+    telling.reports.send_replace(report_of("def"));
+    telling.tell().await;
+    assert_eq!(hosting.states().len(), 3);
 }
