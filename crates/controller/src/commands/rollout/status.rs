@@ -54,7 +54,7 @@ pub(super) async fn status(
         }
         output => write_data(out, output, &value)?,
     }
-    Ok(ended(&service).unwrap_or(Exit::Done))
+    Ok(exit(&service))
 }
 
 struct Asked<'a> {
@@ -106,13 +106,24 @@ async fn watch(asked: &Asked<'_>, out: &mut dyn Write) -> Result<Exit, CommandEr
     }
 }
 
+/// What is told of it once: a rollout that wants a person's word has not ended, for the word may come.
+fn exit(service: &ServiceView) -> Exit {
+    let is_stopped = waits(service, "Person") && !waits(service, "Rollback");
+    let now = if is_stopped { Exit::WaitsForPerson } else { Exit::Done };
+    ended(service).unwrap_or(now)
+}
+
+fn waits(service: &ServiceView, reason: &str) -> bool {
+    service.waiting.iter().any(|wait| wait.reason == reason)
+}
+
 /// How a rollout ended, when it has: nothing more comes by itself.
 fn ended(service: &ServiceView) -> Option<Exit> {
-    let waits = |reason: &str| service.waiting.iter().any(|wait| wait.reason == reason);
-    if waits("Rollback") || !service.did.is_empty() {
+    if waits(service, "Rollback") || !service.did.is_empty() {
         return None;
     }
-    if service.is_true("Held") {
+    let is_left_alone = waits(service, "NotOwned") || waits(service, "Unsupported");
+    if service.is_true("Held") || is_left_alone {
         return Some(Exit::WaitsForPerson);
     }
     if service.rollout.is_none() && service.is_true("Rejected") {
@@ -227,6 +238,29 @@ mod tests {
         for (members, exit) in cases {
             assert_eq!(ended(&service(members.clone())), exit, "{members}");
         }
+    }
+
+    #[test]
+    fn what_is_not_owned_or_not_supported_waits_for_a_person_and_ends_a_watch() {
+        for reason in ["NotOwned", "Unsupported"] {
+            let waiting = json!([{ "reason": reason, "sentence": "it is not ours" }]);
+            let service = service(json!({ "waiting": waiting }));
+            assert_eq!(ended(&service), Some(Exit::WaitsForPerson), "{reason}");
+            assert_eq!(exit(&service), Exit::WaitsForPerson, "{reason}");
+        }
+    }
+
+    /// The word of that person may come while somebody watches.
+    #[test]
+    fn a_rollout_that_is_paused_or_wants_an_approval_waits_for_a_person_and_has_not_ended() {
+        let waiting = json!([{ "reason": "Person", "sentence": "rollouts are paused" }]);
+        let rollout = json!({ "phase": "Shifting" });
+        let paused = service(json!({ "waiting": waiting, "rollout": rollout }));
+        assert_eq!(exit(&paused), Exit::WaitsForPerson);
+        assert_eq!(ended(&paused), None);
+        let returning = json!([waiting[0], { "reason": "Rollback", "sentence": "ECS returns" }]);
+        let returning = service(json!({ "waiting": returning, "rollout": rollout }));
+        assert_eq!(exit(&returning), Exit::Done, "a return waits for nobody");
     }
 
     #[test]
