@@ -155,7 +155,7 @@ impl Daemon {
         let (listener, address) = bind(config.http.listen).await?;
         let (desired, wanted) = watch::channel(Arc::new(DesiredState::default()));
         let (report_sender, report) = watch::channel(Arc::new(ManifestsReport::default()));
-        metrics::register(&registry, report.clone(), dropped_lines)?;
+        metrics::register(&registry, &config, report.clone(), dropped_lines)?;
         let board = Arc::new(StatusBoard::new());
         let (cloud, first_read) = FirstRead::watching(cloud);
         let cloud = Outside::new(Arc::new(cloud), &asked(&config), &config.verify)?;

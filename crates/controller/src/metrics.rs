@@ -11,24 +11,47 @@ use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
 use tokio::sync::watch;
 use tracing_appender::non_blocking::ErrorCounter;
 
+use crate::config::{Config, SourceOrigin};
 use crate::source::ManifestsReport;
 use sources::SourcesCollector;
 
 /// Registers everything that the daemon itself knows. Values are taken when they are read.
 pub(crate) fn register(
     registry: &Registry,
+    config: &Config,
     report: watch::Receiver<Arc<ManifestsReport>>,
     dropped_lines: Option<ErrorCounter>,
 ) -> Result<(), prometheus::Error> {
     registry.register(Box::new(SourcesCollector::new(report.clone())?))?;
     registry.register(Box::new(ManifestsCollector::new(report)?))?;
     registry.register(Box::new(build_info()?))?;
+    register_periods(registry, config)?;
     if let Some(dropped) = dropped_lines {
         registry.register(Box::new(LogCollector::new(dropped)?))?;
     }
     #[cfg(target_os = "linux")]
     registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
     Ok(())
+}
+
+/// What rules about the age of something compare it with.
+fn register_periods(registry: &Registry, config: &Config) -> Result<(), prometheus::Error> {
+    let resync = Gauge::new(
+        "evenkeel_resync_period_seconds",
+        "How often a settled service is looked at: loop.resync.",
+    )?;
+    resync.set(config.control_loop.resync.as_secs_f64());
+    registry.register(Box::new(resync))?;
+    let of_each = config.sources.iter().map(|source| match &source.origin {
+        SourceOrigin::Git(git) => git.interval,
+        SourceOrigin::Directory(_) => config.manifests.reread,
+    });
+    let read = Gauge::new(
+        "evenkeel_manifest_read_period_seconds",
+        "How often manifests are read at least: the shortest period of all sources.",
+    )?;
+    read.set(of_each.min().unwrap_or(config.manifests.reread).as_secs_f64());
+    registry.register(Box::new(read))
 }
 
 fn build_info() -> Result<IntGaugeVec, prometheus::Error> {

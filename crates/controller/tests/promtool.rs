@@ -1,11 +1,14 @@
 //! What `/metrics` says, checked by Prometheus's own promtool after a rollout that ended well, one that
-//! stalled and a bad manifest; never compares the text with one of ours.
+//! stalled and a bad manifest, and the alerting rules over it; never compares the text with one of ours.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 #[path = "moto/server.rs"]
 #[expect(dead_code, reason = "the tests against moto use the rest")]
 mod server;
 
 use std::io::Write;
+use std::path::Path;
 use std::process::Stdio;
 
 use crate::server::{Daemon, Moto, tool};
@@ -33,10 +36,12 @@ const FAMILIES: &[&str] = &[
     "evenkeel_build_info",
     "evenkeel_last_successful_resync_timestamp_seconds",
     "evenkeel_manifest_problems",
+    "evenkeel_manifest_read_period_seconds",
     "evenkeel_pass_duration_seconds",
     "evenkeel_passes_total",
     "evenkeel_queue_depth",
     "evenkeel_queue_oldest_age_seconds",
+    "evenkeel_resync_period_seconds",
     "evenkeel_rollbacks_total",
     "evenkeel_rollout_duration_seconds",
     "evenkeel_rollout_phase",
@@ -79,4 +84,24 @@ fn promtool_finds_nothing_to_complain_of() {
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     assert!(output.status.success(), "{said}");
     assert_eq!(said, "", "promtool complains of\n{metrics}");
+}
+
+/// The block that people are told to take over.
+fn alerting_rules() -> String {
+    let operations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md");
+    let text = std::fs::read_to_string(operations).unwrap();
+    let (_, section) = text.split_once("### Alerting rules").unwrap();
+    let (_, block) = section.split_once("```yaml\n").unwrap();
+    block.split_once("```").unwrap().0.to_owned()
+}
+
+#[test]
+fn the_alerting_rules_tell_what_is_amiss_and_nothing_of_what_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("rules.yaml"), alerting_rules()).unwrap();
+    let test = directory.path().join("alerts.test.yaml");
+    std::fs::write(&test, include_str!("alerts.test.yaml")).unwrap();
+    let output = tool("promtool").args(["test", "rules"]).arg(&test).output().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success(), "{said}");
 }

@@ -27,6 +27,10 @@ const FROZEN: Family = (
     "evenkeel_service_frozen",
     "1 while windows of time keep a rollout from starting, or from going on.",
 );
+const PRUNING: Family = (
+    "evenkeel_service_pruning",
+    "1 while a service that no manifest names any more is on its way out.",
+);
 const DRIFTED: Family = (
     "evenkeel_drifted_fields",
     "Fields that are not as the manifest says and stay so for now, by the policy on them.",
@@ -43,10 +47,11 @@ type Series = fn(&Status) -> Vec<Metric>;
 
 /// Families of which every service has its own series, bounded by the closed lists of condition types, phases and
 /// kinds.
-const OF_EACH: [(Family, Series); 6] = [
+const OF_EACH: [(Family, Series); 7] = [
     (CONDITION, conditions),
     (PHASE, phase),
     (FROZEN, frozen),
+    (PRUNING, pruning),
     (DRIFTED, drifted),
     (FAILURES, failures),
     (THRESHOLD, thresholds),
@@ -125,8 +130,16 @@ fn age((status, began): &(Arc<Status>, Timestamp)) -> Metric {
 }
 
 fn frozen(status: &Status) -> Vec<Metric> {
-    let is_frozen = status.waiting.iter().any(|wait| wait.reason == WaitReason::Frozen);
-    is_frozen.then(|| of(status, None, 1.0)).into_iter().collect()
+    while_it_waits(status, WaitReason::Frozen)
+}
+
+fn pruning(status: &Status) -> Vec<Metric> {
+    while_it_waits(status, WaitReason::Pruning)
+}
+
+fn while_it_waits(status: &Status, reason: WaitReason) -> Vec<Metric> {
+    let waits = status.waiting.iter().any(|wait| wait.reason == reason);
+    waits.then(|| of(status, None, 1.0)).into_iter().collect()
 }
 
 fn drifted(status: &Status) -> Vec<Metric> {
@@ -199,4 +212,30 @@ fn of_family((name, help): Family, metrics: Vec<Metric>) -> MetricFamily {
     family.set_field_type(MetricType::GAUGE);
     family.set_metric(metrics);
     family
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_manifest::ServiceKey;
+    use evenkeel_planner::Wait;
+
+    use super::*;
+
+    /// It is not ready for a day and longer, and nothing is amiss.
+    #[test]
+    fn a_service_on_its_way_out_is_told_apart_from_one_that_is_not_ready() {
+        let board = StatusBoard::new();
+        for (name, reason) in [("gone", WaitReason::Pruning), ("kept", WaitReason::PruneHeld)] {
+            let key = ServiceKey::new("prod", name);
+            let mut status = Status::invalid(key, &[], Timestamp::UNIX_EPOCH, None);
+            let sentence = "until tomorrow".to_owned();
+            status.waiting = vec![Wait { reason, sentence, until: None }];
+            board.publish(status);
+        }
+        let text = metrics_text(&Registry::new(), &board).expect("is valid text");
+        let lines: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("evenkeel_service_pruning{")).collect();
+        let labels = r#"cluster="prod",service="gone",target="default""#;
+        assert_eq!(lines, [format!("evenkeel_service_pruning{{{labels}}} 1")]);
+    }
 }
