@@ -16,6 +16,7 @@ mod input;
 mod markdown;
 mod metrics;
 pub mod outside;
+mod proxy;
 mod read_only;
 mod replica;
 mod snapshot;

@@ -13,6 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use crate::client::innermost;
+use crate::proxy::asked_directly;
 
 /// A day of minutes of one series is about 40 KiB.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -73,13 +74,14 @@ impl Web {
         }
         let request = request.body(Full::from(body)).map_err(|error| error.to_string())?;
         let exchange = async {
-            let response = self.0.request(request).await.map_err(|error| innermost(&error))?;
+            let response = self.0.request(request).await;
+            let response = response.map_err(|error| asked_directly(innermost(&error)))?;
             let (status, headers) = (response.status(), response.headers().clone());
             let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
             let body = body.map_err(|error| error.to_string())?.to_bytes();
             Ok(Answer { status, headers, body })
         };
-        let late = |_| format!("no answer within {} s", timeout.as_secs());
+        let late = |_| asked_directly(format!("no answer within {} s", timeout.as_secs()));
         tokio::time::timeout(timeout, exchange).await.map_err(late)?
     }
 }

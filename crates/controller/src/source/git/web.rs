@@ -19,6 +19,7 @@ use hyper_util::rt::TokioExecutor;
 use tokio::runtime::Handle;
 
 use crate::client::innermost;
+use crate::proxy::asked_directly;
 use crate::style::safe;
 
 /// A client with the certificates of this machine.
@@ -171,7 +172,7 @@ impl Exchange {
         let answer = self.in_time(self.web.client.request(request))?;
         let response = answer.map_err(|error| {
             let why = innermost(&error);
-            self.said.fault(format!("the server cannot be reached: {why}"))
+            self.said.fault(asked_directly(format!("the server cannot be reached: {why}")))
         })?;
         match refusal(&response) {
             None => Ok(response),
@@ -217,7 +218,8 @@ impl Exchange {
 
     fn in_time<T>(&self, future: impl Future<Output = T>) -> io::Result<T> {
         let timed = async { tokio::time::timeout_at(self.deadline.into(), future).await };
-        self.web.runtime.block_on(timed).map_err(|_| self.said.fault(LATE.to_owned()))
+        let late = |_| self.said.fault(asked_directly(LATE.to_owned()));
+        self.web.runtime.block_on(timed).map_err(late)
     }
 }
 
