@@ -57,7 +57,8 @@ pub(super) fn baseline(view: &View<'_>) -> Option<Plan> {
     }
     let arn = primary_revision(view)?;
     let why = format!("ECS has completed {}: {arn} is the baseline to return to", view.primary.id);
-    let tags = BTreeMap::from([(tag::PROVEN.to_owned(), arn)]);
+    let tags =
+        BTreeMap::from([(tag::OWNER.to_owned(), owner(view)), (tag::PROVEN.to_owned(), arn)]);
     let call = Call::TagResource { arn: view.service.service_arn.clone(), tags };
     Some(Plan::acting(vec![Action { call, lane: Lane::NewChange, why }], Vec::new()))
 }
