@@ -310,7 +310,7 @@ pub struct TaskDefinition {
 }
 
 impl TaskDefinition {
-    /// The content that a reply of DescribeTaskDefinition tells of, with the tags beside it that are its author's.
+    /// The content that a reply of `DescribeTaskDefinition` tells of, with the tags beside it that are its author's.
     pub fn content(reply: &Value) -> Option<Value> {
         let mut content = reply.get("taskDefinition")?.as_object()?.clone();
         let key = |tag: &Value| tag.get("key").and_then(Value::as_str).map(str::to_owned);
