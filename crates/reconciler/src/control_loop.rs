@@ -3,6 +3,7 @@
 mod ended;
 mod leases;
 mod orphans;
+mod places;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::task::JoinMap;
 
 use self::orphans::{Listed, Orphans};
+use self::places::Places;
 use crate::lease::PassLease;
 use crate::orders::{NotFollowed, OrdersEnd, Pending, Reply};
 use crate::permit::{InForce, Permit, Terms};
@@ -57,6 +59,7 @@ pub struct ControlLoop<C> {
     current: Arc<DesiredState>,
     queue: WorkQueue<Arc<ServiceKey>>,
     passes: JoinMap<Arc<ServiceKey>, Pass>,
+    places: Places,
     roster: Roster,
     orphans: Orphans,
     rng: fastrand::Rng,
@@ -117,6 +120,7 @@ impl<C: Cloud> ControlLoop<C> {
             current: Arc::default(),
             queue: WorkQueue::new(),
             passes: JoinMap::new(),
+            places: Places::new(settings.passes_max),
             roster: Roster::new(settings.resync_every, rng.u64(..)),
             orphans: Orphans::default(),
             rng,
@@ -197,7 +201,7 @@ impl<C: Cloud> ControlLoop<C> {
     }
 
     fn room(&self) -> Room {
-        let places = self.settings.passes_max.max(1);
+        let places = self.places.open();
         let kept = self.settings.passes_kept_for_urgent.min(places / 2);
         // Urgent services may be due without end. Passes of others can be so slow that they would
         // fill all places by their turns alone.
@@ -284,6 +288,7 @@ impl<C: Cloud> ControlLoop<C> {
     }
 
     fn tick(&mut self) {
+        self.places.time_passes();
         if self.is_idle() {
             // With no service to look after, every service has been seen at any time.
             self.metrics.resync_completed(Timestamp::now());

@@ -81,6 +81,8 @@ pub(crate) struct ScriptedCloud {
     lag: usize,
     /// How long a call waits for its turn before it is sent, and how long the answer takes then.
     call: (Duration, Duration),
+    /// How long each look takes of which there is only one at a time, whatever its depth.
+    lane: Option<(Duration, tokio::sync::Mutex<()>)>,
     state: Mutex<State>,
 }
 
@@ -135,7 +137,7 @@ fn task_definition(name: &str) -> TaskDefinition {
 impl ScriptedCloud {
     pub(crate) fn new(usual: Duration) -> Self {
         let call = (Duration::ZERO, Duration::ZERO);
-        Self { usual, began: Instant::now(), lag: 0, call, state: Mutex::default() }
+        Self { usual, began: Instant::now(), lag: 0, call, lane: None, state: Mutex::default() }
     }
 
     pub(crate) fn script(&self, name: &str, looks: impl IntoIterator<Item = Look>) {
@@ -182,6 +184,11 @@ impl ScriptedCloud {
     /// Every call waits for its turn, and takes a time once it is sent.
     pub(crate) fn calls_wait_and_take(self, wait: Duration, take: Duration) -> Self {
         Self { call: (wait, take), ..self }
+    }
+
+    /// All looks go one after another, in the order in which they began.
+    pub(crate) fn looks_in_one_lane(self, each: Duration) -> Self {
+        Self { lane: Some((each, tokio::sync::Mutex::default())), ..self }
     }
 
     /// `read name` and `operation name` of everything that was asked, in order.
@@ -266,6 +273,10 @@ impl Cloud for ScriptedCloud {
         questions: &Questions,
     ) -> Result<Observed, CloudError> {
         self.state().touches.push(format!("read {}", key.name));
+        if let Some((each, lane)) = &self.lane {
+            let _turn = lane.lock().await;
+            tokio::time::sleep(*each).await;
+        }
         if questions.depth == Depth::Deep {
             return Ok(Observed { depth: Depth::Deep, ..self.shown(key) });
         }

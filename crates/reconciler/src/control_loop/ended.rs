@@ -38,6 +38,7 @@ impl<C: Cloud> ControlLoop<C> {
         for (pending, reply) in answers {
             pending.answer(reply);
         }
+        self.places.pass_ended(&end, took.unwrap_or_default());
         self.metrics.pass_ended(&end, took);
         self.plan_next(key, &end);
     }

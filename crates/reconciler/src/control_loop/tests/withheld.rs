@@ -85,3 +85,19 @@ async fn a_withheld_write_is_no_failure_and_does_not_back_off() {
     sleep(SECOND).await;
     assert_eq!(running.cloud.looks_at("web").len(), 6, "{:?}", running.cloud.looks());
 }
+
+#[tokio::test(start_paused = true)]
+async fn many_that_must_write_at_once_do_not_make_every_look_too_old_to_write_on() {
+    let cloud = ScriptedCloud::new(Duration::ZERO).looks_in_one_lane(2 * SECOND);
+    let all = names(0..32);
+    for name in &all {
+        cloud.is_absent(name);
+    }
+    let running = Running::start(exact(), cloud, many(32));
+    sleep(15 * MINUTE).await;
+    let calls = running.cloud.calls();
+    for name in &all {
+        let call = format!("CreateService {name}");
+        assert!(calls.contains(&call), "{name} was never created, and {} calls made", calls.len());
+    }
+}
