@@ -123,6 +123,8 @@ const LAG_MAX: Duration = Duration::from_mins(6);
 #[derive(Debug, Default)]
 struct Record {
     at: Option<At>,
+    /// What is PRIMARY was completed by ECS.
+    done: Lasting<()>,
     /// Complete, with every task running.
     complete: Lasting<Arc<str>>,
     healthy: Lasting<()>,
@@ -193,13 +195,18 @@ impl VerdictSoundness {
         let wishes = self.origins.wishes_of(call);
         if write.tag(PROVEN).is_some() {
             let is_baseline = write.tag(DIGEST).is_none() && write.tag(OWNER).is_some();
+            if is_baseline {
+                let is_done = record.done.since(since).next().is_some();
+                let words = || format!("{}: ECS has not completed what runs", told(call));
+                return is_done.then_some(()).ok_or_else(words);
+            }
             let why = record.unproven(since, |arn| {
-                is_baseline || wishes.iter().any(|wish| self.definitions.is(arn, &wish.definition))
+                wishes.iter().any(|wish| self.definitions.is(arn, &wish.definition))
             });
             let why = why.or_else(|| {
                 let red = |wish: &&Arc<Wish>| record.is_red(since, &wish.breaker.alarms);
                 let all = !wishes.is_empty() && wishes.iter().all(|wish| red(&wish));
-                (all && !is_baseline).then_some("an alarm is red or missing")
+                all.then_some("an alarm is red or missing")
             });
             return why.map_or(Ok(()), |why| Err(format!("{}: {why}", told(call))));
         }
@@ -302,6 +309,8 @@ impl Record {
                 |one: &&TaskFacts| one.deployment == id && one.wanted && one.state == "RUNNING";
             facts.tasks.iter().filter(runs).count()
         };
+        let is_done = primary.is_some_and(|one| one.course == DeploymentCourse::Completed);
+        self.done.hold(at, is_done.then_some(()));
         let complete = primary
             .filter(|one| one.course == DeploymentCourse::Completed && running(one.id) >= desired);
         self.complete.hold(at, complete.map(|one| Arc::clone(&one.definition)));
@@ -592,12 +601,18 @@ mod tests {
         course.happens(|_, _| {});
         course.pause(1);
         course.pass("TagResource", adoption());
-        course.breaks("not complete");
-        let mut course = Course::of(VerdictSoundness::default());
-        course.begins(3);
-        course.completes();
-        course.pass("TagResource", adoption());
-        course.passes();
+        course.breaks("not completed");
+        for is_short in [false, true] {
+            let mut course = Course::of(VerdictSoundness::default());
+            course.begins(3);
+            course.completes();
+            if is_short {
+                course.happens(|facts, _| facts.tasks.truncate(3));
+                course.pause(60);
+            }
+            course.pass("TagResource", adoption());
+            course.passes();
+        }
     }
 
     /// A verdict about revision 2, which failed so many requests of users.
