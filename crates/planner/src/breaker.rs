@@ -11,6 +11,7 @@
 //! task, lets a revision that crashes after a minute loop for ever (ecs-behaviour 3.3); and tasks that all turn
 //! bad at about the same age outlive each other by the jitter of their health checks.
 
+mod control;
 mod health;
 mod hindrance;
 mod lost;
@@ -30,6 +31,7 @@ use crate::{
     Verdict, VerdictKind,
 };
 
+use control::Control;
 pub(crate) use health::{addresses, healthy_tasks};
 
 /// Evidence shown of one rollout; the newest is kept.
@@ -92,7 +94,11 @@ pub(crate) fn judge(
     };
     let reset = reset.max(Some(since));
     let tasks = listed.map_or(view.service.desired_count, |one| view.count_of(one));
-    let counts = counts(view, &evidence, reset, (phase, tasks));
+    // A return runs what is proven itself.
+    let returns = phase == RolloutPhase::RollingBack;
+    let control = if returns { Control::default() } else { Control::beside(view, deployment) };
+    let counted: Vec<&Evidence> = evidence.iter().filter(|one| !control.excuses(one)).collect();
+    let counts = counts(view, &counted, reset, (phase, tasks));
     let progress = listed
         .and_then(|one| Progress::of(view, one, (phase, since), healthy.as_deref()?, &evidence));
     let trial = Trial::of(view, deployment, phase);
@@ -177,7 +183,7 @@ fn is_failure(kind: EvidenceKind) -> bool {
 /// Against the tasks that a task set is to have: the first step of a large service may have one.
 fn counts(
     view: &View<'_>,
-    evidence: &[Evidence],
+    evidence: &[&Evidence],
     reset: Option<Timestamp>,
     (phase, tasks): (RolloutPhase, u32),
 ) -> Vec<BreakerCount> {
@@ -455,8 +461,15 @@ const HINDRANCE_LASTS: SignedDuration = SignedDuration::from_mins(5);
 pub(crate) fn no_fault_but(view: &View<'_>, deployment: &str, began: Timestamp) -> Option<String> {
     view.observed().tasks.known()?;
     let evidence = evidence(&tasks_of(view, deployment), Some(began));
-    let is_faultless = !evidence.iter().any(|one| is_failure(one.kind));
-    environment(view, began, &evidence).filter(|_| is_faultless).map(|(_, words)| words)
+    let control = Control::beside(view, deployment);
+    let (excused, failed): (Vec<&Evidence>, Vec<&Evidence>) =
+        evidence.iter().filter(|one| is_failure(one.kind)).partition(|one| control.excuses(one));
+    let cause = environment(view, began, &evidence).map(|(_, words)| words);
+    let shared = || {
+        let last = excused.first()?;
+        Some(format!("tasks of the proven revision failed at the same time; {}", describe(last)))
+    };
+    cause.or_else(shared).filter(|_| failed.is_empty())
 }
 
 /// The last cause outside of the revision since the deployment began, with its time.

@@ -582,3 +582,52 @@ fn a_rolling_release_is_proven_when_its_alarms_had_time_to_go_off() {
     assert!(complete(1, 4, &["errors"]), "ECS has heard them for the rest");
     assert!(complete(0, 30, &["errors"]));
 }
+
+/// Beside three crashes of the new revision, so many tasks of the proven one that failed so many seconds ago, and that live.
+fn beside_the_proven(failed: usize, ago: i64, alive: usize) -> Look {
+    let mut look = crashed_three_times();
+    look.begun(400);
+    look.mark("widen", 400);
+    let proven = look.service().tags.get(tag::PROVEN).cloned().expect("it was proven");
+    let revision = look.revisions().iter().find(|one| one.service_revision_arn == proven);
+    let definition = revision.expect("it is listed").task_definition.clone();
+    let stopped = look.ago(ago).as_second();
+    for _ in 0..failed {
+        look.add_task(json!({
+            "startedBy": "ecs-svc/1", "taskDefinitionArn": definition, "lastStatus": "STOPPED", "desiredStatus": "STOPPED",
+            "startedAt": stopped - 3600, "stoppingAt": stopped, "stopCode": "ServiceSchedulerInitiated",
+            "stoppedReason": "Task failed ELB health checks in (target-group arn)",
+        }));
+    }
+    for _ in 0..alive {
+        look.add_task(json!({
+            "startedBy": "ecs-svc/1", "taskDefinitionArn": definition, "lastStatus": "RUNNING", "desiredStatus": "RUNNING",
+            "startedAt": stopped - 3600,
+        }));
+    }
+    look
+}
+
+#[test]
+fn what_fails_together_with_the_proven_revision_is_not_held_against_the_new_one() {
+    for (failed, ago, alive, is_rejected) in [
+        (0, 100, 4, true),
+        (4, 100, 0, false),
+        (4, 100, 4, false),
+        (2, 200, 1, false),
+        (4, 300, 0, true),
+        (1, 100, 3, true),
+    ] {
+        let look = beside_the_proven(failed, ago, alive);
+        let case = format!("{failed} failed {ago} s ago beside {alive}");
+        assert_eq!(look.verdict().is_some(), is_rejected, "{case}: {}", look.plan());
+    }
+}
+
+#[test]
+fn patience_ends_although_the_proven_revision_fails_too() {
+    let mut look = beside_the_proven(4, 100, 0);
+    look.begun(601);
+    look.mark("widen", 601);
+    assert_eq!(look.verdict(), Some(VerdictKind::Stalled));
+}

@@ -97,6 +97,23 @@ fn whatever_else_ecs_ended_is_rejected() {
 }
 
 #[test]
+fn what_ecs_s_breaker_ended_while_the_proven_revision_failed_too_is_postponed() {
+    for is_shared in [true, false] {
+        let mut look = given_up(BREAKER);
+        let stopped = look.ago(140);
+        for task in look.tasks().iter_mut().filter(|_| is_shared) {
+            "STOPPED".clone_into(&mut task.last_status);
+            "STOPPED".clone_into(&mut task.desired_status);
+            task.stop_code = Some("EssentialContainerExited".to_owned());
+            task.stopping_at = Some(stopped);
+        }
+        look.crashed(20, 150);
+        let verdict = (!is_shared).then_some(VerdictKind::RolledBackByEcs);
+        assert_eq!(look.verdict(), verdict, "{}", look.plan());
+    }
+}
+
+#[test]
 fn what_takes_a_proven_task_away_each_time_is_not_begun_again_and_again() {
     let tight = |image| {
         let percentages = json!({"minimumHealthyPercent": 0, "maximumPercent": 100});
