@@ -80,6 +80,8 @@ pub struct CodeDeployDeployment {
     pub description: Option<String>,
     #[serde(default, with = "epoch")]
     pub create_time: Option<Timestamp>,
+    #[serde(default, with = "epoch")]
+    pub complete_time: Option<Timestamp>,
     #[serde(default)]
     pub revision: Option<Value>,
     #[serde(default)]

@@ -1,7 +1,7 @@
 //! What the alarms of a manifest keep from going on: they are missing, red, or were not heard for long enough; never a
 //! judgement.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::breaker::{missing_alarm, red_alarm};
@@ -23,19 +23,33 @@ pub(super) fn red(view: &View<'_>) -> Option<Wait> {
     Some(Wait::new(WaitReason::Alarm, sentence))
 }
 
-/// Until when alarms are heard after ECS has completed a rolling deployment: what a load balancer counts is known one to
-/// three minutes later, and an alarm is evaluated once a minute (ecs-behaviour 10.2, 10.3). ECS itself takes "less than
-/// five minutes" for alarms of its own (ecs-behaviour 3.6).
+/// How long alarms are heard after a release is complete: what a load balancer counts is known one to three minutes later,
+/// and an alarm is evaluated once a minute (ecs-behaviour 10.2, 10.3). ECS itself takes "less than five minutes" for alarms
+/// of its own (ecs-behaviour 3.6).
+const HEARD_FOR: SignedDuration = SignedDuration::from_mins(5);
+
+/// What keeps a rolling deployment that ECS has completed from being proven.
 pub(super) fn heard(view: &View<'_>) -> Option<Wait> {
-    const HEARD_FOR: SignedDuration = SignedDuration::from_mins(5);
-    let rollout = &view.desired.rollout;
-    if rollout.breaker.alarms.is_empty() || rollout.strategy.shift().is_some() {
+    if view.desired.rollout.strategy.shift().is_some() {
         return None;
     }
     let complete = view.service_deployment(&view.primary.id)?.finished_at?;
     let baked = view.live.pointer("/deploymentConfiguration/bakeTimeInMinutes");
     let baked = SignedDuration::from_mins(baked.and_then(Value::as_i64).unwrap_or(0).min(60));
-    let until = complete.checked_add(HEARD_FOR.saturating_sub(baked)).ok()?;
+    until(view, complete, HEARD_FOR.saturating_sub(baked))
+}
+
+/// The same of a deployment of CodeDeploy, which succeeds when it has moved all traffic and kept the tasks of before for as
+/// long as its group says.
+pub(super) fn heard_by_code_deploy(view: &View<'_>, deployment: &str) -> Option<Wait> {
+    let all = &view.observed().code_deploy.known()?.deployments;
+    let complete = all.iter().find(|one| one.deployment_id == deployment)?.complete_time?;
+    until(view, complete, HEARD_FOR)
+}
+
+fn until(view: &View<'_>, complete: Timestamp, heard_for: SignedDuration) -> Option<Wait> {
+    let until = complete.checked_add(heard_for).ok()?;
+    let waits = !view.desired.rollout.breaker.alarms.is_empty() && until > view.now();
     let sentence = "the rollout is complete; it is proven when its alarms had time to go off";
-    (until > view.now()).then(|| Wait::new(WaitReason::Alarm, sentence).until(Some(until)))
+    waits.then(|| Wait::new(WaitReason::Alarm, sentence).until(Some(until)))
 }

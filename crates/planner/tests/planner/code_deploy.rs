@@ -610,6 +610,20 @@ fn what_arrived_alone_and_healthy_is_proven() {
 }
 
 #[test]
+fn what_arrived_is_proven_when_its_alarms_had_time_to_go_off() {
+    for (seconds, is_proven) in [(290, false), (300, true)] {
+        let mut look = on_its_way("Succeeded");
+        look.sets = vec![set(2, GREEN, "PRIMARY", "d-222222222")];
+        look.deployments[0]["completeTime"] = json!(ago(seconds).as_second());
+        look.desired.rollout.breaker.alarms = vec!["web-5xx".to_owned()];
+        let (name, state) = ("web-5xx".to_owned(), "OK".to_owned());
+        look.alarms = vec![Alarm { name, state, reason: None, since: Some(ago(9000)) }];
+        assert_eq!(look.plan().actions.is_empty(), !is_proven, "{seconds}: {}", look.plan());
+        assert!(is_proven || look.waits() == WaitReason::Alarm);
+    }
+}
+
+#[test]
 fn a_created_service_is_proven_before_it_has_a_deployment_group() {
     let mut look = at_rest();
     look.desired = wanted("good:1");
