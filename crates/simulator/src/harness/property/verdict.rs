@@ -269,9 +269,11 @@ impl VerdictSoundness {
         let patience = wishes.iter().map(|wish| wish.breaker.progress_deadline).min();
         let is_old = |since: At| patience.is_none_or(|patience| since + patience <= at);
         let stands_still = began.is_none_or(is_old) && !record.is_whole(id, at);
-        // What CodeDeploy itself gave up is no deployment of the service any more, though its tasks may still be there.
+        // The facts of a service do not tell what CodeDeploy itself ended: its tasks may stay, all healthy, and be PRIMARY.
         let is_primary = record.primary == Some(id);
-        let is_given_up = carried_out().is_some() && !is_primary;
+        let is_by_code_deploy =
+            write.tag(REJECTED).is_some_and(|verdict| verdict.ends_with(":RolledBackByCodeDeploy"));
+        let is_given_up = carried_out().is_some() && (!is_primary || is_by_code_deploy);
         let is_measured = wishes.iter().any(|wish| wish.is_measured);
         let measured = is_measured && record.failing.contains(&id);
         if record.returned_from.contains(&id) && !is_primary {
