@@ -214,6 +214,13 @@ impl<'a> View<'a> {
     pub(crate) fn service_revision(&self, arn: &str) -> Option<&'a ServiceRevision> {
         service_revision(self.observed(), arn)
     }
+
+    /// The task definition of what was proven: of its revision, or itself where the server shows none.
+    pub(crate) fn proven_definition(&self) -> Option<&str> {
+        let proven = self.memory.proven.as_deref()?;
+        let revision = self.service_revision(proven);
+        Some(revision.map_or(proven, |one| &one.task_definition))
+    }
 }
 
 pub(crate) fn definition<'a>(observed: &'a Observed, arn: &str) -> Option<&'a TaskDefinition> {

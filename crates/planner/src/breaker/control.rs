@@ -11,11 +11,13 @@ const TOGETHER: SignedDuration = SignedDuration::from_mins(2);
 
 /// The tasks of the proven revision beside those of a deployment.
 #[derive(Debug, Default)]
-pub(super) struct Control {
-    /// When some of them failed.
-    failed: Vec<Timestamp>,
-    /// How many there still are.
-    alive: usize,
+pub(super) struct Control(Vec<Beside>);
+
+#[derive(Debug)]
+struct Beside {
+    /// `None` while it lives.
+    ended: Option<Timestamp>,
+    has_failed: bool,
 }
 
 impl Control {
@@ -24,21 +26,34 @@ impl Control {
         let beside = all
             .iter()
             .filter(|task| task.started_by.as_deref() != Some(deployment) && is_proven(view, task));
-        let has_failed =
-            |task: &&Task| reasons::classify(task).is_some_and(|ending| is_of_both(ending.kind));
-        Self {
-            failed: beside.clone().filter(has_failed).filter_map(ended_at).collect(),
-            alive: beside.filter(|task| lives(task)).count(),
-        }
+        Self(beside.map(Beside::of).collect())
     }
 
-    /// Whether at least as many of them as there still are failed at the same time: then it says nothing about the new
-    /// revision. One that fails now and then excuses none that fails always.
+    /// Whether at least as many of them failed at the same time as did not: then it says nothing about the new revision. One
+    /// that fails now and then excuses none that fails always.
     pub(super) fn excuses(&self, failure: &Evidence) -> bool {
         let Some(at) = failure.at.filter(|_| is_of_both(failure.kind)) else { return false };
-        let is_together = |failed: &&Timestamp| failed.duration_since(at).abs() <= TOGETHER;
-        let together = self.failed.iter().filter(is_together).count();
-        together > 0 && together >= self.alive
+        let (failed, others): (Vec<&Beside>, Vec<&Beside>) =
+            self.0.iter().filter(|one| one.is_there(at)).partition(|one| one.fails_with(at));
+        !failed.is_empty() && failed.len() >= others.len()
+    }
+}
+
+impl Beside {
+    fn of(task: &Task) -> Self {
+        let ending = reasons::classify(task);
+        let ended = ended_at(task).filter(|_| ending.is_some());
+        Self { ended, has_failed: ending.is_some_and(|ending| is_of_both(ending.kind)) }
+    }
+
+    /// Whether it was not over long before.
+    fn is_there(&self, at: Timestamp) -> bool {
+        self.ended.is_none_or(|ended| at.duration_since(ended) <= TOGETHER)
+    }
+
+    fn fails_with(&self, at: Timestamp) -> bool {
+        self.has_failed
+            && self.ended.is_some_and(|ended| ended.duration_since(at).abs() <= TOGETHER)
     }
 }
 
@@ -47,12 +62,7 @@ fn is_of_both(kind: EvidenceKind) -> bool {
     matches!(kind, EvidenceKind::HealthFailure | EvidenceKind::Crash)
 }
 
-fn lives(task: &Task) -> bool {
-    task.last_status != "STOPPED" && task.desired_status != "STOPPED"
-}
-
 fn is_proven(view: &View<'_>, task: &Task) -> bool {
-    let Some(proven) = view.memory.proven.as_deref() else { return false };
-    let definition = view.service_revision(proven).map_or(proven, |one| &one.task_definition);
-    view.has_content_of(&task.task_definition_arn, definition)
+    let proven = view.proven_definition();
+    proven.is_some_and(|proven| view.has_content_of(&task.task_definition_arn, proven))
 }

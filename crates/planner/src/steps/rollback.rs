@@ -153,7 +153,7 @@ fn leave(view: &View<'_>) -> Plan {
              revision of this service was ever proven"
         ));
     };
-    if is_rejected_itself(view, proven) {
+    if is_rejected_itself(view) {
         return held(format!(
             "{id} is to be left, and what was proven has itself the content that was rejected"
         ));
@@ -167,8 +167,8 @@ fn leave(view: &View<'_>) -> Plan {
 }
 
 /// Whether what was proven is what was rejected, and something else runs.
-fn is_rejected_itself(view: &View<'_>, proven: &str) -> bool {
-    let definition = view.service_revision(proven).map_or(proven, |one| &one.task_definition);
+fn is_rejected_itself(view: &View<'_>) -> bool {
+    let Some(definition) = view.proven_definition() else { return false };
     view.memory.rejects(&view.desired.revision_digest)
         && is_wanted_definition(view, definition)
         && !view.has_content_of(definition, &view.primary.task_definition)
@@ -368,8 +368,7 @@ fn leave_again(view: &View<'_>, mark: &RolloutMark, why: String) -> Plan {
 
 /// Whether the deployment's target has the content of the proven revision, as far as it is known.
 fn leads_to_proven(view: &View<'_>, deployment: &ServiceDeployment) -> bool {
-    let Some(proven) = view.memory.proven.as_deref() else { return false };
-    let definition = view.service_revision(proven).map_or(proven, |one| &one.task_definition);
+    let Some(definition) = view.proven_definition() else { return false };
     target_revision(view.observed(), deployment)
         .is_none_or(|target| view.has_content_of(&target.task_definition, definition))
 }

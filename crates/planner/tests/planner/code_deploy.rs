@@ -624,6 +624,15 @@ fn what_arrived_is_proven_when_its_alarms_had_time_to_go_off() {
 }
 
 #[test]
+fn what_arrived_is_not_proven_while_an_alarm_of_it_does_not_exist() {
+    let mut look = on_its_way("Succeeded");
+    look.sets = vec![set(2, GREEN, "PRIMARY", "d-222222222")];
+    look.desired.rollout.breaker.alarms = vec!["web-5xx".to_owned()];
+    assert!(look.plan().actions.is_empty(), "{}", look.plan());
+    assert_eq!(look.waits(), WaitReason::Alarm);
+}
+
+#[test]
 fn a_created_service_is_proven_before_it_has_a_deployment_group() {
     let mut look = at_rest();
     look.desired = wanted("good:1");

@@ -625,6 +625,20 @@ fn what_fails_together_with_the_proven_revision_is_not_held_against_the_new_one(
 }
 
 #[test]
+fn one_task_of_the_proven_revision_that_fails_excuses_nothing_where_the_others_were_scaled_in() {
+    let mut look = beside_the_proven(1, 100, 3);
+    let stopped = look.ago(60);
+    for task in look.tasks().iter_mut().filter(|task| task.last_status == "RUNNING") {
+        "STOPPED".clone_into(&mut task.last_status);
+        "STOPPED".clone_into(&mut task.desired_status);
+        task.stop_code = Some("ServiceSchedulerInitiated".to_owned());
+        task.stopped_reason = Some("Scaling activity initiated by deployment".to_owned());
+        task.stopping_at = Some(stopped);
+    }
+    assert_eq!(look.verdict(), Some(VerdictKind::Crashes), "{}", look.plan());
+}
+
+#[test]
 fn patience_ends_although_the_proven_revision_fails_too() {
     let mut look = beside_the_proven(4, 100, 0);
     look.begun(601);

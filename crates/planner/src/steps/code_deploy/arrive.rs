@@ -63,6 +63,9 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Plan {
         let wait = Wait::new(WaitReason::Deployment, sentence).until(judgement.deadline);
         return still(view, &judgement, wait);
     }
+    if let Some(plan) = alarms::unwatched(view) {
+        return plan;
+    }
     let heard = || alarms::heard_by_code_deploy(view, mark.id()?);
     match alarms::red(view).or_else(heard) {
         Some(wait) => still(view, &judgement, wait),
