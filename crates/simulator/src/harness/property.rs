@@ -25,6 +25,7 @@ mod reach;
 mod rollback;
 mod rollouts;
 mod settling;
+mod soundness;
 mod source;
 mod starvation;
 mod traffic;
@@ -97,7 +98,7 @@ pub fn all_of(instance: &str) -> Vec<Box<dyn Property + Send>> {
         Box::new(rollback::OneRollback::default()),
         Box::new(verdict::DurableVerdict::default()),
         Box::new(rollback::KeepsCount::default()),
-        Box::new(verdict::VerdictSoundness::default()),
+        Box::new(soundness::VerdictSoundness::default()),
         Box::new(budget::RetryBudget::default()),
         Box::new(needless::NoNeedlessWrites::default()),
         Box::new(budget::CallCap::default()),

@@ -188,6 +188,16 @@ impl<P: Property> Course<P> {
         }
     }
 
+    /// Revision 2 is rolled out over revision 1.
+    pub(super) fn rolled_out(property: P) -> Self {
+        let mut course = Self::of(property);
+        course.wants(FIRST, Some(&manifest("2")));
+        course.pause(1);
+        course.rolls_out(2);
+        course.pause(1);
+        course
+    }
+
     pub(super) fn pause(&mut self, seconds: u64) {
         self.at += Duration::from_secs(seconds);
     }
@@ -422,6 +432,12 @@ impl<P: Property> Course<P> {
         let broken = self.broken.expect("the checker found nothing");
         assert!(broken.contains(words), "{broken}");
     }
+}
+
+/// What is written when a revision is proven.
+pub(super) fn proof(number: u64) -> Value {
+    let digest = format!("v1:{}:1:", manifest(&number.to_string()).revision_digest);
+    tagging(&[(DIGEST, &digest), (PROVEN, &revision(number))])
 }
 
 fn settled() -> ServiceFacts {

@@ -278,16 +278,6 @@ mod tests {
         update(&json!({"taskDefinition": &*definition(number)}))
     }
 
-    /// Revision 2 is rolled out over revision 1.
-    fn bad<P: Property>(property: P) -> Course<P> {
-        let mut course = Course::of(property);
-        course.wants(FIRST, Some(&manifest("2")));
-        course.pause(1);
-        course.rolls_out(2);
-        course.pause(1);
-        course
-    }
-
     /// ECS makes a deployment that runs an earlier revision.
     fn ecs_returns<P: Property>(course: &mut Course<P>, to: u64) {
         course.happens(|facts, at| {
@@ -298,11 +288,11 @@ mod tests {
 
     #[test]
     fn the_way_back_leads_to_what_was_proven() {
-        let mut course = bad(RollbackTarget::default());
+        let mut course = Course::rolled_out(RollbackTarget::default());
         course.looks(FIRST);
         course.returns("UpdateService", back_to(1));
         course.passes();
-        let mut course = bad(RollbackTarget::default());
+        let mut course = Course::rolled_out(RollbackTarget::default());
         course.looks(FIRST);
         course.returns("StopServiceDeployment", json!({}));
         ecs_returns(&mut course, 1);
@@ -312,7 +302,7 @@ mod tests {
     #[test]
     fn a_return_to_what_has_the_content_of_what_was_good_is_one_to_that() {
         for (content, is_found) in [(1, false), (3, true)] {
-            let mut course = bad(RollbackTarget::default());
+            let mut course = Course::rolled_out(RollbackTarget::default());
             course.describes_copy(30, content);
             course.looks(FIRST);
             course.returns("UpdateService", back_to(30));
@@ -322,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_return_to_what_was_never_complete_is_found() {
-        let mut course = bad(RollbackTarget::default());
+        let mut course = Course::rolled_out(RollbackTarget::default());
         course.looks(FIRST);
         course.returns("UpdateService", back_to(3));
         course.breaks("never good");
@@ -331,7 +321,7 @@ mod tests {
     #[test]
     fn a_task_set_is_made_anew_of_what_was_good_only() {
         for (number, is_found) in [(1, false), (3, true)] {
-            let mut course = bad(RollbackTarget::default());
+            let mut course = Course::rolled_out(RollbackTarget::default());
             course.looks(FIRST);
             course.returns("CreateTaskSet", back_to(number));
             if is_found { course.breaks("never good") } else { course.passes() }
@@ -472,7 +462,7 @@ mod tests {
 
     #[test]
     fn one_return_is_enough() {
-        let mut course = bad(OneRollback::default());
+        let mut course = Course::rolled_out(OneRollback::default());
         course.looks(FIRST);
         let call = course.rollback(FIRST, "UpdateService", back_to(1));
         course.sent(&call);
@@ -489,7 +479,7 @@ mod tests {
     #[test]
     fn a_return_from_a_return_is_found_either_way() {
         for stop in [false, true] {
-            let mut course = bad(OneRollback::default());
+            let mut course = Course::rolled_out(OneRollback::default());
             course.looks(FIRST);
             course.returns("StopServiceDeployment", json!({}));
             ecs_returns(&mut course, 1);
@@ -512,7 +502,7 @@ mod tests {
     fn a_return_that_ecs_gave_up_for_no_fault_of_its_own_is_begun_again_later() {
         // Whether a task of the return failed, when it is begun again, and whether that is wrong.
         for (fails, minutes, is_wrong) in [(false, 11, false), (false, 9, true), (true, 11, true)] {
-            let mut course = bad(OneRollback::default());
+            let mut course = Course::rolled_out(OneRollback::default());
             course.looks(FIRST);
             course.returns("StopServiceDeployment", json!({}));
             ecs_returns(&mut course, 1);
@@ -545,7 +535,7 @@ mod tests {
 
     /// A return is undone by a word that is written then, if somebody asked for it, and is returned from.
     fn undone(asked: bool) -> Course<OneRollback> {
-        let mut course = bad(OneRollback::default());
+        let mut course = Course::rolled_out(OneRollback::default());
         course.looks(FIRST);
         course.returns("StopServiceDeployment", json!({}));
         ecs_returns(&mut course, 1);

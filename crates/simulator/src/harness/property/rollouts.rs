@@ -14,7 +14,7 @@ use super::capacity::is_taken;
 use super::memory::{Mark, ROLLOUT, applied, mark};
 use super::origins::{Origin, Origins};
 use super::passes::Passes;
-use super::verdict::has_failed;
+use super::soundness::has_failed;
 use super::wishes::Wish;
 use crate::{ServiceFacts, TaskFacts};
 

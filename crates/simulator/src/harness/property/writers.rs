@@ -13,7 +13,7 @@ use super::memory::mark;
 use super::ordering::told;
 use super::origins::{Origin, Origins, is_in_flight};
 use super::passes::Passes;
-use super::verdict::has_failed;
+use super::soundness::has_failed;
 use crate::{DeploymentCourse, DeploymentFacts, Life, ServiceFacts};
 
 /// S9: the times from the sending of a write to its being carried out do not overlap for two daemons.
