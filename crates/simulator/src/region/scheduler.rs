@@ -253,7 +253,10 @@ impl State {
         let census = self.census(service);
         let Some((crew, others)) = census.crews.split_first() else { return };
         let keep = service.desired.saturating_sub(crew.healthy());
-        let old = others.iter().map(Crew::live).sum::<u32>();
+        let count = |of: fn(&Crew) -> u32| others.iter().map(of).sum::<u32>();
+        let old = count(Crew::live);
+        // One that fails its checks and is yet to be replaced is not there besides its replacement.
+        let kept = if count(Crew::healthy) < keep { count(Crew::good) } else { old };
         let missing = if primary.rollout == Rollout::Failed {
             0
         } else {
@@ -262,7 +265,7 @@ impl State {
         // A crew that already leaves makes room by itself.
         let leaving = census.crews.iter().map(|crew| crew.leaving).sum::<u32>();
         let for_room = missing.saturating_sub(leaving).min(old);
-        let surplus = old.saturating_sub(keep).max(for_room);
+        let surplus = kept.saturating_sub(keep).max(for_room);
         let spare = census.healthy().saturating_sub(census.floor);
         let mut stops = stoppable(&others.iter().rev().collect::<Vec<_>>(), surplus, spare);
         // What is stopped is not wanted back.
@@ -348,25 +351,11 @@ impl State {
 
     fn start_missing(&mut self, id: ServiceId) {
         let Some(service) = self.services.get(&id) else { return };
-        let census = self.census(service);
-        let mut given = 0;
-        let mut starts = Vec::new();
-        // What others lost is replaced first, from the revision that they belong to.
-        for index in (0..service.deployments.len()).rev() {
-            let (Some(deployment), Some(crew)) =
-                (service.deployments.get(index), census.crews.get(index))
-            else {
-                continue;
-            };
-            let need = goal(service, index, deployment, crew).saturating_sub(crew.good());
-            let given_before = if census.is_shifting { 0 } else { given };
-            let number = need.min(census.room_of(crew).saturating_sub(given_before));
-            if number == 0 {
-                continue;
-            }
-            given += number;
-            starts.push((deployment.id, number, deployment.no_start_before));
-        }
+        let numbers = missing(service, &self.census(service));
+        let starts: Vec<_> = service.deployments.iter().zip(numbers).rev().collect();
+        let starts = starts.into_iter().filter(|(_, number)| *number > 0);
+        let starts: Vec<_> =
+            starts.map(|(one, number)| (one.id, number, one.no_start_before)).collect();
         for (deployment, number, not_before) in starts {
             match not_before.filter(|at| *at > self.now) {
                 Some(at) => self.look_at(id, at),
@@ -601,6 +590,25 @@ fn goal(service: &Service, index: usize, deployment: &Deployment, crew: &Crew) -
         _ if deployment.replaces() => deployment.desired,
         _ => crew.good(),
     }
+}
+
+/// How many tasks each deployment is to be given. What others lost is replaced first, from the revision that they belong to, and
+/// what fails its checks there after what the PRIMARY lacks: tasks that never get healthy would keep it out for ever.
+fn missing(service: &Service, census: &Census) -> Vec<u32> {
+    let earlier = || (1..census.crews.len()).rev();
+    let (lost, failing) = (earlier().map(|one| (one, false)), earlier().map(|one| (one, true)));
+    let mut given = vec![0; census.crews.len()];
+    for (index, is_beside_failing) in lost.chain([(0, true)]).chain(failing) {
+        let crew = service.deployments.get(index).zip(census.crews.get(index));
+        let Some((deployment, crew)) = crew else { continue };
+        let all = given.iter().sum::<u32>();
+        let Some(own) = given.get_mut(index) else { continue };
+        let there = *own + if is_beside_failing { crew.good() } else { crew.live() };
+        let need = goal(service, index, deployment, crew).saturating_sub(there);
+        let taken = if census.is_shifting { *own } else { all };
+        *own += need.min(census.room_of(crew).saturating_sub(taken));
+    }
+    given
 }
 
 /// At most `number` tasks: those that are not healthy first, of the healthy ones at most `spare`.

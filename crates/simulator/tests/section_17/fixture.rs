@@ -184,7 +184,11 @@ impl Fixture {
 
     /// A load balancer with one listener that forwards to `blue`; the ARN of the group.
     pub(crate) fn load_balancer(&self) -> String {
-        let group = self.target_group("blue");
+        self.load_balancer_with(json!({}))
+    }
+
+    pub(crate) fn load_balancer_with(&self, health_checks: Value) -> String {
+        let group = self.target_group_with("blue", health_checks);
         let balancer = self.elb("CreateLoadBalancer", json!({"Name": "front"}));
         let input = json!({
             "LoadBalancerArn": balancer["LoadBalancers"][0]["LoadBalancerArn"],
@@ -196,9 +200,14 @@ impl Fixture {
     }
 
     pub(crate) fn target_group(&self, name: &str) -> String {
+        self.target_group_with(name, json!({}))
+    }
+
+    fn target_group_with(&self, name: &str, health_checks: Value) -> String {
         let input = json!({
             "Name": name, "Protocol": "HTTP", "Port": 8080, "TargetType": "ip", "VpcId": "vpc-1",
         });
+        let input = over(input, health_checks);
         let reply = self.elb("CreateTargetGroup", input);
         reply["TargetGroups"][0]["TargetGroupArn"].as_str().unwrap().to_owned()
     }

@@ -3,7 +3,9 @@
 
 use serde_json::json;
 
-use super::fixture::{Fixture, MINUTE, behind, seconds};
+use evenkeel_simulator::Behaviour;
+
+use super::fixture::{Fixture, MINUTE, behind, breaker, seconds};
 
 #[test]
 fn update_service_answers_with_a_primary_that_wants_and_has_nothing_beside_the_completed_one() {
@@ -151,4 +153,31 @@ fn scaling_starts_no_deployment() {
     assert!(fixture.until(|service| service["runningCount"] == 1));
     assert_eq!(fixture.primary()["id"], before);
     assert_eq!(fixture.simulation.world.launched("web:1"), 5);
+}
+
+/// ecs-behaviour 2.1: with room the replacement of what fails its checks starts first, and what it replaces is not stopped
+/// before it is healthy, or tasks that are slow to get healthy never would.
+#[test]
+fn old_tasks_that_are_slow_to_get_healthy_get_the_time_they_need() {
+    let mut fixture = Fixture::new();
+    let checks = json!({"HealthCheckIntervalSeconds": 5, "HealthCheckTimeoutSeconds": 2});
+    let group = fixture.load_balancer_with(checks);
+    let drains = json!([{"Key": "deregistration_delay.timeout_seconds", "Value": "20"}]);
+    let drains = json!({"TargetGroupArn": group, "Attributes": drains});
+    fixture.elb("ModifyTargetGroupAttributes", drains);
+    fixture.register("web:1");
+    let (behind, breaker) = (behind(&group), breaker(false));
+    fixture.create(2, json!({"loadBalancers": behind, "deploymentConfiguration": breaker}));
+    assert!(fixture.settle());
+    fixture.script("web:bad", Behaviour::cannot_be_pulled("web:bad"));
+    fixture.roll_to("web:bad");
+    assert!(fixture.until(|service| service["deployments"][0]["rolloutState"] == "FAILED"));
+    fixture.script("web:1", Behaviour::healthy_after(seconds(60)));
+    for task in fixture.tasks("RUNNING") {
+        fixture.ecs("StopTask", json!({"cluster": "main", "task": task["taskArn"]}));
+    }
+    fixture.advance(20 * MINUTE);
+    let states = fixture.target_states(&group);
+    let healthy = states.iter().filter(|(state, _)| state == "healthy").count();
+    assert_eq!(healthy, 2, "{states:?} {:#?}", fixture.messages());
 }

@@ -84,6 +84,8 @@ pub(super) struct Truth {
     pub(super) last_status: &'static str,
     /// The task definition of its target.
     last_definition: Option<Arc<str>>,
+    /// The task definitions of all targets that ECS turned back from since the rollback was marked.
+    turned_back: Vec<Arc<str>>,
     alarms: BTreeMap<String, &'static str>,
 }
 
@@ -255,6 +257,7 @@ impl Truth {
             primary: facts.primary().cloned(),
             last_status: facts.history.last().map_or("", |last| last.status),
             last_definition: facts.history.last().map(|last| Arc::clone(&last.definition)),
+            turned_back: turned_back(facts),
             alarms: facts.alarms.clone(),
         }
     }
@@ -270,6 +273,15 @@ impl Truth {
     pub(super) fn rejects(&self, revision: &Digest) -> bool {
         rejects(&self.tags, revision)
     }
+}
+
+fn turned_back(facts: &ServiceFacts) -> Vec<Arc<str>> {
+    let Some(mark) = mark(&facts.tags).filter(|mark| mark.phase == "rollback") else {
+        return Vec::new();
+    };
+    let later = facts.history.iter().filter(|one| one.created_at.as_second() >= mark.since);
+    let turned_back = later.filter(|one| one.status.starts_with("ROLLBACK_"));
+    turned_back.map(|one| Arc::clone(&one.definition)).collect()
 }
 
 impl Ending<'_> {
@@ -356,12 +368,13 @@ impl Ending<'_> {
         self.proven().is_some_and(is_wanted) && !self.runs_what_is_wanted()
     }
 
-    /// Whether ECS itself ended the return to the proven revision.
+    /// Whether ECS itself ended the return to the proven revision, lastly, or since the rollback was marked: a daemon returns
+    /// no second time, whatever somebody else deploys then.
     pub(super) fn ecs_ended_the_return(&self) -> bool {
-        self.truth.is_some_and(|truth| {
-            let last = truth.last_definition.as_deref();
-            truth.last_status.starts_with("ROLLBACK_") && last.is_some() && last == self.proven()
-        })
+        let Some((truth, proven)) = self.truth.zip(self.proven()) else { return false };
+        let is_last = truth.last_definition.as_deref() == Some(proven);
+        (truth.last_status.starts_with("ROLLBACK_") && is_last)
+            || truth.turned_back.iter().any(|one| **one == *proven)
     }
 
     /// Whether CodeDeploy ended the return to the proven revision, and a daemon knows. It is told to return once.

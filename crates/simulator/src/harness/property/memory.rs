@@ -26,16 +26,19 @@ pub(super) struct Mark {
     pub(super) deployment: Option<u64>,
     /// `probe`, `widen`, `rollback`.
     pub(super) phase: String,
+    /// When it was written, in seconds since the epoch.
+    pub(super) since: i64,
 }
 
 impl Mark {
     pub(super) fn read(value: &str) -> Option<Self> {
         // The digest has a colon of its own.
         let parts: Vec<&str> = value.split(':').collect();
-        let ["v1", version, hex, deployment, phase, _since, ..] = parts.as_slice() else {
+        let ["v1", version, hex, deployment, phase, since, ..] = parts.as_slice() else {
             return None;
         };
         Some(Self {
+            since: since.parse().ok()?,
             digest: format!("{version}:{hex}"),
             deployment: number(deployment),
             phase: (*phase).to_owned(),
@@ -97,7 +100,7 @@ mod tests {
     fn a_mark_is_read_with_and_without_its_optional_parts() {
         let mark = |deployment, phase: &str| {
             let (digest, phase) = ("v1:00ff".to_owned(), phase.to_owned());
-            Some(Mark { digest, deployment, phase })
+            Some(Mark { digest, deployment, phase, since: 1_790_000_000 })
         };
         assert_eq!(Mark::read("v1:v1:00ff:-7:probe:1790000000"), mark(None, "probe"));
         let whole = "v1:v1:00ff:ecs-svc/77:widen:1790000000:0123/1790000001";

@@ -8,7 +8,7 @@ use evenkeel_manifest::ServiceKey;
 use serde_json::Value;
 
 use super::super::event::At;
-use super::super::{Event, Property, Sent};
+use super::super::{Event, Property, Replica, Sent};
 use super::call::{self, Write, named};
 use super::definitions::Definitions;
 use super::memory::{PROVEN, ROLLOUT, Tags, applied, rejects};
@@ -19,13 +19,42 @@ use super::wishes::Wish;
 use crate::{DeploymentCourse, ServiceFacts};
 
 /// S29: what is as it should be is not written to: no tag that is there already, no update twice, and
-/// nothing at all after a service has been settled for some sweeps.
+/// nothing at all after a service has been settled for some sweeps of a daemon that lives and is not frozen.
 #[derive(Debug, Default)]
 pub(super) struct NoNeedlessWrites {
     origins: Origins,
     definitions: Definitions,
     passes: Passes,
     services: BTreeMap<ServiceKey, Rest>,
+    awake: Awake,
+}
+
+/// Which daemons live, and until when they are frozen.
+#[derive(Debug, Default)]
+struct Awake {
+    living: BTreeMap<Replica, Option<At>>,
+    /// Since when nobody sees what is left to do.
+    nobody_since: Option<At>,
+}
+
+impl Awake {
+    /// The time in which nobody was, when it is over.
+    fn note(&mut self, at: At, event: &Event<'_>) -> Option<(At, At)> {
+        match event {
+            Event::Started(replica) => _ = self.living.insert(*replica, None),
+            Event::Ended(replica) => _ = self.living.remove(replica),
+            Event::Frozen { by, until } => {
+                let frozen = self.living.get_mut(by);
+                frozen.into_iter().for_each(|before| *before = (*before).max(Some(*until)));
+            }
+            _ => {}
+        }
+        if self.living.values().any(|until| until.is_none_or(|until| until <= at)) {
+            return self.nobody_since.take().map(|since| (since, at));
+        }
+        self.nobody_since.get_or_insert(at);
+        None
+    }
 }
 
 /// Two sweeps, and time for what follows them.
@@ -56,6 +85,12 @@ impl Rest {
         if self.edits < EDITS { SETTLES_WITHIN } else { SETTLES_WITHIN + LEFT_ALONE }
     }
 
+    /// What nobody could see does not make it settled.
+    fn sleeps_over(&mut self, from: At, to: At) {
+        let later = |since: At| if since < from { since + from.duration_until(to) } else { to };
+        self.settled_since = self.settled_since.map(later);
+    }
+
     /// What ECS has given up may be asked for once more.
     fn note_given_up(&mut self, facts: &ServiceFacts) {
         let failed = facts.deployments.iter().filter(|one| one.course == DeploymentCourse::Failed);
@@ -84,6 +119,9 @@ impl Property for NoNeedlessWrites {
             _ => Ok(()),
         };
         self.passes.note(at, event);
+        if let Some((from, to)) = self.awake.note(at, event) {
+            self.services.values_mut().for_each(|rest| rest.sleeps_over(from, to));
+        }
         self.note(at, event);
         said
     }
@@ -211,8 +249,8 @@ mod tests {
     use serde_json::json;
 
     use super::super::course::{
-        Course, FIRST, SECOND, manifest, manifest_with, mark, stepped, tagging, untagging, update,
-        verdict,
+        Course, FIRST, SECOND, manifest, manifest_with, mark, start, stepped, tagging, untagging,
+        update, verdict,
     };
     use super::super::memory::{OWNER, REJECTED};
     use super::*;
@@ -247,6 +285,27 @@ mod tests {
         course.pause(1);
         course.pass("UpdateService", count(4));
         course.breaks("says what was said");
+    }
+
+    #[test]
+    fn while_all_daemons_are_dead_or_frozen_nothing_settles() {
+        let (hour, writes) = (Duration::from_hours(1), count(4));
+        for (sleeps, second_is_up, broken) in
+            [(true, false, false), (true, true, true), (false, false, true)]
+        {
+            let mut course = course();
+            course.happens(|_, _| {});
+            if second_is_up {
+                course.tell(&Event::Started(SECOND));
+            }
+            let until = start() + hour;
+            if sleeps {
+                course.tell(&Event::Frozen { by: FIRST, until });
+            }
+            course.pause(3600);
+            course.pass("UpdateService", writes.clone());
+            if broken { course.breaks("has been settled") } else { course.passes() }
+        }
     }
 
     #[test]

@@ -10,14 +10,14 @@ use serde_json::Value;
 use super::super::event::At;
 use super::super::{Event, Property, Sent};
 use super::call::{Write, named, starts_a_deployment};
-use super::memory::REJECTED;
+use super::memory::{Mark, REJECTED, ROLLOUT};
 use super::ordering::told;
 use super::origins::Origins;
 use super::passes::Passes;
 use super::wishes::Wish;
 
 /// L9: without a new wish, a person's command, a verdict on other content or somebody else's hand, daemons change no field
-/// of a service more than twice an hour. What was written because of an answer from the past, overtaken by such a wish or hand, or
+/// of a service more than twice an hour, or than twice for each try of a rollout that is postponed ten minutes at least. What was written because of an answer from the past, overtaken by such a wish or hand, or
 /// carried out long after it was given up, is no wish of theirs.
 #[derive(Debug, Default)]
 pub(super) struct NoOscillation {
@@ -37,6 +37,8 @@ pub(super) struct NoOscillation {
     replaced: BTreeSet<ServiceKey>,
     /// The content that was rejected last: the way back from it is one for each.
     rejected: BTreeMap<ServiceKey, String>,
+    /// When the rollout was last postponed, which is begun again after ten minutes.
+    postponed: BTreeMap<ServiceKey, At>,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +49,9 @@ struct Changes {
 
 const HOUR: Duration = Duration::from_hours(1);
 const CHANGES: usize = 2;
+
+/// How long a rollout that ECS's breaker ended for no fault of its revision is left alone.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_mins(10);
 
 impl Property for NoOscillation {
     fn name(&self) -> &'static str {
@@ -70,6 +75,7 @@ impl Property for NoOscillation {
             }
             Event::CarriedOut { call, reply: Ok(_) } => {
                 self.rejected(call);
+                self.postponed(at, call);
                 self.carried_out(at, call)
             }
             Event::Edited { input, .. } => {
@@ -116,6 +122,16 @@ impl NoOscillation {
         let (Some(content), Some(key)) = (content, &call.about) else { return };
         let before = self.rejected.insert(key.clone(), content.to_owned());
         if before.as_deref() != Some(content) {
+            self.fields.remove(key);
+        }
+    }
+
+    fn postponed(&mut self, at: At, call: &Sent) {
+        let mark = Write::of(call).and_then(|write| Mark::read(write.tag(ROLLOUT)?));
+        let is_postponed = mark.is_some_and(|mark| mark.phase == "postpone");
+        let Some(key) = call.about.as_ref().filter(|_| is_postponed) else { return };
+        let before = self.postponed.insert(key.clone(), at);
+        if before.is_none_or(|before| before + TRIED_AGAIN_AFTER <= at) {
             self.fields.remove(key);
         }
     }
@@ -175,7 +191,7 @@ fn members(input: &Value) -> Vec<(String, &Value)> {
 mod tests {
     use serde_json::json;
 
-    use super::super::course::{Course, FIRST, manifest, tagging, update};
+    use super::super::course::{Course, FIRST, manifest, mark, tagging, update};
     use super::*;
 
     fn surge(percent: u64) -> Value {
@@ -220,6 +236,21 @@ mod tests {
             course.pass("UpdateService", surge(200));
             course.pass("TagResource", rejects(then));
             course.pass("UpdateService", surge(125));
+            if broken { course.breaks("the 3. time") } else { course.passes() }
+        }
+    }
+
+    #[test]
+    fn a_postponed_rollout_that_is_begun_again_begins_anew_and_at_once_it_does_not() {
+        for (after, broken) in [(600, false), (300, true)] {
+            let mut course = Course::of(NoOscillation::default());
+            for _ in 0..3 {
+                course.pass("UpdateService", surge(125));
+                course.pass("UpdateService", surge(200));
+                let postponed = mark(&manifest("2"), "ecs-svc/2", "postpone");
+                course.pass("TagResource", tagging(&[(ROLLOUT, &postponed)]));
+                course.pause(after);
+            }
             if broken { course.breaks("the 3. time") } else { course.passes() }
         }
     }

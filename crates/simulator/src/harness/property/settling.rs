@@ -372,6 +372,37 @@ mod tests {
         }
     }
 
+    /// ECS ended a deployment of revision 1, and somebody's revision 3 runs.
+    #[test]
+    fn what_somebody_deploys_over_a_return_that_ecs_ended_stays_until_a_person_decides() {
+        for property in [AtTheEnd::is_safe, AtTheEnd::is_over] {
+            for earlier in [false, true] {
+                let mut course = rejected(property(US));
+                for number in [11, 3] {
+                    course.begins(number);
+                    course.completes();
+                }
+                course.happens(|facts, _| {
+                    facts.tags.insert(PROVEN.to_owned(), "service-revision/main/web/1".to_owned());
+                    let proven = super::super::course::definition(1);
+                    facts.history.iter_mut().filter(|one| one.arn.ends_with("/11")).for_each(
+                        |one| {
+                            one.status = "ROLLBACK_SUCCESSFUL";
+                            one.definition = std::sync::Arc::clone(&proven);
+                            if earlier {
+                                one.created_at -= std::time::Duration::from_hours(1);
+                            }
+                        },
+                    );
+                });
+                returning(&mut course);
+                let words = if property(US).name().starts_with("L2") { "no end" } else { "marked" };
+                let course = over(course);
+                if earlier { course.breaks(words) } else { course.passes() }
+            }
+        }
+    }
+
     /// Somebody's revision 3 runs, CodeDeploy was told to return from revision 2 to revision 1, and the daemon is told
     /// what became of that.
     fn redeployed(property: AtTheEnd, definition: &str, status: &str) -> Course<AtTheEnd> {

@@ -20,7 +20,8 @@ use crate::{DeploymentFacts, Life, ServiceFacts};
 /// at the revision that was asked for: the named one, or the one completed before what ran, or, of a rollout
 /// in flight, at another than that, if anything else was ever proven. ECS starts nothing of a task definition
 /// that somebody took out of use: another one with its content is as good. Where ECS itself ends the return, since
-/// what was asked for does not come up, it ends where ECS went.
+/// what was asked for does not come up, it ends where ECS went; where it is what the manifest wants, and
+/// is rejected in its turn, it goes back again.
 #[derive(Debug, Default)]
 pub(super) struct UndoArrives {
     origins: Origins,
@@ -105,7 +106,7 @@ impl Property for UndoArrives {
         match event {
             Event::Changed(facts) => {
                 let key = ServiceKey::new(&*facts.cluster, &*facts.name);
-                if self.is_turned_back(&key, facts) {
+                if self.is_turned_back(&key, facts) || self.is_rejected_there(&key, facts) {
                     self.forgets(Some(&key));
                 }
                 let truth = Some(Arc::clone(facts));
@@ -195,6 +196,21 @@ impl UndoArrives {
             && to.is(before, &self.definitions);
         let is_left = before.primary().map(|one| one.id) != now.primary().map(|one| one.id);
         is_on_its_way && is_left && matches!(origin(now), Some(Origin::ReturnedByEcs))
+    }
+
+    /// Whether what was asked for is what the manifest wants, and has just been rejected.
+    fn is_rejected_there(&self, key: &ServiceKey, now: &ServiceFacts) -> bool {
+        let Some(Known { truth: Some(before), to: Some((to, Some(wanted))), .. }) =
+            self.services.get(key)
+        else {
+            return false;
+        };
+        let content = now.primary().and_then(|one| self.definitions.digest(&one.definition));
+        let is_it = |wish: &Arc<Wish>| {
+            wish.revision == *wanted && content.is_some_and(|content| wish.definition == *content)
+        };
+        let is_new = rejects(&now.tags, wanted) && !rejects(&before.tags, wanted);
+        is_new && to.is(now, &self.definitions) && self.origins.wishes().of_service(key).any(is_it)
     }
 
     /// Other content is another word.
@@ -309,6 +325,22 @@ mod tests {
             }
             course.tell(&Event::Over);
             course.breaks("was sent back to");
+        }
+    }
+
+    /// Revision 3 is wanted, completed once and was left for 2; a person removed the verdict, and goes back to it.
+    #[test]
+    fn what_the_manifest_wants_may_be_rejected_in_its_turn() {
+        for (rejected, is_found) in [("3", false), ("2", true)] {
+            let mut course = released();
+            course.wants(FIRST, Some(&manifest("3")));
+            course.describes_copy(3, 3);
+            undo(&mut course, Some("web:3"));
+            arrives(&mut course, 3);
+            course.tags(REJECTED, &verdict(&manifest(rejected)));
+            arrives(&mut course, 2);
+            course.tell(&Event::Over);
+            if is_found { course.breaks("was sent back to") } else { course.passes() }
         }
     }
 
