@@ -1,5 +1,7 @@
 //! S26: neither verdict is given without what it says being true; never when it is acted on.
 
+mod record;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,24 +9,24 @@ use std::time::Duration;
 use evenkeel_manifest::ServiceKey;
 use evenkeel_planner::Command;
 
+use self::record::Record;
 use super::super::event::At;
 use super::super::{Event, Property, Sent};
 use super::asks::Asks;
 use super::call::{self, Write};
 use super::definitions::Definitions;
-use super::lasting::Lasting;
 use super::memory::{DIGEST, Mark, OWNER, PROVEN, REJECTED, ROLLOUT};
 use super::ordering::told;
-use super::origins::Origins;
+use super::origins::{Origin, Origins};
 use super::passes::Passes;
 use super::wishes::Wish;
-use crate::{DeploymentCourse, ServiceFacts, TaskFacts};
+use crate::TaskFacts;
 
 /// S26: the tag `evenkeel:proven` is written only after ECS completed the revision wanted, with every
 /// task healthy and no named alarm red, at some moment of the pass; and `evenkeel:rejected` only when
 /// something speaks against the revision, and against a deployment of it that was not returned from before. A person may say so,
-/// and name what is returned to. Who reads a mark that AWS carried out long after it was given up, perhaps on a service made
-/// anew, is not to blame.
+/// and name what is returned to, or deploy what was proven in its place. Who reads a mark that AWS carried out long after it was
+/// given up, perhaps on a service made anew, is not to blame.
 #[derive(Debug, Default)]
 pub(super) struct VerdictSoundness {
     origins: Origins,
@@ -38,38 +40,6 @@ pub(super) struct VerdictSoundness {
 
 /// How old the past is from which an answer can be.
 const LAG_MAX: Duration = Duration::from_mins(6);
-
-/// What was true of one service, and until when.
-#[derive(Debug, Default)]
-struct Record {
-    at: Option<At>,
-    /// What is PRIMARY was completed by ECS.
-    done: Lasting<()>,
-    /// Complete, with every task running.
-    complete: Lasting<Arc<str>>,
-    healthy: Lasting<()>,
-    /// Names of alarms that exist and are not red.
-    calm: Lasting<String>,
-    /// Deployments that something speaks against.
-    accused: BTreeSet<u64>,
-    /// Deployments of which users' requests failed.
-    failing: BTreeSet<u64>,
-    /// What their target groups had failed before each deployment was there.
-    failed_before: BTreeMap<u64, u64>,
-    primary: Option<u64>,
-    /// When the deployments that there are began.
-    began: BTreeMap<u64, At>,
-    /// Since when all tasks that are to be there are healthy ones of PRIMARY.
-    whole: Option<(u64, At)>,
-    /// The youngest ever.
-    newest: Option<(At, u64)>,
-    /// When alarms were red last.
-    red: BTreeMap<String, At>,
-    /// The deployment that the service returns from.
-    returning: Option<u64>,
-    /// Those that it returned from before: what they came to says nothing new.
-    returned_from: BTreeSet<u64>,
-}
 
 impl Property for VerdictSoundness {
     fn name(&self) -> &'static str {
@@ -199,97 +169,23 @@ impl VerdictSoundness {
         if record.returned_from.contains(&id) && !is_primary {
             return Err(format!("{} although {id} was returned from before", told(call)));
         }
-        if alarmed || stands_still || is_given_up || measured || record.accused.contains(&id) {
+        let is_accused = record.accused.contains(&id) || self.is_returned_by_hand(call, record, id);
+        if alarmed || stands_still || is_given_up || measured || is_accused {
             return Ok(());
         }
         Err(format!("{} although nothing speaks against {id}", told(call)))
     }
-}
 
-impl Record {
-    /// What is marked from now on.
-    fn marked(&mut self, mark: Option<Mark>) {
-        let returns = mark.as_ref().is_some_and(|mark| mark.phase == "rollback");
-        let id = mark.and_then(|mark| mark.deployment);
-        if returns && self.returning == id {
-            return;
-        }
-        self.returned_from.extend(self.returning.take());
-        if returns {
-            self.returning = id;
-        } else if let Some(id) = id {
-            self.returned_from.remove(&id);
-        }
-    }
-
-    fn changed(&mut self, at: At, facts: &ServiceFacts) {
-        self.at = Some(at);
-        let desired = usize::try_from(facts.desired).unwrap_or(usize::MAX);
-        let primary = facts.primary();
-        let running = |id| {
-            let runs =
-                |one: &&TaskFacts| one.deployment == id && one.wanted && one.state == "RUNNING";
-            facts.tasks.iter().filter(runs).count()
+    /// Whether somebody deployed what has the content of the proven revision over it, which says that it is bad.
+    fn is_returned_by_hand(&self, call: &Sent, record: &Record, id: u64) -> bool {
+        let Some((key, primary)) = call.about.as_ref().zip(record.primary.filter(|one| *one != id))
+        else {
+            return false;
         };
-        let is_done = primary.is_some_and(|one| one.course == DeploymentCourse::Completed);
-        self.done.hold(at, is_done.then_some(()));
-        let complete = primary
-            .filter(|one| one.course == DeploymentCourse::Completed && running(one.id) >= desired);
-        self.complete.hold(at, complete.map(|one| Arc::clone(&one.definition)));
-        self.healthy.hold(at, (facts.healthy_tasks() >= desired).then_some(()));
-        let calm = facts.alarms.iter().filter(|(_, state)| **state != "ALARM");
-        self.calm.hold(at, calm.map(|(name, _)| name.clone()));
-        let red = facts.alarms.iter().filter(|(_, state)| **state == "ALARM");
-        self.red.extend(red.map(|(name, _)| (name.clone(), at)));
-        self.accuse(facts);
-        self.primary = primary.map(|one| one.id);
-        self.began = facts.deployments.iter().map(|one| (one.id, one.created_at)).collect();
-        let healthy =
-            |id| facts.tasks.iter().filter(|one| one.healthy && one.deployment == id).count();
-        let whole = self.primary.filter(|id| desired > 0 && healthy(*id) >= desired);
-        self.whole = whole.map(|id| match self.whole {
-            Some((before, since)) if before == id => (id, since),
-            _ => (id, at),
-        });
-        self.newest =
-            self.newest.max(facts.deployments.iter().map(|one| (one.created_at, one.id)).max());
-    }
-
-    fn accuse(&mut self, facts: &ServiceFacts) {
-        for one in &facts.deployments {
-            let before = self.failed_before.entry(one.id).or_insert(one.failed_requests);
-            if one.failed_requests > *before {
-                self.failing.insert(one.id);
-            }
-        }
-        let failed = facts.tasks.iter().filter(|one| has_failed(one)).map(|one| one.deployment);
-        self.accused.extend(failed);
-        let given_up = facts
-            .deployments
-            .iter()
-            .filter(|one| one.course == DeploymentCourse::Failed || one.failed_tasks > 0);
-        self.accused.extend(given_up.map(|one| one.id));
-        let is_asked_back =
-            facts.history.last().is_some_and(|last| last.status.starts_with("ROLLBACK_"));
-        self.accused.extend(facts.primary().filter(|_| is_asked_back).map(|one| one.id));
-    }
-
-    /// Whether all its tasks were healthy for longer than a look can be old.
-    fn is_whole(&self, id: u64, at: At) -> bool {
-        self.whole.is_some_and(|(whole, since)| whole == id && since + LAG_MAX < at)
-    }
-
-    /// Why the revision is not proven at any moment since then.
-    fn unproven(&self, since: At, is_wanted: impl Fn(&str) -> bool) -> Option<&'static str> {
-        if !self.complete.since(since).any(|arn| is_wanted(arn)) {
-            return Some("what is wanted was not complete");
-        }
-        self.healthy.since(since).next().is_none().then_some("not every task was healthy")
-    }
-
-    /// Whether one of the alarms was red, or missing, in all the time since then.
-    fn is_red(&self, since: At, alarms: &[String]) -> bool {
-        alarms.iter().any(|name| !self.calm.since(since).any(|calm| calm == name))
+        let is_somebody_s = matches!(self.origins.of(key, primary), Some(Origin::Foreign));
+        let content = |revision| self.definitions.digest(self.origins.definition(key, revision)?);
+        let proven = record.proven.and_then(content);
+        is_somebody_s && proven.is_some() && content(primary) == proven
     }
 }
 
@@ -453,6 +349,19 @@ mod tests {
         let tags = tagging(&[(REJECTED, &verdict(wanted)), (ROLLOUT, &mark)]);
         course.writes("TagResource", tags);
         course
+    }
+
+    #[test]
+    fn who_deploys_what_was_proven_in_its_place_says_that_it_is_bad() {
+        for (content, broken) in [(1, false), (4, true)] {
+            let mut course = Course::rolled_out(VerdictSoundness::default());
+            course.tags(PROVEN, &revision(1));
+            course.describes_copy(30, content);
+            course.begins(30);
+            course.happens(|_, _| {});
+            course.pass("TagResource", against());
+            if broken { course.breaks("nothing speaks against") } else { course.passes() }
+        }
     }
 
     #[test]
