@@ -9,6 +9,9 @@ use crate::{Evidence, EvidenceKind, Task};
 /// How far apart failures of one cause are at most.
 const TOGETHER: SignedDuration = SignedDuration::from_mins(2);
 
+/// How long a task has run well at least, for its end to be the work of something that came over it.
+const RAN_WELL: SignedDuration = SignedDuration::from_mins(5);
+
 /// The tasks of the proven revision beside those of a deployment.
 #[derive(Debug, Default)]
 pub(super) struct Control(Vec<Beside>);
@@ -18,15 +21,20 @@ struct Beside {
     /// `None` while it lives.
     ended: Option<Timestamp>,
     has_failed: bool,
+    ran_well: bool,
 }
 
 impl Control {
+    /// None at all where no task that failed had run well: a revision that was proven and never lives long fails by itself,
+    /// and what lasts for longer than ECS shows its first victims is not waited for without end.
     pub(super) fn beside(view: &View<'_>, deployment: &str) -> Self {
         let all = view.observed().tasks.known().map(Vec::as_slice).unwrap_or_default();
         let beside = all
             .iter()
             .filter(|task| task.started_by.as_deref() != Some(deployment) && is_proven(view, task));
-        Self(beside.map(Beside::of).collect())
+        let beside: Vec<Beside> = beside.map(Beside::of).collect();
+        let is_hit = beside.iter().any(|one| one.has_failed && one.ran_well);
+        Self(if is_hit { beside } else { Vec::new() })
     }
 
     /// Whether at least as many of them failed at the same time as did not: then it says nothing about the new revision. One
@@ -43,7 +51,12 @@ impl Beside {
     fn of(task: &Task) -> Self {
         let ending = reasons::classify(task);
         let ended = ended_at(task).filter(|_| ending.is_some());
-        Self { ended, has_failed: ending.is_some_and(|ending| is_of_both(ending.kind)) }
+        let lived = task.started_at.zip(ended).map(|(from, to)| to.duration_since(from));
+        Self {
+            ended,
+            has_failed: ending.is_some_and(|ending| is_of_both(ending.kind)),
+            ran_well: lived.is_some_and(|lived| lived >= RAN_WELL),
+        }
     }
 
     /// Whether it was not over long before.

@@ -74,10 +74,14 @@ pub(super) fn rises_with_open_eyes(ground: &Ground<'_>, action: &Action) -> Opti
     Some(format!("alarm {red} is red or not seen"))
 }
 
+fn serves_somebody(ground: &Ground<'_>) -> bool {
+    let sets = ground.service.map(|service| service.task_sets.as_slice()).unwrap_or_default();
+    sets.iter().any(|set| set.deployment.status == "PRIMARY")
+}
+
 /// Another task set begins with the first step; with the last one where nobody is served yet.
 fn begins_late(ground: &Ground<'_>, next: &Stand<'_>) -> Option<String> {
-    let serves = ground.service?.task_sets.iter().any(|set| set.deployment.status == "PRIMARY");
-    let begins = next.phase == "step" && serves && next.step > 0;
+    let begins = next.phase == "step" && serves_somebody(ground) && next.step > 0;
     begins.then(|| format!("the rollout of {} begins with step {}", next.set, next.step + 1))
 }
 
@@ -89,7 +93,7 @@ fn begins_anew(ground: &Ground<'_>, next: &Stand<'_>, now: &Stand<'_>) -> bool {
 }
 
 /// The next step begins after the bake of the one before it and with the approval that the manifest wants there, unless
-/// a person lets it pass; and it is the next one, or the first where traffic was given back.
+/// a person lets it pass; and it is the next one, or the first where traffic was given back, or any where nobody is served.
 pub(super) fn takes_the_next_step(ground: &Ground<'_>, action: &Action) -> Option<String> {
     let Call::TagResource { tags, .. } = &action.call else { return None };
     let (next, now) = (Stand::read(tags.get("evenkeel:rollout")?)?, stand(ground)?);
@@ -99,7 +103,8 @@ pub(super) fn takes_the_next_step(ground: &Ground<'_>, action: &Action) -> Optio
     if next.phase == "test" && (now.phase != "step" || now.step != next.step) {
         return Some("a gate opens once, before the step that it is about".to_owned());
     }
-    if next.phase != "step" || now.phase != "bake" || begins_anew(ground, &next, &now) {
+    let leaves_a_bake = next.phase == "step" && now.phase == "bake" && serves_somebody(ground);
+    if !leaves_a_bake || begins_anew(ground, &next, &now) {
         return None;
     }
     if next.step != now.step + 1 {

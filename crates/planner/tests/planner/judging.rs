@@ -639,6 +639,19 @@ fn one_task_of_the_proven_revision_that_fails_excuses_nothing_where_the_others_w
 }
 
 #[test]
+fn a_proven_revision_that_never_lives_long_excuses_nothing() {
+    for (lived, is_rejected) in [(299, true), (300, false)] {
+        let mut look = beside_the_proven(4, 100, 0);
+        let started = look.ago(100 + lived);
+        let proven = look.tasks().iter_mut();
+        proven
+            .filter(|task| task.started_by.as_deref() == Some("ecs-svc/1"))
+            .for_each(|task| task.started_at = Some(started));
+        assert_eq!(look.verdict().is_some(), is_rejected, "{lived} s: {}", look.plan());
+    }
+}
+
+#[test]
 fn patience_ends_although_the_proven_revision_fails_too() {
     let mut look = beside_the_proven(4, 100, 0);
     look.begun(601);

@@ -560,6 +560,19 @@ fn two_without_a_primary() -> Look {
     Look { production: weights(0, 100), test: weights(100, 0), healthy: 0, ..look }
 }
 
+/// The steps became more since, and what they say of the first of them would give all but a tenth to an empty group.
+#[test]
+fn a_first_revision_takes_the_last_step_also_of_more_steps_than_it_began_with() {
+    for phase in ["step0", "test0", "bake0"] {
+        let mut look = before_the_first_step();
+        look.sets = vec![set(2, GREEN, "ACTIVE", 100.0)];
+        look.mark(phase, 300);
+        let look = Look { production: weights(0, 100), healthy: 4, ..look };
+        let Call::TagResource { tags, .. } = look.call() else { panic!("{}", look.plan()) };
+        assert!(tags["evenkeel:rollout"].contains(":step1:"), "{tags:?}");
+    }
+}
+
 #[test]
 fn what_makes_room_for_newer_content_takes_its_test_traffic_with_it_where_nothing_is_healthy() {
     let call = two_without_a_primary().call();

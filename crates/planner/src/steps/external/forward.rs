@@ -41,7 +41,9 @@ pub(super) fn step(
     mark: Option<&RolloutMark>,
 ) -> Plan {
     let is_about = |mark: &&RolloutMark| {
-        mark.id() == Some(green.id()) && mark.digest == view.desired.revision_digest
+        mark.id() == Some(green.id())
+            && mark.digest == view.desired.revision_digest
+            && mark.step >= first_step(view, sets)
     };
     let Some(mark) = mark.filter(is_about) else {
         return Plan::acting(vec![begin(view, sets, green)], Vec::new());
@@ -110,17 +112,24 @@ pub(crate) fn step_gate(
     Some((StepGate { gate, id, set, test_rule, share: share.tenths() }, opened))
 }
 
-/// Marks the task set as the rollout of what is wanted. Where nobody is served yet, the last step is the first.
-fn begin(view: &View<'_>, sets: &Sets<'_>, green: &TaskSet) -> Action {
+/// Where nobody is served yet, the last step is the first, also of steps that a manifest came to have more of since.
+fn first_step(view: &View<'_>, sets: &Sets<'_>) -> u8 {
+    if sets.primary.is_some() {
+        return 0;
+    }
     let steps = view.desired.rollout.strategy.steps().map_or(1, |all| all.steps.len());
-    let last = u8::try_from(steps.saturating_sub(1)).unwrap_or(u8::MAX);
+    u8::try_from(steps.saturating_sub(1)).unwrap_or(u8::MAX)
+}
+
+/// Marks the task set as the rollout of what is wanted.
+fn begin(view: &View<'_>, sets: &Sets<'_>, green: &TaskSet) -> Action {
     let mark = RolloutMark {
         digest: view.desired.revision_digest.clone(),
         deployment: Marked::Id(green.id().to_owned()),
         phase: RolloutPhase::Stepping,
         since: view.now(),
         probe: None,
-        step: if sets.primary.is_some() { 0 } else { last },
+        step: first_step(view, sets),
     };
     let why = format!("marks {} as the rollout of {}", green.id(), mark.digest);
     mark_rollout(view, &mark, why)
