@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::epoch;
 use crate::observed::{ReadError, fits_a_tag};
 use crate::tags::Memory;
-use crate::{ObservedService, RolloutPhase};
+use crate::{ObservedService, RolloutPhase, TaskSet};
 
 pub use events::{Diagnostics, LifecycleEvent};
 
@@ -135,11 +135,13 @@ impl CodeDeployQuestion {
     }
 }
 
-/// The deployments that made the other task sets: what has ended without a rollback leaves one.
+/// The deployments that made the task sets, where there are others than PRIMARY: what has ended without a rollback leaves the one
+/// that it made, or the one that it was to replace.
 fn beside_the_primary(service: &ObservedService) -> impl Iterator<Item = String> {
-    let others = service.task_sets.iter().filter(|set| !set.is_primary() && !set.is_draining());
-    let made_by = others.filter_map(|set| set.deployed_by());
-    made_by.filter(|id| id.starts_with("d-")).map(str::to_owned)
+    let standing = || service.task_sets.iter().filter(|set| !set.is_draining());
+    let is_alone = standing().all(TaskSet::is_primary);
+    let made_by = standing().filter(move |_| !is_alone).filter_map(TaskSet::code_deployment);
+    made_by.map(str::to_owned)
 }
 
 /// The names of application and deployment group: the manifest's, or those that the AWS console gives.

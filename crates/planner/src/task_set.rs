@@ -46,8 +46,13 @@ impl TaskSet {
         self.member("externalId").and_then(Value::as_str)
     }
 
+    /// The same, of one that CodeDeploy made.
+    pub(crate) fn code_deployment(&self) -> Option<&str> {
+        self.deployed_by().filter(|id| id.starts_with("d-"))
+    }
+
     pub(crate) fn is_made_by_code_deploy(&self) -> bool {
-        self.deployed_by().is_some_and(|id| id.starts_with("d-"))
+        self.code_deployment().is_some()
     }
 
     /// As ECS says: all tasks run and are healthy.

@@ -197,8 +197,11 @@ fn taken_up(view: &View<'_>, active: &CodeDeployDeployment) -> Option<Plan> {
 /// away. `None` while one may go by itself.
 fn left_behind(view: &View<'_>) -> Option<Wait> {
     let seen = view.observed().code_deploy.known()?;
+    let primary = view.service.task_sets.iter().find(|set| set.is_primary());
+    let replaced_by = primary.and_then(TaskSet::code_deployment);
     let ended = |set: &TaskSet| {
-        let maker = seen.deployment(set.deployed_by()?)?;
+        // One that the service began with goes with the deployment that replaced it.
+        let maker = seen.deployment(set.code_deployment().or(replaced_by)?)?;
         (!set.is_draining() && !maker.is_active()).then(|| maker.deployment_id.clone())
     };
     let others = view.service.task_sets.iter().filter(|set| !set.is_primary());

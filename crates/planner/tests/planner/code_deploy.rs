@@ -314,6 +314,26 @@ fn what_an_ended_deployment_left_behind_does_not_keep_the_next_one_from_beginnin
     assert!(plan.actions.iter().any(begins), "{plan}");
 }
 
+/// Somebody stopped it after its task set was PRIMARY, and before it took away what the service began with.
+#[test]
+fn what_a_stopped_deployment_was_to_replace_is_left_behind_too() {
+    let replaced_by = |status: &str| {
+        let mut look = left_behind(status);
+        look.sets = vec![set(1, GROUP, "ACTIVE", ""), set(2, GREEN, "PRIMARY", "d-999999999")];
+        look
+    };
+    let reasons = |look: &Look| -> Vec<WaitReason> {
+        look.plan().waiting.iter().map(|wait| wait.reason).collect()
+    };
+    for status in ["Stopped", "Succeeded", "Failed"] {
+        assert!(reasons(&replaced_by(status)).contains(&WaitReason::Person), "{status}");
+    }
+    assert_eq!(reasons(&replaced_by("InProgress")), [WaitReason::ForeignDeployment]);
+    let mut unknown = replaced_by("Stopped");
+    unknown.deployments.clear();
+    assert_eq!(reasons(&unknown), [WaitReason::Draining]);
+}
+
 #[test]
 fn a_task_set_whose_deployment_goes_on_or_is_not_shown_may_go_by_itself() {
     let waits = |look: &Look| look.plan().waiting[0].reason;

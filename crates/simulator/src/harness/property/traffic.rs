@@ -16,8 +16,8 @@ use super::wishes::Wish;
 use crate::{DeploymentCourse, DeploymentFacts, ServiceFacts};
 
 /// S2: what gets more production traffic has a healthy task, or had one so short a time ago that a view of it is good
-/// (15 s), unless none is desired, somebody else began it, or nothing else ever served. CodeDeploy moves traffic without asking, and looks at tasks once, when they have become
-/// steady. Of a word to go on that AWS was late to carry out nobody knows what is true by then.
+/// (15 s), unless none is desired, somebody else began it or wrote a rule, or nothing else ever served. CodeDeploy moves traffic
+/// without asking, and looks at tasks once, when they have become steady. Of a word to go on that AWS was late to carry out nobody knows what is true by then.
 #[derive(Debug, Default)]
 pub(super) struct NoEmptyTarget {
     origins: Origins,
@@ -26,6 +26,8 @@ pub(super) struct NoEmptyTarget {
     healthy_at: BTreeMap<ServiceKey, BTreeMap<u64, Healthy>>,
     /// When a word to go on last came late.
     late: BTreeMap<ServiceKey, At>,
+    /// When somebody else last wrote a rule or the default action of a listener.
+    weighed: Option<At>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,9 +93,12 @@ impl Property for NoEmptyTarget {
         {
             self.late.extend(call.about.clone().map(|key| (key, at)));
         }
+        if let Event::Edited { operation: "ModifyRule" | "ModifyListener", .. } = event {
+            self.weighed = Some(at);
+        }
         let Event::Changed(facts) = event else { return Ok(()) };
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
-        let risen = self.shares.risen(&key, facts);
+        let risen = self.shares.risen(&key, facts).filter(|_| self.weighed != Some(at));
         let seen = self.healthy_at.entry(key.clone()).or_default();
         note_the_healthy(seen, at, facts);
         let is_asked = |id| match self.origins.of(&key, id) {
@@ -423,6 +428,19 @@ mod tests {
     fn nobody_keeps_code_deploy_from_a_return_whose_tasks_are_gone() {
         returned_to_nobody(Strategy::CodeDeploy(CodeDeploy::default())).passes();
         returned_to_nobody(Strategy::BlueGreen(Shift::default())).breaks("no healthy task");
+    }
+
+    #[test]
+    fn what_somebody_else_does_to_a_rule_may_give_traffic_to_nobody() {
+        for (pause, broken) in [(0, false), (1, true)] {
+            let mut course = beside(NoEmptyTarget::default(), "BlueGreen");
+            course.happens(|facts, _| facts.tasks.retain(|task| task.deployment != 2));
+            course.pause(60);
+            course.person("ModifyListener", &json!({}));
+            course.pause(pause);
+            gets(&mut course, 500);
+            if broken { course.breaks("no healthy task") } else { course.passes() }
+        }
     }
 
     #[test]
