@@ -46,6 +46,7 @@ impl Soaked {
 pub fn soak(manner: Manner) -> Soaked {
     let mut rng = Rng::with_seed(manner.seed);
     let fleet = Fleet::draw(&mut rng);
+    let beginning = fleet.beginning(&mut rng);
     let services = fleet.wishes.len();
     let replicas = match rng.u8(..20) {
         0 => 3,
@@ -66,7 +67,7 @@ pub fn soak(manner: Manner) -> Soaked {
     let storm = Storm::new(rng.u64(..), *pick(&mut rng, &[0.0, 0.01, 0.05, 0.2]), is_small);
     let mut chaos = Chaos::new(rng, replicas, storm, manner.acts);
     let script = async |stage: &mut Stage| {
-        play(stage, fleet, &mut chaos).await;
+        play(stage, fleet, beginning, &mut chaos).await;
         // Most of a course is rest: one in four has all of it.
         match manner.seed % 4 {
             0 => stage.settle().await,
@@ -101,8 +102,8 @@ fn clock_rates(rng: &mut Rng, replicas: usize) -> Vec<f64> {
     (0..replicas).map(|_| slowest * (1.0 + rng.f64())).collect()
 }
 
-async fn play(stage: &mut Stage, mut fleet: Fleet, chaos: &mut Chaos) {
-    for step in fleet.beginning() {
+async fn play(stage: &mut Stage, mut fleet: Fleet, beginning: Vec<Step>, chaos: &mut Chaos) {
+    for step in beginning {
         must(stage, &step).await;
     }
     while let Some((pause, steps)) = chaos.next(&mut fleet) {

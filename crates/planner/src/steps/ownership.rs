@@ -39,7 +39,8 @@ pub(super) fn unsupported_strategy(desired: &Service, service: &ObservedService)
     let strategy = service.document.pointer("/deploymentConfiguration/strategy");
     let strategy = strategy.and_then(Value::as_str).unwrap_or("ROLLING");
     let wanted = desired.rollout.strategy.word();
-    if service.controller() != "ECS" || strategy == wanted || !is_new_to_us(service) {
+    let is_ours = Memory::read(&service.tags).owner.is_some() || !is_new_to_us(service);
+    if service.controller() != "ECS" || strategy == wanted || is_ours {
         return None;
     }
     let sentence = format!(

@@ -15,7 +15,8 @@ use crate::load_balancing::{ListenerRule, LoadBalancing, Pair, is_rule};
 use crate::steps::comparison;
 use crate::view::{Standing, View, explain};
 use crate::{
-    BalancingQuestion, Fact, Observed, Plan, ServiceDeployment, Unknown, Wait, WaitReason, tag,
+    BalancingQuestion, Fact, Observed, Plan, ServiceDeployment, TaskSet, Unknown, Wait, WaitReason,
+    tag,
 };
 
 /// Whether a rollout is about to start over a service at rest. While ECS moves traffic it has looked itself,
@@ -54,7 +55,11 @@ fn immovable(desired: &Service, observed: &Observed) -> Option<Plan> {
         Fact::Known(seen) => {
             let strangers = Pair::all(desired);
             let strangers = strangers.iter().filter_map(|pair| strangers_in(pair, seen, observed));
-            faults(desired, seen).into_iter().chain(strangers).collect()
+            let mut faults = faults(desired, seen);
+            if !serves_nobody(desired, observed) {
+                faults.extend(Pair::all(desired).iter().filter_map(|pair| split(pair, seen)));
+            }
+            faults.into_iter().chain(strangers).collect()
         }
         Fact::Absent => faults(desired, &LoadBalancing::default()),
         Fact::Unknown(Unknown::CapabilityMissing { .. } | Unknown::Denied { .. }) => return None,
@@ -137,6 +142,28 @@ fn faults_of_rules(pair: &Pair, seen: &LoadBalancing) -> Vec<String> {
     }
 }
 
+/// Whether no task set was ever complete, and all weights are Evenkeel's to write: then it is the first step that says who gets
+/// what.
+fn serves_nobody(desired: &Service, observed: &Observed) -> bool {
+    let sets = observed.service.known().map(|service| service.task_sets.as_slice());
+    desired.rollout.strategy.steps().is_some()
+        && !sets.unwrap_or_default().iter().any(TaskSet::is_primary)
+}
+
+/// That both groups get production traffic, where only one can serve.
+fn split(pair: &Pair, seen: &LoadBalancing) -> Option<String> {
+    let production = seen.rule(&pair.production_rule)?;
+    let (rule, [first, second]) = (&production.arn, &pair.groups);
+    let both = production.serving().filter(|group| group == first || group == second).count() > 1;
+    both.then(|| {
+        format!(
+            "both {first} and {second} get traffic by the production {} {rule}: give the one that does \
+             not serve the weight 0",
+            kind(rule)
+        )
+    })
+}
+
 /// How rules that exist carry the traffic of the two groups.
 fn misrouted(pair: &Pair, production: &ListenerRule, test: Option<&ListenerRule>) -> Vec<String> {
     let (rule, [first, second]) = (&production.arn, &pair.groups);
@@ -150,17 +177,11 @@ fn misrouted(pair: &Pair, production: &ListenerRule, test: Option<&ListenerRule>
              {second}: make it forward to one of these, or name {group} in the manifest"
         )
     }));
-    match ours.as_slice() {
-        [_] => {}
-        [] if !others.is_empty() => {}
-        [] => faults.push(format!(
+    if ours.is_empty() && others.is_empty() {
+        faults.push(format!(
             "neither {first} nor {second} gets traffic by the production {kind} {rule}: give the one that \
              serves a weight above 0"
-        )),
-        _ => faults.push(format!(
-            "both {first} and {second} get traffic by the production {kind} {rule}: give the one that does \
-             not serve the weight 0"
-        )),
+        ));
     }
     // ECS asks that of Application Load Balancers only: a listener may name the one group that serves.
     if !is_rule(rule) {

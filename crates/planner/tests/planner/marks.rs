@@ -297,6 +297,10 @@ fn a_service_is_taken_over_with_the_strategy_that_it_has_and_changed_afterwards(
     ours.document().insert("deploymentConfiguration".to_owned(), strategy.clone());
     let plan = ours.plan().to_string();
     assert!(plan.contains(r#"strategy "BLUE_GREEN" → "ROLLING""#), "{plan}");
+    ecs.tags.retain(|key, _| key == tag::OWNER);
+    let mut unproven = Look::at(&ecs, web("good:1").service());
+    unproven.document().insert("deploymentConfiguration".to_owned(), strategy.clone());
+    assert_ne!(reasons(&unproven.plan()), [WaitReason::Unsupported], "{}", unproven.plan());
     ecs.tags.clear();
     let mut theirs = Look::at(&ecs, web("good:1").adopting().service());
     theirs.document().insert("deploymentConfiguration".to_owned(), strategy);

@@ -580,6 +580,17 @@ fn what_makes_room_for_newer_content_takes_its_test_traffic_with_it_where_nothin
     assert_eq!(input["taskSet"], "ecs-svc/1");
 }
 
+/// Somebody split the rule: the guard lets the newer one's traffic go back to the older, though that is not healthy either.
+#[test]
+fn of_two_that_both_get_traffic_where_nothing_is_healthy_the_newer_makes_room() {
+    let look = Look { production: weights(50, 50), ..two_without_a_primary() };
+    let plan = look.plan();
+    let Call::ModifyRule { weights: written, .. } = &plan.actions[0].call else { panic!("{plan}") };
+    assert!(written.wanted.contains(&(GREEN.to_owned(), 0)), "{written:?}");
+    assert_eq!(plan.actions[0].lane, Lane::Rollback);
+    assert_eq!(look.broken(plan.actions[0].call.clone(), Lane::Rollback), "");
+}
+
 #[test]
 fn tasks_for_the_next_step_are_not_started_while_rollouts_are_paused() {
     let mut look = baking_for(60);

@@ -5,9 +5,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use serde_json::json;
 
-use super::fleet::{Fleet, STEPS, is_code_deployed};
+use super::fleet::{BY_ECS, Fleet, STEPS, by_another, is_code_deployed};
 use super::{people, pick, seconds};
-use crate::harness::{Edit, Replica, Step, Storm};
+use crate::harness::{Edit, Replica, Route, Step, Storm};
 
 pub(super) struct Chaos {
     rng: Rng,
@@ -31,7 +31,7 @@ const KEPT_BACK: [(&str, &str); 6] = [
 
 impl Chaos {
     pub(super) fn new(mut rng: Rng, replicas: usize, storm: Storm, most: Option<usize>) -> Self {
-        // One every 3 seconds, for four to eighteen minutes.
+        // One every 2.5 seconds, and what they wait for themselves: for four to eighteen minutes.
         let acts = rng.usize(70..350);
         let left = most.map_or(acts, |most| most.min(acts));
         Self { rng, replicas, storm, left, played: 0 }
@@ -45,7 +45,7 @@ impl Chaos {
     pub(super) fn next(&mut self, fleet: &mut Fleet) -> Option<Act> {
         self.left = self.left.checked_sub(1)?;
         self.played += 1;
-        let pause = Duration::from_millis(self.rng.u64(1_000..5_000));
+        let pause = Duration::from_millis(self.rng.u64(1_000..4_000));
         let index = self.rng.usize(..fleet.wishes.len());
         Some((pause, self.act(fleet, index)))
     }
@@ -57,7 +57,8 @@ impl Chaos {
             0..14 => self.edit_manifest(fleet, index),
             14..22 => self.disturb_manifest(fleet, index),
             22..42 => self.rival(fleet, index),
-            42..52 => self.world(),
+            42..51 => self.world(),
+            51 => fleet.outage(&mut self.rng),
             52..64 => self.death(),
             64..74 if self.replicas > 1 => self.lease(),
             74..80 => self.order(fleet, index),
@@ -79,7 +80,14 @@ impl Chaos {
     fn edit_manifest(&mut self, fleet: &mut Fleet, index: usize) -> Vec<Step> {
         let image = fleet.image(&mut self.rng);
         let Some(wish) = fleet.wishes.get_mut(index) else { return Vec::new() };
-        let (word, value) = match self.rng.u8(..12) {
+        if wish.word("strategy").is_some_and(|one| BY_ECS.contains(&one)) && self.rng.u8(..6) == 0 {
+            *wish = by_another(&mut self.rng, wish);
+            return vec![Step::Write(wish.clone())];
+        }
+        let (word, value) = match self.rng.u8(..15) {
+            12 => ("cpu", (*pick(&mut self.rng, &["256", "512"])).to_owned()),
+            13 => ("maximum", (*pick(&mut self.rng, &["200", "250"])).to_owned()),
+            14 => ("alarms", (*pick(&mut self.rng, &["", "errors"])).to_owned()),
             11 if wish.word("strategy") == Some("Steps") => {
                 ("steps", (*pick(&mut self.rng, &STEPS)).to_owned())
             }
@@ -106,7 +114,8 @@ impl Chaos {
             8 => self.without_manifests(fleet),
             9..12 => {
                 let (word, value) = *pick(&mut self.rng, &KEPT_BACK);
-                vec![Step::Write(wish.with(word, value))]
+                let stops = if self.rng.bool() { "Pause" } else { "" };
+                vec![Step::Write(wish.with(word, value).with("inFlight", stops))]
             }
             _ => vec![Step::Write(wish)],
         }
@@ -121,6 +130,11 @@ impl Chaos {
 
     fn rival(&mut self, fleet: &Fleet, index: usize) -> Vec<Step> {
         let Some(wish) = fleet.wishes.get(index) else { return Vec::new() };
+        // Where ECS moves the traffic nobody but a person puts that right.
+        let by_hand = wish.word("strategy") == Some("Steps") && self.rng.u8(..6) == 0;
+        if let Some(front) = wish.word("front").filter(|_| by_hand) {
+            return vec![Step::Route(front.to_owned(), Route::ToBoth)];
+        }
         let edit = match self.rng.u8(..20) {
             0..5 => Edit::StopTask { newest: false },
             5..8 => Edit::Update(json!({"desiredCount": self.rng.u32(1..=6)})),

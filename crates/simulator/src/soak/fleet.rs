@@ -5,7 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::{pick, seconds};
-use crate::harness::{GroupTerms, Route, Step, Wish};
+use crate::harness::{Edit, GroupTerms, Route, Step, Wish};
 use crate::{Behaviour, HookFunction};
 
 pub(super) struct Fleet {
@@ -16,6 +16,8 @@ pub(super) struct Fleet {
 
 const ALARM: &str = "errors";
 const TIME_TO_SAY_GO: Duration = Duration::from_hours(1);
+/// How soon a task ends that lacks what it needs.
+const FAILS_AFTER: Duration = Duration::from_secs(5);
 /// What a slow function takes to answer.
 const SLOW: Duration = Duration::from_mins(2);
 
@@ -77,8 +79,39 @@ impl Fleet {
         maybe(10, "minimum", "50".to_owned());
         match group {
             Some(group) if rng.u8(..4) == 0 => moving_traffic(rng, wish, group),
+            None if rng.u8(..4) == 0 => wish.with("adopt", "true"),
             _ => wish,
         }
+    }
+
+    /// Services that somebody made before any manifest named them.
+    fn adopted(&self, rng: &mut Rng) -> Vec<Step> {
+        let adopted = self.wishes.iter().filter(|wish| wish.word("adopt").is_some());
+        let create = |wish: &Wish| {
+            let image = self.image(rng);
+            Step::Edit(wish.name.clone(), Edit::Create { image })
+        };
+        let mut steps: Vec<Step> = adopted.map(create).collect();
+        if !steps.is_empty() {
+            steps.push(Step::Advance(seconds(rng, 0..=300)));
+        }
+        steps
+    }
+
+    /// Users of every front, whose requests meet the errors of what runs.
+    fn users(&self, rng: &mut Rng) -> Vec<Step> {
+        let per_second = *pick(rng, &[0, 0, 5]);
+        let fronts = self.wishes.iter().filter_map(|wish| wish.word("front"));
+        fronts.map(|front| Step::Traffic(front.to_owned(), per_second)).collect()
+    }
+
+    /// For a while what starts of an image does not come up, and then it is as it was.
+    pub(super) fn outage(&self, rng: &mut Rng) -> Vec<Step> {
+        let (name, before) = pick(rng, &self.images).clone();
+        let during =
+            if rng.bool() { Behaviour::answers(500) } else { Behaviour::crashes(FAILS_AFTER, 1) };
+        let image = |what: Behaviour| Step::Image(name.clone(), what);
+        vec![image(during), Step::Advance(seconds(rng, 10..=40)), image(before)]
     }
 
     /// One image in three is bad.
@@ -87,7 +120,7 @@ impl Fleet {
     }
 
     /// What must be there before the first act.
-    pub(super) fn beginning(&self) -> Vec<Step> {
+    pub(super) fn beginning(&self, rng: &mut Rng) -> Vec<Step> {
         let images = self.images.iter().map(|(name, what)| Step::Image(name.clone(), what.clone()));
         let groups = self.groups.iter().map(|name| Step::Group(name.clone(), 20));
         let fronts = self.groups.iter().map(|name| Step::Front(front(name), 20));
@@ -95,7 +128,8 @@ impl Fleet {
         let slow = Step::Hook("slow".to_owned(), HookFunction::Passes(Some(SLOW)));
         let no = Step::Hook("no".to_owned(), HookFunction::Fails(None));
         let manifests = Step::WriteAll(self.wishes.clone());
-        images.chain(groups).chain(fronts).chain([alarm, slow, no, manifests]).collect()
+        let made = images.chain(groups).chain(fronts).chain([alarm, slow, no]);
+        made.chain(self.adopted(rng)).chain([manifests]).chain(self.users(rng)).collect()
     }
 
     /// Everybody lets go: alarms are green, every manifest is there and can be read, and no rule is left
@@ -118,8 +152,24 @@ const HOOKS: [&str; 5] = [
 ];
 
 /// What somebody makes of the steps of a manifest, perhaps while they are taken.
-pub(super) const STEPS: [&str; 4] =
-    ["50/1m,100/1m", "100/2m", "10/1m,25/1m,50/1m,100/1m", "25/2m,100/1m"];
+pub(super) const STEPS: [&str; 6] = [
+    "50/1m,100/1m",
+    "100/2m",
+    "10/1m,25/1m,50/1m,100/1m",
+    "25/2m,100/1m",
+    "20/1m/unjudged,100/1m",
+    "25/1m/approve,100/1m",
+];
+
+/// Strategies between which a manifest may choose at any time: ECS carries them all out.
+pub(super) const BY_ECS: [&str; 3] = ["BlueGreen", "Canary", "Linear"];
+
+/// The same service by another of these strategies.
+pub(super) fn by_another(rng: &mut Rng, wish: &Wish) -> Wish {
+    let strategy = *pick(rng, &BY_ECS);
+    let steps = if strategy == "BlueGreen" { ("", "") } else { ("1m", "25") };
+    wish.clone().with("strategy", strategy).with("stepBake", steps.0).with("percent", steps.1)
+}
 
 pub(super) fn is_code_deployed(wish: &Wish) -> bool {
     wish.word("strategy") == Some("CodeDeploy")
@@ -136,16 +186,18 @@ fn moving_traffic(rng: &mut Rng, mut wish: Wish, group: &str) -> Wish {
     let (bake, step, gate) = (minutes(3), minutes(3), minutes(20));
     let strategy = *pick(rng, &["BlueGreen", "Canary", "Linear", "Steps", "CodeDeploy"]);
     let percent = *pick(rng, &["10", "25", "50"]);
+    let most = *pick(rng, &["", "", "5%"]);
     let mut say = |word: &str, value: &str| wish.set(word, value).expect("it is one of the words");
     say("group", "");
     say("front", &front(group));
     say("strategy", strategy);
     say("bake", &bake);
     say("gate", &gate);
+    say("errors", most);
     match strategy {
         "BlueGreen" => {}
         "CodeDeploy" => {
-            for word in ["bake", "gate", "onFailure"] {
+            for word in ["bake", "gate", "onFailure", "errors"] {
                 say(word, "");
             }
             let hooks = *pick(rng, &HOOKS);

@@ -69,8 +69,8 @@ pub(super) fn next(view: &View<'_>, sets: &Sets<'_>) -> Plan {
         Ok(traffic) => traffic,
         Err(why) => return unknown(format!("{why}; the rollout starts when traffic can be moved")),
     };
-    if let Some(spare) = spare(sets, &traffic) {
-        return back::withdraw(view, sets, spare, Lane::NewChange);
+    if let Some((spare, lane)) = spare(sets, &traffic) {
+        return back::withdraw(view, sets, spare, lane);
     }
     let group = traffic.group_beside(sets.primary.or(sets.outdated.first().copied()));
     if traffic.production_share(group) > 0 && sets.primary.is_some() {
@@ -87,13 +87,14 @@ pub(super) fn next(view: &View<'_>, sets: &Sets<'_>) -> Plan {
 }
 
 /// Each group holds one task set. Of two that were wanted before anything was ever complete, the one without traffic makes
-/// room, else the newer one.
-fn spare<'a>(sets: &Sets<'a>, traffic: &Traffic<'_>) -> Option<&'a TaskSet> {
+/// room, else the newer one, whose traffic goes back to the older first.
+fn spare<'a>(sets: &Sets<'a>, traffic: &Traffic<'_>) -> Option<(&'a TaskSet, Lane)> {
     let [_, .., newest] = sets.outdated.as_slice() else { return None };
     let has_traffic =
         |set: &TaskSet| set.target_group().is_some_and(|one| traffic.production_share(one) > 0);
     let idle = sets.outdated.iter().find(|set| !has_traffic(set));
-    sets.primary.is_none().then_some(*idle.unwrap_or(newest))
+    let spare = idle.map_or((*newest, Lane::Rollback), |idle| (*idle, Lane::NewChange));
+    sets.primary.is_none().then_some(spare)
 }
 
 fn first_step(desired: &Service) -> Option<&TrafficStep> {

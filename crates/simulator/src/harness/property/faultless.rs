@@ -7,12 +7,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::super::Event;
 use super::call::Write;
+use super::definitions::Definitions;
 use super::rollouts::failure;
 use crate::{DeploymentCourse, DeploymentFacts};
 
 /// Deployments that ECS gave up though no task of theirs failed for what is its revision's fault.
 #[derive(Debug, Default)]
 pub(super) struct Faultless {
+    definitions: Definitions,
     given_up: BTreeMap<ServiceKey, BTreeMap<u64, DeploymentFacts>>,
     /// Deployments of which a task failed.
     faulty: BTreeSet<u64>,
@@ -24,6 +26,7 @@ const REPEATED_AFTER: SignedDuration = SignedDuration::from_mins(10);
 
 impl Faultless {
     pub(super) fn note(&mut self, event: &Event<'_>) {
+        self.definitions.note(event);
         let Event::Changed(facts) = event else { return };
         self.now = Some(facts.at);
         for task in &facts.tasks {
@@ -49,7 +52,13 @@ impl Faultless {
         };
         let is_due =
             self.now.is_some_and(|now| now.duration_since(given_up.created_at) >= REPEATED_AFTER);
-        let is_same = write.definition().is_none_or(|arn| *arn == *given_up.definition);
+        let is_same = write.definition().is_none_or(|arn| self.is_alike(arn, &given_up.definition));
         write.forces() && is_same && is_due && !self.faulty.contains(&deployment)
+    }
+
+    /// What was taken out of use is registered anew.
+    fn is_alike(&self, one: &str, other: &str) -> bool {
+        let content = self.definitions.digest(one);
+        one == other || content.is_some() && content == self.definitions.digest(other)
     }
 }

@@ -44,8 +44,9 @@ impl Awake {
             Event::Started(replica) => _ = self.living.insert(*replica, None),
             Event::Ended(replica) => _ = self.living.remove(replica),
             Event::Frozen { by, until } => {
-                let frozen = self.living.get_mut(by);
-                frozen.into_iter().for_each(|before| *before = (*before).max(Some(*until)));
+                if let Some(before) = self.living.get_mut(by) {
+                    *before = (*before).max(Some(*until));
+                }
             }
             _ => {}
         }

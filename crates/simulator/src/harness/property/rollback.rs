@@ -533,6 +533,29 @@ mod tests {
         }
     }
 
+    /// What was taken out of use is registered anew, as revision 20.
+    #[test]
+    fn what_is_begun_again_may_have_the_content_of_what_ecs_gave_up() {
+        for (content, is_wrong) in [(1, false), (4, true)] {
+            let mut course = Course::rolled_out(OneRollback::default());
+            course.describes_copy(20, content);
+            course.looks(FIRST);
+            course.returns("StopServiceDeployment", json!({}));
+            ecs_returns(&mut course, 1);
+            course.happens(|facts, _| facts.deployments[0].course = DeploymentCourse::Failed);
+            course.pause(11 * 60);
+            course.looks(FIRST);
+            let again = json!({"taskDefinition": &*definition(20), "forceNewDeployment": true});
+            let call = course.rollback(FIRST, "UpdateService", update(&again));
+            course.sent(&call);
+            course.happens(|_, _| {});
+            course.begins(20);
+            let reply = course.updated();
+            course.carried_out(&call, &reply);
+            if is_wrong { course.breaks("returns from 9") } else { course.passes() }
+        }
+    }
+
     /// A return is undone by a word that is written then, if somebody asked for it, and is returned from.
     fn undone(asked: bool) -> Course<OneRollback> {
         let mut course = Course::rolled_out(OneRollback::default());

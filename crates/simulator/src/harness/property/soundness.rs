@@ -171,7 +171,9 @@ impl VerdictSoundness {
         if record.returned_from.contains(&id) && !is_primary && !is_stale {
             return Err(format!("{} although {id} was returned from before", told(call)));
         }
-        let is_accused = record.accused.contains(&id) || self.is_returned_by_hand(call, record, id);
+        let is_accused = record.accused.contains(&id)
+            || self.is_returned_by_hand(call, record, id)
+            || (began.is_some_and(|began| is_unanswered(wishes, began, at)) && is_stalled(write));
         if alarmed || stands_still || is_given_up || measured || is_accused {
             return Ok(());
         }
@@ -189,6 +191,17 @@ impl VerdictSoundness {
         let proven = record.proven.and_then(content);
         is_somebody_s && proven.is_some() && content(primary) == proven
     }
+}
+
+fn is_stalled(write: Write<'_>) -> bool {
+    write.tag(REJECTED).is_some_and(|verdict| verdict.ends_with(":Stalled"))
+}
+
+/// Whether a gate or a step may have waited, for as long as it may, for a person or for numbers that are clear.
+fn is_unanswered(wishes: &[Arc<Wish>], began: At, at: At) -> bool {
+    let waits = |wish: &Arc<Wish>| wish.is_measured || !wish.approvals.is_empty();
+    let timeouts = wishes.iter().filter(|wish| waits(wish)).filter_map(|wish| wish.gate_timeout);
+    timeouts.min().is_some_and(|timeout| began + timeout <= at)
 }
 
 /// A task that ended otherwise than by the wish of somebody.
@@ -455,6 +468,31 @@ mod tests {
             let written = tagging(&[(REJECTED, &verdict(&wanted)), (ROLLOUT, &mark)]);
             course.pass("TagResource", written);
             if is_during { course.passes() } else { course.breaks("nothing speaks") }
+        }
+    }
+
+    #[test]
+    fn a_gate_that_nobody_answered_in_time_is_a_reason_where_somebody_is_asked() {
+        let of = |analysis: &str| {
+            let rollout = format!("{{strategy: BlueGreen, gateTimeout: 15m{analysis}}}");
+            manifest_with("2", "    desiredCount: 4\n", &format!("  rollout: {rollout}\n"))
+        };
+        let measured = of(", analysis: {metrics: [{metric: cpu, max: 1%}]}");
+        for (wanted, minutes, kind, is_reason) in [
+            (&measured, 15, "Stalled", true),
+            (&measured, 14, "Stalled", false),
+            (&measured, 15, "Crashes", false),
+            (&of(""), 15, "Stalled", false),
+        ] {
+            let mut course = Course::of(VerdictSoundness::default());
+            course.wants(FIRST, Some(wanted));
+            course.rolls_out(2);
+            course.completes();
+            course.pause(minutes * 60);
+            let mark = mark(wanted, "ecs-svc/2", "rollback");
+            let rejected = format!("v1:{}:1790000000:{kind}", wanted.revision_digest);
+            course.pass("TagResource", tagging(&[(REJECTED, &rejected), (ROLLOUT, &mark)]));
+            if is_reason { course.passes() } else { course.breaks("nothing speaks") }
         }
     }
 

@@ -44,6 +44,8 @@ pub(super) struct Wish {
     pub(super) breaker: Breaker,
     /// Numbers decide, too.
     pub(super) is_measured: bool,
+    /// How long a gate or a step waits for a person or for numbers that are clear.
+    pub(super) gate_timeout: Option<Duration>,
     /// What ECS cannot change on a service that exists.
     pub(super) fixed: [Option<String>; 3],
     said: Said,
@@ -87,6 +89,11 @@ struct Told {
 /// Older wishes are nobody's any more.
 const REMEMBERED: Duration = Duration::from_mins(10);
 
+fn gate_timeout(strategy: &Strategy) -> Option<Duration> {
+    let steps = strategy.steps().map(|steps| steps.gate_timeout);
+    steps.or(strategy.shift().map(|shift| shift.gate_timeout))
+}
+
 impl Wish {
     fn of(service: &Service) -> Self {
         let members = service.service.value();
@@ -118,6 +125,7 @@ impl Wish {
             steps: steps(service),
             breaker: service.rollout.breaker.clone(),
             is_measured: service.rollout.analysis.is_some(),
+            gate_timeout: gate_timeout(&service.rollout.strategy),
             fixed: ["launchType", "schedulingStrategy", "role"]
                 .map(|name| members.get(name).map(Value::to_string)),
             said: Said::of(service),
