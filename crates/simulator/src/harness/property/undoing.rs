@@ -109,8 +109,12 @@ impl Property for UndoArrives {
                 if self.is_turned_back(&key, facts) || self.is_rejected_there(&key, facts) {
                     self.forgets(Some(&key));
                 }
-                let truth = Some(Arc::clone(facts));
-                self.services.entry(key).or_default().truth = truth;
+                let is_replaced = self.is_replaced(&key, facts);
+                let known = self.services.entry(key).or_default();
+                if is_replaced {
+                    known.asked.clear();
+                }
+                known.truth = Some(Arc::clone(facts));
             }
             Event::Asked { of, key, who, command } => self.asked(*of, key, who, command),
             Event::Heard {
@@ -196,6 +200,15 @@ impl UndoArrives {
             && to.is(before, &self.definitions);
         let is_left = before.primary().map(|one| one.id) != now.primary().map(|one| one.id);
         is_on_its_way && is_left && matches!(origin(now), Some(Origin::ReturnedByEcs))
+    }
+
+    /// Whether something was rolled out meanwhile, so that what is asked for is another way back.
+    fn is_replaced(&self, key: &ServiceKey, now: &ServiceFacts) -> bool {
+        let before = self.services.get(key).and_then(|known| known.truth.as_ref()?.primary());
+        let replaced = before.zip(now.primary()).filter(|(before, now)| before.id != now.id);
+        replaced.is_some_and(|(_, now)| {
+            !matches!(self.origins.of(key, now.id), Some(Origin::Returned | Origin::ReturnedByEcs))
+        })
     }
 
     /// Whether what was asked for is what the manifest wants, and has just been rejected.
@@ -435,6 +448,22 @@ mod tests {
         course.completes();
         course.tell(&Event::Over);
         course.breaks("was sent back to");
+    }
+
+    #[test]
+    fn what_is_rolled_out_before_the_word_is_followed_makes_it_another_word() {
+        for (begins, is_found) in [(true, false), (false, true)] {
+            let mut course = released();
+            let command = Command::Undo { to: None };
+            course.asks(&command);
+            if begins {
+                course.rolls_out(3);
+            }
+            course.hears(&command);
+            arrives(&mut course, 2);
+            course.tell(&Event::Over);
+            if is_found { course.breaks("was sent back to") } else { course.passes() }
+        }
     }
 
     /// Somebody asks at rest and has no answer, and asks again, in the middle of a rollout or at rest still.

@@ -105,7 +105,7 @@ impl SingleWriter {
 
 /// S12: a rollout begins only when none is in flight, or to supersede one of ours with newer content.
 /// What is not ours, or a return, is first given the time that it has to make progress, unless its tasks
-/// fail.
+/// fail. A look from before does not show what a call began that AWS carried out long after it was given up.
 #[derive(Debug, Default)]
 pub(super) struct OneRollout {
     origins: Origins,
@@ -116,6 +116,8 @@ pub(super) struct OneRollout {
     taken_over: BTreeSet<(ServiceKey, u64)>,
     /// Deployments of which a task failed.
     failing: BTreeSet<(ServiceKey, u64)>,
+    /// Those that came of a call which was carried out long after it was given up.
+    late: BTreeSet<(ServiceKey, u64)>,
 }
 
 impl Property for OneRollout {
@@ -125,7 +127,12 @@ impl Property for OneRollout {
 
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
         let said = match event {
-            Event::CarriedOut { call, reply: Ok(reply) } if !self.origins.is_late(call, at) => {
+            Event::CarriedOut { call, reply: Ok(reply) } if self.origins.is_late(call, at) => {
+                let began = call.about.clone().zip(call::replied_primary(reply));
+                self.late.extend(began);
+                Ok(())
+            }
+            Event::CarriedOut { call, reply: Ok(reply) } => {
                 self.carried_out(at, call, call::replied_primary(reply))
             }
             _ => Ok(()),
@@ -183,6 +190,8 @@ impl OneRollout {
                 let now = self.origins.wishes_of(call);
                 let was = |revision| wishes.iter().any(|wish| wish.revision == revision);
                 let same = !now.is_empty() && now.iter().all(|wish| was(wish.revision.clone()));
+                let is_late = self.late.contains(&(key.clone(), before.id));
+                let same = same && !(is_late && self.was_unseen(call, before));
                 if same { Err(format!("{begun}, which rolls out the same")) } else { Ok(()) }
             }
             // Somebody else's rollout of what was wanted counts as one of ours.
@@ -304,6 +313,39 @@ mod tests {
         course.pause(1);
         course.rolls_out(3);
         course.breaks("rolls out the same");
+    }
+
+    /// Two passes; the first one's call was given up, and is carried out before or after the look of the second.
+    #[test]
+    fn what_a_late_call_began_after_the_look_could_not_be_seen() {
+        for (is_seen, is_late, broken) in
+            [(false, true, false), (true, true, true), (false, false, true)]
+        {
+            let mut course = wanting("2");
+            course.looks(FIRST);
+            let input = || update(&json!({"taskDefinition": "web:2"}));
+            let first = course.write(FIRST, "UpdateService", input());
+            course.sent(&first);
+            course.pause(if is_late { 110 } else { 1 });
+            if !is_seen {
+                course.looks(FIRST);
+                course.pause(1);
+            }
+            course.begins(2);
+            let reply = course.updated();
+            course.carried_out(&first, &reply);
+            course.happens(|_, _| {});
+            if is_seen {
+                course.pause(1);
+                course.looks(FIRST);
+            }
+            let second = course.write(FIRST, "UpdateService", input());
+            course.sent(&second);
+            course.begins(3);
+            let reply = course.updated();
+            course.carried_out(&second, &reply);
+            if broken { course.breaks("rolls out the same") } else { course.passes() }
+        }
     }
 
     #[test]
