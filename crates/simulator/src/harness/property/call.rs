@@ -227,6 +227,14 @@ pub(super) fn primary(service: &Value) -> Option<&Value> {
     all.iter().find(|one| text(one, "status") == Some("PRIMARY"))
 }
 
+/// Whether the input of `ModifyRule` or `ModifyListener` gives more than one group traffic.
+pub(super) fn splits(input: &Value) -> bool {
+    let actions = input.get("Actions").or(input.get("DefaultActions"));
+    let groups = actions.and_then(|all| all.pointer("/0/ForwardConfig/TargetGroups"));
+    let groups = groups.and_then(Value::as_array).into_iter().flatten();
+    groups.filter(|one| one.get("Weight").and_then(Value::as_u64) > Some(0)).count() > 1
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -28,6 +28,8 @@ pub(super) struct Calm {
     deregistered: BTreeSet<String>,
     alive: BTreeSet<Replica>,
     since: Option<At>,
+    /// When somebody else last gave two groups traffic by one rule.
+    split: Option<At>,
 }
 
 /// What follows the end of a deployment is written, or begins, by then: what daemons do not judge they look at once in
@@ -113,6 +115,7 @@ impl Calm {
             deregistered: BTreeSet::new(),
             alive: BTreeSet::new(),
             since: None,
+            split: None,
         }
     }
 
@@ -170,6 +173,9 @@ impl Calm {
             }
             Event::Edited { operation: "DeregisterTaskDefinition", input, .. } => {
                 self.deregistered.extend(text(input, "taskDefinition").map(str::to_owned));
+            }
+            Event::Edited { operation: "ModifyRule" | "ModifyListener", input, .. } => {
+                self.split = call::splits(input).then_some(at).or(self.split);
             }
             Event::Edited { operation: "UpdateService", input, .. } => {
                 let key = named(input).filter(|_| call::starts_a_deployment(input));
@@ -302,6 +308,14 @@ impl Ending<'_> {
             && !is_impossible
             && !reserved
             && !self.waits_for_an_alarm()
+            && !self.is_split_by_hand()
+    }
+
+    /// Traffic that somebody takes from a step is a rescue, or a mistake: who did it says how it goes on.
+    fn is_split_by_hand(&self) -> bool {
+        let primary = self.truth.and_then(|truth| truth.primary.as_ref());
+        let on_its_way = primary.filter(|one| !self.wish.steps.is_empty() && is_in_flight(one));
+        on_its_way.zip(self.calm.split).is_some_and(|(one, split)| one.created_at <= split)
     }
 
     fn is_ours(&self, truth: &Truth) -> bool {

@@ -164,7 +164,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::course::{
-        Course, FIRST, manifest, manifest_with, mark, tagging, throttled, update, verdict,
+        Course, FIRST, manifest, manifest_with, mark, stepped, tagging, throttled, update, verdict,
     };
     use super::super::memory::{DIGEST, HOLD, OWNER, REJECTED, ROLLOUT};
     use super::*;
@@ -289,6 +289,32 @@ mod tests {
             course.pause(seconds);
             let course = over(course);
             if broken { course.breaks("neither running") } else { course.passes() }
+        }
+    }
+
+    #[test]
+    fn a_step_whose_traffic_somebody_split_is_a_person_s_to_go_on_with() {
+        let groups = |other: u64| json!([{"Weight": other}, {"Weight": 50}]);
+        let split =
+            |other| json!({"DefaultActions": [{"ForwardConfig": {"TargetGroups": groups(other)}}]});
+        for (wanted, other, is_before, broken) in [
+            (stepped("2"), 50, false, false),
+            (stepped("2"), 0, false, true),
+            (stepped("2"), 50, true, true),
+            (manifest("2"), 50, false, true),
+        ] {
+            let mut course = calm(AtTheEnd::matches(US));
+            course.wants(FIRST, Some(&wanted));
+            if is_before {
+                course.person("ModifyListener", &split(other));
+                course.pause(1);
+            }
+            course.rolls_out(2);
+            if !is_before {
+                course.person("ModifyListener", &split(other));
+            }
+            let course = over(course);
+            if broken { course.breaks("proven") } else { course.passes() }
         }
     }
 
