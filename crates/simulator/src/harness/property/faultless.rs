@@ -1,6 +1,6 @@
 //! What ECS gave up for no fault of its revision, told by the region's own facts; never by what a daemon thinks of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use evenkeel_manifest::ServiceKey;
 use jiff::{SignedDuration, Timestamp};
@@ -16,13 +16,16 @@ use crate::{DeploymentCourse, DeploymentFacts};
 pub(super) struct Faultless {
     definitions: Definitions,
     given_up: BTreeMap<ServiceKey, BTreeMap<u64, DeploymentFacts>>,
-    /// Deployments of which a task failed.
-    faulty: BTreeSet<u64>,
+    /// Deployments of which a task failed, and when one did last.
+    faulty: BTreeMap<u64, Timestamp>,
     now: Option<Timestamp>,
 }
 
 /// How long after it began a return is begun again at the earliest.
 const REPEATED_AFTER: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long ECS shows a stopped task, or a little less (ecs-behaviour 7).
+const SHOWN_FOR: SignedDuration = SignedDuration::from_mins(59);
 
 impl Faultless {
     pub(super) fn note(&mut self, event: &Event<'_>) {
@@ -30,9 +33,9 @@ impl Faultless {
         let Event::Changed(facts) = event else { return };
         self.now = Some(facts.at);
         for task in &facts.tasks {
-            if !self.faulty.contains(&task.deployment) && failure(task).is_some() {
-                self.faulty.insert(task.deployment);
-            }
+            let Some(at) = task.stopping_at.filter(|_| failure(task).is_some()) else { continue };
+            let last = self.faulty.entry(task.deployment).or_insert(at);
+            *last = at.max(*last);
         }
         let given_up =
             facts.deployments.iter().filter(|one| one.course == DeploymentCourse::Failed);
@@ -53,7 +56,13 @@ impl Faultless {
         let is_due =
             self.now.is_some_and(|now| now.duration_since(given_up.created_at) >= REPEATED_AFTER);
         let is_same = write.definition().is_none_or(|arn| self.is_alike(arn, &given_up.definition));
-        write.forces() && is_same && is_due && !self.faulty.contains(&deployment)
+        write.forces() && is_same && is_due && !self.is_faulty(deployment)
+    }
+
+    /// As far as ECS still shows it.
+    fn is_faulty(&self, deployment: u64) -> bool {
+        let last = self.faulty.get(&deployment);
+        last.zip(self.now).is_some_and(|(last, now)| now.duration_since(*last) <= SHOWN_FOR)
     }
 
     /// What was taken out of use is registered anew.

@@ -501,7 +501,9 @@ mod tests {
     #[test]
     fn a_return_that_ecs_gave_up_for_no_fault_of_its_own_is_begun_again_later() {
         // Whether a task of the return failed, when it is begun again, and whether that is wrong.
-        for (fails, minutes, is_wrong) in [(false, 11, false), (false, 9, true), (true, 11, true)] {
+        for (fails, minutes, is_wrong) in
+            [(false, 11, false), (false, 9, true), (true, 11, true), (true, 60, false)]
+        {
             let mut course = Course::rolled_out(OneRollback::default());
             course.looks(FIRST);
             course.returns("StopServiceDeployment", json!({}));
