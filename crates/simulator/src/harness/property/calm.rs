@@ -158,19 +158,7 @@ impl Calm {
                     course.redeployed = Redeployed::by(call, reply);
                 }
             }
-            Event::Answered { call, answer: Ok(reply), .. } => {
-                self.told_of_deployments(call, reply);
-                if let Some(course) = call.about.as_ref().and_then(|key| self.services.get_mut(key))
-                {
-                    course.failing.remove(&call.operation);
-                }
-            }
-            Event::Answered { call, answer: Err(_), .. } => {
-                if let Some(course) = call.about.as_ref().and_then(|key| self.services.get_mut(key))
-                {
-                    course.failing.insert(call.operation.clone());
-                }
-            }
+            Event::Answered { call, answer, .. } => self.answered(call, answer.ok()),
             Event::Edited { operation: "DeregisterTaskDefinition", input, .. } => {
                 self.deregistered.extend(text(input, "taskDefinition").map(str::to_owned));
             }
@@ -197,6 +185,19 @@ impl Calm {
                 self.services.entry(key).or_default().changed(at, Truth::of(facts));
             }
             _ => {}
+        }
+    }
+
+    /// `None`: it failed.
+    fn answered(&mut self, call: &Sent, reply: Option<&Value>) {
+        if let Some(reply) = reply {
+            self.told_of_deployments(call, reply);
+        }
+        let course = call.about.as_ref().and_then(|key| self.services.get_mut(key));
+        match course {
+            Some(course) if reply.is_some() => _ = course.failing.remove(&call.operation),
+            Some(course) => _ = course.failing.insert(call.operation.clone()),
+            None => {}
         }
     }
 
