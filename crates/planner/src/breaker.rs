@@ -367,14 +367,14 @@ fn is_complete(deployment: &Deployment) -> bool {
 }
 
 /// When the newest task was started of a deployment that ECS has completed and that has no healthy one: it was complete with no
-/// task at all, or has lost them all.
+/// task at all, or has lost them all. One that stops is on its way out.
 fn begun_after_completion(
     view: &View<'_>,
     deployment: &Deployment,
     healthy: &[&Task],
 ) -> Option<Timestamp> {
     let tasks = tasks_of(view, &deployment.id);
-    let on_their_way = tasks.iter().filter(|task| task.last_status != "STOPPED");
+    let on_their_way = tasks.iter().filter(|task| task.desired_status != "STOPPED");
     let started = on_their_way.filter_map(|task| task.created_at).max();
     started.filter(|_| is_complete(deployment) && healthy.is_empty())
 }

@@ -104,6 +104,20 @@ fn the_clock_stands_once_ecs_completed_the_deployment() {
     assert_eq!(look.verdict(), None);
 }
 
+/// ECS completed it long ago, and its only task has just been killed, or is its successor and hangs.
+#[test]
+fn a_task_that_stops_is_none_that_should_get_healthy() {
+    for (desired, verdict) in [("STOPPED", None), ("RUNNING", Some(VerdictKind::Stalled))] {
+        let mut look = overdue();
+        look.primary().rollout_state = Some("COMPLETED".to_owned());
+        look.add_task(json!({
+            "lastStatus": "DEACTIVATING", "desiredStatus": desired,
+            "createdAt": look.ago(4000).as_second(), "stoppingAt": look.ago(1).as_second(),
+        }));
+        assert_eq!(look.verdict(), verdict, "{desired}: {}", look.plan());
+    }
+}
+
 #[test]
 fn the_clock_stands_on_a_server_that_shows_no_course_of_deployments_at_all() {
     for (state, deployments, verdict) in [
