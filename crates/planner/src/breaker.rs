@@ -367,7 +367,8 @@ fn is_complete(deployment: &Deployment) -> bool {
 }
 
 /// When the newest task was started of a deployment that ECS has completed and that has no healthy one: it was complete with no
-/// task at all, or has lost them all. One that stops is on its way out.
+/// task at all, or has lost them all. One that stops is on its way out, and one that was there by then was healthy once: when it
+/// ceased to be so is not known, and ECS replaces it.
 fn begun_after_completion(
     view: &View<'_>,
     deployment: &Deployment,
@@ -376,7 +377,8 @@ fn begun_after_completion(
     let tasks = tasks_of(view, &deployment.id);
     let on_their_way = tasks.iter().filter(|task| task.desired_status != "STOPPED");
     let started = on_their_way.filter_map(|task| task.created_at).max();
-    started.filter(|_| is_complete(deployment) && healthy.is_empty())
+    let finished = view.service_deployment(&deployment.id).and_then(|one| one.finished_at);
+    started.filter(|at| is_complete(deployment) && healthy.is_empty() && Some(*at) >= finished)
 }
 
 /// When a task set last got more to do: it was scaled, a step of it began, or ECS started tasks of it that are not

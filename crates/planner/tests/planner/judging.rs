@@ -118,6 +118,21 @@ fn a_task_that_stops_is_none_that_should_get_healthy() {
     }
 }
 
+/// It was healthy then, and when it ceased to be so is not known.
+#[test]
+fn a_task_that_was_there_when_ecs_completed_the_deployment_is_none_that_never_got_healthy() {
+    for (created, verdict) in [(3000, None), (1000, Some(VerdictKind::Stalled))] {
+        let mut look = overdue();
+        look.primary().rollout_state = Some("COMPLETED".to_owned());
+        look.history()[0].finished_at = Some(look.ago(2000));
+        look.add_task(json!({
+            "lastStatus": "PENDING", "desiredStatus": "RUNNING",
+            "createdAt": look.ago(created).as_second(),
+        }));
+        assert_eq!(look.verdict(), verdict, "{created}: {}", look.plan());
+    }
+}
+
 #[test]
 fn the_clock_stands_on_a_server_that_shows_no_course_of_deployments_at_all() {
     for (state, deployments, verdict) in [
