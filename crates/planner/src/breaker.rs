@@ -378,7 +378,8 @@ fn begun_after_completion(
     let on_their_way = tasks.iter().filter(|task| task.desired_status != "STOPPED");
     let started = on_their_way.filter_map(|task| task.created_at).max();
     let finished = view.service_deployment(&deployment.id).and_then(|one| one.finished_at);
-    started.filter(|at| is_complete(deployment) && healthy.is_empty() && Some(*at) >= finished)
+    let is_later = |at: &Timestamp| finished.is_none_or(|finished| *at >= finished);
+    started.filter(|at| is_complete(deployment) && healthy.is_empty() && is_later(at))
 }
 
 /// When a task set last got more to do: it was scaled, a step of it began, or ECS started tasks of it that are not

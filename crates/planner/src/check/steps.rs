@@ -92,8 +92,14 @@ fn begins_anew(ground: &Ground<'_>, next: &Stand<'_>, now: &Stand<'_>) -> bool {
     next.step == 0 && given_back.is_some_and(|at| at >= now.since)
 }
 
+/// Where nobody is served yet the last step is the first, also of steps that a manifest came to have more of.
+fn goes_to_the_last(ground: &Ground<'_>, next: &Stand<'_>) -> bool {
+    let steps = ground.desired.rollout.strategy.steps();
+    !serves_somebody(ground) && steps.is_some_and(|all| next.step + 1 == all.steps.len())
+}
+
 /// The next step begins after the bake of the one before it and with the approval that the manifest wants there, unless
-/// a person lets it pass; and it is the next one, or the first where traffic was given back, or any where nobody is served.
+/// a person lets it pass; and it is the next one, or the first where traffic was given back, or the last where nobody is served.
 pub(super) fn takes_the_next_step(ground: &Ground<'_>, action: &Action) -> Option<String> {
     let Call::TagResource { tags, .. } = &action.call else { return None };
     let (next, now) = (Stand::read(tags.get("evenkeel:rollout")?)?, stand(ground)?);
@@ -103,8 +109,8 @@ pub(super) fn takes_the_next_step(ground: &Ground<'_>, action: &Action) -> Optio
     if next.phase == "test" && (now.phase != "step" || now.step != next.step) {
         return Some("a gate opens once, before the step that it is about".to_owned());
     }
-    let leaves_a_bake = next.phase == "step" && now.phase == "bake" && serves_somebody(ground);
-    if !leaves_a_bake || begins_anew(ground, &next, &now) {
+    let leaves_a_bake = next.phase == "step" && now.phase == "bake";
+    if !leaves_a_bake || begins_anew(ground, &next, &now) || goes_to_the_last(ground, &next) {
         return None;
     }
     if next.step != now.step + 1 {

@@ -27,7 +27,7 @@ pub(crate) fn ago(seconds: i64) -> Timestamp {
     now().checked_sub(SignedDuration::from_secs(seconds)).expect("within all time")
 }
 
-fn wanted(image: &str) -> Service {
+pub(crate) fn wanted(image: &str) -> Service {
     code_deployed(web(image))
 }
 
@@ -125,7 +125,7 @@ impl Look {
         format!("v1:{digest}:{deployment}:{phase}:{}", ago(seconds).as_second())
     }
 
-    fn deployment(&self, id: &str, status: &str) -> Value {
+    pub(crate) fn deployment(&self, id: &str, status: &str) -> Value {
         json!({
             "deploymentId": id, "status": status, "creator": "user", "createTime": ago(290).as_second(),
             "description": format!("evenkeel {}", self.desired.revision_digest),
@@ -274,73 +274,6 @@ fn create_deployment(number: u64) -> Call {
         "revision": {"appSpecContent": {"content": content}},
     });
     Call::CreateDeployment { input }
-}
-
-/// Somebody's deployment has ended like that, and left the task set of `good:2` beside what is proven and wanted.
-fn left_behind(status: &str) -> Look {
-    let mut look = at_rest();
-    look.desired = wanted("good:1");
-    look.sets.push(set(2, GREEN, "ACTIVE", "d-999999999"));
-    let mut theirs = look.deployment("d-999999999", status);
-    theirs["description"] = json!("by hand");
-    look.deployments.push(theirs);
-    look.tags.insert(
-        "evenkeel:digest".to_owned(),
-        format!("v1:{}:{}:lb", look.desired.revision_digest, ago(900).as_second()),
-    );
-    look
-}
-
-#[test]
-fn what_an_ended_deployment_left_behind_is_told_and_keeps_nothing_from_being_healed() {
-    for status in ["Failed", "Stopped"] {
-        let plan = left_behind(status).plan();
-        let told: Vec<&str> = plan.waiting.iter().map(|wait| wait.sentence.as_str()).collect();
-        assert!(told.iter().any(|one| one.contains("d-999999999 has ended and left")), "{plan}");
-    }
-    let mut scaled = left_behind("Failed");
-    let mut members = scaled.desired.service.value();
-    members["desiredCount"] = json!(6);
-    scaled.desired.service = evenkeel_manifest::Document::new(&members);
-    assert!(matches!(scaled.plan().actions[0].call, Call::UpdateService { .. }));
-}
-
-#[test]
-fn what_an_ended_deployment_left_behind_does_not_keep_the_next_one_from_beginning() {
-    let mut look = left_behind("Stopped");
-    look.desired = wanted("good:2");
-    let plan = look.plan();
-    let begins = |action: &Action| matches!(action.call, Call::CreateDeployment { .. });
-    assert!(plan.actions.iter().any(begins), "{plan}");
-}
-
-/// Somebody stopped it after its task set was PRIMARY, and before it took away what the service began with.
-#[test]
-fn what_a_stopped_deployment_was_to_replace_is_left_behind_too() {
-    let replaced_by = |status: &str| {
-        let mut look = left_behind(status);
-        look.sets = vec![set(1, GROUP, "ACTIVE", ""), set(2, GREEN, "PRIMARY", "d-999999999")];
-        look
-    };
-    let reasons = |look: &Look| -> Vec<WaitReason> {
-        look.plan().waiting.iter().map(|wait| wait.reason).collect()
-    };
-    for status in ["Stopped", "Succeeded", "Failed"] {
-        assert!(reasons(&replaced_by(status)).contains(&WaitReason::Person), "{status}");
-    }
-    assert_eq!(reasons(&replaced_by("InProgress")), [WaitReason::ForeignDeployment]);
-    let mut unknown = replaced_by("Stopped");
-    unknown.deployments.clear();
-    assert_eq!(reasons(&unknown), [WaitReason::Draining]);
-}
-
-#[test]
-fn a_task_set_whose_deployment_goes_on_or_is_not_shown_may_go_by_itself() {
-    let waits = |look: &Look| look.plan().waiting[0].reason;
-    assert_eq!(waits(&left_behind("InProgress")), WaitReason::ForeignDeployment);
-    let mut unknown = left_behind("Failed");
-    unknown.deployments.clear();
-    assert_eq!(waits(&unknown), WaitReason::Draining);
 }
 
 #[test]

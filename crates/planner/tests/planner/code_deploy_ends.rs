@@ -2,11 +2,11 @@
 
 #![expect(clippy::indexing_slicing, reason = "a plan without an action is a failed test")]
 
-use evenkeel_planner::{Call, ConditionKind, Lane, Outcome, WaitReason, status};
+use evenkeel_planner::{Action, Call, ConditionKind, Lane, Outcome, WaitReason, status};
 use serde_json::{Value, json};
 
 use crate::balanced::GREEN;
-use crate::code_deploy::{Look, ago, at_rest, definition, on_its_way, set};
+use crate::code_deploy::{Look, ago, at_rest, definition, on_its_way, set, wanted};
 use crate::ecs::input;
 use crate::manifests::{GROUP, key};
 
@@ -32,6 +32,73 @@ fn what_a_rejected_deployment_left_behind_is_taken_away_by_a_return_and_not_wait
         "createTime": ago(3).as_second(), "description": format!("evenkeel return {}", definition(1)),
     }));
     assert_eq!(returned.waits(), WaitReason::Draining, "once is enough");
+}
+
+/// Somebody's deployment has ended like that, and left the task set of `good:2` beside what is proven and wanted.
+fn left_behind(status: &str) -> Look {
+    let mut look = at_rest();
+    look.desired = wanted("good:1");
+    look.sets.push(set(2, GREEN, "ACTIVE", "d-999999999"));
+    let mut theirs = look.deployment("d-999999999", status);
+    theirs["description"] = json!("by hand");
+    look.deployments.push(theirs);
+    look.tags.insert(
+        "evenkeel:digest".to_owned(),
+        format!("v1:{}:{}:lb", look.desired.revision_digest, ago(900).as_second()),
+    );
+    look
+}
+
+#[test]
+fn what_an_ended_deployment_left_behind_is_told_and_keeps_nothing_from_being_healed() {
+    for status in ["Failed", "Stopped"] {
+        let plan = left_behind(status).plan();
+        let told: Vec<&str> = plan.waiting.iter().map(|wait| wait.sentence.as_str()).collect();
+        assert!(told.iter().any(|one| one.contains("d-999999999 has ended and left")), "{plan}");
+    }
+    let mut scaled = left_behind("Failed");
+    let mut members = scaled.desired.service.value();
+    members["desiredCount"] = json!(6);
+    scaled.desired.service = evenkeel_manifest::Document::new(&members);
+    assert!(matches!(scaled.plan().actions[0].call, Call::UpdateService { .. }));
+}
+
+#[test]
+fn what_an_ended_deployment_left_behind_does_not_keep_the_next_one_from_beginning() {
+    let mut look = left_behind("Stopped");
+    look.desired = wanted("good:2");
+    let plan = look.plan();
+    let begins = |action: &Action| matches!(action.call, Call::CreateDeployment { .. });
+    assert!(plan.actions.iter().any(begins), "{plan}");
+}
+
+/// Somebody stopped it after its task set was PRIMARY, and before it took away what the service began with.
+#[test]
+fn what_a_stopped_deployment_was_to_replace_is_left_behind_too() {
+    let replaced_by = |status: &str| {
+        let mut look = left_behind(status);
+        look.sets = vec![set(1, GROUP, "ACTIVE", ""), set(2, GREEN, "PRIMARY", "d-999999999")];
+        look
+    };
+    let reasons = |look: &Look| -> Vec<WaitReason> {
+        look.plan().waiting.iter().map(|wait| wait.reason).collect()
+    };
+    for status in ["Stopped", "Succeeded", "Failed"] {
+        assert!(reasons(&replaced_by(status)).contains(&WaitReason::Person), "{status}");
+    }
+    assert_eq!(reasons(&replaced_by("InProgress")), [WaitReason::ForeignDeployment]);
+    let mut unknown = replaced_by("Stopped");
+    unknown.deployments.clear();
+    assert_eq!(reasons(&unknown), [WaitReason::Draining]);
+}
+
+#[test]
+fn a_task_set_whose_deployment_goes_on_or_is_not_shown_may_go_by_itself() {
+    let waits = |look: &Look| look.plan().waiting[0].reason;
+    assert_eq!(waits(&left_behind("InProgress")), WaitReason::ForeignDeployment);
+    let mut unknown = left_behind("Failed");
+    unknown.deployments.clear();
+    assert_eq!(waits(&unknown), WaitReason::Draining);
 }
 
 /// `d-222222222` has succeeded, and the task set of a later deployment is PRIMARY.

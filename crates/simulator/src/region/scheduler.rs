@@ -352,8 +352,8 @@ impl State {
     fn start_missing(&mut self, id: ServiceId) {
         let Some(service) = self.services.get(&id) else { return };
         let numbers = missing(service, &self.census(service));
-        let starts: Vec<_> = service.deployments.iter().zip(numbers).rev().collect();
-        let starts = starts.into_iter().filter(|(_, number)| *number > 0);
+        let starts =
+            service.deployments.iter().zip(numbers).rev().filter(|(_, number)| *number > 0);
         let starts: Vec<_> =
             starts.map(|(one, number)| (one.id, number, one.no_start_before)).collect();
         for (deployment, number, not_before) in starts {

@@ -67,6 +67,15 @@ fn the_guard_lets_a_rollout_begin_anew_only_where_its_traffic_was_given_back() {
 }
 
 #[test]
+fn the_guard_lets_a_bake_be_left_for_the_last_step_where_nobody_is_served() {
+    let mut look = baking_for(10);
+    assert!(tag(&look, "step1").contains("step 1 has baked for 10s only"));
+    look.sets.remove(0);
+    assert_eq!(tag(&look, "step1"), "");
+    assert!(tag(&look, "step0").contains("step 1 does not follow step 1"));
+}
+
+#[test]
 fn the_guard_lets_no_step_follow_before_its_time_or_without_its_approval() {
     assert_eq!(tag(&baking_for(60), "step1"), "");
     assert!(tag(&baking_for(59), "step1").contains("step 1 has baked for 59s only"));

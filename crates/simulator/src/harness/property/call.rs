@@ -227,12 +227,14 @@ pub(super) fn primary(service: &Value) -> Option<&Value> {
     all.iter().find(|one| text(one, "status") == Some("PRIMARY"))
 }
 
-/// Whether the input of `ModifyRule` or `ModifyListener` gives more than one group traffic.
-pub(super) fn splits(input: &Value) -> bool {
-    let actions = input.get("Actions").or(input.get("DefaultActions"));
-    let groups = actions.and_then(|all| all.pointer("/0/ForwardConfig/TargetGroups"));
-    let groups = groups.and_then(Value::as_array).into_iter().flatten();
-    groups.filter(|one| one.get("Weight").and_then(Value::as_u64) > Some(0)).count() > 1
+/// What `ModifyRule` or `ModifyListener` gives each group, in tenths of a percent, where more than one gets traffic.
+pub(super) fn split(input: &Value) -> Option<Vec<u64>> {
+    let actions = input.get("Actions").or(input.get("DefaultActions"))?;
+    let groups = actions.pointer("/0/ForwardConfig/TargetGroups")?.as_array()?.iter();
+    let weights = groups.filter_map(|one| one.get("Weight")?.as_u64()).filter(|one| *one > 0);
+    let weights: Vec<u64> = weights.collect();
+    let all: u64 = weights.iter().sum();
+    (weights.len() > 1).then(|| weights.iter().map(|one| one * 1000 / all).collect())
 }
 
 #[cfg(test)]

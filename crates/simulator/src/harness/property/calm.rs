@@ -28,8 +28,8 @@ pub(super) struct Calm {
     deregistered: BTreeSet<String>,
     alive: BTreeSet<Replica>,
     since: Option<At>,
-    /// When somebody else last gave two groups traffic by one rule.
-    split: Option<At>,
+    /// When somebody else last gave two groups traffic by one rule, and how much.
+    split: Option<(At, Vec<u64>)>,
 }
 
 /// What follows the end of a deployment is written, or begins, by then: what daemons do not judge they look at once in
@@ -163,7 +163,7 @@ impl Calm {
                 self.deregistered.extend(text(input, "taskDefinition").map(str::to_owned));
             }
             Event::Edited { operation: "ModifyRule" | "ModifyListener", input, .. } => {
-                self.split = call::splits(input).then_some(at).or(self.split);
+                self.split = call::split(input).map(|shares| (at, shares)).or(self.split.take());
             }
             Event::Edited { operation: "UpdateService", input, .. } => {
                 let key = named(input).filter(|_| call::starts_a_deployment(input));
@@ -312,11 +312,14 @@ impl Ending<'_> {
             && !self.is_split_by_hand()
     }
 
-    /// Traffic that somebody takes from a step is a rescue, or a mistake: who did it says how it goes on.
+    /// Traffic that somebody takes from a step is a rescue, or a mistake: who did it says how it goes on. It has what was
+    /// given by hand still.
     fn is_split_by_hand(&self) -> bool {
         let primary = self.truth.and_then(|truth| truth.primary.as_ref());
         let on_its_way = primary.filter(|one| !self.wish.steps.is_empty() && is_in_flight(one));
-        on_its_way.zip(self.calm.split).is_some_and(|(one, split)| one.created_at <= split)
+        on_its_way.zip(self.calm.split.as_ref()).is_some_and(|(one, (at, shares))| {
+            one.created_at <= *at && one.share.is_some_and(|share| shares.contains(&share.into()))
+        })
     }
 
     fn is_ours(&self, truth: &Truth) -> bool {

@@ -33,7 +33,10 @@ impl Faultless {
         let Event::Changed(facts) = event else { return };
         self.now = Some(facts.at);
         for task in &facts.tasks {
-            let Some(at) = task.stopping_at.filter(|_| failure(task).is_some()) else { continue };
+            if failure(task).is_none() {
+                continue;
+            }
+            let at = task.stopping_at.unwrap_or(facts.at);
             let last = self.faulty.entry(task.deployment).or_insert(at);
             *last = at.max(*last);
         }

@@ -17,8 +17,9 @@ use super::passes::Passes;
 use super::wishes::Wish;
 
 /// L9: without a new wish, a person's command, a verdict on other content or somebody else's hand, daemons change no field
-/// of a service more than twice an hour, or than twice for each try of a rollout that is postponed ten minutes at least. What was written because of an answer from the past, overtaken by such a wish or hand, or
-/// carried out long after it was given up, is no wish of theirs.
+/// of a service more than twice an hour, or than twice for each try of a rollout that is postponed ten minutes at least. What was
+/// written because of an answer from the past, overtaken by such a wish or hand, or carried out long after it was given up, is no
+/// wish of theirs.
 #[derive(Debug, Default)]
 pub(super) struct NoOscillation {
     origins: Origins,

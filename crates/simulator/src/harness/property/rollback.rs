@@ -498,6 +498,17 @@ mod tests {
         }
     }
 
+    /// A daemon deploys this task definition by force.
+    fn begins_again(course: &mut Course<OneRollback>, number: u64) {
+        let again = json!({"taskDefinition": &*definition(number), "forceNewDeployment": true});
+        let call = course.rollback(FIRST, "UpdateService", update(&again));
+        course.sent(&call);
+        course.happens(|_, _| {});
+        course.begins(number);
+        let reply = course.updated();
+        course.carried_out(&call, &reply);
+    }
+
     #[test]
     fn a_return_that_ecs_gave_up_for_no_fault_of_its_own_is_begun_again_later() {
         // Whether a task of the return failed, when it is begun again, and whether that is wrong.
@@ -520,18 +531,8 @@ mod tests {
             });
             course.pause(minutes * 60);
             course.looks(FIRST);
-            let same = json!({"taskDefinition": &*definition(1), "forceNewDeployment": true});
-            let call = course.rollback(FIRST, "UpdateService", update(&same));
-            course.sent(&call);
-            course.happens(|_, _| {});
-            course.begins(1);
-            let reply = course.updated();
-            course.carried_out(&call, &reply);
-            if is_wrong {
-                course.breaks("returns from 9");
-            } else {
-                course.passes();
-            }
+            begins_again(&mut course, 1);
+            if is_wrong { course.breaks("returns from 9") } else { course.passes() }
         }
     }
 
@@ -547,13 +548,7 @@ mod tests {
             course.happens(|facts, _| facts.deployments[0].course = DeploymentCourse::Failed);
             course.pause(11 * 60);
             course.looks(FIRST);
-            let again = json!({"taskDefinition": &*definition(20), "forceNewDeployment": true});
-            let call = course.rollback(FIRST, "UpdateService", update(&again));
-            course.sent(&call);
-            course.happens(|_, _| {});
-            course.begins(20);
-            let reply = course.updated();
-            course.carried_out(&call, &reply);
+            begins_again(&mut course, 20);
             if is_wrong { course.breaks("returns from 9") } else { course.passes() }
         }
     }

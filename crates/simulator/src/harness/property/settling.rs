@@ -297,11 +297,12 @@ mod tests {
         let groups = |other: u64| json!([{"Weight": other}, {"Weight": 50}]);
         let split =
             |other| json!({"DefaultActions": [{"ForwardConfig": {"TargetGroups": groups(other)}}]});
-        for (wanted, other, is_before, broken) in [
-            (stepped("2"), 50, false, false),
-            (stepped("2"), 0, false, true),
-            (stepped("2"), 50, true, true),
-            (manifest("2"), 50, false, true),
+        for (wanted, other, share, is_before, broken) in [
+            (stepped("2"), 50, 500, false, false),
+            (stepped("2"), 50, 1000, false, true),
+            (stepped("2"), 0, 500, false, true),
+            (stepped("2"), 50, 500, true, true),
+            (manifest("2"), 50, 500, false, true),
         ] {
             let mut course = calm(AtTheEnd::matches(US));
             course.wants(FIRST, Some(&wanted));
@@ -313,6 +314,7 @@ mod tests {
             if !is_before {
                 course.person("ModifyListener", &split(other));
             }
+            course.happens(|facts, _| facts.deployments[0].share = Some(share));
             let course = over(course);
             if broken { course.breaks("proven") } else { course.passes() }
         }

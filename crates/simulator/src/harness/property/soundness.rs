@@ -417,14 +417,19 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_failed_task_or_patience_that_ended_is_a_reason() {
-        let mut course = Course::rolled_out(VerdictSoundness::default());
+    /// A task of revision 2 does.
+    fn crashes(course: &mut Course<VerdictSoundness>) {
         course.happens(|facts, at| {
             let mut failed = pending(200, 2);
             stop(&mut failed, at, "EssentialContainerExited", "Essential container in task exited");
             facts.tasks.push(failed);
         });
+    }
+
+    #[test]
+    fn a_failed_task_or_patience_that_ended_is_a_reason() {
+        let mut course = Course::rolled_out(VerdictSoundness::default());
+        crashes(&mut course);
         course.pass("TagResource", against());
         course.passes();
         let mut course = Course::rolled_out(VerdictSoundness::default());
@@ -500,16 +505,7 @@ mod tests {
     fn how_a_return_ended_is_no_reason_to_reject_what_was_not_begun_again() {
         for (is_over, is_stale) in [(false, false), (true, true), (true, false)] {
             let mut course = Course::rolled_out(VerdictSoundness::default());
-            course.happens(|facts, at| {
-                let mut failed = pending(200, 2);
-                stop(
-                    &mut failed,
-                    at,
-                    "EssentialContainerExited",
-                    "Essential container in task exited",
-                );
-                facts.tasks.push(failed);
-            });
+            crashes(&mut course);
             course.pass("TagResource", against());
             course.begins(3);
             course.happens(|_, _| {});
