@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::region::{ApiError, State, text};
+use crate::region::{ApiError, Kept, State, text};
 
 pub(crate) use alarms::Alarm;
 use balancers::Unsent;
@@ -18,9 +18,9 @@ use metrics::{MetricKey, Minute, Sample};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CloudWatch {
     /// By name.
-    alarms: BTreeMap<String, Alarm>,
+    alarms: Kept<String, Alarm>,
     /// Values by metric and minute (seconds since the epoch at its start).
-    metrics: BTreeMap<MetricKey, BTreeMap<i64, Minute>>,
+    metrics: Kept<MetricKey, BTreeMap<i64, Minute>>,
     unsent: Unsent,
     evaluation_due: Option<Timestamp>,
 }

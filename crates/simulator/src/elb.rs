@@ -25,9 +25,9 @@ pub use view::{ListenerView, RuleCondition, RuleView, TargetGroupView};
 pub(crate) struct Elb {
     pub(crate) load_balancers: BTreeMap<String, LoadBalancer>,
     pub(crate) target_groups: Kept<String, TargetGroup>,
-    pub(crate) listeners: BTreeMap<String, Listener>,
+    pub(crate) listeners: Kept<String, Listener>,
     /// Default rules included.
-    pub(crate) rules: BTreeMap<String, Rule>,
+    pub(crate) rules: Kept<String, Rule>,
     pub(crate) tags: BTreeMap<String, Tags>,
     /// Target groups whose targets changed since the world last looked.
     pub(crate) changed: BTreeSet<String>,

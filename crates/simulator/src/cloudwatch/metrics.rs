@@ -77,7 +77,7 @@ impl CloudWatch {
         at: Timestamp,
         samples: impl IntoIterator<Item = Sample>,
     ) {
-        let minutes = self.metrics.entry(key).or_default();
+        let minutes = self.metrics.get_or_default(key);
         let start = at.as_second().div_euclid(60) * 60;
         let minute = minutes.entry(start).or_default();
         samples.into_iter().for_each(|sample| minute.add(sample));

@@ -76,7 +76,7 @@ impl State {
     pub(super) fn delete_load_balancer(&mut self, input: &Value) -> Result<Value, ApiError> {
         let arn = required(input, "LoadBalancerArn")?;
         if self.elb.load_balancers.remove(arn).is_some() {
-            let elb = &mut self.elb;
+            let elb = &mut *self.elb;
             elb.listeners.retain(|_, listener| listener.load_balancer != arn);
             let listeners = &elb.listeners;
             elb.rules.retain(|_, rule| listeners.contains_key(&rule.listener));

@@ -250,7 +250,8 @@ impl State {
     }
 
     pub(super) fn rules_changed(&mut self) {
-        self.elb.changed.extend(self.elb.target_groups.keys().cloned());
+        let elb = &mut *self.elb;
+        elb.changed.extend(elb.target_groups.keys().cloned());
         self.effects.push(Effect::LoadBalancingChanged);
     }
 

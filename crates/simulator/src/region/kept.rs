@@ -2,19 +2,38 @@
 //! is with what was.
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-/// As a map, but what did not change costs an earlier state nothing.
-#[derive(Clone, Debug)]
-pub(crate) struct Kept<K, V>(BTreeMap<K, Arc<V>>);
+/// A part of the state: an earlier state has the same one until it changes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shared<T>(Arc<T>);
 
-impl<K, V> Default for Kept<K, V> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
+impl<T> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
     }
 }
 
-impl<K: Ord, V: Clone> Kept<K, V> {
+impl<T: Clone> DerefMut for Shared<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+/// As a map, but what did not change costs an earlier state nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept<K, V>(Shared<BTreeMap<K, Arc<V>>>);
+
+impl<K, V> Default for Kept<K, V> {
+    fn default() -> Self {
+        Self(Shared(Arc::default()))
+    }
+}
+
+impl<K: Ord + Clone, V: Clone> Kept<K, V> {
     pub(crate) fn get<Q: Ord + ?Sized>(&self, id: &Q) -> Option<&V>
     where
         K: std::borrow::Borrow<Q>,
@@ -45,6 +64,14 @@ impl<K: Ord, V: Clone> Kept<K, V> {
         K: std::borrow::Borrow<Q>,
     {
         self.0.remove(id).map(Arc::unwrap_or_clone)
+    }
+
+    pub(crate) fn retain(&mut self, mut keeps: impl FnMut(&K, &V) -> bool) {
+        self.0.retain(|id, kept| keeps(id, kept));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(crate) fn contains_key<Q: Ord + ?Sized>(&self, id: &Q) -> bool

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::cluster::Cluster;
-use super::kept::Kept;
+use super::kept::{Kept, Shared};
 use super::service::{Service, ServiceId};
 use super::task::{Task, TaskId};
 use super::task_definition::Family;
@@ -24,19 +24,19 @@ pub(crate) struct State {
     pub(crate) timings: Arc<Timings>,
     pub(crate) now: Timestamp,
     pub(crate) rng: fastrand::Rng,
-    pub(crate) timers: Timers,
-    pub(crate) clusters: BTreeMap<String, Cluster>,
+    pub(crate) timers: Shared<Timers>,
+    pub(crate) clusters: Shared<BTreeMap<String, Cluster>>,
     pub(crate) families: Kept<String, Family>,
     pub(crate) services: Kept<ServiceId, Service>,
     /// Cluster and service name to the newest service of that name.
-    pub(crate) names: BTreeMap<(String, String), ServiceId>,
+    pub(crate) names: Shared<BTreeMap<(String, String), ServiceId>>,
     pub(crate) tasks: Kept<TaskId, Task>,
-    pub(crate) elb: Elb,
-    pub(crate) cloudwatch: CloudWatch,
-    pub(crate) code_deploy: CodeDeploy,
+    pub(crate) elb: Shared<Elb>,
+    pub(crate) cloudwatch: Shared<CloudWatch>,
+    pub(crate) code_deploy: Shared<CodeDeploy>,
     pub(crate) capacity: Capacity,
     pub(crate) effects: Vec<Effect>,
-    pub(crate) events: Vec<Value>,
+    pub(crate) events: Shared<Vec<Value>>,
     pub(crate) sequence: u64,
     pub(crate) events_wanted: bool,
 }
@@ -56,18 +56,18 @@ impl State {
             settings: Arc::new(settings),
             timings: Arc::new(timings),
             now,
-            timers: Timers::default(),
-            clusters: BTreeMap::new(),
+            timers: Shared::default(),
+            clusters: Shared::default(),
             families: Kept::default(),
             services: Kept::default(),
-            names: BTreeMap::new(),
+            names: Shared::default(),
             tasks: Kept::default(),
-            elb: Elb::default(),
-            cloudwatch: CloudWatch::default(),
-            code_deploy: CodeDeploy::default(),
+            elb: Shared::default(),
+            cloudwatch: Shared::default(),
+            code_deploy: Shared::default(),
             capacity: Capacity::default(),
             effects: Vec::new(),
-            events: Vec::new(),
+            events: Shared::default(),
             sequence: 0,
             events_wanted: false,
         }

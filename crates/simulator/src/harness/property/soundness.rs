@@ -199,8 +199,8 @@ fn is_stalled(write: Write<'_>) -> bool {
 
 /// Whether a gate or a step may have waited, for as long as it may, for a person or for numbers that are clear.
 fn is_unanswered(wishes: &[Arc<Wish>], began: At, at: At) -> bool {
-    let waits = |wish: &Arc<Wish>| wish.is_measured || !wish.approvals.is_empty();
-    let timeouts = wishes.iter().filter(|wish| waits(wish)).filter_map(|wish| wish.gate_timeout);
+    let waiting = wishes.iter().filter(|wish| wish.may_wait());
+    let timeouts = waiting.filter_map(|wish| wish.gate_timeout);
     timeouts.min().is_some_and(|timeout| began + timeout <= at)
 }
 
@@ -217,11 +217,12 @@ pub(super) fn has_failed(task: &TaskFacts) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use evenkeel_manifest::Strategy;
     use serde_json::{Value, json};
 
     use super::super::course::{
-        Course, FIRST, definition, manifest, manifest_with, mark, pending, proof, revision, stop,
-        tagging, throttled, verdict,
+        Course, FIRST, definition, manifest, manifest_with, mark, pending, proof, revision,
+        stepped, stop, tagging, throttled, verdict,
     };
     use super::*;
 
@@ -483,11 +484,22 @@ mod tests {
             manifest_with("2", "    desiredCount: 4\n", &format!("  rollout: {rollout}\n"))
         };
         let measured = of(", analysis: {metrics: [{metric: cpu, max: 1%}]}");
+        let in_steps = |asks| {
+            let mut wanted = stepped("2");
+            if let Strategy::Steps(all) = &mut wanted.rollout.strategy {
+                all.gate_timeout = Duration::from_mins(15);
+                all.steps[0].approve = asks;
+            }
+            wanted
+        };
         for (wanted, minutes, kind, is_reason) in [
             (&measured, 15, "Stalled", true),
             (&measured, 14, "Stalled", false),
             (&measured, 15, "Crashes", false),
             (&of(""), 15, "Stalled", false),
+            (&in_steps(true), 15, "Stalled", true),
+            (&in_steps(true), 14, "Stalled", false),
+            (&in_steps(false), 15, "Stalled", false),
         ] {
             let mut course = Course::of(VerdictSoundness::default());
             course.wants(FIRST, Some(wanted));

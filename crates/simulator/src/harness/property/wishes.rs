@@ -56,6 +56,8 @@ pub(super) struct Wish {
 pub(super) struct Step {
     pub(super) share: u32,
     pub(super) bake: SignedDuration,
+    /// A person must approve of the next one.
+    pub(super) asks: bool,
 }
 
 /// All that a manifest says about the service; where it was found is no part of it.
@@ -132,6 +134,12 @@ impl Wish {
         }
     }
 
+    /// Whether a rollout of it may wait, for as long as a gate may, for a person or for numbers that are clear.
+    pub(super) fn may_wait(&self) -> bool {
+        let asks = !self.approvals.is_empty() || self.steps.iter().any(|step| step.asks);
+        self.is_measured || asks
+    }
+
     /// Whether it says the same, so that nobody has wished for anything new.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.said == other.said
@@ -147,6 +155,7 @@ fn steps(service: &Service) -> Vec<Step> {
     let read = |step: &TrafficStep| Step {
         share: u32::from(step.weight.tenths()),
         bake: SignedDuration::try_from(step.bake).unwrap_or(SignedDuration::MAX),
+        asks: step.approve,
     };
     steps.unwrap_or_default().iter().map(read).collect()
 }
