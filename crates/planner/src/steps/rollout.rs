@@ -224,13 +224,13 @@ fn lost(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
         let judgement = judge(view, id.unwrap_or_default(), mark.phase, mark.since);
         return Some(ended(view, &judgement, sentence, mark));
     }
-    if view.standing() == Standing::InFlight {
-        return foreign::wait(view);
-    }
     if let Some(why) = not_seen(&view.observed().service_deployments) {
         let why = crate::view::explain(why);
         let sentence = format!("our rollout is gone, and what became of it is not known: {why}");
         return Some(unknown(sentence));
+    }
+    if view.standing() == Standing::InFlight {
+        return foreign::wait(view);
     }
     if let Some(until) = foreign::left_alone_until(view) {
         let sentence = format!(
@@ -264,7 +264,9 @@ fn rolled_back_by_ecs(view: &View<'_>, id: &str) -> Option<String> {
         let reason = history.status_reason.as_deref().unwrap_or("no reason given");
         return Some(format!("ECS has {id} in {}: {reason}", history.status));
     }
-    if returned_from_another(view, id) {
+    // Somebody's deployment may have been between, and what ECS returned from.
+    let is_unseen = not_seen(&view.observed().service_deployments).is_some();
+    if is_unseen || returned_from_another(view, id) {
         return None;
     }
     let reason = view.primary.rollout_state_reason.as_deref().unwrap_or_default();

@@ -66,6 +66,9 @@ struct Look {
     tags: BTreeMap<String, String>,
     production: Vec<(String, u32)>,
     test: Vec<(String, u32)>,
+    /// Tasks of the first set.
+    healthy_before: usize,
+    /// Tasks of the second set.
     healthy: usize,
 }
 
@@ -98,6 +101,7 @@ fn before_the_first_step() -> Look {
         sets: vec![set(1, GROUP, "PRIMARY", 100.0), set(2, GREEN, "ACTIVE", 10.0)],
         production: weights(100, 0),
         test: weights(0, 100),
+        healthy_before: 4,
         healthy: 1,
     }
 }
@@ -159,7 +163,7 @@ impl Look {
         }
     }
 
-    /// All run; those of the second set are healthy as far as said.
+    /// All run; they are healthy as far as said.
     fn tasks(&self) -> Vec<Task> {
         let of = |number: u64, index: usize| {
             let address = json!([{"name": "privateIPv4Address", "value": address(number, index)}]);
@@ -189,9 +193,11 @@ impl Look {
             reason: None,
             description: None,
         };
-        let state = |index| if index < self.healthy { "healthy" } else { "initial" };
-        let blue = (0..4).map(|index| target(1, index, "healthy")).collect();
-        let green = (0..self.count()).map(|index| target(2, index, state(index))).collect();
+        let state = |index, healthy| if index < healthy { "healthy" } else { "initial" };
+        let blue = |index| target(1, index, state(index, self.healthy_before));
+        let green = |index| target(2, index, state(index, self.healthy));
+        let blue = (0..4).map(blue).collect();
+        let green = (0..self.count()).map(green).collect();
         let health = |arn: &str, targets| TargetGroupHealth { arn: arn.to_owned(), targets };
         vec![health(GROUP, blue), health(GREEN, green)]
     }
@@ -551,13 +557,14 @@ fn a_rejected_revision_gives_no_traffic_to_one_that_was_never_complete() {
     assert!(look.waits().contains("there is nothing to return to"), "{}", look.waits());
 }
 
-/// Two that were wanted before anything was ever complete; the second one has all traffic and is not healthy.
+/// Two that were wanted before anything was ever complete; the second one has all traffic, and nothing is healthy.
 fn two_without_a_primary() -> Look {
     let mut look = before_the_first_step();
     look.sets = vec![set(1, GROUP, "ACTIVE", 100.0), set(2, GREEN, "ACTIVE", 100.0)];
     look.sets[1]["taskDefinition"] = look.sets[0]["taskDefinition"].clone();
     look.tags.remove("evenkeel:rollout");
-    Look { production: weights(0, 100), test: weights(100, 0), healthy: 0, ..look }
+    let (production, test) = (weights(0, 100), weights(100, 0));
+    Look { production, test, healthy_before: 0, healthy: 0, ..look }
 }
 
 /// The steps became more since, and what they say of the first of them would give all but a tenth to an empty group.
@@ -589,6 +596,31 @@ fn of_two_that_both_get_traffic_where_nothing_is_healthy_the_newer_makes_room() 
     assert!(written.wanted.contains(&(GREEN.to_owned(), 0)), "{written:?}");
     assert_eq!(plan.actions[0].lane, Lane::Rollback);
     assert_eq!(look.broken(plan.actions[0].call.clone(), Lane::Rollback), "");
+}
+
+/// Of the newer one healthy tasks were to be left for an older one that had none.
+#[test]
+fn of_two_that_were_never_complete_the_one_that_serves_nobody_makes_room() {
+    for (production, healthy_before, healthy, from) in [
+        (weights(50, 50), 0, 4, Some(GROUP)),
+        (weights(100, 0), 0, 4, Some(GROUP)),
+        (weights(0, 100), 0, 4, None),
+        (weights(50, 50), 4, 0, Some(GREEN)),
+        (weights(0, 100), 4, 0, Some(GREEN)),
+    ] {
+        let look = Look { production, healthy_before, healthy, ..two_without_a_primary() };
+        let plan = look.plan();
+        let action = &plan.actions[0];
+        match (&action.call, from) {
+            (Call::ModifyRule { weights, .. }, Some(group)) => {
+                assert!(weights.wanted.contains(&(group.to_owned(), 0)), "{weights:?}");
+                assert_eq!(action.lane, Lane::Rollback);
+            }
+            (Call::DeleteTaskSet { input }, None) => assert_eq!(input["taskSet"], "ecs-svc/1"),
+            (other, _) => panic!("{other:?}"),
+        }
+        assert_eq!(look.broken(action.call.clone(), action.lane), "");
+    }
 }
 
 #[test]

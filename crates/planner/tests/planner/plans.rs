@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use evenkeel_manifest::{Counting, OnFailure, Service, Threshold};
-use evenkeel_planner::{Call, Fact, VerdictKind, WaitReason, tag};
+use evenkeel_planner::{Call, Fact, Unknown, VerdictKind, WaitReason, tag};
 use serde_json::json;
 
 use crate::ecs::{Ecs, input};
+use crate::looks::Look;
 use crate::manifests::{Draft, key, watched, web};
 
 /// What the passes of `ticks` times five seconds say; what is said twice in a row is told once.
@@ -191,6 +192,21 @@ fn ecs_s_own_rollback_is_recognised_and_remembered() {
     let plan = ecs.settle(&v2, 100);
     assert_eq!(reasons(&plan), [WaitReason::Rejected]);
     assert_eq!(ecs.primary_image(), "good:1");
+}
+
+#[test]
+fn who_does_not_see_the_service_deployments_does_not_judge_what_may_be_another_s_rollback() {
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("good:2").service();
+    drop(ecs.settle(&v2, 2));
+    ecs.rival("good:9");
+    ecs.roll_back("ECS deployment circuit breaker: tasks failed to start.");
+    let mut look = Look::at(&ecs, v2);
+    assert_eq!(look.verdict(), None, "it was another that ECS returned from: {}", look.plan());
+    let (operation, message) = ("ListServiceDeployments".to_owned(), "Rate exceeded".to_owned());
+    look.seen.service_deployments = Fact::Unknown(Unknown::Failed { operation, message });
+    assert_eq!(look.verdict(), None, "{}", look.plan());
+    assert_eq!(reasons(&look.plan()), [WaitReason::Unknown], "{}", look.plan());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::back;
 use super::sets::Sets;
 use super::traffic::Traffic;
+use crate::breaker::healthy_tasks;
 use crate::plan::IN_FLIGHT;
 use crate::steps::absent::missing_alarm;
 use crate::steps::settled::rejected_sentence;
@@ -69,7 +70,7 @@ pub(super) fn next(view: &View<'_>, sets: &Sets<'_>) -> Plan {
         Ok(traffic) => traffic,
         Err(why) => return unknown(format!("{why}; the rollout starts when traffic can be moved")),
     };
-    if let Some((spare, lane)) = spare(sets, &traffic) {
+    if let Some((spare, lane)) = spare(view, sets, &traffic) {
         return back::withdraw(view, sets, spare, lane);
     }
     let group = traffic.group_beside(sets.primary.or(sets.outdated.first().copied()));
@@ -86,15 +87,30 @@ pub(super) fn next(view: &View<'_>, sets: &Sets<'_>) -> Plan {
     Plan::acting(vec![create], preflight::left_out(view.observed()))
 }
 
-/// Each group holds one task set. Of two that were wanted before anything was ever complete, the one without traffic makes
-/// room, else the newer one, whose traffic goes back to the older first.
-fn spare<'a>(sets: &Sets<'a>, traffic: &Traffic<'_>) -> Option<(&'a TaskSet, Lane)> {
+/// Each group holds one task set. Of two that were wanted before anything was ever complete, one that serves nobody makes room
+/// for what is healthy, else the one without traffic, else the newer one. What traffic it has goes to the other first.
+fn spare<'a>(
+    view: &View<'_>,
+    sets: &Sets<'a>,
+    traffic: &Traffic<'_>,
+) -> Option<(&'a TaskSet, Lane)> {
+    if sets.primary.is_some() {
+        return None;
+    }
     let [_, .., newest] = sets.outdated.as_slice() else { return None };
     let has_traffic =
         |set: &TaskSet| set.target_group().is_some_and(|one| traffic.production_share(one) > 0);
-    let idle = sets.outdated.iter().find(|set| !has_traffic(set));
-    let spare = idle.map_or((*newest, Lane::Rollback), |idle| (*idle, Lane::NewChange));
-    sets.primary.is_none().then_some(spare)
+    let lame = sets.outdated.iter().find(|set| !may_serve(view, set));
+    let spare = lame.filter(|_| sets.outdated.iter().any(|set| may_serve(view, set)));
+    let spare = spare.or_else(|| sets.outdated.iter().find(|set| !has_traffic(set)));
+    let spare = *spare.unwrap_or(newest);
+    Some((spare, if has_traffic(spare) { Lane::Rollback } else { Lane::NewChange }))
+}
+
+/// Whether a task of it is healthy, as far as is known.
+fn may_serve(view: &View<'_>, set: &TaskSet) -> bool {
+    let of_set = View::of_task_set(view.input, view.desired, view.service, set);
+    healthy_tasks(&of_set, set.id()).is_none_or(|tasks| !tasks.is_empty())
 }
 
 fn first_step(desired: &Service) -> Option<&TrafficStep> {
