@@ -623,6 +623,23 @@ fn of_two_that_were_never_complete_the_one_that_serves_nobody_makes_room() {
     }
 }
 
+/// The revision was rejected when the pause had lasted for `gateTimeout`.
+#[test]
+fn a_pause_after_a_bake_may_last_and_only_what_is_not_answered_ends_it() {
+    let asking = |approve| {
+        let mut look = baking_for(600);
+        look.tags.insert("evenkeel:pause".to_owned(), "a move".to_owned());
+        if let Strategy::Steps(steps) = &mut look.desired.rollout.strategy {
+            steps.gate_timeout = Duration::from_mins(1);
+            steps.steps[0].approve = approve;
+        }
+        look
+    };
+    assert!(asking(false).waits().contains("are paused"), "{}", asking(false).plan());
+    let verdict = asking(true).plan().verdict.expect("nobody answered");
+    assert!(verdict.sentence.contains("(gateTimeout)"), "{verdict:?}");
+}
+
 #[test]
 fn tasks_for_the_next_step_are_not_started_while_rollouts_are_paused() {
     let mut look = baking_for(60);

@@ -165,8 +165,7 @@ impl Course<'_> {
         }
         let before = format!("before {}", self.position());
         if let Some(rise) = self.missing_tasks() {
-            let paused = word::paused(self.view, &before).filter(|_| !self.is_promoted());
-            return match paused {
+            return match self.paused(&before) {
                 Some(wait) => still(self.view, &self.judgement, wait),
                 None => acting(rise),
             };
@@ -209,10 +208,16 @@ impl Course<'_> {
 
     /// What keeps traffic from going to what is healthy.
     fn shut(&self, at: &str) -> Option<Wait> {
-        let alarm = red_alarm(self.view);
-        let red = alarm
-            .map(|alarm| Wait::new(WaitReason::Alarm, format!("{at}: alarm {alarm} is in ALARM")));
-        red.or_else(|| word::paused(self.view, at)).filter(|_| !self.is_promoted())
+        self.alarmed(at).or_else(|| self.paused(at))
+    }
+
+    fn alarmed(&self, at: &str) -> Option<Wait> {
+        let alarm = red_alarm(self.view).filter(|_| !self.is_promoted())?;
+        Some(Wait::new(WaitReason::Alarm, format!("{at}: alarm {alarm} is in ALARM")))
+    }
+
+    fn paused(&self, at: &str) -> Option<Wait> {
+        word::paused(self.view, at).filter(|_| !self.is_promoted())
     }
 
     /// The step is taken: time, numbers, a person's word.
@@ -250,13 +255,18 @@ impl Course<'_> {
         started.map_or(end, |started| started.max(end))
     }
 
-    /// What the step waits for after its time, until it was waited for too long.
+    /// What the step waits for after its time, until it was waited for too long. Who paused rollouts, and a window that did, is
+    /// waited for without end: nobody failed to answer.
     fn undecided(&self, end: Timestamp) -> Option<Plan> {
-        let wait = unmeasured(self.view, &self.judgement)
+        let unanswered = unmeasured(self.view, &self.judgement)
             .filter(|_| !self.is_promoted())
             .or_else(|| self.unapproved())
-            .or_else(|| self.shut(AFTER_ITS_BAKE))?;
-        Some(self.waits(&wait, end))
+            .or_else(|| self.alarmed(AFTER_ITS_BAKE));
+        if let Some(wait) = unanswered {
+            return Some(self.waits(&wait, end));
+        }
+        let wait = self.paused(&format!("{}, {AFTER_ITS_BAKE}", self.position()))?;
+        Some(still(self.view, &self.judgement, wait))
     }
 
     /// Waits at a gate that stands open since then, until it was waited for too long.
