@@ -25,6 +25,8 @@ pub(super) struct MinimumHealthy {
 #[derive(Debug)]
 struct Floor {
     desired: u64,
+    /// When somebody last changed the count, and what it was until then.
+    edited: Option<(At, u64)>,
     percent: u64,
     /// Ids of the tasks that were healthy when last told.
     healthy: BTreeSet<u64>,
@@ -45,7 +47,9 @@ impl Property for MinimumHealthy {
             Event::Edited { operation: "UpdateService" | "CreateService", input, .. } => {
                 if let Some(floor) = call::named(input).and_then(|key| self.services.get_mut(&key))
                 {
-                    floor.desired = count(input).unwrap_or(floor.desired);
+                    if let Some(given) = count(input) {
+                        floor.edited = Some((at, std::mem::replace(&mut floor.desired, given)));
+                    }
                     floor.percent = percent(input).unwrap_or(floor.percent);
                 }
                 Ok(())
@@ -61,17 +65,19 @@ impl Property for MinimumHealthy {
 }
 
 impl MinimumHealthy {
-    /// Lowers the floor only as far as a manifest does, or a call that is carried out long after it was given up. Whether
-    /// what none names may come to zero is for S15 to say.
+    /// Lowers the floor only as far as a manifest does, or a call that is carried out long after it was given up, or one that
+    /// was sent before somebody else asked for more. Whether what none names may come to zero is for S15 to say.
     fn carried_out(&mut self, at: At, call: &Sent) {
         let Some(Write::Update(input)) = Write::of(call) else { return };
         let wishes = self.origins.wishes_of(call);
+        let sent = self.origins.sent_at(call);
         let floor = call.about.as_ref().and_then(|key| self.services.get_mut(key));
         let Some(floor) = floor else { return };
         if let Some(given) = count(input)
             && (wishes.iter().any(|wish| wish.count.is_some_and(|count| count <= given))
                 || (wishes.is_empty() && given == 0)
-                || self.origins.is_late(call, at))
+                || self.origins.is_late(call, at)
+                || floor.has_crossed(sent, given))
         {
             floor.desired = given;
         }
@@ -113,9 +119,16 @@ impl Floor {
     fn of(facts: &ServiceFacts) -> Self {
         Self {
             desired: u64::from(facts.desired),
+            edited: None,
             percent: u64::from(facts.minimum_healthy_percent),
             healthy: BTreeSet::new(),
         }
+    }
+
+    /// Whether a call that did not lower what was crossed with somebody's edit.
+    fn has_crossed(&self, sent: Option<At>, given: u64) -> bool {
+        let sent_before = |edited: At| sent.is_some_and(|sent| sent < edited);
+        self.edited.is_some_and(|(edited, before)| sent_before(edited) && given >= before)
     }
 }
 
@@ -280,6 +293,30 @@ mod tests {
             course.carried_out(&call, &reply);
             takes(&mut course, 0..2);
             if broken { course.breaks("2 are left") } else { course.passes() }
+        }
+    }
+
+    #[test]
+    fn a_count_that_crossed_with_somebody_s_lowers_the_floor_unless_it_lowered_what_was_before() {
+        let count = |count: u64| update(&json!({"desiredCount": count}));
+        for (given, crosses, broken) in [(2, true, false), (1, true, true), (2, false, true)] {
+            let mut course = course();
+            course.person("UpdateService", &count(2));
+            course.looks(FIRST);
+            if !crosses {
+                course.person("UpdateService", &count(4));
+            }
+            course.pause(1);
+            let call = course.write(FIRST, "UpdateService", count(given));
+            course.sent(&call);
+            course.pause(1);
+            if crosses {
+                course.person("UpdateService", &count(4));
+            }
+            let reply = course.updated();
+            course.carried_out(&call, &reply);
+            takes(&mut course, 0..2);
+            if broken { course.breaks("4 must be") } else { course.passes() }
         }
     }
 }
