@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use evenkeel_manifest::ServiceKey;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::super::Event;
+use super::super::event::At;
 use super::call::Write;
 use super::definitions::Definitions;
 use super::rollouts::failure;
@@ -17,8 +18,8 @@ pub(super) struct Faultless {
     definitions: Definitions,
     given_up: BTreeMap<ServiceKey, BTreeMap<u64, DeploymentFacts>>,
     /// Deployments of which a task failed, and when one did last.
-    faulty: BTreeMap<u64, Timestamp>,
-    now: Option<Timestamp>,
+    faulty: BTreeMap<u64, At>,
+    now: Option<At>,
 }
 
 /// How long after it began a return is begun again at the earliest.
@@ -28,10 +29,11 @@ const REPEATED_AFTER: SignedDuration = SignedDuration::from_mins(10);
 const SHOWN_FOR: SignedDuration = SignedDuration::from_mins(59);
 
 impl Faultless {
-    pub(super) fn note(&mut self, event: &Event<'_>) {
+    /// To be told before what is judged by it: a call may be the first event of the moment from which it is due.
+    pub(super) fn note(&mut self, at: At, event: &Event<'_>) {
+        self.now = Some(at);
         self.definitions.note(event);
         let Event::Changed(facts) = event else { return };
-        self.now = Some(facts.at);
         for task in &facts.tasks {
             if failure(task).is_none() {
                 continue;

@@ -151,6 +151,7 @@ impl Property for OneRollback {
     }
 
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
+        self.faultless.note(at, event);
         let said = match event {
             Event::Sent(call) if call.operation == "StopServiceDeployment" => self.stops(call),
             Event::CarriedOut { call, reply: Ok(reply) }
@@ -164,7 +165,6 @@ impl Property for OneRollback {
             }
             _ => Ok(()),
         };
-        self.faultless.note(event);
         self.origins.note(at, event);
         self.asks.note(at, event);
         self.passes.note(at, event);
@@ -503,7 +503,6 @@ mod tests {
         let again = json!({"taskDefinition": &*definition(number), "forceNewDeployment": true});
         let call = course.rollback(FIRST, "UpdateService", update(&again));
         course.sent(&call);
-        course.happens(|_, _| {});
         course.begins(number);
         let reply = course.updated();
         course.carried_out(&call, &reply);

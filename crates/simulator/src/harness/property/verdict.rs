@@ -30,11 +30,11 @@ impl Property for DurableVerdict {
 
     fn check(&mut self, at: At, event: &Event<'_>) -> Result<(), String> {
         self.origins.note(at, event);
+        self.faultless.note(at, event);
         let said = match event {
             Event::Sent(call) => Write::of(call).map_or(Ok(()), |write| self.sent(call, write)),
             _ => Ok(()),
         };
-        self.faultless.note(event);
         self.passes.note(at, event);
         said
     }
@@ -101,6 +101,7 @@ mod tests {
     };
     use super::super::memory::REJECTED;
     use super::*;
+    use crate::DeploymentCourse;
 
     fn back() -> Value {
         update(&json!({"taskDefinition": &*definition(1)}))
@@ -133,6 +134,22 @@ mod tests {
         course.looks(FIRST);
         course.returns("StopServiceDeployment", json!({}));
         course.breaks("no verdict");
+    }
+
+    /// Nothing else happens in the second from which it is due.
+    #[test]
+    fn what_ecs_gave_up_for_no_fault_of_it_is_deployed_again_after_ten_minutes() {
+        for (seconds, is_wrong) in [(600, false), (599, true)] {
+            let mut course = Course::rolled_out(DurableVerdict::default());
+            course.happens(|facts, at| {
+                facts.deployments[0].course = DeploymentCourse::Failed;
+                facts.deployments[0].created_at = at;
+            });
+            course.looks(FIRST);
+            course.pause(seconds);
+            course.returns("UpdateService", update(&json!({"forceNewDeployment": true})));
+            if is_wrong { course.breaks("no verdict was written") } else { course.passes() }
+        }
     }
 
     #[test]
