@@ -1,14 +1,14 @@
 //! Carries out one action with one call; never adds to, checks or repeats it.
 
 use aws_sdk_elasticloadbalancingv2::types::Action as RuleAction;
-use evenkeel_planner::{Action, Applied, Call};
+use evenkeel_planner::{Action, Applied, Call, Unused};
 use evenkeel_reconciler::CloudError;
 use serde_json::{Value, json};
 
 use crate::caller::{Caller, Token};
 use crate::operation::Operation;
 use crate::secrets;
-use crate::weights::Weighed;
+use crate::weights::{self, Weighed};
 
 pub(crate) async fn apply(caller: &Caller, action: &Action) -> Result<Applied, CloudError> {
     let (token, ready) = prepare(caller, action).await?;
@@ -37,6 +37,10 @@ async fn prepare<'a>(
     let token = caller.token(operation(&action.call), action.lane).await?;
     let ready = match request(&action.call) {
         Request::Json(operation, input) => Ready::Json(operation, input),
+        Request::Unused(operation, input, unused) => {
+            Box::pin(weights::is_unused(caller, action.lane, operation, unused)).await?;
+            Ready::Json(operation, input)
+        }
         // The futures of the SDK are large, and this one is part of all others.
         Request::Rule(weighed) => {
             let actions = Box::pin(weighed.reweighed(caller, action.lane)).await?;
@@ -66,12 +70,14 @@ enum Ready<'a> {
 /// What is sent, and to whom.
 enum Request<'a> {
     Json(Operation, Value),
+    /// If the rule gives the group nothing.
+    Unused(Operation, Value, &'a Unused),
     Rule(Weighed<'a>),
 }
 
 fn operation(call: &Call) -> Operation {
     match request(call) {
-        Request::Json(operation, _) => operation,
+        Request::Json(operation, _) | Request::Unused(operation, _, _) => operation,
         Request::Rule(weighed) => weighed.operation(),
     }
 }
@@ -94,7 +100,13 @@ fn request(call: &Call) -> Request<'_> {
         Call::UpdateServicePrimaryTaskSet { input } => {
             (Operation::UpdateServicePrimaryTaskSet, input.clone())
         }
-        Call::DeleteTaskSet { input } => (Operation::DeleteTaskSet, input.clone()),
+        Call::DeleteTaskSet { input, unused } => {
+            let operation = Operation::DeleteTaskSet;
+            return match unused {
+                Some(unused) => Request::Unused(operation, input.clone(), unused),
+                None => Request::Json(operation, input.clone()),
+            };
+        }
         Call::DeleteService { input } => (Operation::DeleteService, input.clone()),
         Call::CreateDeployment { input } => (Operation::CreateDeployment, input.clone()),
         Call::StopDeployment { id } => {

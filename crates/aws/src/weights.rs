@@ -1,10 +1,10 @@
 //! New weights for a listener rule, with all else that the rule does as it is; never for one that changed since it
-//! was seen.
+//! was seen. And whether a rule still gives a group nothing.
 
 use aws_sdk_elasticloadbalancingv2::types::{
     Action, ActionTypeEnum, AuthenticateOidcActionConfig, ForwardActionConfig, TargetGroupTuple,
 };
-use evenkeel_planner::{Applied, Lane, Reweighing};
+use evenkeel_planner::{Applied, Lane, Reweighing, Unused};
 use evenkeel_reconciler::CloudError;
 
 use crate::balancing;
@@ -29,7 +29,8 @@ impl Weighed<'_> {
         caller: &Caller,
         lane: Lane,
     ) -> Result<Vec<Action>, CloudError> {
-        self.with_other_weights(&self.read(caller, lane).await?)
+        let operation = self.operation();
+        self.with_other_weights(&read(caller, lane, operation, self.rule).await?)
     }
 
     pub(crate) async fn write(
@@ -49,14 +50,6 @@ impl Weighed<'_> {
             caller.write_with(token, send).await.map(drop)?;
         }
         Ok(Applied::Done)
-    }
-
-    async fn read(&self, caller: &Caller, lane: Lane) -> Result<Vec<Action>, CloudError> {
-        let request = caller.load_balancing.describe_rules().rule_arns(self.rule);
-        let reply = caller.read(Operation::DescribeRules, lane, request.send()).await?;
-        let rule = reply.rules().first();
-        rule.map(|rule| rule.actions().to_vec())
-            .ok_or_else(|| self.conflict("RuleNotFound", "is gone"))
     }
 
     fn with_other_weights(&self, actions: &[Action]) -> Result<Vec<Action>, CloudError> {
@@ -98,11 +91,43 @@ impl Weighed<'_> {
     }
 
     fn conflict(&self, code: &str, why: &str) -> CloudError {
-        CloudError::Conflict {
-            operation: self.operation().name().to_owned(),
-            code: code.to_owned(),
-            message: format!("the rule {} {why}: nothing was written", self.rule),
-        }
+        conflict(self.operation(), self.rule, code, why)
+    }
+}
+
+/// Reads a rule once more, and fails where it gives the group something: what stands in it serves users.
+pub(crate) async fn is_unused(
+    caller: &Caller,
+    lane: Lane,
+    operation: Operation,
+    unused: &Unused,
+) -> Result<(), CloudError> {
+    let actions = read(caller, lane, operation, &unused.rule).await?;
+    let mut forwards = actions.iter().flat_map(balancing::forwards);
+    if forwards.any(|(group, weight)| group == unused.group && weight > 0) {
+        let why = format!("forwards to {} again", unused.group);
+        return Err(conflict(operation, &unused.rule, "WeightsChanged", &why));
+    }
+    Ok(())
+}
+
+async fn read(
+    caller: &Caller,
+    lane: Lane,
+    operation: Operation,
+    rule: &str,
+) -> Result<Vec<Action>, CloudError> {
+    let request = caller.load_balancing.describe_rules().rule_arns(rule);
+    let reply = caller.read(Operation::DescribeRules, lane, request.send()).await?;
+    let found = reply.rules().first().map(|rule| rule.actions().to_vec());
+    found.ok_or_else(|| conflict(operation, rule, "RuleNotFound", "is gone"))
+}
+
+fn conflict(operation: Operation, rule: &str, code: &str, why: &str) -> CloudError {
+    CloudError::Conflict {
+        operation: operation.name().to_owned(),
+        code: code.to_owned(),
+        message: format!("the rule {rule} {why}: nothing was written"),
     }
 }
 
@@ -228,6 +253,25 @@ mod tests {
         let error = apply(&fake, None, &[("blue", 50), ("green", 50)]).await.unwrap_err();
         assert!(error.to_string().contains("has other weights than it was seen with"), "{error}");
         assert_eq!(fake.operations(), ["DescribeRules"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_set_whose_group_gets_traffic_again_is_not_deleted() {
+        for (group, operations) in
+            [("blue", &["DescribeRules"][..]), ("green", &["DescribeRules", "DeleteTaskSet"])]
+        {
+            let fake = Fake::new(region("authenticate-oidc"));
+            let unused = Unused { rule: "rule".to_owned(), group: group.to_owned() };
+            let set =
+                serde_json::json!({"cluster": "main", "service": "web", "taskSet": "ecs-svc/1"});
+            let call = Call::DeleteTaskSet { input: set, unused: Some(unused) };
+            let (lane, why) = (Lane::RolloutStep, "test".to_owned());
+            let action = evenkeel_planner::Action { call, lane, why };
+            let applied = fake.cloud().apply(&ServiceKey::new("main", "web"), &action).await;
+            assert_eq!(fake.operations(), operations);
+            let refused = matches!(applied, Err(CloudError::Conflict { .. }));
+            assert_eq!(refused, group == "blue", "{applied:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

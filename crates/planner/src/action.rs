@@ -57,8 +57,11 @@ pub enum Call {
     UpdateServicePrimaryTaskSet {
         input: Value,
     },
+    /// Always with `force`. The rule is read once more before, and a task set whose group gets traffic after all is left alone.
     DeleteTaskSet {
         input: Value,
+        /// `None` where the PRIMARY task set serves what the group gets.
+        unused: Option<Unused>,
     },
     /// Has CodeDeploy deploy a revision. It takes no client token: before it is made again, the group's deployments are
     /// looked at.
@@ -104,6 +107,13 @@ pub enum Call {
 pub struct Reweighing {
     pub seen: Vec<(String, u32)>,
     pub wanted: Vec<(String, u32)>,
+}
+
+/// A target group that a rule must give nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unused {
+    pub rule: String,
+    pub group: String,
 }
 
 /// The answer to a pause.

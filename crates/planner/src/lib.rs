@@ -33,7 +33,7 @@ mod task_set;
 mod verify;
 mod view;
 
-pub use action::{Action, Applied, Call, HookAction, Lane, Reweighing};
+pub use action::{Action, Applied, Call, HookAction, Lane, Reweighing, Unused};
 pub use check::{check, check_order, check_prune};
 pub use code_deploy::{
     CodeDeploy, CodeDeployDeployment, CodeDeployQuestion, DeploymentGroup, Diagnostics, EcsService,

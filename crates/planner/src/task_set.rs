@@ -97,7 +97,7 @@ impl ObservedService {
             Call::UpdateServicePrimaryTaskSet { input } => {
                 named(input, "primaryTaskSet").is_none_or(TaskSet::is_primary)
             }
-            Call::DeleteTaskSet { input } => {
+            Call::DeleteTaskSet { input, .. } => {
                 named(input, "taskSet").is_none_or(TaskSet::is_draining)
             }
             _ => true,

@@ -28,7 +28,7 @@ pub(super) const RULES: &[Rule] = &[
 pub(super) fn is_in_scope(ground: &Ground<'_>, call: &Call) -> bool {
     match call {
         Call::CreateTaskSet { input } => is_of_the_service(ground, input),
-        Call::UpdateTaskSet { input } | Call::DeleteTaskSet { input } => {
+        Call::UpdateTaskSet { input } | Call::DeleteTaskSet { input, .. } => {
             is_of_the_service(ground, input) && named(ground, input, "taskSet").is_some()
         }
         Call::UpdateServicePrimaryTaskSet { input } => {
@@ -194,7 +194,7 @@ fn healthy_targets(ground: &Ground<'_>, group: &str) -> usize {
 }
 
 fn takes_all_traffic_before_it_deletes(ground: &Ground<'_>, action: &Action) -> Option<String> {
-    let Call::DeleteTaskSet { input } = &action.call else { return None };
+    let Call::DeleteTaskSet { input, unused } = &action.call else { return None };
     let set = named(ground, input, "taskSet")?;
     let id = &set.deployment.id;
     if set.deployment.status == "PRIMARY" {
@@ -203,7 +203,13 @@ fn takes_all_traffic_before_it_deletes(ground: &Ground<'_>, action: &Action) -> 
     if stands_with_the_primary(ground, set) {
         return None;
     }
-    match group_of(set).map(|group| production_part(ground, group)) {
+    let group = group_of(set);
+    if unused.as_ref().map(|unused| (Some(unused.rule.clone()), unused.group.as_str()))
+        != group.map(|group| (production_rule(ground), group))
+    {
+        return Some(format!("whether {id} gets traffic is not asked once more before"));
+    }
+    match group.map(|group| production_part(ground, group)) {
         None => None,
         Some(Some(0)) => (!gave_back(ground, id)).then(|| {
             format!("whether {id} gets traffic may be out of date: nothing was given back since")

@@ -20,7 +20,7 @@ use evenkeel_manifest::{
 };
 use evenkeel_planner::{
     Action, Call, Depth, Fact, Lane, ListenerRule, LoadBalancing, Observed, ObservedService, Plan,
-    Reweighing, TargetGroupHealth, TargetHealth, Task, TaskDefinition, check, plan,
+    Reweighing, TargetGroupHealth, TargetHealth, Task, TaskDefinition, Unused, check, plan,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -272,6 +272,13 @@ fn about_set(number: u64, member: &str) -> Value {
     json!({"cluster": "prod", "service": "web", member: format!("ecs-svc/{number}"), "force": true})
 }
 
+/// Of the first or the second one, in a group of its own.
+fn deletes(number: u64) -> Call {
+    let group = if number == 1 { GROUP } else { GREEN };
+    let unused = Unused { rule: PRODUCTION.to_owned(), group: group.to_owned() };
+    Call::DeleteTaskSet { input: about_set(number, "taskSet"), unused: Some(unused) }
+}
+
 #[track_caller]
 fn assert_reweighs(call: &Call, rule: &str, wanted: &[(String, u32)]) {
     let Call::ModifyRule { rule: found, weights } = call else { panic!("{call:?}") };
@@ -352,7 +359,7 @@ fn a_rejected_revision_loses_traffic_then_test_traffic_then_its_tasks() {
     look.gave_back();
     assert_reweighs(&look.call(), TEST, &[(GREEN.to_owned(), 0), (GROUP.to_owned(), 100)]);
     look.test = weights(100, 0);
-    assert_eq!(look.call(), Call::DeleteTaskSet { input: about_set(2, "taskSet") });
+    assert_eq!(look.call(), deletes(2));
 }
 
 #[test]
@@ -430,7 +437,7 @@ fn what_was_replaced_is_kept_and_then_deleted() {
     look.mark("keep1", 200);
     assert!(look.waits().contains("are kept"), "{}", look.waits());
     look.mark("keep1", 301);
-    assert_eq!(look.call(), Call::DeleteTaskSet { input: about_set(1, "taskSet") });
+    assert_eq!(look.call(), deletes(1));
     look.production = weights(10, 90);
     assert!(look.waits().contains("still gets production traffic"), "{}", look.waits());
 }
@@ -441,7 +448,7 @@ fn one_that_came_to_stand_in_the_same_group_is_deleted_although_the_group_gets_t
     look.sets = vec![set(1, GREEN, "ACTIVE", 100.0), set(2, GREEN, "PRIMARY", 100.0)];
     (look.production, look.healthy) = (weights(0, 100), 4);
     look.mark("keep1", 301);
-    assert_eq!(look.call(), Call::DeleteTaskSet { input: about_set(1, "taskSet") });
+    assert_eq!(look.call(), Call::DeleteTaskSet { input: about_set(1, "taskSet"), unused: None });
     look.healthy = 3;
     assert!(look.waits().contains("4 tasks are to be healthy"), "{}", look.waits());
 }
@@ -583,7 +590,7 @@ fn a_first_revision_takes_the_last_step_also_of_more_steps_than_it_began_with() 
 #[test]
 fn what_makes_room_for_newer_content_takes_its_test_traffic_with_it_where_nothing_is_healthy() {
     let call = two_without_a_primary().call();
-    let Call::DeleteTaskSet { input } = call else { panic!("{call:?}") };
+    let Call::DeleteTaskSet { input, .. } = call else { panic!("{call:?}") };
     assert_eq!(input["taskSet"], "ecs-svc/1");
 }
 
@@ -616,7 +623,7 @@ fn of_two_that_were_never_complete_the_one_that_serves_nobody_makes_room() {
                 assert!(weights.wanted.contains(&(group.to_owned(), 0)), "{weights:?}");
                 assert_eq!(action.lane, Lane::Rollback);
             }
-            (Call::DeleteTaskSet { input }, None) => assert_eq!(input["taskSet"], "ecs-svc/1"),
+            (Call::DeleteTaskSet { input, .. }, None) => assert_eq!(input["taskSet"], "ecs-svc/1"),
             (other, _) => panic!("{other:?}"),
         }
         assert_eq!(look.broken(action.call.clone(), action.lane), "");

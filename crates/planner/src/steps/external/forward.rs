@@ -18,7 +18,8 @@ use crate::steps::{unknown, unseen_tasks, word};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::{View, last_part};
 use crate::{
-    Action, Call, Lane, Plan, RolloutPhase, StepGate, Task, TaskSet, VerdictKind, Wait, WaitReason,
+    Action, Call, Lane, Plan, RolloutPhase, StepGate, Task, TaskSet, Unused, VerdictKind, Wait,
+    WaitReason,
 };
 
 /// When what was waited for is over, and a step may still be kept.
@@ -424,12 +425,21 @@ pub(super) fn primary(view: &View<'_>, set: &TaskSet, lane: Lane) -> Action {
     Action { call: Call::UpdateServicePrimaryTaskSet { input }, lane, why }
 }
 
-/// Deletes a task set with its tasks.
+/// Deletes a task set with its tasks, if its group still gets nothing then.
 pub(super) fn delete(view: &View<'_>, set: &TaskSet, lane: Lane) -> Action {
     let input = json!({
         "cluster": view.desired.key.cluster, "service": view.desired.key.name, "taskSet": set.id(),
         "force": true,
     });
     let why = format!("deletes {}, which gets no traffic", set.id());
-    Action { call: Call::DeleteTaskSet { input }, lane, why }
+    Action { call: Call::DeleteTaskSet { input, unused: unused(view, set) }, lane, why }
+}
+
+/// What its rule must give nothing; `None` where the PRIMARY task set stands in the same group.
+fn unused(view: &View<'_>, set: &TaskSet) -> Option<Unused> {
+    let group = set.target_group()?;
+    let serves = |one: &TaskSet| one.is_primary() && one.target_group() == Some(group);
+    let pair = Pair::all(view.desired).into_iter().next()?;
+    let is_served = view.service.task_sets.iter().any(serves);
+    (!is_served).then(|| Unused { rule: pair.production_rule, group: group.to_owned() })
 }

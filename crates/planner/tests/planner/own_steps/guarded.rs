@@ -93,7 +93,7 @@ fn the_guard_lets_no_step_follow_before_its_time_or_without_its_approval() {
 #[test]
 fn the_guard_lets_nothing_be_deleted_that_users_get() {
     let look = baking_for(30);
-    let delete = |number| Call::DeleteTaskSet { input: about_set(number, "taskSet") };
+    let delete = deletes;
     assert!(look.broken(delete(2), Lane::Rollback).contains("ecs-svc/2 gets traffic"));
     assert!(look.broken(delete(1), Lane::Rollback).contains("is the PRIMARY task set"));
     assert!(look.broken(delete(7), Lane::Rollback).contains("something else than prod/web"));
@@ -102,6 +102,8 @@ fn the_guard_lets_nothing_be_deleted_that_users_get() {
     assert!(refused.contains("nothing was given back since"), "{refused}");
     idle.gave_back();
     assert_eq!(idle.broken(delete(2), Lane::Rollback), "");
+    let unasked = Call::DeleteTaskSet { input: about_set(2, "taskSet"), unused: None };
+    assert!(idle.broken(unasked, Lane::Rollback).contains("is not asked once more"));
 }
 
 #[test]

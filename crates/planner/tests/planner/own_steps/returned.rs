@@ -10,7 +10,7 @@ fn a_test_rule_that_somebody_altered_does_not_keep_production_traffic_from_going
     assert_reweighs(&look.given_back(), PRODUCTION, &all);
     look.production = weights(100, 0);
     look.gave_back();
-    assert_eq!(look.call(), Call::DeleteTaskSet { input: about_set(2, "taskSet") });
+    assert_eq!(look.call(), deletes(2));
     look.production.push((OTHER.to_owned(), 1));
     assert!(look.waits().contains("which is not the service's"), "{}", look.waits());
 }
@@ -54,7 +54,7 @@ fn a_rejected_task_set_in_the_group_of_what_serves_is_deleted_when_that_is_healt
  {
     let mut look = Look { production: weights(100, 0), ..baking_for(30) }.rejected();
     look.sets = vec![set(1, GROUP, "PRIMARY", 100.0), set(2, GROUP, "ACTIVE", 10.0)];
-    assert_eq!(look.call(), Call::DeleteTaskSet { input: about_set(2, "taskSet") });
+    assert_eq!(look.call(), Call::DeleteTaskSet { input: about_set(2, "taskSet"), unused: None });
     look.sets[0]["computedDesiredCount"] = json!(5);
     assert!(look.waits().contains("4 of 5 tasks of ecs-svc/1 are healthy"), "{}", look.waits());
 }

@@ -41,8 +41,13 @@ impl Caller<'_> {
             | Call::CreateTaskSet { input }
             | Call::UpdateTaskSet { input }
             | Call::UpdateServicePrimaryTaskSet { input }
-            | Call::DeleteTaskSet { input }
             | Call::DeleteService { input } => (Api::Ecs, input.clone()),
+            Call::DeleteTaskSet { input, unused } => {
+                if let Some(unused) = unused {
+                    self.is_unused(operation, unused).await?;
+                }
+                (Api::Ecs, input.clone())
+            }
             Call::ModifyRule { rule, weights } => {
                 let input = self.reweighed(operation, rule, None, weights).await?;
                 (Api::ElasticLoadBalancingV2, input)

@@ -1,6 +1,6 @@
-//! The weights of a rule, written as the AWS edge writes them; never over others than were seen.
+//! The weights of a rule, written and asked for as the AWS edge does; never written over others than were seen.
 
-use evenkeel_planner::Reweighing;
+use evenkeel_planner::{Reweighing, Unused};
 use evenkeel_reconciler::CloudError;
 use serde_json::{Value, json};
 
@@ -18,16 +18,9 @@ impl Caller<'_> {
         listener: Option<&String>,
         weights: &Reweighing,
     ) -> Result<Value, CloudError> {
-        let api = Api::ElasticLoadBalancingV2;
-        let reader = Caller { action: None, ..*self };
-        let reply = reader.call(api, "DescribeRules", &json!({"RuleArns": [rule]})).await?;
-        let actions = list(&reply, "Rules").first().map_or(&[][..], |rule| list(rule, "Actions"));
-        if forwards(actions) != weights.seen {
-            return Err(CloudError::Conflict {
-                operation: operation.to_owned(),
-                code: "WeightsChanged".to_owned(),
-                message: format!("the weights of {rule} changed since they were seen"),
-            });
+        let actions = self.actions_of(rule).await?;
+        if forwards(&actions) != weights.seen {
+            return Err(changed(operation, rule));
         }
         let actions: Vec<Value> =
             actions.iter().map(|one| reweighed(one, &weights.wanted)).collect();
@@ -35,6 +28,33 @@ impl Caller<'_> {
             Some(listener) => json!({"ListenerArn": listener, "DefaultActions": actions}),
             None => json!({"RuleArn": rule, "Actions": actions}),
         })
+    }
+
+    /// Reads a rule once more, and fails where it gives the group something.
+    pub(super) async fn is_unused(
+        &self,
+        operation: &str,
+        unused: &Unused,
+    ) -> Result<(), CloudError> {
+        let actions = self.actions_of(&unused.rule).await?;
+        let gets = |(group, weight): &(String, u32)| *group == unused.group && *weight > 0;
+        let is_used = forwards(&actions).iter().any(gets);
+        if is_used { Err(changed(operation, &unused.rule)) } else { Ok(()) }
+    }
+
+    async fn actions_of(&self, rule: &str) -> Result<Vec<Value>, CloudError> {
+        let api = Api::ElasticLoadBalancingV2;
+        let reader = Caller { action: None, ..*self };
+        let reply = reader.call(api, "DescribeRules", &json!({"RuleArns": [rule]})).await?;
+        Ok(list(&reply, "Rules").first().map_or(&[][..], |rule| list(rule, "Actions")).to_vec())
+    }
+}
+
+fn changed(operation: &str, rule: &str) -> CloudError {
+    CloudError::Conflict {
+        operation: operation.to_owned(),
+        code: "WeightsChanged".to_owned(),
+        message: format!("the weights of {rule} changed since they were seen"),
     }
 }
 

@@ -105,7 +105,8 @@ impl SingleWriter {
 
 /// S12: a rollout begins only when none is in flight, or to supersede one of ours with newer content.
 /// What is not ours, or a return, is first given the time that it has to make progress, unless its tasks
-/// fail. A look from before does not show what a call began that AWS carried out long after it was given up.
+/// fail. A look from before does not show what a call began that AWS carried out long after it was given up, and what crossed
+/// with somebody's deployment may lack a part of the content.
 #[derive(Debug, Default)]
 pub(super) struct OneRollout {
     origins: Origins,
@@ -118,6 +119,8 @@ pub(super) struct OneRollout {
     failing: BTreeSet<(ServiceKey, u64)>,
     /// Those that came of a call which was carried out long after it was given up.
     late: BTreeSet<(ServiceKey, u64)>,
+    /// Those that took the place of what their call's look did not show: they may have members of that.
+    blind: BTreeSet<(ServiceKey, u64)>,
 }
 
 impl Property for OneRollout {
@@ -133,7 +136,10 @@ impl Property for OneRollout {
                 Ok(())
             }
             Event::CarriedOut { call, reply: Ok(reply) } => {
-                self.carried_out(at, call, call::replied_primary(reply))
+                let now = call::replied_primary(reply);
+                let said = self.carried_out(at, call, now);
+                self.takes_the_place(call, now);
+                said
             }
             _ => Ok(()),
         };
@@ -177,6 +183,19 @@ impl OneRollout {
         })
     }
 
+    fn takes_the_place(&mut self, call: &Sent, now: Option<u64>) {
+        let Some((key, now)) = call.about.clone().zip(now) else { return };
+        let before = self.primaries.get(&key).filter(|before| before.id != now);
+        let look =
+            self.passes.of(call).and_then(|pass| Some((pass.look.as_ref()?.at, pass.is_stale)));
+        let is_older = |before: &DeploymentFacts| {
+            look.is_some_and(|(at, is_stale)| is_stale || at < before.created_at)
+        };
+        if before.is_some_and(is_older) {
+            self.blind.insert((key, now));
+        }
+    }
+
     /// A call that was carried out left this deployment PRIMARY.
     fn carried_out(&self, at: At, call: &Sent, now: Option<u64>) -> Result<(), String> {
         let Some((key, write)) = call.about.as_ref().zip(Write::of(call)) else { return Ok(()) };
@@ -191,7 +210,8 @@ impl OneRollout {
                 let was = |revision| wishes.iter().any(|wish| wish.revision == revision);
                 let same = !now.is_empty() && now.iter().all(|wish| was(wish.revision.clone()));
                 let is_late = self.late.contains(&(key.clone(), before.id));
-                let same = same && !(is_late && self.was_unseen(call, before));
+                let is_other = self.blind.contains(&(key.clone(), before.id));
+                let same = same && !is_other && !(is_late && self.was_unseen(call, before));
                 if same { Err(format!("{begun}, which rolls out the same")) } else { Ok(()) }
             }
             // Somebody else's rollout of what was wanted counts as one of ours.
@@ -345,6 +365,35 @@ mod tests {
             let reply = course.updated();
             course.carried_out(&second, &reply);
             if broken { course.breaks("rolls out the same") } else { course.passes() }
+        }
+    }
+
+    #[test]
+    fn a_rollout_that_crossed_with_somebody_s_may_lack_a_part_and_be_rolled_out_once_more() {
+        for crosses in [true, false] {
+            let mut course = wanting("2");
+            course.looks(FIRST);
+            if crosses {
+                course.pause(1);
+                course.begins(9);
+                course.happens(|_, _| {});
+            }
+            let call =
+                course.write(FIRST, "UpdateService", update(&json!({"taskDefinition": "w:2"})));
+            course.sent(&call);
+            course.pause(1);
+            course.begins(2);
+            let reply = course.updated();
+            course.carried_out(&call, &reply);
+            course.happens(|_, _| {});
+            course.pause(1);
+            course.rolls_out(3);
+            if crosses {
+                course.holds();
+                course.pause(1);
+                course.rolls_out(4);
+            }
+            course.breaks("rolls out the same");
         }
     }
 
