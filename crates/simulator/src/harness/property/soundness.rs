@@ -36,6 +36,8 @@ pub(super) struct VerdictSoundness {
     services: BTreeMap<ServiceKey, Record>,
     /// Services whose mark was carried out late.
     misled: BTreeSet<ServiceKey>,
+    /// Deployments that came of a call which was carried out long after it was given up: as anybody else's.
+    late: BTreeSet<(ServiceKey, u64)>,
 }
 
 /// How old the past is from which an answer can be.
@@ -60,8 +62,11 @@ impl Property for VerdictSoundness {
                 Some(write @ Write::Tag(_)) => self.sent(at, call, write),
                 _ => Ok(()),
             },
-            Event::CarriedOut { call, .. } => {
+            Event::CarriedOut { call, reply } => {
                 self.marked(at, call);
+                let began = reply.as_ref().ok().and_then(|reply| call::replied_primary(reply));
+                let is_late = self.origins.is_late(call, at);
+                self.late.extend(call.about.clone().zip(began).filter(|_| is_late));
                 Ok(())
             }
             _ => Ok(()),
@@ -186,7 +191,8 @@ impl VerdictSoundness {
         else {
             return false;
         };
-        let is_somebody_s = matches!(self.origins.of(key, primary), Some(Origin::Foreign));
+        let is_somebody_s = matches!(self.origins.of(key, primary), Some(Origin::Foreign))
+            || self.late.contains(&(key.clone(), primary));
         let content = |revision| self.definitions.digest(self.origins.definition(key, revision)?);
         let proven = record.proven.and_then(content);
         is_somebody_s && proven.is_some() && content(primary) == proven
@@ -375,6 +381,26 @@ mod tests {
             course.describes_copy(30, content);
             course.begins(30);
             course.happens(|_, _| {});
+            course.pass("TagResource", against());
+            if broken { course.breaks("nothing speaks against") } else { course.passes() }
+        }
+    }
+
+    #[test]
+    fn a_call_that_deploys_what_was_proven_long_after_it_was_given_up_says_so_too() {
+        for (seconds, broken) in [(110, false), (1, true)] {
+            let mut course = Course::rolled_out(VerdictSoundness::default());
+            course.tags(PROVEN, &revision(1));
+            course.describes_copy(30, 1);
+            course.looks(FIRST);
+            let call = course.write(FIRST, "UpdateService", json!({"taskDefinition": "web:30"}));
+            course.sent(&call);
+            course.pause(seconds);
+            course.begins(30);
+            let reply = course.updated();
+            course.carried_out(&call, &reply);
+            course.happens(|_, _| {});
+            course.pause(1);
             course.pass("TagResource", against());
             if broken { course.breaks("nothing speaks against") } else { course.passes() }
         }
