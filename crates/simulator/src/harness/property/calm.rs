@@ -315,10 +315,15 @@ impl Ending<'_> {
     /// Traffic that somebody takes from a step is a rescue, or a mistake: who did it says how it goes on. It has what was
     /// given by hand still.
     fn is_split_by_hand(&self) -> bool {
-        let primary = self.truth.and_then(|truth| truth.primary.as_ref());
-        let on_its_way = primary.filter(|one| !self.wish.steps.is_empty() && is_in_flight(one));
-        on_its_way.zip(self.calm.split.as_ref()).is_some_and(|(one, (at, shares))| {
-            one.created_at <= *at && one.share.is_some_and(|share| shares.contains(&share.into()))
+        let Some((at, shares)) = &self.calm.split else { return false };
+        self.truth.filter(|_| !self.wish.steps.is_empty()).is_some_and(|truth| {
+            let mark = mark(&truth.tags).filter(|mark| mark.phase != "rollback");
+            let is_beside = mark.is_some_and(|mark| mark.since <= at.as_second());
+            truth.primary.as_ref().is_some_and(|one| {
+                let began = is_in_flight(one) && one.created_at <= *at;
+                (began || is_beside)
+                    && one.share.is_some_and(|share| shares.contains(&share.into()))
+            })
         })
     }
 

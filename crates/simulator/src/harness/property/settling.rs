@@ -320,6 +320,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_step_beside_what_is_complete_is_a_person_s_to_go_on_with_unless_it_is_left() {
+        let groups = json!([{"Weight": 50}, {"Weight": 50}]);
+        let split = json!({"DefaultActions": [{"ForwardConfig": {"TargetGroups": groups}}]});
+        for (phase, broken) in [(Some("bake1"), false), (Some("rollback"), true), (None, true)] {
+            let mut course = calm(AtTheEnd::matches(US));
+            let wanted = stepped("2");
+            course.wants(FIRST, Some(&wanted));
+            if let Some(phase) = phase {
+                course.tags(ROLLOUT, &mark(&wanted, "ecs-svc/2", phase));
+            }
+            course.pause(1);
+            course.person("ModifyListener", &split);
+            course.happens(|facts, _| facts.deployments[0].share = Some(500));
+            let course = over(course);
+            if broken { course.breaks("neither running") } else { course.passes() }
+        }
+    }
+
     /// Revision 2 was rejected and is still PRIMARY.
     fn rejected(property: AtTheEnd) -> Course<AtTheEnd> {
         let mut course = calm(property);
