@@ -211,6 +211,30 @@ impl<'a> View<'a> {
         })
     }
 
+    /// Why the service deployments seem to be from before what is PRIMARY: one is still in flight, or nothing is there that came
+    /// after one that is PRIMARY no more and that ECS did not roll back. What is PRIMARY since ten minutes is not doubted any
+    /// more: perhaps this server never shows it otherwise.
+    pub(crate) fn history_lags(&self, gone: Option<&str>) -> Option<String> {
+        const LAG_MAX: SignedDuration = SignedDuration::from_mins(10);
+        let since =
+            self.primary.created_at.filter(|at| self.now().duration_since(*at) < LAG_MAX)?;
+        let current = self.service_deployment(&self.primary.id);
+        let all = self.observed().service_deployments.known().filter(|all| !all.is_empty())?;
+        let outlived = all.iter().find(|one| {
+            matches!(one.status.as_str(), "PENDING" | "IN_PROGRESS")
+                && one.created_at.is_some_and(|at| at < since)
+                && current
+                    .is_none_or(|now| now.service_deployment_arn != one.service_deployment_arn)
+        });
+        let outlived = outlived.map(|one| format!("{} is in flight", one.service_deployment_arn));
+        let is_last = |id: &&str| match self.service_deployment(id) {
+            Some(ours) => all.iter().all(|one| one.created_at <= ours.created_at),
+            None => true,
+        };
+        let why = |id| format!("no service deployment is shown that came after {id}");
+        outlived.or_else(|| gone.filter(|_| current.is_none()).filter(is_last).map(why))
+    }
+
     pub(crate) fn service_revision(&self, arn: &str) -> Option<&'a ServiceRevision> {
         service_revision(self.observed(), arn)
     }

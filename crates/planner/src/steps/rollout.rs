@@ -229,6 +229,9 @@ fn lost(view: &View<'_>, mark: &RolloutMark) -> Option<Plan> {
         let sentence = format!("our rollout is gone, and what became of it is not known: {why}");
         return Some(unknown(sentence));
     }
+    if let Some(why) = view.history_lags(id) {
+        return Some(unknown(format!("our rollout is gone, and {why}: an answer from the past")));
+    }
     if view.standing() == Standing::InFlight {
         return foreign::wait(view);
     }
@@ -266,7 +269,7 @@ fn rolled_back_by_ecs(view: &View<'_>, id: &str) -> Option<String> {
     }
     // Somebody's deployment may have been between, and what ECS returned from.
     let is_unseen = not_seen(&view.observed().service_deployments).is_some();
-    if is_unseen || returned_from_another(view, id) {
+    if is_unseen || view.history_lags(Some(id)).is_some() || returned_from_another(view, id) {
         return None;
     }
     let reason = view.primary.rollout_state_reason.as_deref().unwrap_or_default();

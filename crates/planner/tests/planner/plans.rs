@@ -210,6 +210,30 @@ fn who_does_not_see_the_service_deployments_does_not_judge_what_may_be_another_s
 }
 
 #[test]
+fn a_list_of_service_deployments_from_before_the_return_does_not_say_from_which_it_was() {
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("good:2").service();
+    drop(ecs.settle(&v2, 2));
+    let before = Look::at(&ecs, v2.clone()).seen.service_deployments;
+    ecs.later(20);
+    ecs.rival("good:9");
+    ecs.later(20);
+    ecs.roll_back("ECS deployment circuit breaker: tasks failed to start.");
+    for is_ours_shown_as_stopped in [false, true] {
+        let mut look = Look::at(&ecs, v2.clone());
+        if is_ours_shown_as_stopped {
+            let newest = look.history().iter().map(|one| one.created_at).max();
+            look.history().retain(|one| Some(one.created_at) != newest);
+            assert!(look.history().iter().all(|one| one.status != "IN_PROGRESS"));
+        } else {
+            look.seen.service_deployments = before.clone();
+        }
+        assert_eq!(look.verdict(), None, "{}", look.plan());
+        assert_eq!(reasons(&look.plan()), [WaitReason::Unknown], "{}", look.plan());
+    }
+}
+
+#[test]
 fn a_rollback_by_ecs_that_ended_before_we_looked_is_found_in_the_history() {
     let mut ecs = settled(&web("good:1"));
     let v2 = web("good:2").service();
