@@ -37,11 +37,11 @@ async fn prepare<'a>(
     let token = caller.token(operation(&action.call), action.lane).await?;
     let ready = match request(&action.call) {
         Request::Json(operation, input) => Ready::Json(operation, input),
+        // The futures of the SDK are large, and these are part of all others.
         Request::Unused(operation, input, unused) => {
             Box::pin(weights::is_unused(caller, action.lane, operation, unused)).await?;
             Ready::Json(operation, input)
         }
-        // The futures of the SDK are large, and this one is part of all others.
         Request::Rule(weighed) => {
             let actions = Box::pin(weighed.reweighed(caller, action.lane)).await?;
             Ready::Rule(weighed, actions)

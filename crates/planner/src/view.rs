@@ -194,7 +194,6 @@ impl<'a> View<'a> {
     /// A service deployment in flight that the service's own list does not have yet: one of the two answers is
     /// from the past. One that began ten minutes ago is not waited for any more: perhaps this server never shows it.
     pub(crate) fn hidden_deployment(&self) -> Option<&'a ServiceDeployment> {
-        const LAG_MAX: SignedDuration = SignedDuration::from_mins(10);
         let all = self.observed().service_deployments.known()?;
         let shown: Vec<_> = (self.service.deployments.iter())
             .filter_map(|one| self.service_deployment(&one.id))
@@ -205,7 +204,7 @@ impl<'a> View<'a> {
                 && one.created_at.is_some_and(|at| self.now().duration_since(at) < LAG_MAX)
         };
         all.iter().find(|one| {
-            matches!(one.status.as_str(), "PENDING" | "IN_PROGRESS")
+            is_in_flight(one)
                 && is_recent(one)
                 && !shown.contains(&one.service_deployment_arn.as_str())
         })
@@ -215,13 +214,12 @@ impl<'a> View<'a> {
     /// after one that is PRIMARY no more and that ECS did not roll back. What is PRIMARY since ten minutes is not doubted any
     /// more: perhaps this server never shows it otherwise.
     pub(crate) fn history_lags(&self, gone: Option<&str>) -> Option<String> {
-        const LAG_MAX: SignedDuration = SignedDuration::from_mins(10);
         let since =
             self.primary.created_at.filter(|at| self.now().duration_since(*at) < LAG_MAX)?;
         let current = self.service_deployment(&self.primary.id);
         let all = self.observed().service_deployments.known().filter(|all| !all.is_empty())?;
         let outlived = all.iter().find(|one| {
-            matches!(one.status.as_str(), "PENDING" | "IN_PROGRESS")
+            is_in_flight(one)
                 && one.created_at.is_some_and(|at| at < since)
                 && current
                     .is_none_or(|now| now.service_deployment_arn != one.service_deployment_arn)
@@ -430,6 +428,13 @@ fn wanted_beside(desired: &Service, live: &Value) -> Value {
         members.insert("strategy".to_owned(), json!("ROLLING"));
     }
     wanted
+}
+
+/// How long two answers that contradict each other are taken for one of the past.
+const LAG_MAX: SignedDuration = SignedDuration::from_mins(10);
+
+fn is_in_flight(deployment: &ServiceDeployment) -> bool {
+    matches!(deployment.status.as_str(), "PENDING" | "IN_PROGRESS")
 }
 
 /// The one sentence about a fact that is not known.

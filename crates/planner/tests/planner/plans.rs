@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use evenkeel_manifest::{Counting, OnFailure, Service, Threshold};
-use evenkeel_planner::{Call, Fact, Unknown, VerdictKind, WaitReason, tag};
+use evenkeel_planner::{Call, Fact, ServiceDeployment, Unknown, VerdictKind, WaitReason, tag};
 use serde_json::json;
 
 use crate::ecs::{Ecs, input};
@@ -194,23 +194,8 @@ fn ecs_s_own_rollback_is_recognised_and_remembered() {
     assert_eq!(ecs.primary_image(), "good:1");
 }
 
-#[test]
-fn who_does_not_see_the_service_deployments_does_not_judge_what_may_be_another_s_rollback() {
-    let mut ecs = settled(&web("good:1"));
-    let v2 = web("good:2").service();
-    drop(ecs.settle(&v2, 2));
-    ecs.rival("good:9");
-    ecs.roll_back("ECS deployment circuit breaker: tasks failed to start.");
-    let mut look = Look::at(&ecs, v2);
-    assert_eq!(look.verdict(), None, "it was another that ECS returned from: {}", look.plan());
-    let (operation, message) = ("ListServiceDeployments".to_owned(), "Rate exceeded".to_owned());
-    look.seen.service_deployments = Fact::Unknown(Unknown::Failed { operation, message });
-    assert_eq!(look.verdict(), None, "{}", look.plan());
-    assert_eq!(reasons(&look.plan()), [WaitReason::Unknown], "{}", look.plan());
-}
-
-#[test]
-fn a_list_of_service_deployments_from_before_the_return_does_not_say_from_which_it_was() {
+/// Somebody deployed over our rollout, and ECS returned from that. Behind it the service deployments from before.
+fn returned_from_somebody_s() -> (Look, Fact<Vec<ServiceDeployment>>) {
     let mut ecs = settled(&web("good:1"));
     let v2 = web("good:2").service();
     drop(ecs.settle(&v2, 2));
@@ -219,17 +204,34 @@ fn a_list_of_service_deployments_from_before_the_return_does_not_say_from_which_
     ecs.rival("good:9");
     ecs.later(20);
     ecs.roll_back("ECS deployment circuit breaker: tasks failed to start.");
-    for is_ours_shown_as_stopped in [false, true] {
-        let mut look = Look::at(&ecs, v2.clone());
-        if is_ours_shown_as_stopped {
-            let newest = look.history().iter().map(|one| one.created_at).max();
-            look.history().retain(|one| Some(one.created_at) != newest);
-            assert!(look.history().iter().all(|one| one.status != "IN_PROGRESS"));
-        } else {
-            look.seen.service_deployments = before.clone();
-        }
+    (Look::at(&ecs, v2), before)
+}
+
+#[test]
+fn who_does_not_see_what_ecs_returned_from_does_not_judge_our_rollout_by_it() {
+    let (seen, before) = returned_from_somebody_s();
+    assert_eq!(seen.verdict(), None, "it was another: {}", seen.plan());
+    let (operation, message) = ("ListServiceDeployments".to_owned(), "Rate exceeded".to_owned());
+    let unseen = Fact::Unknown(Unknown::Failed { operation, message });
+    let mut ours_stopped = returned_from_somebody_s().0;
+    let newest = ours_stopped.history().iter().map(|one| one.created_at).max();
+    ours_stopped.history().retain(|one| Some(one.created_at) != newest);
+    for history in [unseen, before, ours_stopped.seen.service_deployments] {
+        let mut look = returned_from_somebody_s().0;
+        look.seen.service_deployments = history;
         assert_eq!(look.verdict(), None, "{}", look.plan());
         assert_eq!(reasons(&look.plan()), [WaitReason::Unknown], "{}", look.plan());
+    }
+}
+
+#[test]
+fn a_server_that_shows_nothing_newer_than_our_rollout_is_believed_after_ten_minutes() {
+    for (seconds, verdict) in [(599, None), (600, Some(VerdictKind::RolledBackByEcs))] {
+        let (mut look, before) = returned_from_somebody_s();
+        look.seen.service_deployments = before;
+        look.mark_of("ecs-svc/2", "probe", seconds + 60);
+        look.primary().created_at = Some(look.ago(seconds));
+        assert_eq!(look.verdict(), verdict, "{seconds}: {}", look.plan());
     }
 }
 
