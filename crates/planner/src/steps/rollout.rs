@@ -133,11 +133,17 @@ pub(super) fn is_to_replace_ours(view: &View<'_>, mark: &RolloutMark) -> bool {
     }
 }
 
-/// The announced revision, not much later.
+/// The announced revision, not much later, and not since ECS returned to it.
 fn runs(view: &View<'_>, mark: &RolloutMark, revision: u64) -> bool {
     let latest = starts_until(mark);
     revision_number(&view.primary.task_definition) == Some(revision)
         && view.primary.created_at.is_none_or(|created| created <= latest)
+        && !is_return(view, mark)
+}
+
+/// Whether ECS returned to what is PRIMARY, from something that began since: a return has no service deployment of its own.
+fn is_return(view: &View<'_>, mark: &RolloutMark) -> bool {
+    has_turned_back(view, mark) && view.service_deployment(&view.primary.id).is_none()
 }
 
 /// After which an announced rollout begins no more.

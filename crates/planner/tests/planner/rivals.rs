@@ -41,6 +41,25 @@ pub(crate) fn announced_only(ecs: &mut Ecs, wanted: &Draft) {
 }
 
 #[test]
+fn a_return_by_ecs_to_the_task_definition_of_a_start_that_was_lost_is_waited_for() {
+    let v1 = web("good:1");
+    let mut ecs = settled(&v1);
+    let elsewhere = json!({ "awsvpcConfiguration": { "subnets": ["subnet-9"] } });
+    let v2 = v1.with("networkConfiguration", elsewhere.clone());
+    announced_only(&mut ecs, &v2);
+    ecs.later(1);
+    ecs.rival("good:9");
+    ecs.roll_back("stopped by a person: returns.");
+    assert_eq!(ecs.primary_image(), "good:1");
+    ecs.writes.clear();
+    let plan = ecs.pass(&v2.service());
+    assert_eq!(reasons(&plan), [WaitReason::Rollback], "{plan}");
+    assert_eq!(ecs.writes, Vec::<String>::new());
+    assert_eq!(ecs.settle(&v2.service(), 200).to_string(), "nothing to do\n");
+    assert_eq!(ecs.primary_member("networkConfiguration"), Some(&elsewhere));
+}
+
+#[test]
 fn a_person_s_deployment_after_a_start_that_was_lost_is_waited_for_by_a_newer_manifest() {
     let mut ecs = settled(&web("good:1"));
     announced_only(&mut ecs, &web("good:2"));
