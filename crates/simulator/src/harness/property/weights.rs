@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::super::event::At;
-use super::super::{Event, Property, Sent};
+use super::super::{Event, Property, Replica, Sent};
 use super::call::{Write, number, text};
 use super::ordering::told;
 use super::origins::Origins;
@@ -25,15 +25,18 @@ pub(super) struct WeightSum {
     written: BTreeSet<ServiceKey>,
 }
 
-/// S6: no task set is deleted while it gets production traffic, unless somebody gave it some just now.
+/// S6: no task set is deleted while it gets production traffic, unless somebody gave it some after its rule was read
+/// right before.
 #[derive(Debug, Default)]
 pub(super) struct Drained {
     truth: BTreeMap<ServiceKey, Arc<ServiceFacts>>,
     /// When somebody else changed a rule last.
     edited: Option<At>,
+    /// From when what a daemon heard last about a service is, where it was asked for rules.
+    asked: BTreeMap<(Replica, ServiceKey), Option<At>>,
 }
 
-/// A look may be that old, and what it says is not looked at again before a task set is deleted.
+/// A look may be that old. So may be an answer from the past.
 const LOOK: SignedDuration = SignedDuration::from_secs(30);
 
 /// All traffic; two task sets of one group have more together.
@@ -110,7 +113,14 @@ impl Property for Drained {
             Event::Edited { operation: "ModifyRule" | "ModifyListener", .. } => {
                 self.edited = Some(at);
             }
-            Event::Sent(call) if call.operation == "DeleteTaskSet" => return self.sent(at, call),
+            Event::Sent(call) => {
+                let is_right = self.sent(at, call);
+                self.hears(call, at);
+                return is_right;
+            }
+            Event::Answered { call, is_stale: true, .. } => {
+                self.hears(call, at - LOOK);
+            }
             _ => {}
         }
         Ok(())
@@ -118,18 +128,34 @@ impl Property for Drained {
 }
 
 impl Drained {
+    fn hears(&mut self, call: &Sent, of: At) {
+        if let Some(key) = &call.about {
+            let asked = (call.operation == "DescribeRules").then_some(of);
+            self.asked.insert((call.by, key.clone()), asked);
+        }
+    }
+
     fn sent(&self, at: At, call: &Sent) -> Result<(), String> {
-        let truth = call.about.as_ref().and_then(|key| self.truth.get(key));
+        if call.operation != "DeleteTaskSet" {
+            return Ok(());
+        }
         let Some(id) = text(&call.input, "taskSet").and_then(number) else { return Ok(()) };
-        let Some(facts) = truth else { return Ok(()) };
+        let Some(key) = &call.about else { return Ok(()) };
+        let Some(facts) = self.truth.get(key) else { return Ok(()) };
         let all = facts.deployments.iter();
         let share = all.clone().filter(|one| one.id == id).find_map(|one| one.share).unwrap_or(0);
         // What a group gets that two share is served by the other one on.
         let others: u32 = all.filter(|one| one.id != id).filter_map(|one| one.share).sum();
-        if share + others > WHOLE && serves_without(facts, id) {
+        let is_shared = share + others > WHOLE;
+        if is_shared && serves_without(facts, id) {
             return Ok(());
         }
-        let is_just_given = self.edited.is_some_and(|edited| at.duration_since(edited) <= LOOK);
+        // Nothing is asked about a group that the PRIMARY one stands in, too.
+        let asked = self.asked.get(&(call.by, key.clone())).copied().flatten();
+        let is_just_given = self.edited.is_some_and(|edited| {
+            asked.is_some_and(|asked| asked <= edited)
+                || is_shared && at.duration_since(edited) <= LOOK
+        });
         if share == 0 || is_just_given {
             return Ok(());
         }
@@ -237,14 +263,52 @@ mod tests {
         }
     }
 
+    fn asks_for_rules(course: &mut Course<Drained>, is_stale: bool) {
+        let call = course.call(FIRST, "DescribeRules", json!({"RuleArns": ["rule"]}));
+        course.sent(&call);
+        course.pause(1);
+        course.tell(&Event::Answered { call: &call, answer: Ok(&json!({})), is_stale });
+    }
+
     #[test]
-    fn a_task_set_that_somebody_gave_traffic_just_now_may_be_deleted() {
+    fn a_task_set_that_somebody_gave_traffic_may_be_deleted_only_if_its_rule_was_read_before_that()
+    {
+        for (is_read_after, is_stale, is_found) in
+            [(false, false, false), (true, false, true), (true, true, false)]
+        {
+            let mut course = at_a_tenth(Drained::default());
+            if !is_read_after {
+                asks_for_rules(&mut course, is_stale);
+            }
+            course.person("ModifyRule", &rule([1, 9]));
+            course.pause(1);
+            if is_read_after {
+                asks_for_rules(&mut course, is_stale);
+            }
+            course.writes("DeleteTaskSet", json!({"taskSet": "ecs-svc/2"}));
+            if is_found { course.breaks("gets 100 of 1000") } else { course.passes() }
+        }
+    }
+
+    #[test]
+    fn a_rule_that_was_read_before_other_things_says_nothing_of_traffic_that_somebody_gave_since() {
+        let mut course = at_a_tenth(Drained::default());
+        asks_for_rules(&mut course, false);
+        course.person("ModifyRule", &rule([1, 9]));
+        course.pass("DeleteTaskSet", json!({"taskSet": "ecs-svc/2"}));
+        course.breaks("gets 100 of 1000");
+    }
+
+    #[test]
+    fn one_of_two_in_a_group_that_somebody_gave_traffic_just_now_may_be_deleted() {
         for (seconds, is_found) in [(20, false), (40, true)] {
             let mut course = at_a_tenth(Drained::default());
             course.person("ModifyRule", &rule([1, 9]));
+            get(&mut course, 1000, 1000);
+            course.happens(|facts, _| facts.tasks.iter_mut().for_each(|task| task.healthy = false));
             course.pause(seconds);
             course.pass("DeleteTaskSet", json!({"taskSet": "ecs-svc/2"}));
-            if is_found { course.breaks("gets 100 of 1000") } else { course.passes() }
+            if is_found { course.breaks("gets 1000 of 1000") } else { course.passes() }
         }
     }
 }
