@@ -71,6 +71,10 @@ impl TaskSet {
         self.member("loadBalancers")?.get(0)?.get("targetGroupArn")?.as_str()
     }
 
+    pub(crate) fn is_in(&self, group: &str) -> bool {
+        self.target_group() == Some(group)
+    }
+
     pub(crate) fn member(&self, name: &str) -> Option<&Value> {
         self.deployment.rest.get(name)
     }

@@ -630,6 +630,40 @@ fn of_two_that_were_never_complete_the_one_that_serves_nobody_makes_room() {
     }
 }
 
+/// A look from before the second one put the third one into its group.
+fn two_in_one_group_without_a_primary() -> Look {
+    let mut look = two_without_a_primary();
+    look.sets.push(set(3, GREEN, "ACTIVE", 100.0));
+    look.sets[2]["taskDefinition"] = look.sets[0]["taskDefinition"].clone();
+    look
+}
+
+/// Nothing was ever rolled out again.
+#[test]
+fn of_three_that_were_never_complete_those_of_one_group_make_room() {
+    for (production, healthy_before, group) in [
+        (weights(100, 0), 4, GREEN),
+        (weights(100, 0), 0, GREEN),
+        (weights(0, 100), 0, GROUP),
+        (weights(50, 50), 4, GREEN),
+    ] {
+        let looks = two_in_one_group_without_a_primary();
+        let mut look = Look { production, healthy_before, ..looks };
+        for _ in 0..4 {
+            match look.plan().actions.swap_remove(0).call {
+                Call::ModifyRule { weights, .. } => look.production = weights.wanted,
+                Call::DeleteTaskSet { input, .. } => {
+                    look.sets.retain(|one| one["id"] != input["taskSet"]);
+                }
+                _ => break,
+            }
+        }
+        assert!(look.sets.iter().all(|one| one["loadBalancers"][0]["targetGroupArn"] != group));
+        let Call::CreateTaskSet { input } = look.call() else { panic!("{}", look.plan()) };
+        assert_eq!(input["loadBalancers"][0]["targetGroupArn"], group);
+    }
+}
+
 /// The revision was rejected when the pause had lasted for `gateTimeout`.
 #[test]
 fn a_pause_after_a_bake_may_last_and_only_what_is_not_answered_ends_it() {

@@ -62,7 +62,7 @@ pub(super) fn is_given_back(view: &View<'_>, set: &TaskSet) -> bool {
 /// Takes traffic from a task set, then its place, then its tasks.
 pub(super) fn withdraw(view: &View<'_>, sets: &Sets<'_>, set: &TaskSet, lane: Lane) -> Plan {
     let other = sets.primary.filter(|one| one.id() != set.id());
-    let other = other.or_else(|| sets.beside().filter(|one| one.id() != set.id()).last());
+    let other = other.or_else(|| heir(sets, set));
     let Some(stable) = other else {
         return held(format!("{} is to be left, and there is nothing to return to", set.id()));
     };
@@ -87,6 +87,13 @@ pub(super) fn withdraw(view: &View<'_>, sets: &Sets<'_>, set: &TaskSet, lane: La
         }
     }
     Plan::acting(vec![leave(view, set, stable, lane)], Vec::new())
+}
+
+/// What stays, where nothing was ever complete: rather one in the other group, which traffic can go to.
+fn heir<'a>(sets: &Sets<'a>, set: &TaskSet) -> Option<&'a TaskSet> {
+    let others = || sets.beside().filter(|one| one.id() != set.id());
+    let apart = others().filter(|one| one.target_group() != set.target_group()).last();
+    apart.or_else(|| others().last())
 }
 
 /// The same of two that stand in one target group: what it gets is served by both, and no weight tells them apart.

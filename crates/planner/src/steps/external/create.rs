@@ -87,8 +87,9 @@ pub(super) fn next(view: &View<'_>, sets: &Sets<'_>) -> Plan {
     Plan::acting(vec![create], preflight::left_out(view.observed()))
 }
 
-/// Each group holds one task set. Of two that were wanted before anything was ever complete, one that serves nobody makes room
-/// for what is healthy, else the one without traffic, else the newer one. What traffic it has goes to the other first.
+/// Each group holds one task set. Where both are taken by what was wanted before anything was ever complete, one that serves
+/// nobody makes room for what is healthy, else the one without traffic, else that of the newest task set. What traffic it has
+/// goes to the other first. A look from the past may have put two task sets into one group.
 fn spare<'a>(
     view: &View<'_>,
     sets: &Sets<'a>,
@@ -97,14 +98,20 @@ fn spare<'a>(
     if sets.primary.is_some() {
         return None;
     }
-    let [_, .., newest] = sets.outdated.as_slice() else { return None };
-    let has_traffic =
-        |set: &TaskSet| set.target_group().is_some_and(|one| traffic.production_share(one) > 0);
-    let lame = sets.outdated.iter().find(|set| !may_serve(view, set));
-    let spare = lame.filter(|_| sets.outdated.iter().any(|set| may_serve(view, set)));
-    let spare = spare.or_else(|| sets.outdated.iter().find(|set| !has_traffic(set)));
-    let spare = *spare.unwrap_or(newest);
-    Some((spare, if has_traffic(spare) { Lane::Rollback } else { Lane::NewChange }))
+    let [one, other] = traffic.pair.groups.each_ref().map(String::as_str);
+    let of = |group| sets.outdated.iter().copied().filter(move |set| set.is_in(group));
+    let (oldest, oldest_of_the_other) = (of(one).next()?, of(other).next()?);
+    let serves = |group| of(group).any(|set| may_serve(view, set));
+    let has_traffic = |group| traffic.production_share(group) > 0;
+    let is_spare = match (serves(one), serves(other)) {
+        (true, false) => false,
+        (false, true) => true,
+        _ if !has_traffic(one) => true,
+        _ if !has_traffic(other) => false,
+        _ => sets.outdated.last()?.is_in(one),
+    };
+    let (spare, group) = if is_spare { (oldest, one) } else { (oldest_of_the_other, other) };
+    Some((spare, if has_traffic(group) { Lane::Rollback } else { Lane::NewChange }))
 }
 
 /// Whether a task of it is healthy, as far as is known.
