@@ -117,6 +117,14 @@ pub(crate) fn differences(view: &View<'_>, comparison: Comparison) -> Difference
     differences
 }
 
+/// All that starts a deployment and that the manifest names, but what ECS wants forced.
+pub(crate) fn starting_content(view: &View<'_>) -> impl Iterator<Item = (&'static str, Value)> {
+    let starting = MEMBERS
+        .iter()
+        .filter(|member| member.effect == Effect::Deployment && member.name != STRATEGY);
+    starting.filter_map(|member| Some((member.name, wanted(view, member)?)))
+}
+
 /// Whether the PRIMARY deployment has the content that the manifest wants.
 pub(crate) fn runs_what_is_wanted(view: &View<'_>, comparison: Comparison) -> bool {
     let definition = view.definition(&view.primary.task_definition);

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 use super::rollout::{has_started, is_to_replace_ours, mark_rollout};
 use super::{altered, ownership, percentages, preflight, stand_still, unknown, word};
 use crate::breaker::missing_alarm;
-use crate::diff::{Comparison, differences, force_where_ecs_wants_it, runs_what_is_wanted};
+use crate::diff::{
+    Comparison, differences, force_where_ecs_wants_it, runs_what_is_wanted, starting_content,
+};
 use crate::plan::IN_FLIGHT;
 use crate::tags::{Marked, Over, RolloutMark, tag};
 use crate::view::{Standing, View, is_daemon, is_wanted};
@@ -90,9 +92,20 @@ pub(super) fn start(view: &View<'_>) -> Plan {
         body.insert("forceNewDeployment".to_owned(), json!(true));
     }
     let why = start_sentence(view, &definition.arn, &body);
+    if view.standing() == Standing::InFlight {
+        say_all(view, &definition.arn, &mut body);
+    }
     let call = Call::UpdateService { input: Value::Object(body) };
     let start = Action { call, lane: Lane::NewChange, why };
     Plan::acting(vec![announce(view, &definition.arn), start], super::capability_waits(view))
+}
+
+/// ECS may return from what is in flight before the call arrives: what was not said would be of what it returned to.
+fn say_all(view: &View<'_>, definition: &str, body: &mut Map<String, Value>) {
+    body.insert("taskDefinition".to_owned(), json!(definition));
+    for (name, value) in starting_content(view) {
+        body.entry(name).or_insert(value);
+    }
 }
 
 /// Whether the service has taken the revision over and only its deployment is missing: ECS shows both

@@ -59,6 +59,30 @@ fn a_return_by_ecs_to_the_task_definition_of_a_start_that_was_lost_is_waited_for
     assert_eq!(ecs.primary_member("networkConfiguration"), Some(&elsewhere));
 }
 
+/// The members of what ECS had returned to were rolled out with the new task definition, or the other way round.
+#[test]
+fn a_start_over_what_is_in_flight_is_whole_although_ecs_returned_before_it_arrived() {
+    let elsewhere = json!({ "awsvpcConfiguration": { "subnets": ["subnet-9"] } });
+    let mut ecs = settled(&web("good:1"));
+    let v2 = web("hang:2").with("networkConfiguration", elsewhere.clone()).service();
+    while ecs.primary_image() != "hang:2" {
+        drop(ecs.pass(&v2));
+    }
+    let v3 = web("good:3").with("networkConfiguration", elsewhere.clone()).service();
+    let plan = loop {
+        let plan = ecs.plan(Some(&v3));
+        if plan.actions.iter().any(|one| matches!(one.call, Call::UpdateService { .. })) {
+            break plan;
+        }
+        plan.actions.iter().for_each(|one| ecs.apply(&one.call));
+        ecs.tick();
+    };
+    ecs.roll_back("ECS deployment circuit breaker: tasks failed to start.");
+    plan.actions.iter().for_each(|one| ecs.apply(&one.call));
+    assert_eq!(ecs.primary_image(), "good:3");
+    assert_eq!(ecs.primary_member("networkConfiguration"), Some(&elsewhere));
+}
+
 #[test]
 fn a_person_s_deployment_after_a_start_that_was_lost_is_waited_for_by_a_newer_manifest() {
     let mut ecs = settled(&web("good:1"));
