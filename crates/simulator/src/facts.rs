@@ -93,7 +93,8 @@ pub struct HistoryFacts {
     pub arn: String,
     /// `IN_PROGRESS`, `ROLLBACK_SUCCESSFUL`, …
     pub status: &'static str,
-    /// The task definition of the target revision.
+    /// The number of the target revision, and its task definition.
+    pub revision: u64,
     pub definition: Arc<str>,
     pub created_at: Timestamp,
 }

@@ -239,6 +239,7 @@ fn history(service: &Service) -> Vec<HistoryFacts> {
         Some(HistoryFacts {
             arn: one.arn.clone(),
             status: one.status.word(),
+            revision: one.target(),
             definition: definition(revision),
             created_at: one.created_at,
         })

@@ -14,7 +14,8 @@ use crate::{Life, ServiceFacts, TaskFacts};
 /// S1: when ECS's scheduler stops healthy tasks, at least `ceil(desired × minimumHealthyPercent / 100)`
 /// stay, by the count and the percentage that a manifest says or that somebody else has set. Where traffic
 /// moves only tasks that get some are counted, and a shift that somebody else began is theirs. Tasks that
-/// were lost at the same time for other causes count as if they had stayed.
+/// were lost at the same time for other causes count as if they had stayed. What becomes healthy, or gets traffic, of a task set
+/// after its deletion was nothing to lose when it was deleted.
 #[derive(Debug, Default)]
 pub(super) struct MinimumHealthy {
     origins: Origins,
@@ -30,6 +31,8 @@ struct Floor {
     percent: u64,
     /// Ids of the tasks that were healthy when last told.
     healthy: BTreeSet<u64>,
+    /// Task sets that a daemon deleted.
+    deleted: BTreeSet<u64>,
 }
 
 impl Property for MinimumHealthy {
@@ -68,6 +71,13 @@ impl MinimumHealthy {
     /// Lowers the floor only as far as a manifest does, or a call that is carried out long after it was given up, or one that
     /// was sent before somebody else asked for more. Whether what none names may come to zero is for S15 to say.
     fn carried_out(&mut self, at: At, call: &Sent) {
+        if call.operation == "DeleteTaskSet" {
+            let floor = call.about.as_ref().and_then(|key| self.services.get_mut(key));
+            let set = call::text(&call.input, "taskSet").and_then(call::number);
+            if let Some((floor, set)) = floor.zip(set) {
+                floor.deleted.insert(set);
+            }
+        }
         let Some(Write::Update(input)) = Write::of(call) else { return };
         let wishes = self.origins.wishes_of(call);
         let sent = self.origins.sent_at(call);
@@ -92,7 +102,11 @@ impl MinimumHealthy {
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
         let is_foreign = self.origins.is_foreign_shift(&key, facts);
         let floor = self.services.entry(key).or_insert_with(|| Floor::of(facts));
-        let serves = |task: &&TaskFacts| task.healthy && !has_no_traffic(facts, task.deployment);
+        let serves = |task: &&TaskFacts| {
+            let is_kept = !floor.deleted.contains(&task.deployment);
+            let is_missed = is_kept || floor.healthy.contains(&task.id);
+            task.healthy && is_missed && !has_no_traffic(facts, task.deployment)
+        };
         let now: BTreeSet<u64> = facts.tasks.iter().filter(serves).map(|one| one.id).collect();
         let before = std::mem::replace(&mut floor.healthy, now);
         // What gave its traffic away in the meantime is no loss either.
@@ -122,6 +136,7 @@ impl Floor {
             edited: None,
             percent: u64::from(facts.minimum_healthy_percent),
             healthy: BTreeSet::new(),
+            deleted: BTreeSet::new(),
         }
     }
 
@@ -229,6 +244,30 @@ mod tests {
                 stop(&mut facts.tasks[1], at, SCHEDULER, SCALING);
             });
             if broken { course.breaks("3 are left; 4 must be") } else { course.passes() }
+        }
+    }
+
+    #[test]
+    fn what_gets_traffic_after_its_task_set_was_deleted_was_nothing_to_lose() {
+        for (is_deleted_before, broken) in [(true, false), (false, true)] {
+            let mut course = course();
+            course.pause(1);
+            course.rolls_out(2);
+            course.happens(|facts, _| {
+                facts.tasks.iter_mut().for_each(|one| one.healthy = false);
+                facts.tasks.push(task(200, 2));
+                facts.deployments[0].share = Some(0);
+            });
+            let delete = json!({"taskSet": "ecs-svc/2"});
+            if is_deleted_before {
+                course.pass("DeleteTaskSet", delete.clone());
+            }
+            course.happens(|facts, _| facts.deployments[0].share = Some(500));
+            if !is_deleted_before {
+                course.pass("DeleteTaskSet", delete);
+            }
+            takes(&mut course, 4..5);
+            if broken { course.breaks("0 are left; 4 must be") } else { course.passes() }
         }
     }
 

@@ -324,6 +324,7 @@ impl<P: Property> Course<P> {
         self.truth.history.push(HistoryFacts {
             arn: format!("service-deployment/main/web/{number}"),
             status: "IN_PROGRESS",
+            revision: number,
             definition: definition(number),
             created_at: self.at,
         });

@@ -1,6 +1,6 @@
 //! P5: a person sends a service back, and it arrives where it was sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use evenkeel_manifest::{Digest, ServiceKey};
@@ -14,14 +14,14 @@ use super::definitions::Definitions;
 use super::memory::{HOLD, PROVEN, mark, rejects};
 use super::origins::{Origin, Origins, is_in_flight};
 use super::wishes::Wish;
-use crate::{DeploymentFacts, Life, ServiceFacts};
+use crate::{DeploymentFacts, HistoryFacts, Life, ServiceFacts};
 
 /// P5: a service that a person has sent back, and that nobody has said or done anything about since, ends
-/// at the revision that was asked for: the named one, or the one completed before what ran, or, of a rollout
-/// in flight, at another than that, if anything else was ever proven. ECS starts nothing of a task definition
-/// that somebody took out of use: another one with its content is as good. Where ECS itself ends the return, since
-/// what was asked for does not come up, it ends where ECS went; where it is what the manifest wants, and
-/// is rejected in its turn, it goes back again.
+/// at the revision that was asked for: the named one, or the one completed before what ran, which has another task definition
+/// or was rolled out for another manifest, or, of a rollout in flight, at another than that, if anything else was ever proven.
+/// ECS starts nothing of a task definition that somebody took out of use: another one with its content is as good. Where ECS
+/// itself ends the return, since what was asked for does not come up, it ends where ECS went; where it is what the manifest
+/// wants, and is rejected in its turn, it goes back again.
 #[derive(Debug, Default)]
 pub(super) struct UndoArrives {
     origins: Origins,
@@ -44,11 +44,25 @@ type Destination = (Place, Option<Digest>);
 
 #[derive(Clone, Debug)]
 enum Place {
-    Definition(Arc<str>),
+    /// One of these task definitions, deployed anew.
+    Earlier {
+        definitions: Vec<Arc<str>>,
+        instead_of: u64,
+    },
     /// `family:revision`.
     Named(String),
     Revision(u64),
     AnotherThan(Arc<str>),
+}
+
+/// What was completed earlier, beside what runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Compared {
+    /// The same, or what is wanted and was rejected.
+    Left,
+    /// The task definition is the same, and another manifest may have been meant.
+    Alike,
+    Other,
 }
 
 impl Known {
@@ -58,8 +72,11 @@ impl Known {
 }
 
 impl Place {
-    /// `is_left` says of a task definition that it has what runs, or what is wanted and was rejected.
-    fn of(facts: &ServiceFacts, to: Option<&str>, is_left: impl Fn(&str) -> bool) -> Option<Self> {
+    fn of(
+        facts: &ServiceFacts,
+        to: Option<&str>,
+        compared: impl Fn(&HistoryFacts) -> Compared,
+    ) -> Option<Self> {
         if let Some(name) = to {
             let end = name.rsplit('/').next().unwrap_or(name);
             let revision = end.parse().ok().map(Self::Revision);
@@ -76,8 +93,17 @@ impl Place {
             return (is_rolled_out && is_other).then(leaves);
         }
         let earlier = facts.history.iter().rev().filter(|one| one.status == "SUCCESSFUL");
-        let mut other = earlier.filter(|one| !is_left(&one.definition));
-        Some(Self::Definition(Arc::clone(&other.next()?.definition)))
+        let mut definitions = Vec::new();
+        for one in earlier {
+            let compared = compared(one);
+            if compared != Compared::Left {
+                definitions.push(Arc::clone(&one.definition));
+            }
+            if compared == Compared::Other {
+                break;
+            }
+        }
+        (!definitions.is_empty()).then_some(Self::Earlier { definitions, instead_of: runs.id })
     }
 
     /// Whether it is there, as far as these have the contents of task definitions.
@@ -87,7 +113,10 @@ impl Place {
         let alike = || content.into_iter().flat_map(|content| definitions.with(content));
         let runs_one = |is: &dyn Fn(&str) -> bool| is(&runs.definition) || alike().any(is);
         match self {
-            Self::Definition(arn) => runs_one(&|one| one == &**arn),
+            Self::Earlier { definitions, instead_of } => {
+                let is_one = |arn: &Arc<str>| runs_one(&|one| one == &**arn);
+                runs.id != *instead_of && definitions.iter().any(is_one)
+            }
             Self::Named(name) => runs_one(&|one| one.ends_with(&format!("/{name}"))),
             Self::Revision(number) => runs.revision == *number,
             Self::AnotherThan(arn) => runs.definition != *arn,
@@ -146,24 +175,56 @@ impl UndoArrives {
     fn asked(&mut self, of: Replica, key: &ServiceKey, who: &str, command: &Command) {
         let rejected = self.rejected(key);
         let wanted = self.origins.wishes().now(of, key).map(|wish| wish.revision.clone());
+        let to = match command {
+            Command::Undo { to } => self.place(key, to.as_deref(), &rejected),
+            _ => None,
+        };
         let Some(sent) = self.services.get_mut(key) else { return };
-        let Command::Undo { to } = command else {
+        if !matches!(command, Command::Undo { .. }) {
             sent.to = sent.to.take().filter(|_| *command != Command::Retry);
             return;
-        };
+        }
         // What somebody asked before, and had no answer to, is not what is answered now.
         sent.asked.remove(who);
-        let is_left = |definition: &str| {
-            let content = self.definitions.digest(definition);
-            let runs = sent.truth.as_ref().and_then(|facts| facts.primary());
-            let is_alike = |runs: &DeploymentFacts| {
-                *runs.definition == *definition
-                    || content.is_some() && content == self.definitions.digest(&runs.definition)
-            };
-            runs.is_some_and(is_alike) || rejected.iter().any(|one| content == Some(one))
+        sent.asked.extend(to.map(|place| (who.to_owned(), (place, wanted))));
+    }
+
+    fn place(&self, key: &ServiceKey, to: Option<&str>, rejected: &[Digest]) -> Option<Place> {
+        let facts = self.services.get(key)?.truth.as_ref()?;
+        let runs = facts.primary()?;
+        Place::of(facts, to, |one| self.compared(key, runs, one, rejected))
+    }
+
+    fn compared(
+        &self,
+        key: &ServiceKey,
+        runs: &DeploymentFacts,
+        one: &HistoryFacts,
+        rejected: &[Digest],
+    ) -> Compared {
+        let content = self.definitions.digest(&one.definition);
+        let is_alike = runs.definition == one.definition
+            || content.is_some() && content == self.definitions.digest(&runs.definition);
+        // What was meant by somebody else's deployment, or by a return, is not known.
+        let meant = |deployment| -> BTreeSet<&str> {
+            match self.origins.of(key, deployment) {
+                Some(Origin::Started(wishes)) => {
+                    let fits =
+                        |wish: &&Arc<Wish>| content.is_none_or(|one| wish.definition == *one);
+                    wishes.iter().filter(fits).map(|wish| wish.revision.as_str()).collect()
+                }
+                _ => BTreeSet::new(),
+            }
         };
-        let place = sent.truth.as_ref().and_then(|facts| Place::of(facts, to.as_deref(), is_left));
-        sent.asked.extend(place.map(|place| (who.to_owned(), (place, wanted))));
+        let (now, then) = (meant(runs.id), meant(one.revision));
+        match () {
+            () if is_alike && now.is_disjoint(&then) && !now.is_empty() && !then.is_empty() => {
+                Compared::Other
+            }
+            () if is_alike && now != then => Compared::Alike,
+            () if is_alike || rejected.iter().any(|one| content == Some(one)) => Compared::Left,
+            () => Compared::Other,
+        }
     }
 
     /// Contents that manifests want of the service and that were rejected.
@@ -261,11 +322,11 @@ mod tests {
     use serde_json::json;
 
     use super::super::course::{
-        Course, FIRST, definition, deployment, manifest, mark, revision, update, verdict,
+        Course, FIRST, definition, deployment, manifest, manifest_with, mark, revision, update,
+        verdict,
     };
     use super::super::memory::{REJECTED, ROLLOUT};
     use super::*;
-    use crate::HistoryFacts;
 
     /// Revision 2 was rolled out over revision 1 and is complete.
     fn released() -> Course<UndoArrives> {
@@ -315,12 +376,44 @@ mod tests {
                 arrives(&mut course, number);
                 course.happens(|facts, _| {
                     let last = facts.history.last().cloned().expect("it was released");
-                    facts.history.push(HistoryFacts { definition: definition(number), ..last });
+                    facts.history.push(HistoryFacts {
+                        revision: number,
+                        definition: definition(number),
+                        ..last
+                    });
                 });
             }
             course.tags(REJECTED, &verdict(&manifest("3")));
             undo(&mut course, None);
             arrives(&mut course, ends);
+            course.tell(&Event::Over);
+            if is_found { course.breaks("was sent back to") } else { course.passes() }
+        }
+    }
+
+    /// Two manifests with one task definition were released after another.
+    #[test]
+    fn what_changed_other_members_alone_is_undone_by_a_deployment_of_the_same_task_definition() {
+        let network = "    networkConfiguration: {awsvpcConfiguration: {subnets: [subnet-2]}}\n";
+        for (members, stays, is_found) in
+            [(network, false, false), (network, true, true), ("", false, true)]
+        {
+            let mut course = released();
+            course.pause(700);
+            course.wants(FIRST, Some(&manifest_with("2", members, "")));
+            course.pause(700);
+            course.rolls_out(3);
+            course.happens(|facts, _| {
+                facts.deployments[0].definition = definition(2);
+                facts.history.iter_mut().for_each(|one| one.status = "SUCCESSFUL");
+                facts.history.last_mut().unwrap().definition = definition(2);
+            });
+            course.completes();
+            course.happens(|facts, _| facts.deployments[0].definition = definition(2));
+            undo(&mut course, None);
+            if !stays {
+                arrives(&mut course, 2);
+            }
             course.tell(&Event::Over);
             if is_found { course.breaks("was sent back to") } else { course.passes() }
         }
