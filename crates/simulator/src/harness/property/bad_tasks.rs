@@ -422,7 +422,11 @@ mod tests {
     fn what_was_proven_itself_has_nothing_to_return_to_when_it_is_brought_back_and_fails() {
         brought_back(&[]).passes();
         let other = format!("v1:{}:1790000000:", manifest("2").revision_digest);
-        brought_back(&[(DIGEST, &other)]).breaks("4 tasks of 3 were started");
+        // Another manifest was judged since.
+        brought_back(&[(DIGEST, &other)]).passes();
+        // The same task definition was proven with other members.
+        brought_back(&[(PROVEN, &revision(2)), (DIGEST, &other), (PROVEN, &revision(1))])
+            .breaks("4 tasks of 3 were started");
         brought_back(&[(PROVEN, &revision(2))]).breaks("4 tasks of 3 were started");
     }
 }

@@ -11,7 +11,7 @@ use super::super::event::At;
 use super::super::{Event, Sent};
 use super::call::{self, Write};
 use super::capacity::is_taken;
-use super::memory::{Mark, ROLLOUT, applied, mark};
+use super::memory::{Mark, PROVEN, ROLLOUT, Tags, applied, mark};
 use super::origins::{Origin, Origins};
 use super::passes::Passes;
 use super::soundness::has_failed;
@@ -38,6 +38,8 @@ struct Known {
     edited: Option<At>,
     /// The last call that was carried out was planned without having seen that.
     is_blind: bool,
+    /// The tags as they were when another revision was proven.
+    proven: Tags,
 }
 
 /// What was told before.
@@ -181,18 +183,22 @@ impl Rollouts {
         let key = ServiceKey::new(&*facts.cluster, &*facts.name);
         let primary = facts.primary().map(|one| one.id);
         let origin = primary.and_then(|id| self.origins.of(&key, id));
-        let proven = facts.tags.get(super::memory::PROVEN).and_then(|one| call::number(one));
+        let proven = facts.tags.get(PROVEN).and_then(|one| call::number(one));
         let proven = proven.and_then(|one| self.origins.definition(&key, one));
         let has_lost_it = proven.is_some_and(|arn| self.deregistered.contains(arn));
         let is_of_it = facts.primary().is_some_and(|one| proven == Some(&*one.definition));
         let known = self.services.entry(key).or_default();
+        if known.proven.get(PROVEN) != facts.tags.get(PROVEN) {
+            known.proven.clone_from(&facts.tags);
+        }
         if known.before.as_ref().and_then(|before| before.primary) != primary {
             let began = match (primary, origin) {
                 (Some(id), Some(Origin::Started(wishes))) => known.begins(at, id, wishes, facts),
                 _ => None,
             };
             known.rollout = began.map(|one| {
-                let is_itself = is_of_it && one.is_of_what_was_proven(facts);
+                let is_itself = is_of_it
+                    && [&facts.tags, &known.proven].into_iter().any(|tags| one.is_of(tags));
                 Rollout { has_proven: one.has_proven && !has_lost_it && !is_itself, ..one }
             });
         }
@@ -243,7 +249,7 @@ impl Before {
         Self {
             desired: u64::from(facts.desired),
             primary: facts.primary().map(|one| one.id),
-            has_proven: facts.tags.contains_key(super::memory::PROVEN),
+            has_proven: facts.tags.contains_key(PROVEN),
             living: living
                 .map(|one| (one.id, Living { deployment: one.deployment, healthy: one.healthy }))
                 .collect(),
@@ -265,9 +271,9 @@ impl Rollout {
         u64::try_from(relapsed.count()).unwrap_or(u64::MAX)
     }
 
-    /// Whether what was proven last is the very revision that is wanted.
-    fn is_of_what_was_proven(&self, facts: &ServiceFacts) -> bool {
-        self.wishes.iter().all(|wish| applied(&facts.tags, &wish.revision))
+    /// Whether what was judged last is the very revision that is wanted.
+    fn is_of(&self, tags: &Tags) -> bool {
+        self.wishes.iter().all(|wish| applied(tags, &wish.revision))
     }
 
     fn changed(&mut self, at: At, facts: &ServiceFacts, before: Option<&Before>) {
