@@ -222,7 +222,7 @@ fn needs_depth(desired: &Service, seen: &Observed, service: &ObservedService) ->
     !view.memory.rejects(&desired.revision_digest) && !runs_what_is_wanted(&view, comparison(&view))
 }
 
-fn input<'a>(desired: &'a Service, seen: &'a Observed) -> Input<'a> {
+pub(crate) fn input<'a>(desired: &'a Service, seen: &'a Observed) -> Input<'a> {
     let key = &desired.key;
     Input {
         key,
@@ -254,7 +254,7 @@ fn deep(desired: &Service, seen: &Observed, service: Option<&ObservedService>) -
         needs: named(desired, seen, service),
         revisions: service.map(proven_revision).unwrap_or_default(),
         definitions: service
-            .and_then(|one| deregistered::named(desired, one))
+            .and_then(|one| deregistered::named(desired, seen, one))
             .into_iter()
             .collect(),
     }

@@ -7,11 +7,13 @@ use evenkeel_manifest::{Service, canonical};
 use serde_json::json;
 
 use super::rollback::held;
+use super::start::kept_back;
 use super::unknown;
-use crate::tags::{Memory, revision_number, tag};
+use crate::questions;
+use crate::tags::{Memory, RolloutMark, revision_number, tag};
 use crate::view::{View, definition};
 use crate::{
-    Action, Call, FamilyQuestion, Lane, Observed, ObservedService, Plan, RolloutPhase,
+    Action, Call, Depth, FamilyQuestion, Lane, Observed, ObservedService, Plan, RolloutPhase,
     TaskDefinition,
 };
 
@@ -77,7 +79,7 @@ pub(crate) fn searched(
 
 /// The task definition that a return under way leads to.
 fn target(desired: &Service, seen: &Observed, service: &ObservedService) -> Option<String> {
-    let proven = returned_to(desired, service)?;
+    let proven = returned_to(desired, seen, service)?;
     if proven.contains(":task-definition/") {
         return Some(proven);
     }
@@ -87,15 +89,36 @@ fn target(desired: &Service, seen: &Observed, service: &ObservedService) -> Opti
 }
 
 /// A return by the name of a task definition: whether it is still there must be asked.
-pub(crate) fn named(desired: &Service, service: &ObservedService) -> Option<String> {
-    returned_to(desired, service).filter(|arn| arn.contains(":task-definition/"))
+pub(crate) fn named(
+    desired: &Service,
+    seen: &Observed,
+    service: &ObservedService,
+) -> Option<String> {
+    returned_to(desired, seen, service).filter(|arn| arn.contains(":task-definition/"))
 }
 
-/// What the tag `proven` says while what is wanted is left for it; new content does not wait for that.
-fn returned_to(desired: &Service, service: &ObservedService) -> Option<String> {
+/// What the tag `proven` says while what was rejected is left for it. Newer content does not wait for that, unless it may not start;
+/// nor does what is wanted again since its verdict was taken back.
+fn returned_to(desired: &Service, seen: &Observed, service: &ObservedService) -> Option<String> {
     let memory = Memory::read(&service.tags);
-    let mark = memory.rollout.filter(|mark| mark.phase == RolloutPhase::RollingBack)?;
-    memory.proven.filter(|_| mark.digest == desired.revision_digest)
+    let mark = memory.rollout.as_ref().filter(|mark| mark.phase == RolloutPhase::RollingBack)?;
+    let is_left = memory.rejects(&mark.digest)
+        && (mark.digest == desired.revision_digest || is_kept_back(desired, seen, service, mark));
+    memory.proven.filter(|_| is_left)
+}
+
+/// Whether newer content may not start over the rollout that is to be left.
+fn is_kept_back(
+    desired: &Service,
+    seen: &Observed,
+    service: &ObservedService,
+    mark: &RolloutMark,
+) -> bool {
+    let input = questions::input(desired, seen);
+    seen.depth == Depth::Deep
+        && View::of(&input, desired, service).is_some_and(|view| {
+            mark.id() == Some(view.primary.id.as_str()) && kept_back(&view).is_some()
+        })
 }
 
 /// `web` of `arn:aws:ecs:eu-west-1:123456789012:task-definition/web:7`.

@@ -164,6 +164,45 @@ fn a_deregistered_revision_is_registered_anew_to_return_to_it() {
     assert!(broken.unwrap_err().join(" ").contains("not the content of a deregistered revision"));
 }
 
+/// What the family is searched for once more after this look.
+fn searched_for(look: &Look) -> Option<Digest> {
+    Some(questions(Some(&look.desired), Some(&look.seen))?.family?.digest)
+}
+
+#[test]
+fn what_is_wanted_again_is_searched_for_and_not_the_deregistered_one_that_it_was_left_for() {
+    let mut look = over_a_deregistered_one();
+    let other = look.primary().task_definition.replace("web:2", "web:9");
+    look.primary().task_definition.clone_from(&other);
+    look.service().task_definition = Some(other);
+    look.service().tags.remove(tag::REJECTED);
+    look.seen.searched = None;
+    assert_eq!(searched_for(&look), Some(look.desired.task_definition_digest.clone()));
+}
+
+/// A fix that may not start keeps nobody on what is bad.
+#[test]
+fn a_deregistered_revision_is_searched_for_also_where_newer_content_is_kept_back() {
+    for is_paused in [true, false] {
+        let mut look = over_a_deregistered_one();
+        look.desired = web("good:3").service();
+        look.seen.searched = Some(look.desired.task_definition_digest.clone());
+        if is_paused {
+            look.tag(tag::PAUSE, "v1:1790000000:ann:later");
+        }
+        let gone = definition(&mut look, 1).digest.clone();
+        assert_eq!(searched_for(&look), is_paused.then(|| gone.clone()));
+        if is_paused {
+            assert_eq!(reasons(&look.plan()), [WaitReason::Unknown], "{}", look.plan());
+            look.seen.searched = Some(gone);
+            assert_eq!(look.calls(), ["RegisterTaskDefinition"], "{}", look.plan());
+            let key = crate::manifests::key();
+            let input = crate::ecs::input(&key, Some(&look.desired), &look.seen);
+            assert_eq!(check(&look.plan(), &input), Ok(()));
+        }
+    }
+}
+
 #[test]
 fn what_is_registered_anew_keeps_its_tags_and_the_order_of_its_environment_files() {
     let file =
