@@ -117,7 +117,7 @@ pub(crate) fn differences(view: &View<'_>, comparison: Comparison) -> Difference
     differences
 }
 
-/// All that starts a deployment and that the manifest names, but what ECS wants forced.
+/// All that starts a deployment, as the manifest wants it or as it is taken back; but not what ECS wants forced.
 pub(crate) fn starting_content(view: &View<'_>) -> impl Iterator<Item = (&'static str, Value)> {
     let starting = MEMBERS
         .iter()

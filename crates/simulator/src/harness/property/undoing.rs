@@ -175,18 +175,18 @@ impl UndoArrives {
     fn asked(&mut self, of: Replica, key: &ServiceKey, who: &str, command: &Command) {
         let rejected = self.rejected(key);
         let wanted = self.origins.wishes().now(of, key).map(|wish| wish.revision.clone());
-        let to = match command {
+        let place = match command {
             Command::Undo { to } => self.place(key, to.as_deref(), &rejected),
-            _ => None,
+            Command::Retry => {
+                self.services.entry(key.clone()).or_default().to = None;
+                return;
+            }
+            _ => return,
         };
-        let Some(sent) = self.services.get_mut(key) else { return };
-        if !matches!(command, Command::Undo { .. }) {
-            sent.to = sent.to.take().filter(|_| *command != Command::Retry);
-            return;
-        }
+        let sent = self.services.entry(key.clone()).or_default();
         // What somebody asked before, and had no answer to, is not what is answered now.
         sent.asked.remove(who);
-        sent.asked.extend(to.map(|place| (who.to_owned(), (place, wanted))));
+        sent.asked.extend(place.map(|place| (who.to_owned(), (place, wanted))));
     }
 
     fn place(&self, key: &ServiceKey, to: Option<&str>, rejected: &[Digest]) -> Option<Place> {
