@@ -68,7 +68,7 @@ fn task_sets(
         task_definition: Some(set.deployment.task_definition.clone()),
         images: definition(observed, &set.deployment.task_definition)
             .and_then(|one| one.document.as_ref())
-            .map(|document| images(document.value().get("containerDefinitions")))
+            .map(|document| images(document.member("containerDefinitions").as_ref()))
             .unwrap_or_default(),
         is_proven: proven == Some(&set.deployment.task_definition),
     };

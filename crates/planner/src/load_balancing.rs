@@ -126,8 +126,8 @@ impl Pair {
         if strategy.shift().is_none() && strategy.steps().is_none() {
             return Vec::new();
         }
-        let members = desired.service.value();
-        let balancers = members.get("loadBalancers").and_then(Value::as_array);
+        let balancers = desired.service.member("loadBalancers");
+        let balancers = balancers.as_ref().and_then(Value::as_array);
         balancers.into_iter().flatten().filter_map(Self::read).collect()
     }
 

@@ -1,5 +1,8 @@
 //! Task sets of a service with an EXTERNAL controller, in ECS's own words; never who gets which traffic.
 
+use std::sync::OnceLock;
+
+use evenkeel_manifest::canonical;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -15,6 +18,24 @@ pub struct TaskSet {
     /// `ACTIVE`, `DRAINING`, or a newer word.
     #[serde(flatten)]
     pub deployment: Deployment,
+    #[serde(skip)]
+    content: Content,
+}
+
+/// What follows from the rest, once it was asked for.
+#[derive(Debug, Default)]
+struct Content(OnceLock<Value>);
+
+impl Clone for Content {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Content {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// The mark in `externalId` of a task set that Evenkeel made.
@@ -73,6 +94,13 @@ impl TaskSet {
 
     pub(crate) fn is_in(&self, group: &str) -> bool {
         self.target_group() == Some(group)
+    }
+
+    /// Its members as [`canonical::service`] writes them; others have AWS's defaults.
+    pub(crate) fn content(&self) -> &Value {
+        let member = |name: &&'static str| Some(((*name).to_owned(), self.member(name)?.clone()));
+        let members = || canonical::task_set_members().iter().filter_map(member).collect();
+        self.content.0.get_or_init(|| canonical::service(&members()))
     }
 
     pub(crate) fn member(&self, name: &str) -> Option<&Value> {

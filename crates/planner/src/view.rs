@@ -297,11 +297,11 @@ pub(crate) fn last_part(arn: &str) -> &str {
 }
 
 pub(crate) fn owned_count(desired: &Service) -> Option<u32> {
-    desired.service.value().get("desiredCount")?.as_u64()?.try_into().ok()
+    desired.service.member("desiredCount")?.as_u64()?.try_into().ok()
 }
 
 pub(crate) fn is_daemon(desired: &Service) -> bool {
-    desired.service.value().get("schedulingStrategy").and_then(Value::as_str) == Some("DAEMON")
+    desired.service.member("schedulingStrategy").is_some_and(|it| it == "DAEMON")
 }
 
 /// The members that `DescribeServices` shows on the PRIMARY deployment or only on the service revision
@@ -390,7 +390,7 @@ fn set_members(service: &ObservedService, set: &TaskSet) -> Value {
     let Value::Object(mut members) = service.document.canonical().clone() else {
         return Value::Null;
     };
-    let own = content_of_a_set(set);
+    let own = set.content();
     for name in canonical::task_set_members() {
         match own.get(*name) {
             Some(value) => members.insert((*name).to_owned(), value.clone()),
@@ -399,12 +399,6 @@ fn set_members(service: &ObservedService, set: &TaskSet) -> Value {
     }
     members.sort_keys();
     members.into()
-}
-
-/// The members of a task set, as [`canonical::service`] writes them; others have AWS's defaults.
-pub(crate) fn content_of_a_set(set: &TaskSet) -> Value {
-    let member = |name: &&'static str| Some(((*name).to_owned(), set.member(name)?.clone()));
-    canonical::service(&canonical::task_set_members().iter().filter_map(member).collect())
 }
 
 fn kept_by_the_service(desired: &Service) -> Value {

@@ -1,5 +1,6 @@
 //! Which tasks of a deployment are healthy, as ECS sees it; never waits for them.
 
+use evenkeel_manifest::Document;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -50,10 +51,10 @@ impl Checked {
         let is_another =
             definition.is_some_and(|one| one.digest != view.desired.task_definition_digest);
         if !is_another {
-            return Self::Known(checked_containers(&view.desired.task_definition.value()));
+            return Self::Known(checked_containers(&view.desired.task_definition));
         }
         let document = definition.and_then(|one| one.document.as_ref());
-        document.map_or(Self::Unknown, |one| Self::Known(checked_containers(&one.value())))
+        document.map_or(Self::Unknown, |one| Self::Known(checked_containers(one)))
     }
 
     fn is_any(&self) -> bool {
@@ -61,8 +62,9 @@ impl Checked {
     }
 }
 
-fn checked_containers(definition: &Value) -> Vec<String> {
-    let containers = definition.get("containerDefinitions").and_then(Value::as_array);
+fn checked_containers(definition: &Document) -> Vec<String> {
+    let containers = definition.member("containerDefinitions");
+    let containers = containers.as_ref().and_then(Value::as_array);
     let is_checked = |one: &&Value| {
         one.get("healthCheck").is_some_and(Value::is_object)
             && one.get("essential").and_then(Value::as_bool) != Some(false)

@@ -15,7 +15,7 @@ use super::settled::{heal, rejected_sentence, too_soon};
 use super::{rollback, unknown};
 use crate::diff::contains;
 use crate::plan::{CAPACITY, IN_FLIGHT, SETTLED};
-use crate::view::{View, content_of_a_set, explain};
+use crate::view::{View, explain};
 use crate::{
     CodeDeploy, CodeDeployDeployment, Depth, Fact, Input, ObservedService, Plan, RolloutPhase,
     TaskSet, Wait, WaitReason,
@@ -99,7 +99,7 @@ fn primary<'a>(view: &View<'a>) -> Option<&'a TaskSet> {
 
 /// As much of it as an AppSpec says. ECS shows the concrete platform version.
 fn holds_the_wanted(view: &View<'_>, set: &TaskSet) -> bool {
-    let (wanted, live) = (view.desired.service.value(), content_of_a_set(set));
+    let (wanted, live) = (view.desired.service.value(), set.content());
     let holds = |name: &str| match (live.get(name), wanted.get(name)) {
         (_, None) => true,
         (_, Some(wanted)) if name == "platformVersion" && wanted == "LATEST" => true,

@@ -5,7 +5,6 @@
 //! Network Load Balancers; ecs-behaviour 4.2. ECS checks the same in the middle, and turns the deployment back.
 
 use evenkeel_manifest::Service;
-use serde_json::Value;
 
 use super::settled::too_soon;
 use super::{stand_still, unknown, verified, word};
@@ -93,8 +92,8 @@ fn not_permitted(observed: &Observed) -> Option<Wait> {
 
 /// What ECS could not move traffic with, each with what to do about it.
 fn faults(desired: &Service, seen: &LoadBalancing) -> Vec<String> {
-    let needs_ip = desired.task_definition.value().get("networkMode").and_then(Value::as_str)
-        == Some("awsvpc");
+    let mode = desired.task_definition.member("networkMode");
+    let needs_ip = mode.is_some_and(|mode| mode == "awsvpc");
     let mut faults = Vec::new();
     let is_ecs_to_move = desired.rollout.strategy.shift().is_some();
     for pair in Pair::all(desired) {

@@ -226,7 +226,7 @@ fn tag_changes(view: &View<'_>, set: BTreeMap<String, String>) -> Vec<Action> {
 }
 
 fn wanted_tags(view: &View<'_>) -> BTreeMap<String, String> {
-    let mut tags = manifest_tags(&view.wanted);
+    let mut tags = manifest_tags(view.wanted.get("tags"));
     let keys = encode_keys(named_tags(view).keys().map(String::as_str));
     if !keys.is_empty() || view.service.tags.contains_key(tag::TAGS) {
         tags.insert(tag::TAGS.to_owned(), keys);
@@ -252,12 +252,12 @@ fn applied_tag(view: &View<'_>, last: &LastApplied) -> String {
 
 /// The tags that the manifest has, also where policy keeps another value.
 fn named_tags(view: &View<'_>) -> BTreeMap<String, String> {
-    manifest_tags(&view.desired.service.value())
+    manifest_tags(view.desired.service.member("tags").as_ref())
 }
 
 /// The manifest's own tags; `aws:` is AWS's and `evenkeel:` is ours.
-fn manifest_tags(members: &Value) -> BTreeMap<String, String> {
-    let listed = members.get("tags").and_then(Value::as_array);
+fn manifest_tags(tags: Option<&Value>) -> BTreeMap<String, String> {
+    let listed = tags.and_then(Value::as_array);
     let text = |tag: &Value, name: &str| tag.get(name).and_then(Value::as_str).map(str::to_owned);
     listed
         .into_iter()

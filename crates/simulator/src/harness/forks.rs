@@ -95,7 +95,7 @@ impl Forks {
             match fork::fork().expect("room for another process") {
                 Fork::Child => {
                     self.alive.clear();
-                    self.points.clear();
+                    std::mem::forget(std::mem::take(&mut self.points));
                     self.child = Some(Child { writer, split_at: at });
                     return Some(perturbation);
                 }
@@ -105,6 +105,10 @@ impl Forks {
             }
         }
         None
+    }
+
+    pub(crate) fn is_child(&self) -> bool {
+        self.child.is_some()
     }
 
     /// What this process is, if it was split off.

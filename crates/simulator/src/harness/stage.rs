@@ -182,24 +182,28 @@ impl Stage {
             .start_paused(true)
             .build()
             .expect("a runtime without I/O needs nothing of the system");
-        runtime.block_on(async {
+        let (played, result) = runtime.block_on(async {
             let (mut stage, lives) = Self::open(setup);
             let over = lock(&stage.course).over();
-            let everyone = async {
+            let mut everyone = Box::pin(async {
                 let mut all = tokio::task::JoinSet::new();
                 for life in lives {
                     all.spawn(life.live());
                 }
                 while all.join_next().await.is_some() {}
-            };
+            });
             let result = tokio::select! {
                 biased;
                 () = over.notified() => None,
-                () = everyone => None,
+                () = &mut everyone => None,
                 result = script(&mut stage) => Some(result),
             };
-            (stage.close(), result)
-        })
+            let played = stage.close();
+            leave_if(played.is_split_off(), everyone);
+            (played, result)
+        });
+        leave_if(played.is_split_off(), runtime);
+        (played, result)
     }
 
     fn open(setup: Setup) -> (Self, Vec<Life>) {
@@ -433,6 +437,13 @@ impl Stage {
             | Step::Traffic(..) => {}
         }
         Ok(())
+    }
+}
+
+/// A process that was split off ends soon: what it shares with another one would be copied only to be freed.
+fn leave_if<T>(is_split_off: bool, it: T) {
+    if is_split_off {
+        std::mem::forget(it);
     }
 }
 

@@ -45,8 +45,8 @@ pub(super) fn first(input: &Input<'_>, desired: &Service, service: &ObservedServ
 
 /// Of a service that nobody uses yet, the one that the manifest names first.
 fn first_group(desired: &Service) -> Option<String> {
-    let members = desired.service.value();
-    let group = members.pointer("/loadBalancers/0/targetGroupArn")?;
+    let balancers = desired.service.member("loadBalancers")?;
+    let group = balancers.pointer("/0/targetGroupArn")?;
     Some(group.as_str()?.to_owned())
 }
 

@@ -4,7 +4,7 @@ use evenkeel_manifest::{Service, canonical};
 use serde_json::Value;
 
 use crate::diff::contains;
-use crate::view::{content_of_a_set, definition};
+use crate::view::definition;
 use crate::{Input, ObservedService, TaskSet};
 
 /// Those that are not on their way out.
@@ -86,7 +86,7 @@ fn holds_the_wanted(input: &Input<'_>, desired: &Service, set: &TaskSet) -> bool
     if definition.is_none_or(|one| one.digest != desired.task_definition_digest) {
         return false;
     }
-    let (wanted, live) = (desired.service.value(), content_of_a_set(set));
+    let (wanted, live) = (desired.service.value(), set.content());
     canonical::task_set_members().iter().all(|name| match wanted.get(*name) {
         None => true,
         Some(wanted) => holds(name, live.get(*name), wanted),

@@ -35,12 +35,11 @@ impl Faultless {
         self.definitions.note(event);
         let Event::Changed(facts) = event else { return };
         for task in &facts.tasks {
-            if failure(task).is_none() {
-                continue;
-            }
             let at = task.stopping_at.unwrap_or(facts.at);
-            let last = self.faulty.entry(task.deployment).or_insert(at);
-            *last = at.max(*last);
+            let is_known = self.faulty.get(&task.deployment).is_some_and(|last| at <= *last);
+            if !is_known && failure(task).is_some() {
+                self.faulty.insert(task.deployment, at);
+            }
         }
         let given_up =
             facts.deployments.iter().filter(|one| one.course == DeploymentCourse::Failed);

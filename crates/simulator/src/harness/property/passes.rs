@@ -96,12 +96,15 @@ impl Passes {
 
     fn sent(&mut self, at: At, call: &Sent) {
         let Some(key) = &call.about else { return };
-        if self.pass_mut(call).is_none() {
-            let passes = self.services.entry(key.clone()).or_default();
-            let tags = passes.remove(&call.by).map(|before| before.tags).unwrap_or_default();
-            passes.insert(call.by, Pass::new(call.pass, at, tags));
+        if !self.services.contains_key(key) {
+            self.services.insert(key.clone(), BTreeMap::new());
         }
-        let Some(pass) = self.pass_mut(call) else { return };
+        let Some(passes) = self.services.get_mut(key) else { return };
+        let begun = || Pass::new(call.pass, at, Arc::default());
+        let pass = passes.entry(call.by).or_insert_with(begun);
+        if pass.number != call.pass {
+            *pass = Pass::new(call.pass, at, Arc::clone(&pass.tags));
+        }
         if Write::of(call).is_some() {
             pass.writes += 1;
             pass.in_doubt = true;

@@ -40,6 +40,11 @@ pub struct Played {
 }
 
 impl Played {
+    /// Whether a process of its own played it from a split on.
+    pub(crate) fn is_split_off(&self) -> bool {
+        self.forks.as_ref().is_some_and(Forks::is_child)
+    }
+
     /// Whether it stood where a fine course stood, and then became another one after all.
     pub fn goes_on_otherwise(&self) -> bool {
         self.violation.as_ref().is_some_and(|one| one.property == GOES_ON_OTHERWISE)
