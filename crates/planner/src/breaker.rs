@@ -19,7 +19,7 @@ mod reasons;
 mod refusals;
 mod threshold;
 
-use evenkeel_manifest::{Counting, Threshold};
+use evenkeel_manifest::{Counting, Digest, Threshold};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -57,11 +57,11 @@ pub(crate) struct Judgement {
 }
 
 impl Judgement {
-    pub(crate) fn verdict(&self, view: &View<'_>) -> Option<Verdict> {
+    pub(crate) fn verdict(&self, digest: &Digest) -> Option<Verdict> {
         let (kind, sentence) = self.against.clone()?;
         Some(Verdict {
             kind,
-            digest: view.desired.revision_digest.clone(),
+            digest: digest.clone(),
             sentence,
             evidence: self.evidence.clone(),
             counts: self.counts.clone(),

@@ -11,6 +11,7 @@ mod external;
 mod foreign;
 mod gate;
 mod migrate;
+mod overtaken;
 mod ownership;
 mod percentages;
 mod postponed;

@@ -233,7 +233,7 @@ pub(super) fn abort(view: &View<'_>, order: &Order) -> Result<Obedience, Refusal
     let mut tags = BTreeMap::new();
     let mark = view.memory.rollout.as_ref().filter(|mark| mark.digest == *digest);
     if mark.is_some_and(|mark| mark.id() == Some(view.primary.id.as_str())) {
-        tags = super::rollback::rejecting(view, &view.primary.id);
+        tags = super::rollback::rejecting(view, (digest, &view.primary.id));
     }
     let verdict = Rejection::encode_said(digest, &order.said(view.now()));
     tags.insert(tag::REJECTED.to_owned(), verdict);

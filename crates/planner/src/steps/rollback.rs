@@ -28,17 +28,24 @@ use evenkeel_manifest::{Digest, OnFailure};
 const NOTHING: &str = "none";
 
 /// Writes the verdict, and that the return from `deployment` is under way. Nothing else in this pass.
-pub(super) fn reject(view: &View<'_>, deployment: &str, kind: VerdictKind, why: String) -> Plan {
-    let digest = &view.desired.revision_digest;
-    let mut tags = rejecting(view, deployment);
+pub(super) fn reject(
+    view: &View<'_>,
+    (digest, deployment): (&Digest, &str),
+    kind: VerdictKind,
+    why: String,
+) -> Plan {
+    let mut tags = rejecting(view, (digest, deployment));
     tags.insert(tag::REJECTED.to_owned(), Rejection::encode(digest, view.now(), kind));
     tag_service(view, tags, why)
 }
 
-/// What is written beside a verdict: the return from `deployment` is under way, and ECS's history up to now is judged, so that a
-/// retry is not refused because of it.
-pub(super) fn rejecting(view: &View<'_>, deployment: &str) -> BTreeMap<String, String> {
-    let mut tags = rollback_mark(view, deployment);
+/// What is written beside a verdict on the content that `deployment` rolled out: the return from it is under way, and ECS's history
+/// up to now is judged, so that a retry is not refused because of it.
+pub(super) fn rejecting(
+    view: &View<'_>,
+    (digest, deployment): (&Digest, &str),
+) -> BTreeMap<String, String> {
+    let mut tags = rollback_mark(view, digest, deployment);
     tags.insert(tag::DIGEST.to_owned(), judged_now(view).encode());
     tags
 }
@@ -60,12 +67,12 @@ pub(super) fn judged_now(view: &View<'_>) -> LastApplied {
 /// Marks the return from a deployment whose revision was rejected before, or that nobody wants any more: how it ends says nothing
 /// about its revision.
 pub(super) fn begin(view: &View<'_>, deployment: &str, why: String) -> Plan {
-    tag_service(view, rejecting(view, deployment), why)
+    tag_service(view, rejecting(view, (&view.desired.revision_digest, deployment)), why)
 }
 
-fn rollback_mark(view: &View<'_>, deployment: &str) -> BTreeMap<String, String> {
+fn rollback_mark(view: &View<'_>, digest: &Digest, deployment: &str) -> BTreeMap<String, String> {
     let mark = RolloutMark::new(
-        &view.desired.revision_digest,
+        digest,
         Marked::Id(deployment.to_owned()),
         RolloutPhase::RollingBack,
         view.now(),

@@ -9,7 +9,8 @@ use super::drift::healing;
 use super::ownership::{owner, primary_revision};
 use super::start::first_phase;
 use super::{
-    alarms, capability_waits, foreign, gate, postponed, probe, retry, rollback, unknown, unseen,
+    alarms, capability_waits, foreign, gate, overtaken, postponed, probe, retry, rollback, unknown,
+    unseen,
 };
 use crate::breaker::{Judgement, judge};
 use crate::diff::{
@@ -98,7 +99,7 @@ fn unidentified(view: &View<'_>, mark: Option<&RolloutMark>) -> Option<Plan> {
         return Some(retry::awaited(view, mark).unwrap_or_else(|| identify(view)));
     }
     if same_deployment {
-        return None;
+        return overtaken::judged(view, mark?);
     }
     match mark {
         Some(mark) if mark.digest == view.desired.revision_digest => lost(view, mark),
@@ -352,8 +353,7 @@ pub(super) fn is_wanted_definition(view: &View<'_>, arn: &str) -> bool {
 
 /// The step of our own rollout.
 fn judged(view: &View<'_>, mark: &RolloutMark) -> Plan {
-    let shift = view.service_deployment(&view.primary.id).filter(|one| one.shifts());
-    let phase = if shift.is_some() { RolloutPhase::Shifting } else { mark.phase };
+    let (shift, phase) = (shift(view), phase(view, mark));
     let judgement = judge(view, &view.primary.id, phase, mark.since);
     let overdue = || gate::overdue(view, shift?);
     if let Some((kind, sentence)) = judgement.against.clone().or_else(overdue) {
@@ -382,6 +382,15 @@ fn judged(view: &View<'_>, mark: &RolloutMark) -> Plan {
         | RolloutPhase::RollingBack
         | RolloutPhase::Postponed => widened(view, &judgement),
     }
+}
+
+pub(super) fn phase(view: &View<'_>, mark: &RolloutMark) -> RolloutPhase {
+    if shift(view).is_some() { RolloutPhase::Shifting } else { mark.phase }
+}
+
+/// The PRIMARY deployment, where ECS moves traffic with it.
+fn shift<'a>(view: &View<'a>) -> Option<&'a ServiceDeployment> {
+    view.service_deployment(&view.primary.id).filter(|one| one.shifts())
 }
 
 /// ECS's breaker, its alarms or a person ended our deployment while it is still PRIMARY.
@@ -415,9 +424,9 @@ pub(super) fn against(
 ) -> Plan {
     let id = mark.id().unwrap_or(&view.primary.id);
     let why = format!("rejects {} ({kind:?}): {sentence}", mark.digest);
-    let mut plan = rollback::reject(view, id, kind, why);
+    let mut plan = rollback::reject(view, (&mark.digest, id), kind, why);
     let verdict = Judgement { against: Some((kind, sentence)), ..judgement.clone() };
-    plan.verdict = verdict.verdict(view);
+    plan.verdict = verdict.verdict(&mark.digest);
     plan
 }
 
@@ -428,7 +437,7 @@ pub(super) fn reject_from_history(view: &View<'_>, id: &str, sentence: String) -
     }
     let mut plan = rollback::reject(
         view,
-        id,
+        (&view.desired.revision_digest, id),
         VerdictKind::RolledBackByEcs,
         format!("rejects {}: {sentence}", view.desired.revision_digest),
     );

@@ -77,7 +77,7 @@ fn is_wanted(view: &View<'_>, name: &str) -> bool {
 /// What is wanted is rejected, and `target` stands for what was proven.
 fn leave(view: &View<'_>, order: &Order, target: &str) -> Obedience {
     let said = order.said(view.now());
-    let mut tags = rejecting(view, &view.primary.id);
+    let mut tags = rejecting(view, (&view.desired.revision_digest, &view.primary.id));
     let verdict = Rejection::encode_said(&view.desired.revision_digest, &said);
     tags.insert(tag::REJECTED.to_owned(), verdict);
     tags.insert(tag::PROVEN.to_owned(), target.to_owned());

@@ -28,7 +28,7 @@ fn twice_proven() -> (Ecs, Service) {
 }
 
 /// While the first task of `image` is watched.
-fn probing(draft: &Draft) -> (Ecs, Service) {
+pub(crate) fn probing(draft: &Draft) -> (Ecs, Service) {
     let mut ecs = settled(&web("good:1"));
     let desired = draft.service();
     for _ in 0..20 {

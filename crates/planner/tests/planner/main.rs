@@ -25,6 +25,7 @@ mod manifests;
 mod marks;
 mod measuring;
 mod members;
+mod overtaken;
 mod own_steps;
 mod plans;
 mod policies;
