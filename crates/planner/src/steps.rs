@@ -39,9 +39,10 @@ pub use prune::prune;
 pub(crate) use rollout::is_settled;
 pub(crate) use settled::comparison;
 
+use crate::breaker::Judgement;
 use crate::plan::{IN_FLIGHT, SETTLED};
 use crate::view::{View, explain, not_seen};
-use crate::{Fact, Input, Plan, Said, Wait, WaitReason};
+use crate::{Fact, Input, Plan, Said, TaskSet, Wait, WaitReason};
 
 /// The next safe step. Total: no error, no panic, no I/O.
 ///
@@ -190,6 +191,15 @@ fn unseen_tasks(view: &View<'_>) -> Option<String> {
     let observed = view.observed();
     unread("the tasks", not_seen(&observed.tasks))
         .or_else(|| unread("the target health", not_seen(&observed.target_groups)))
+}
+
+/// Before all tasks of the task set are healthy.
+fn unhealthy(set: &TaskSet, judgement: &Judgement) -> Option<Wait> {
+    let all = usize::try_from(set.deployment.desired_count).unwrap_or(usize::MAX);
+    judgement.healthy.as_ref().is_none_or(|healthy| healthy.len() < all).then(|| {
+        let sentence = format!("{} tasks are to be healthy", set.deployment.desired_count);
+        Wait::new(WaitReason::Deployment, sentence).until(judgement.deadline)
+    })
 }
 
 fn unread(name: &str, why: Option<&crate::Unknown>) -> Option<String> {

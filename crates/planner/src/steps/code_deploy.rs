@@ -6,6 +6,7 @@ mod arrive;
 mod back;
 mod begin;
 mod follow;
+mod overtaken;
 
 use evenkeel_manifest::Service;
 use serde_json::Value;

@@ -62,6 +62,10 @@ fn step_of(view: &View<'_>, sets: &Sets<'_>) -> Plan {
         Some(mark) if sets.is_primary(mark.id()) && is_about_the_wanted(view, mark) => {
             keep::step(view, sets, mark)
         }
+        Some(mark) if sets.is_primary(mark.id()) => {
+            let overtaken = keep::overtaken(view, sets, mark);
+            overtaken.unwrap_or_else(|| in_flight(view, sets, Some(mark)))
+        }
         mark => in_flight(view, sets, mark.as_ref()),
     }
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a plan without an action is a failed test")]
 
-use evenkeel_planner::{Action, Call, ConditionKind, Lane, Outcome, WaitReason, status};
+use evenkeel_planner::{Action, Alarm, Call, ConditionKind, Lane, Outcome, WaitReason, status};
 use serde_json::{Value, json};
 
 use crate::balanced::GREEN;
@@ -224,4 +224,57 @@ fn subnets_in_another_order_are_no_other_content() {
     look.sets = vec![set(2, GROUP, "PRIMARY", "")];
     look.sets[0]["networkConfiguration"] = vpc(json!(["subnet-2", "subnet-1"]));
     assert!(look.tagged("evenkeel:rollout").contains(":ecs-svc/2:"), "{}", look.plan());
+}
+
+fn paused(mut look: Look) -> Look {
+    look.tags.insert("evenkeel:pause".to_owned(), "v1:1789999990:ann:lunch".to_owned());
+    look
+}
+
+/// Nothing of the way: it is neither ended nor let through.
+#[test]
+fn what_newer_content_is_to_replace_is_judged_while_that_may_not_start() {
+    for status in ["InProgress", "Ready"] {
+        let mut look = paused(on_its_way(status));
+        let rolled_out = std::mem::replace(&mut look.desired, wanted("good:3"));
+        assert_eq!(look.waits(), WaitReason::Deployment);
+        look.desired.rollout.breaker.alarms = vec!["web-5xx".to_owned()];
+        look.alarms = vec![Alarm {
+            name: "web-5xx".to_owned(),
+            state: "ALARM".to_owned(),
+            reason: None,
+            since: Some(ago(30)),
+        }];
+        let rejected = look.tagged("evenkeel:rejected");
+        let about = format!("v1:{}:", rolled_out.revision_digest);
+        assert!(rejected.starts_with(&about) && rejected.ends_with(":Alarm"), "{rejected}");
+        assert!(look.tagged("evenkeel:rollout").contains(":d-222222222:rollback:"));
+    }
+}
+
+#[test]
+fn what_was_rejected_is_returned_from_also_while_newer_content_may_not_start() {
+    for may_start in [false, true] {
+        let mut look = on_its_way("Succeeded").rejected();
+        look.sets = vec![set(2, GREEN, "PRIMARY", "d-222222222")];
+        look.desired = wanted("good:3");
+        if may_start {
+            assert!(matches!(look.call(), Call::UntagResource { .. }), "{}", look.plan());
+        } else {
+            let plan = paused(look).plan();
+            assert!(matches!(plan.actions[0].call, Call::CreateDeployment { .. }), "{plan}");
+        }
+    }
+}
+
+#[test]
+fn what_arrived_and_is_to_be_replaced_is_forgotten_only_when_it_is_well() {
+    let mut look = paused(on_its_way("Succeeded"));
+    look.sets = vec![set(2, GREEN, "PRIMARY", "d-222222222")];
+    look.desired = wanted("good:3");
+    assert!(matches!(look.call(), Call::UntagResource { .. }), "{}", look.plan());
+    look.healthy = 3;
+    assert_eq!(look.waits(), WaitReason::Deployment);
+    look.tags.remove("evenkeel:pause");
+    assert!(matches!(look.call(), Call::UntagResource { .. }), "newer content may start");
 }

@@ -6,10 +6,10 @@ use super::{draining, is_alone, leave_rejected, left_behind, primary};
 use crate::breaker::judge;
 use crate::steps::alarms;
 use crate::steps::rollout::{against, bring_in_line, mark_rollout, prove, still};
-use crate::steps::{unknown, unseen_tasks};
+use crate::steps::{unhealthy, unknown, unseen_tasks};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::View;
-use crate::{Lane, Plan, RolloutPhase, TaskSet, Wait, WaitReason};
+use crate::{Lane, Plan, RolloutPhase, TaskSet};
 
 /// No memory says that what runs was judged: it is judged as the end of a rollout.
 pub(super) fn identify(view: &View<'_>) -> Plan {
@@ -57,10 +57,7 @@ pub(super) fn step(view: &View<'_>, mark: &RolloutMark) -> Plan {
     if !is_alone(view) && left_behind(view).is_none() {
         return draining("the tasks of the revision before drain");
     }
-    let all = usize::try_from(set.deployment.desired_count).unwrap_or(usize::MAX);
-    if judgement.healthy.as_ref().is_none_or(|healthy| healthy.len() < all) {
-        let sentence = format!("{} tasks are to be healthy", set.deployment.desired_count);
-        let wait = Wait::new(WaitReason::Deployment, sentence).until(judgement.deadline);
+    if let Some(wait) = unhealthy(set, &judgement) {
         return still(view, &judgement, wait);
     }
     if let Some(plan) = alarms::unwatched(view) {

@@ -6,6 +6,7 @@ use super::{begin, draining, foreign, is_alone, left_behind, primary, runs_the_w
 use crate::plan::IN_FLIGHT;
 use crate::steps::rollback::held;
 use crate::steps::rollout::{forget_rollout, mark_rollout};
+use crate::steps::start::kept_back;
 use crate::steps::{deregistered, unknown};
 use crate::tags::RolloutMark;
 use crate::view::View;
@@ -39,9 +40,11 @@ pub(super) fn step(view: &View<'_>, seen: &CodeDeploy, mark: &RolloutMark) -> Pl
              not remembered: revert the commit"
         ));
     }
-    if !is_wanted || runs_the_proven(view) {
+    // What may not start keeps nobody on what is bad.
+    let is_replaced = !is_wanted && kept_back(view).is_none();
+    if is_replaced || runs_the_proven(view) {
         let why = format!("ends the rollback from {id}");
-        if is_alone(view) || !is_wanted {
+        if is_alone(view) || is_replaced {
             return Plan::acting(vec![forget_rollout(view, why)], Vec::new());
         }
         // Only a deployment takes away what an ended one has left, and gives its traffic back.

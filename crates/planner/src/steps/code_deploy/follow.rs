@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{arrive, foreign, leave_rejected, primary, runs_the_wanted};
+use super::{arrive, foreign, leave_rejected, overtaken, primary, runs_the_wanted};
 use crate::breaker::{Judgement, judge, red_alarm};
 use crate::plan::IN_FLIGHT;
 use crate::steps::alarms;
@@ -82,6 +82,9 @@ pub(super) fn superseded(
     mark: &RolloutMark,
     ours: Option<&CodeDeployDeployment>,
 ) -> Plan {
+    if let Some(plan) = ours.and_then(|ours| overtaken::step(view, mark, ours)) {
+        return plan;
+    }
     if let Some(ours) = ours.filter(|one| one.is_active()) {
         if mark.id().is_none() {
             return found(view, mark, ours);
@@ -172,7 +175,11 @@ pub(super) fn later_primary<'a>(
 }
 
 /// The judgement of the task set that the deployment made; of nothing while there is none.
-fn judged(view: &View<'_>, mark: &RolloutMark, deployment: &CodeDeployDeployment) -> Judgement {
+pub(super) fn judged(
+    view: &View<'_>,
+    mark: &RolloutMark,
+    deployment: &CodeDeployDeployment,
+) -> Judgement {
     let Some(green) = made_by(view, deployment) else { return Judgement::default() };
     let green_view = View::of_task_set(view.input, view.desired, view.service, green);
     judge(&green_view, green.id(), mark.phase, arrive::judged_since(view, green))
@@ -201,7 +208,10 @@ fn complete(
     Some(Plan::acting(vec![mark_rollout(view, &mark, why)], Vec::new()))
 }
 
-fn made_by<'a>(view: &View<'a>, deployment: &CodeDeployDeployment) -> Option<&'a TaskSet> {
+pub(super) fn made_by<'a>(
+    view: &View<'a>,
+    deployment: &CodeDeployDeployment,
+) -> Option<&'a TaskSet> {
     let id = Some(deployment.deployment_id.as_str());
     view.service.task_sets.iter().find(|set| set.deployed_by() == id && !set.is_draining())
 }

@@ -12,7 +12,8 @@ use crate::breaker::{Judgement, judge};
 use crate::plan::IN_FLIGHT;
 use crate::steps::alarms;
 use crate::steps::rollout::{against, bring_in_line, mark_rollout, prove, still};
-use crate::steps::{unknown, unseen_tasks, word};
+use crate::steps::start::kept_back;
+use crate::steps::{unhealthy, unknown, unseen_tasks, word};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::View;
 use crate::{Action, Lane, Plan, RolloutPhase, TaskSet, Wait, WaitReason};
@@ -81,30 +82,56 @@ pub(super) fn step(view: &View<'_>, sets: &Sets<'_>, mark: &RolloutMark) -> Plan
     if let Some(action) = bring_in_line(view, Lane::NewChange, "changes in place") {
         return Plan::acting(vec![action], Vec::new());
     }
+    kept(view, sets, mark, &judgement).unwrap_or_else(|| prove(view))
+}
+
+/// The same where newer content is to take its place: until that may start, what was replaced is kept as if it were not so. `None`
+/// when it may, when nothing is kept any more, and when that content was itself rejected, for there is room for one verdict.
+pub(super) fn overtaken(view: &View<'_>, sets: &Sets<'_>, mark: &RolloutMark) -> Option<Plan> {
+    let wanted = &view.desired.revision_digest;
+    let has_begun = mark.digest == *wanted || sets.wanted.is_some();
+    let green = sets.primary.filter(|_| !has_begun && !view.memory.rejects(wanted))?;
+    let held = kept_back(view)?;
+    let judgement = judge(view, green.id(), mark.phase, judged_since(view, green));
+    if let Some((kind, sentence)) = judgement.against.clone() {
+        return Some(against(view, &judgement, kind, sentence, mark));
+    }
+    if let Some(sentence) = unseen_tasks(view) {
+        return Some(unknown(format!("{sentence}; the rollout is left as it is")));
+    }
+    let mut plan = kept(view, sets, mark, &judgement)?;
+    plan.waiting.extend(held.waiting);
+    Some(plan)
+}
+
+/// What is done before a rollout whose task set is PRIMARY has ended.
+fn kept(
+    view: &View<'_>,
+    sets: &Sets<'_>,
+    mark: &RolloutMark,
+    judgement: &Judgement,
+) -> Option<Plan> {
+    let green = sets.primary?;
     if let Some(plan) = alarms::unwatched(view) {
-        return plan;
+        return Some(plan);
     }
     if mark.phase != RolloutPhase::Keeping {
         let next = RolloutMark { phase: RolloutPhase::Keeping, since: view.now(), ..mark.clone() };
         let why = format!("{} has all traffic: what it replaced is kept for a while", green.id());
-        return Plan::acting(vec![mark_rollout(view, &next, why)], Vec::new());
+        return Some(Plan::acting(vec![mark_rollout(view, &next, why)], Vec::new()));
     }
     let kept_until = kept_until(view, mark);
     if let Some(old) = sets.beside().next() {
         if view.now() < kept_until {
             let wait = Wait::new(WaitReason::Gate, "the tasks of the revision before are kept");
-            return still(view, &judgement, wait.until(Some(kept_until)));
+            return Some(still(view, judgement, wait.until(Some(kept_until))));
         }
-        return let_go(view, old, green, &judgement);
+        return Some(let_go(view, old, green, judgement));
     }
-    if sets.is_draining {
-        let wait = Wait::new(WaitReason::Draining, "the tasks of the revision before drain");
-        return still(view, &judgement, wait);
-    }
-    match unhealthy(green, &judgement).or_else(|| alarms::red(view)) {
-        Some(wait) => still(view, &judgement, wait),
-        None => prove(view),
-    }
+    let drains = || Wait::new(WaitReason::Draining, "the tasks of the revision before drain");
+    let wait = sets.is_draining.then(drains);
+    let wait = wait.or_else(|| unhealthy(green, judgement)).or_else(|| alarms::red(view))?;
+    Some(still(view, judgement, wait))
 }
 
 /// What was replaced is deleted: after that nothing can be turned back at once any more.
@@ -125,14 +152,6 @@ fn let_go(view: &View<'_>, old: &TaskSet, green: &TaskSet, judgement: &Judgement
         Some(wait) => still(view, judgement, wait),
         None => Plan::acting(vec![delete(view, old, Lane::RolloutStep)], Vec::new()),
     }
-}
-
-fn unhealthy(green: &TaskSet, judgement: &Judgement) -> Option<Wait> {
-    let all = usize::try_from(green.deployment.desired_count).unwrap_or(usize::MAX);
-    judgement.healthy.as_ref().is_none_or(|healthy| healthy.len() < all).then(|| {
-        let sentence = format!("{} tasks are to be healthy", green.deployment.desired_count);
-        Wait::new(WaitReason::Deployment, sentence).until(judgement.deadline)
-    })
 }
 
 /// Made on a look that did not show the other one: what their group gets is served by both.

@@ -118,3 +118,48 @@ fn a_count_that_git_changes_while_what_was_replaced_is_kept_is_applied() {
     let Call::UpdateService { input } = look.call() else { panic!("{}", look.plan()) };
     assert_eq!(input["desiredCount"], 6);
 }
+
+/// A third revision is wanted.
+fn overtaken(mut look: Look) -> Look {
+    look.desired = wanted("good:3");
+    look
+}
+
+fn paused(mut look: Look) -> Look {
+    look.tags.insert("evenkeel:pause".to_owned(), "v1:1789999990:ann:lunch".to_owned());
+    look
+}
+
+#[test]
+fn what_was_replaced_is_kept_on_while_newer_content_may_not_start() {
+    let waits = paused(overtaken(kept_for(200))).waits();
+    assert!(waits.contains("are kept") && waits.contains("are paused"), "{waits}");
+    assert!(matches!(overtaken(kept_for(200)).call(), Call::DeleteTaskSet { .. }), "it may start");
+    let mut ill = paused(overtaken(alone()));
+    ill.healthy = 3;
+    assert!(ill.waits().contains("4 tasks are to be healthy"), "{}", ill.waits());
+    let well = paused(overtaken(alone()));
+    assert!(matches!(well.call(), Call::UntagResource { .. }), "{}", well.plan());
+}
+
+#[test]
+fn what_newer_content_is_to_replace_is_judged_while_that_may_not_start() {
+    let rolled_out = kept_for(200).desired.revision_digest;
+    let mut look = paused(overtaken(kept_for(200)));
+    look.desired.rollout.breaker.alarms = vec!["5xx".to_owned()];
+    let (key, mut seen) = (key(), look.seen());
+    seen.alarms = Fact::Known(vec![Alarm {
+        name: "5xx".to_owned(),
+        state: "ALARM".to_owned(),
+        reason: None,
+        since: Some(ago(30)),
+    }]);
+    let input = input(&key, Some(&look.desired), &seen);
+    let plan = plan(&input);
+    assert_eq!(check(&plan, &input), Ok(()), "{plan}");
+    assert_eq!(plan.verdict.as_ref().map(|verdict| &verdict.digest), Some(&rolled_out));
+    let [action] = plan.actions.as_slice() else { panic!("{plan}") };
+    let Call::TagResource { tags, .. } = &action.call else { panic!("{plan}") };
+    let rejected = &tags["evenkeel:rejected"];
+    assert!(rejected.starts_with(&format!("v1:{rolled_out}:")), "{rejected}");
+}
