@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use evenkeel_manifest::Service;
 use serde_json::Value;
 
-use super::stand_still;
+use super::{stand_still, unknown, unread};
 use crate::diff::immutable_difference;
 use crate::tags::{Memory, Owner, tag};
-use crate::view::{Standing, View};
+use crate::view::{Standing, View, not_seen};
 use crate::{Action, Call, Input, Lane, ObservedService, Plan, WaitReason};
 
 /// Refuses a service that carries somebody else's mark, or none without `adopt`.
@@ -57,6 +57,9 @@ pub(super) fn baseline(view: &View<'_>) -> Option<Plan> {
         return None;
     }
     let arn = primary_revision(view)?;
+    if let Some(sentence) = unread("the tasks", not_seen(&view.observed().tasks)) {
+        return Some(unknown(format!("{sentence}; what runs is no baseline yet")));
+    }
     let why = format!("ECS has completed {}: {arn} is the baseline to return to", view.primary.id);
     let tags =
         BTreeMap::from([(tag::OWNER.to_owned(), owner(view)), (tag::PROVEN.to_owned(), arn)]);

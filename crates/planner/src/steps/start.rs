@@ -5,7 +5,7 @@ use evenkeel_manifest::Service;
 use serde_json::{Map, Value, json};
 
 use super::rollout::{has_started, is_to_replace_ours, mark_rollout};
-use super::{altered, ownership, percentages, preflight, stand_still, unknown, word};
+use super::{altered, ownership, percentages, preflight, stand_still, unknown, unread, word};
 use crate::breaker::missing_alarm;
 use crate::diff::{
     Comparison, differences, force_where_ecs_wants_it, runs_what_is_wanted, starting_content,
@@ -20,6 +20,9 @@ use crate::{Action, Call, Depth, Lane, Observed, Plan, RolloutPhase, Wait, WaitR
 pub(super) fn register(desired: &Service, observed: &Observed) -> Plan {
     if observed.searched.as_ref() != Some(&desired.task_definition_digest) {
         return unknown("the wanted task definition was not searched for in this look");
+    }
+    if let Some(sentence) = unread("the task definitions", observed.task_definitions.unknown()) {
+        return unknown(sentence);
     }
     let known = observed.task_definitions.known().map(Vec::as_slice).unwrap_or_default();
     if known.iter().any(|one| is_wanted(desired, one)) {

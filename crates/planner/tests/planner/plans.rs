@@ -7,7 +7,7 @@ use evenkeel_planner::{Call, Fact, ServiceDeployment, Unknown, VerdictKind, Wait
 use serde_json::json;
 
 use crate::ecs::{Ecs, input};
-use crate::looks::Look;
+use crate::looks::{Look, failed};
 use crate::manifests::{Draft, key, watched, web};
 
 /// What the passes of `ticks` times five seconds say; what is said twice in a row is told once.
@@ -438,6 +438,17 @@ fn what_was_on_its_way_when_a_service_was_adopted_is_the_baseline_once_it_is_com
     let plan = ecs.settle(&web("crash:3").adopting().service(), 200);
     assert_eq!(reasons(&plan), [WaitReason::Rejected]);
     assert_eq!(ecs.primary_image(), "good:2");
+}
+
+#[test]
+fn what_runs_is_no_baseline_while_its_tasks_cannot_be_read() {
+    let mut ecs = settled(&web("good:1"));
+    ecs.tags.retain(|key, _| key == tag::OWNER);
+    let mut look = Look::at(&ecs, web("good:2").adopting().service());
+    assert_eq!(look.calls(), ["TagResource"]);
+    look.seen.tasks = failed();
+    assert_eq!(look.calls(), [""; 0]);
+    assert_eq!(reasons(&look.plan()), [WaitReason::Unknown]);
 }
 
 #[test]

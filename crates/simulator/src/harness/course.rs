@@ -2,6 +2,7 @@
 //! decides what happens next.
 
 mod compared;
+mod refused;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -314,6 +315,7 @@ impl Course {
 
     pub(crate) fn begin_pass(&mut self, by: Replica, about: &ServiceKey) {
         self.compare_pass(by, about);
+        self.tell_refused(by, about);
         self.passes_begun += 1;
         self.passes.insert((by, about.clone()), self.passes_begun);
     }

@@ -146,3 +146,17 @@ fn the_guard_lets_the_first_gate_open_once_and_nothing_rise_before() {
     assert!(tag(&look, "test0").contains("a gate opens once"));
     assert!(tag(&baking_for(30), "test0").contains("a gate opens once"));
 }
+
+#[test]
+fn nothing_is_registered_before_the_first_task_set_while_revisions_cannot_be_read() {
+    let look = Look { sets: Vec::new(), ..before_the_first_step() };
+    let (key, mut seen) = (key(), look.seen());
+    seen.searched = Some(look.desired.task_definition_digest.clone());
+    for (found, registers) in [(Fact::Known(Vec::new()), true), (crate::looks::failed(), false)] {
+        seen.task_definitions = found;
+        let input = input(&key, Some(&look.desired), &seen);
+        let plan = plan(&input);
+        assert_eq!(check(&plan, &input), Ok(()), "{plan}");
+        assert_eq!(!plan.actions.is_empty(), registers, "{plan}");
+    }
+}
