@@ -31,6 +31,8 @@ struct Given {
     is_promoted: bool,
     /// A daemon gave it: what somebody else wrote, or what it began with, is no step that could bake.
     is_ours: bool,
+    /// The smaller share that a daemon had given before somebody gave more, and since when: it has had as much ever since.
+    before: Option<(u32, At)>,
 }
 
 impl Property for BakedSteps {
@@ -54,17 +56,27 @@ impl Property for BakedSteps {
         for one in &facts.deployments {
             let Some(share) = one.share else { continue };
             let is_promoted = facts.tags.contains_key(PROMOTE);
-            let fresh = Given { share, since: at, is_promoted, is_ours };
+            let fresh = Given { share, since: at, is_promoted, is_ours, before: None };
             let had = before.get(&one.id).copied().unwrap_or(Given { is_ours: false, ..fresh });
             let had = Given { is_promoted: had.is_promoted || is_promoted, ..had };
             let is_new = newest == Some(one.id) && one.course != DeploymentCourse::Completed;
             if share > had.share && is_new && is_ours {
                 broken = broken.and(self.risen(&key, one, had, at));
             }
-            now.insert(one.id, if share == had.share { had } else { fresh });
+            now.insert(one.id, if share == had.share { had } else { had.followed_by(fresh) });
         }
         self.shares.insert(key, now);
         broken
+    }
+}
+
+impl Given {
+    /// What somebody gave in mid-bake and a daemon took away again interrupts no bake.
+    fn followed_by(self, next: Self) -> Self {
+        let before = (!next.is_ours && self.is_ours && next.share > self.share)
+            .then_some((self.share, self.since));
+        let since = self.before.filter(|(share, _)| *share == next.share && next.is_ours);
+        Self { before, since: since.map_or(next.since, |(_, since)| since), ..next }
     }
 }
 
@@ -170,6 +182,23 @@ mod tests {
             }
             gets(&mut course, 100);
             course.pause(1);
+            gets(&mut course, 1000);
+            if broken { course.breaks("gets more than 100 of 1000") } else { course.passes() }
+        }
+    }
+
+    #[test]
+    fn a_share_that_somebody_raised_and_a_daemon_put_back_has_baked_on_and_a_lowered_one_has_not() {
+        for (by_hand, seconds, broken) in
+            [(500, 40, false), (500, 39, true), (0, 40, true), (0, 60, false)]
+        {
+            let mut course = at_a_tenth();
+            course.pause(20);
+            course.person("ModifyListener", &json!({}));
+            gets(&mut course, by_hand);
+            course.pause(1);
+            gets(&mut course, 100);
+            course.pause(seconds - 1 + u64::from(by_hand == 0));
             gets(&mut course, 1000);
             if broken { course.breaks("gets more than 100 of 1000") } else { course.passes() }
         }

@@ -418,10 +418,11 @@ impl Ending<'_> {
         matches!(origin, Some(Origin::Returned | Origin::ReturnedByEcs))
     }
 
-    /// When the deployment that was in flight at that time ended, if one was and it did.
-    pub(super) fn in_flight_until(&self, at: At) -> Option<At> {
+    /// Until when what follows a deployment that took until that time is written, if one did and it ended.
+    pub(super) fn followed_until(&self, at: At) -> Option<At> {
         let ended = self.course?.ended.as_ref()?;
-        (ended.since <= at && at < ended.at).then_some(ended.at)
+        let last = ended.at + FOLLOWS_WITHIN;
+        (ended.since <= at && at < last).then_some(last)
     }
 
     /// The last write about it.

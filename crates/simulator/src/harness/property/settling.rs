@@ -4,7 +4,7 @@ use evenkeel_manifest::OnFailure;
 
 use super::super::event::At;
 use super::super::{Event, Property};
-use super::calm::{Calm, Ending, FOLLOWS_WITHIN, Truth};
+use super::calm::{Calm, Ending, Truth};
 use super::memory::PROVEN;
 
 /// What is looked at when the course is over.
@@ -152,7 +152,7 @@ fn is_quiet(ending: &Ending<'_>, since: At, at: At) -> Result<(), String> {
     let Some((written, what)) = ending.written() else { return Ok(()) };
     let calm = at.duration_since(since);
     let quarter = at.checked_sub(calm / 4).unwrap_or(at);
-    let last = ending.in_flight_until(quarter).map_or(quarter, |ended| ended + FOLLOWS_WITHIN);
+    let last = ending.followed_until(quarter).unwrap_or(quarter);
     if *written <= last {
         return Ok(());
     }
@@ -583,17 +583,24 @@ mod tests {
 
     #[test]
     fn what_follows_a_deployment_that_took_until_then_is_written() {
-        let cases = [(60, 350, false), (60, 370, true), (2800, 100, true)];
-        for (begun, pause, broken) in cases {
+        let cases = [
+            (60, 2900, 350, false),
+            (60, 2900, 370, true),
+            (2800, 2900, 100, true),
+            (60, 2600, 350, false),
+            (60, 2600, 370, true),
+            (60, 2300, 450, true),
+        ];
+        for (begun, ended, pause, broken) in cases {
             let mut course = calm(AtTheEnd::is_quiet(US));
             course.pause(begun);
             course.begins(1);
             course.happens(|_, _| {});
-            course.pause(2900 - begun);
+            course.pause(ended - begun);
             course.completes();
             course.pause(pause);
             course.pass("TagResource", tagging(&[("team", "a")]));
-            course.pause(700 - pause);
+            course.pause(3600 - ended - pause);
             course.tell(&Event::Over);
             if broken { course.breaks("TagResource") } else { course.passes() }
         }
