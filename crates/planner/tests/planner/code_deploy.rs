@@ -132,6 +132,17 @@ impl Look {
         })
     }
 
+    /// An alarm that the manifest names went off.
+    pub(crate) fn goes_red(&mut self, alarm: &str) {
+        self.desired.rollout.breaker.alarms = vec![alarm.to_owned()];
+        self.alarms = vec![Alarm {
+            name: alarm.to_owned(),
+            state: "ALARM".to_owned(),
+            reason: None,
+            since: Some(ago(30)),
+        }];
+    }
+
     /// A verdict was written, and the way back began.
     pub(crate) fn rejected(mut self) -> Self {
         let digest = &self.desired.revision_digest;
@@ -384,13 +395,7 @@ fn a_pause_keeps_one_that_waits_for_a_word() {
 #[test]
 fn a_red_alarm_rejects_what_is_on_its_way() {
     let mut look = on_its_way("InProgress");
-    look.desired.rollout.breaker.alarms = vec!["web-5xx".to_owned()];
-    look.alarms = vec![Alarm {
-        name: "web-5xx".to_owned(),
-        state: "ALARM".to_owned(),
-        reason: None,
-        since: Some(ago(30)),
-    }];
+    look.goes_red("web-5xx");
     let plan = look.plan();
     assert_eq!(plan.verdict.as_ref().map(|verdict| verdict.kind), Some(VerdictKind::Alarm));
     assert!(look.tagged("evenkeel:rollout").contains(":d-222222222:rollback:"));

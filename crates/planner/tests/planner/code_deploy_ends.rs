@@ -2,7 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a plan without an action is a failed test")]
 
-use evenkeel_planner::{Action, Alarm, Call, ConditionKind, Lane, Outcome, WaitReason, status};
+use evenkeel_planner::{Action, Call, ConditionKind, Lane, Outcome, WaitReason, status};
 use serde_json::{Value, json};
 
 use crate::balanced::GREEN;
@@ -231,20 +231,14 @@ fn paused(mut look: Look) -> Look {
     look
 }
 
-/// Nothing of the way: it is neither ended nor let through.
+/// It is neither ended for newer content nor let through.
 #[test]
 fn what_newer_content_is_to_replace_is_judged_while_that_may_not_start() {
     for status in ["InProgress", "Ready"] {
         let mut look = paused(on_its_way(status));
         let rolled_out = std::mem::replace(&mut look.desired, wanted("good:3"));
         assert_eq!(look.waits(), WaitReason::Deployment);
-        look.desired.rollout.breaker.alarms = vec!["web-5xx".to_owned()];
-        look.alarms = vec![Alarm {
-            name: "web-5xx".to_owned(),
-            state: "ALARM".to_owned(),
-            reason: None,
-            since: Some(ago(30)),
-        }];
+        look.goes_red("web-5xx");
         let rejected = look.tagged("evenkeel:rejected");
         let about = format!("v1:{}:", rolled_out.revision_digest);
         assert!(rejected.starts_with(&about) && rejected.ends_with(":Alarm"), "{rejected}");
