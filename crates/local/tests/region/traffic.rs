@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use evenkeel_local::balancer::Route;
+use evenkeel_simulator::Api;
 use http_body_util::Full;
 use hyper::{Request, StatusCode};
 use serde_json::{Value, json};
@@ -74,22 +75,35 @@ async fn no_request_fails_while_every_task_is_replaced() {
 async fn a_request_in_flight_on_a_draining_target_is_answered() {
     let stage = Stage::start().await;
     let (address, group) = stage.load_balancer();
-    // The target drains for 120 s of the region's time, 2 s here.
+    // An hour of the region's time, a minute here: the target still drains when all was asked.
+    let drains = json!({"Key": "deregistration_delay.timeout_seconds", "Value": "3600"});
+    let drains = json!({"TargetGroupArn": group, "Attributes": [drains]});
+    let elb = Api::ElasticLoadBalancingV2;
+    stage.server.region().call(elb, "ModifyTargetGroupAttributes", &drains).unwrap();
     let slow = stage.register(app("v1", 1000)).await;
     stage.create(&slow, 1, behind(&group)).await;
     stage.steady(1).await;
     let news = stage.server.region().clone();
+    let is_draining = || {
+        let groups = news.with(|region| region.target_groups());
+        groups.iter().flat_map(|group| &group.targets).any(|target| target.2 == "draining")
+    };
+    let route = Route { port: address.port(), target_group: group };
     let answer = stage.get(address, "/");
     let drain = async {
-        stage.ecs("UpdateService", json!({"service": "web", "desiredCount": 0})).await;
         stage
-            .until("the target drains", async || {
-                let groups = news.with(|region| region.target_groups());
-                groups.iter().flat_map(|group| &group.targets).find(|t| t.2 == "draining").cloned()
+            .until("the request is on its way", async || {
+                stage.server.counts().snapshot().get(&route)?.last_chosen
             })
             .await;
-        let refused = stage.get(address, "/").await.unwrap();
-        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "no new request goes there");
+        stage.ecs("UpdateService", json!({"service": "web", "desiredCount": 0})).await;
+        // The load balancer learns of it a moment after the region.
+        let refuses = async || {
+            let status = stage.get(address, "/").await.unwrap().status;
+            (status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+        };
+        stage.until("no new request goes there", refuses).await;
+        assert!(is_draining(), "it was refused while the target drains");
     };
     let (answer, ()) = tokio::join!(answer, drain);
     let answer = answer.unwrap();
