@@ -9,12 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::command::{refuse, written};
-use super::{held, stand_still, unknown};
+use super::{held, stand_still, unknown, unread};
 use crate::diff::{Comparison, runs_what_is_wanted};
 use crate::plan::{AFTER_ACTION, CAPACITY, IN_FLIGHT};
 use crate::prune::{Leave, PruneTerms};
 use crate::tags::{Tombstone, TombstonePhase, is_owner, tag};
-use crate::view::{View, explain, owned_count};
+use crate::view::{View, explain, not_seen, owned_count};
 use crate::{
     Action, Call, Command, Fact, Input, Lane, Obedience, ObservedService, Order, Plan, Refusal,
     RolloutPhase, Wait, WaitReason,
@@ -222,7 +222,8 @@ fn acting(call: Call, why: String) -> Plan {
 }
 
 /// A manifest names it again: it gets its tasks back before anything else is done, and then loses its mark. What was
-/// judged bad gets none back, and goes away first; what was not judged to its end gets one, and is judged by that.
+/// judged bad gets none back, and goes away first; what was not judged to its end gets one, and is judged by that: once
+/// tasks can be seen.
 pub(super) fn revive(
     input: &Input<'_>,
     desired: &Service,
@@ -230,12 +231,19 @@ pub(super) fn revive(
 ) -> Option<Plan> {
     let mark = Tombstone::of(&service.tags)?.ok();
     let before = mark.as_ref().map_or(0, |mark| mark.count);
+    let is_empty = service.desired_count == 0 && before > 0;
     let count = owned_count(desired).unwrap_or(before);
     let count = match trust(input, desired, service)? {
         Trust::Proven => count,
-        Trust::Unproven => count.min(1),
+        Trust::Unproven => {
+            let unseen = unread("the tasks", not_seen(&input.observed.tasks));
+            if let Some(sentence) = unseen.filter(|_| is_empty && count > 0) {
+                return Some(unknown(sentence));
+            }
+            count.min(1)
+        }
     };
-    let action = if service.desired_count == 0 && before > 0 && count > 0 {
+    let action = if is_empty && count > 0 {
         let input = json!({
             "cluster": input.key.cluster, "service": input.key.name, "desiredCount": count,
         });

@@ -2,8 +2,8 @@
 
 use evenkeel_manifest::Service;
 use evenkeel_planner::{
-    Action, Call, Command, Lane, Leave, Order, Plan, PruneTerms, WaitReason, check, check_order,
-    check_prune, obey, plan, prune, tag,
+    Action, Call, Command, Fact, Lane, Leave, Order, Plan, PruneTerms, Task, Unknown, WaitReason,
+    check, check_order, check_prune, obey, plan, prune, tag,
 };
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -200,6 +200,30 @@ fn what_was_judged_bad_gets_no_task_back_and_what_was_not_judged_gets_one() {
         });
         assert_eq!(count.unwrap_or(0), expected, "{image}: {plan:?}");
     }
+}
+
+#[test]
+fn what_was_not_judged_gets_its_task_back_once_tasks_can_be_seen() {
+    let v2 = web("good:2").service();
+    let mut ecs = settled();
+    drop(ecs.settle(&v2, 3));
+    ecs.tags.insert(tag::TOMBSTONE.to_owned(), "v1:scaled-in:0:4".to_owned());
+    ecs.update(&json!({"desiredCount": 0}));
+    let mut seen = ecs.look(Some(&v2));
+    let key = key();
+    let mut revived = |tasks: Fact<Vec<Task>>| {
+        seen.tasks = tasks;
+        let input = input(&key, Some(&v2), &seen);
+        let plan = plan(&input);
+        assert_eq!(check(&plan, &input), Ok(()), "{plan:?}");
+        plan
+    };
+    let failed =
+        Unknown::Failed { operation: "DescribeTasks".to_owned(), message: "503".to_owned() };
+    let blind = revived(Fact::Unknown(failed));
+    assert_eq!(blind.actions, [], "{blind:?}");
+    assert_eq!(blind.waiting[0].sentence, "the tasks could not be read: DescribeTasks failed: 503");
+    assert_eq!(revived(Fact::Known(Vec::new())).actions.len(), 1);
 }
 
 #[test]
