@@ -2,6 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a plan without an action is a failed test")]
 
+use evenkeel_manifest::Digest;
 use evenkeel_planner::{Action, Call, ConditionKind, Lane, Outcome, WaitReason, status};
 use serde_json::{Value, json};
 
@@ -271,4 +272,50 @@ fn what_arrived_and_is_to_be_replaced_is_forgotten_only_when_it_is_well() {
     assert_eq!(look.waits(), WaitReason::Deployment);
     look.tags.remove("evenkeel:pause");
     assert!(matches!(look.call(), Call::UntagResource { .. }), "newer content may start");
+}
+
+fn rejecting(look: &mut Look, digest: &Digest) {
+    let verdict = format!("v1:{digest}:{}:Aborted", ago(5).as_second());
+    look.tags.insert("evenkeel:rejected".to_owned(), verdict);
+}
+
+/// The content of one or of the other was rejected, and the way back was not begun yet.
+#[test]
+fn what_nobody_wants_any_more_is_ended_also_in_a_pause_when_nothing_may_take_its_place() {
+    for is_wanted in [true, false] {
+        let mut look = paused(on_its_way("InProgress"));
+        let rolled_out = std::mem::replace(&mut look.desired, wanted("good:3"));
+        let rejected = if is_wanted { &look.desired } else { &rolled_out };
+        let rejected = rejected.revision_digest.clone();
+        rejecting(&mut look, &rejected);
+        let plan = look.plan();
+        let action = &plan.actions[0];
+        assert_eq!(action.call, Call::StopDeployment { id: "d-222222222".to_owned() });
+        assert_eq!(action.lane, Lane::Rollback);
+    }
+}
+
+/// `good:2` has arrived, and `good:3`, which was to replace it, was rejected.
+fn unjudged() -> Look {
+    let mut look = on_its_way("Succeeded");
+    look.sets = vec![set(2, GREEN, "PRIMARY", "d-222222222")];
+    look.desired = wanted("good:3");
+    let digest = look.desired.revision_digest.clone();
+    rejecting(&mut look, &digest);
+    look
+}
+
+#[test]
+fn what_arrived_and_nobody_judges_any_more_is_left_for_the_proven_revision() {
+    let mut look = unjudged();
+    assert!(look.tagged("evenkeel:rollout").contains(":d-222222222:rollback:"), "{}", look.plan());
+    look.mark("d-222222222", "rollback", 5);
+    let plan = look.plan();
+    let Call::CreateDeployment { input } = &plan.actions[0].call else { panic!("{plan}") };
+    let content = input["revision"]["appSpecContent"]["content"].as_str().unwrap_or_default();
+    assert!(content.contains(&definition(1)), "{content}");
+
+    let mut nothing_proven = unjudged();
+    nothing_proven.tags.remove("evenkeel:proven");
+    assert!(matches!(nothing_proven.call(), Call::UntagResource { .. }));
 }

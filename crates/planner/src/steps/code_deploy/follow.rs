@@ -7,7 +7,7 @@ use crate::breaker::{Judgement, judge, red_alarm};
 use crate::plan::IN_FLIGHT;
 use crate::steps::alarms;
 use crate::steps::rollout::{against, forget_rollout, mark_rollout, still};
-use crate::steps::{unknown, unseen_tasks, word};
+use crate::steps::{rollback, unknown, unseen_tasks, word};
 use crate::tags::{Marked, RolloutMark};
 use crate::view::View;
 use crate::{
@@ -90,7 +90,7 @@ pub(super) fn superseded(
             return found(view, mark, ours);
         }
         let why = format!("ends {}: the manifest wants something else", ours.deployment_id);
-        return Plan::acting(vec![stop(ours, Lane::RolloutStep, why)], Vec::new());
+        return Plan::acting(vec![stop(ours, lane_of_the_end(view, mark), why)], Vec::new());
     }
     if let Some(active) = seen.active() {
         let is_ours = mark.id().is_none() && active.is_for(&mark.digest);
@@ -100,8 +100,34 @@ pub(super) fn superseded(
     if ours.is_none() && mark.id().is_none() && view.now() < until {
         return lost(view, seen, mark);
     }
+    if let Some(ours) = ours.filter(|one| is_left_unjudged(view, one)) {
+        let id = &ours.deployment_id;
+        let why = format!(
+            "{id} has deployed {}, which is wanted no more, and what is wanted was rejected",
+            mark.digest
+        );
+        return rollback::begin(view, id, why);
+    }
     let why = format!("forgets the rollout of {}: the manifest wants something else", mark.digest);
     Plan::acting(vec![forget_rollout(view, why)], Vec::new())
+}
+
+/// Where it, or what was to replace it, was rejected, its end is a return, which no pause keeps.
+fn lane_of_the_end(view: &View<'_>, mark: &RolloutMark) -> Lane {
+    let is_rejected = |digest| view.memory.rejects(digest);
+    if is_rejected(&mark.digest) || is_rejected(&view.desired.revision_digest) {
+        Lane::Rollback
+    } else {
+        Lane::RolloutStep
+    }
+}
+
+/// It serves, nothing will take its place, and there is something proven to return to.
+fn is_left_unjudged(view: &View<'_>, ours: &CodeDeployDeployment) -> bool {
+    view.memory.rejects(&view.desired.revision_digest)
+        && view.memory.proven.is_some()
+        && ours.has_succeeded()
+        && made_by(view, ours).is_some_and(TaskSet::is_primary)
 }
 
 pub(super) fn stop(deployment: &CodeDeployDeployment, lane: Lane, why: String) -> Action {
