@@ -5,6 +5,8 @@
     reason = "a fixture that does not find what it set up is a failed test"
 )]
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use evenkeel_manifest::Pattern;
@@ -60,7 +62,7 @@ fn settings() -> PruneSettings {
         clusters: all(),
         services: all(),
         grace: Duration::from_mins(15),
-        keep: Duration::from_hours(24),
+        keep: Duration::from_hours(3),
         percent_max: 10,
         services_max: 5,
     }
@@ -134,7 +136,7 @@ fn play(loss: Loss, moment: Moment, disturbance: Trouble) -> Option<String> {
         lose(stage, loss).await;
         trouble(stage, disturbance).await;
         let before = stage.look(Course::writes_since);
-        let time = if moment == Moment::ScaledIn { 26 } else { 2 };
+        let time = if moment == Moment::ScaledIn { 5 } else { 2 };
         perform(stage, [Step::Advance(Duration::from_hours(time))]).await;
         let written = stage.look(Course::writes_since);
         let is_whole = |index: usize| {
@@ -153,19 +155,29 @@ fn play(loss: Loss, moment: Moment, disturbance: Trouble) -> Option<String> {
     broken.or_else(|| gone.unwrap_or(Some("the course ended early".to_owned())))
 }
 
+fn cases() -> Vec<(Loss, Moment, Trouble)> {
+    let with_trouble = |(loss, moment)| TROUBLES.map(|trouble| (loss, moment, trouble));
+    let pairs = LOSSES.into_iter().flat_map(|loss| MOMENTS.map(|moment| (loss, moment)));
+    pairs.flat_map(with_trouble).collect()
+}
+
 #[test]
 fn nothing_goes_whatever_way_manifests_seem_to_have_gone() {
-    let mut courses = 0;
-    let mut wrong = Vec::new();
-    for loss in LOSSES {
-        for moment in MOMENTS {
-            for trouble in TROUBLES {
-                courses += 1;
-                let found = play(loss, moment, trouble);
-                wrong.extend(found.map(|what| format!("{loss:?} {moment:?} {trouble:?}: {what}")));
-            }
+    let cases = cases();
+    assert!(cases.len() >= 100, "{}", cases.len());
+    let next = AtomicUsize::new(0);
+    let wrong = Mutex::new(Vec::new());
+    let work = || {
+        while let Some((loss, moment, trouble)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let found = play(*loss, *moment, *trouble);
+            let found = found.map(|what| format!("{loss:?} {moment:?} {trouble:?}: {what}"));
+            wrong.lock().unwrap().extend(found);
         }
-    }
-    assert_eq!(wrong, Vec::<String>::new(), "of {courses}");
-    assert!(courses >= 100, "{courses}");
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    assert_eq!(wrong.into_inner().unwrap(), Vec::<String>::new(), "of {}", cases.len());
 }
