@@ -397,6 +397,7 @@ async fn a_replica_says_what_it_looks_after_and_gives_it_back_when_it_ends() {
         }
     })
     .await;
+    until_on_board(&daemon, "web").await;
     assert_eq!(json(&get(address, "/healthz").await.1)["replica"], "one");
     assert!(table.holder().starts_with("one#"), "{}", table.holder());
     let (_, services) = get(address, "/v1/services").await;
