@@ -33,6 +33,16 @@ spec() {
 }
 service() { aws ecs describe-services --cluster deploys --services web --query "services[0].$1" --output text; }
 info() { aws deploy get-deployment --deployment-id "$1" --query "deploymentInfo.$2" --output text; }
+# Waits for the one that waits, and tells it to go on.
+go_on() {
+  local ready=None
+  for _ in $(seq 100); do
+    ready=$(aws deploy list-deployments --application-name shop --deployment-group-name web --include-only-statuses Ready \
+      --query 'deployments[0]' --output text)
+    [ "$ready" != None ] && break; sleep 0.2
+  done
+  aws deploy continue-deployment --deployment-id "$ready" --deployment-wait-type READY_WAIT
+}
 
 # A service, its second target group, its application and its deployment group.
 aws ecs create-cluster --cluster-name deploys >/dev/null
@@ -52,9 +62,9 @@ aws deploy create-deployment-group --application-name shop --deployment-group-na
   --service-role-arn arn:aws:iam::123456789012:role/deploys --ecs-services serviceName=web,clusterName=deploys \
   --deployment-style deploymentType=BLUE_GREEN,deploymentOption=WITH_TRAFFIC_CONTROL \
   --load-balancer-info "targetGroupPairInfoList=[{targetGroups=[{name=$blue},{name=deploys-green}],prodTrafficRoute={listenerArns=[$listener]}}]" \
-  --blue-green-deployment-configuration 'terminateBlueInstancesOnDeploymentSuccess={action=TERMINATE,terminationWaitTimeInMinutes=0},deploymentReadyOption={actionOnTimeout=CONTINUE_DEPLOYMENT}' >/dev/null
+  --blue-green-deployment-configuration 'terminateBlueInstancesOnDeploymentSuccess={action=TERMINATE,terminationWaitTimeInMinutes=0},deploymentReadyOption={actionOnTimeout=STOP_DEPLOYMENT,waitTimeInMinutes=600}' >/dev/null
 
-# A deployment by hand.
+# A deployment by hand, which is on its way until it is told to go on.
 second=$(register v2)
 spec "$second" | python3 -c 'import json, sys
 content = sys.stdin.read()
@@ -63,6 +73,7 @@ id=$(aws deploy create-deployment --application-name shop --deployment-group-nam
   --query deploymentId --output text)
 refused DeploymentLimitExceededException aws deploy create-deployment --application-name shop --deployment-group-name web \
   --revision "file://$files/revision.json"
+go_on
 aws deploy wait deployment-successful --deployment-id "$id"
 is status "$(info "$id" status)" Succeeded
 is answer "$(curl -fsS "$BALANCER")" v2
@@ -75,7 +86,9 @@ is events "$(aws deploy batch-get-deployment-targets --deployment-id "$id" --tar
 definition v1
 spec ignored >"$files/appspec.json"
 aws ecs deploy --cluster deploys --service web --task-definition "$files/definition.json" --codedeploy-appspec "$files/appspec.json" \
-  --codedeploy-application shop --codedeploy-deployment-group web >/dev/null
+  --codedeploy-application shop --codedeploy-deployment-group web >/dev/null & deploys=$!
+go_on
+wait "$deploys"
 is answer "$(curl -fsS "$BALANCER")" v1
 is deployments "$(aws deploy list-deployments --application-name shop --deployment-group-name web --include-only-statuses Succeeded \
   --query 'length(deployments)' --output text)" 2
