@@ -41,6 +41,7 @@ go_on() {
       --query 'deployments[0]' --output text)
     [ "$ready" != None ] && break; sleep 0.2
   done
+  [ "$ready" != None ] || fail "no deployment waits to be told to go on"
   aws deploy continue-deployment --deployment-id "$ready" --deployment-wait-type READY_WAIT
 }
 
